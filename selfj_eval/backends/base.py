@@ -1,0 +1,48 @@
+"""What an engine that runs a judge offers to the rest of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from selfj_eval.prompts import Offsets
+
+
+class Batch(NamedTuple):
+    """Finished prompts.
+
+    Attributes:
+        indices: Positions of the m prompts in the sequence given to ``score``.
+        log_probabilities: Shape (m, 10), float64. Log-probabilities of "0".."9" as the next
+            token, in the softmax over the whole vocabulary. NaN rows could not be scored.
+    """
+
+    indices: list[int]
+    log_probabilities: npt.NDArray[np.float64]
+
+
+class Backend(Protocol):
+    """A loaded judge.
+
+    Attributes:
+        identity: What decides the numbers (weights, number format, ...): part of the key under
+            which a judgment is stored. Holds no path and no secret.
+        max_tokens: Longest prompt the judge takes by default.
+    """
+
+    @property
+    def identity(self) -> Mapping[str, str]: ...
+
+    @property
+    def max_tokens(self) -> int: ...
+
+    def tokenize(self, text: str) -> Offsets:
+        """Character offsets of the tokens of ``text``, special tokens included."""
+        ...
+
+    def score(self, prompts: Sequence[str]) -> Iterator[Batch]:
+        """Judge all prompts, in an order of the backend's choice; yields as batches finish."""
+        ...

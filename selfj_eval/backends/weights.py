@@ -1,0 +1,113 @@
+"""From a model's name to a checked local folder: safetensors only, whole, and fingerprinted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from selfj_eval.errors import JudgeError
+
+_DECIDES_SCORES = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.py", "merges.txt")
+_IRRELEVANT = {"generation_config.json", "trainer_state.json"}
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+def resolve_folder(model: str, *, revision: str | None = None, code: bool = False) -> Path:
+    """The local folder of a model, adapter or tokenizer; fetched from the hub if need be.
+
+    Only files that are needed are fetched, never pickles.
+
+    Args:
+        model: ``demo`` for the embedded judge, a folder, or a hub id such as ``owner/name``.
+        revision: Branch, tag or commit on the hub.
+        code: Also fetch Python files (for ``trust_remote_code``).
+
+    Returns:
+        The folder.
+
+    Raises:
+        JudgeError: If there is no such folder and no such model on the hub or in its cache.
+    """
+    if model == "demo":
+        from selfj_eval.demo import JUDGE_DIR
+
+        return JUDGE_DIR
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise JudgeError(f"{model} is a file; give the model's folder.")
+    if folder.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
+        raise JudgeError(
+            f"no folder {model}; give a model folder, a hub id such as oceanpty/Self-J, or "
+            "'demo' for the embedded judge."
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    patterns = [p for p in _DECIDES_SCORES if code or p != "*.py"]
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise JudgeError(
+            f"{model} is neither a folder here nor can it be had from the model hub "
+            f"({type(error).__name__}). Check the name and the connection (HF_HUB_OFFLINE, a "
+            "login for gated models), or give the folder of a downloaded copy."
+        ) from error
+
+
+def check_weights(folder: Path, *, adapter: bool = False) -> None:
+    """Refuse a folder that cannot be loaded whole and safely.
+
+    Raises:
+        JudgeError: Naming the folder and what to do, if the configuration or weights are
+            missing, the weights are pickles, or a shard is missing.
+    """
+    config = "adapter_config.json" if adapter else "config.json"
+    kind = "LoRA adapter" if adapter else "model"
+    if not (folder / config).is_file():
+        hint = ""
+        if not adapter and (folder / "adapter_config.json").is_file():
+            hint = " It is a LoRA adapter: give its base model as --judge and it as --adapter."
+        raise JudgeError(f"{folder} is not a {kind} folder: it has no {config}.{hint}")
+    pattern = "adapter_model*.safetensors" if adapter else "*.safetensors"
+    if not any(folder.glob(pattern)):
+        pickles = sorted(f.name for p in _PICKLES for f in folder.glob(p))
+        if pickles:
+            raise JudgeError(
+                f"{folder} has its weights only as pickles ({', '.join(pickles[:3])}), which can "
+                "run code when they are loaded. Convert them to safetensors where you trust "
+                "their source (load there, then save_pretrained), and give that folder."
+            )
+        raise JudgeError(
+            f"{folder} holds no weights: expected {pattern} beside {config}. Is the download or "
+            "the Git LFS checkout complete?"
+        )
+    index = folder / "model.safetensors.index.json"
+    if index.is_file() and not adapter:
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        missing = sorted(s for s in shards if not (folder / Path(s).name).is_file())
+        if missing:
+            raise JudgeError(
+                f"{folder} lacks {len(missing)} of {len(shards)} weight files, the first is "
+                f"{missing[0]}. Fetch it again."
+            )
+
+
+def fingerprint(folder: Path) -> str:
+    """Content hash of the files that decide a model's scores.
+
+    The whole content is read: a fine-tuned copy differs from its base nowhere but in the
+    weights. Reading costs about as much as loading the model does anyway.
+
+    Returns:
+        64 hexadecimal digits (SHA-256); independent of where the folder lies.
+    """
+    total = hashlib.sha256()
+    files = {f for pattern in _DECIDES_SCORES for f in folder.glob(pattern)}
+    for file in sorted(files - {folder / name for name in _IRRELEVANT}, key=lambda f: f.name):
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        total.update(f"{file.name} {digest}\n".encode())
+    return total.hexdigest()

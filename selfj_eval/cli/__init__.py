@@ -1,0 +1,55 @@
+"""The ``selfj`` command: each subcommand parses, calls the package, prints."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from selfj_eval import __version__
+from selfj_eval.errors import SelfJError
+
+# Name of the subcommand, and the module that has add_parser(subparsers).
+_COMMANDS = ("score", "ladder", "path", "doctor", "lm_eval")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        Exit status: 0 when everything was done, 1 when something was left (such as unscored
+        records), 2 for wrong usage or input, 130 when interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["lm-eval"]:  # its arguments, --help included, are lm_eval's own
+        from selfj_eval.cli.lm_eval import run
+
+        return _guarded(lambda: run(arguments[1:]))
+    parser = argparse.ArgumentParser(
+        prog="selfj",
+        description="Judge language-model answers with Self-J (arXiv 2409.00935).",
+        epilog="Try it: selfj ladder --output ladder.jsonl && "
+        "selfj score ladder.jsonl --judge demo",
+    )
+    parser.add_argument("--version", action="version", version=f"selfj-eval {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in _COMMANDS:
+        importlib.import_module(f"selfj_eval.cli.{name}").add_parser(subparsers)
+    options = parser.parse_args(arguments)
+    return _guarded(lambda: options.run(options))
+
+
+def _guarded(run: object) -> int:
+    assert callable(run)
+    try:
+        return int(run())
+    except SelfJError as error:
+        print(f"selfj: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nselfj: interrupted; run the same command again to go on.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1

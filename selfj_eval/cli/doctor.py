@@ -1,0 +1,128 @@
+"""``selfj doctor``: what is installed, what works, and what to do about the rest."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_PACKAGES = (
+    "selfj-eval", "lm-eval", "torch", "transformers", "peft", "datasets", "scipy", "scikit-learn",
+    "alpaca-eval", "openai", "vllm", "trl", "ray", "matplotlib",
+)  # fmt: skip
+
+
+class Check(NamedTuple):
+    """One finding.
+
+    Attributes:
+        name: What was looked at.
+        ok: True, False, or None for something optional that is not there.
+        detail: What was found, and what to do if it is not as it should be.
+    """
+
+    name: str
+    ok: bool | None
+    detail: str
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="say what is installed and what works",
+        description="Say what is installed, which backends work, and whether lm-eval sees the "
+        "tasks. Exit status 1 if something that should work does not.",
+    )
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the findings; returns the exit status."""
+    versions = {name: _version(name) for name in _PACKAGES}
+    checks = [_demo_judge(), _device(), _vllm(), _openai(), _lm_eval_tasks(), _data()]
+    if options.json:
+        found = {"python": sys.version.split()[0], "packages": versions}
+        print(json.dumps(found | {"checks": [check._asdict() for check in checks]}))
+    else:
+        print(f"python {sys.version.split()[0]}")
+        for name, number in versions.items():
+            print(f"  {name:<14}{number or '-'}")
+        for check in checks:
+            mark = {True: "ok", False: "FAIL", None: "-"}[check.ok]
+            print(f"{mark:<5}{check.name}: {check.detail}")
+    return 1 if any(check.ok is False for check in checks) else 0
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _demo_judge() -> Check:
+    from selfj_eval.errors import SelfJError
+    from selfj_eval.judge import Judge
+    from selfj_eval.records import Record
+
+    name = "backend transformers"
+    try:
+        record = Record("1", "What is 2 + 3?", "5", reference="2 + 3 = 5")
+        judgment = Judge.load("demo").judge([record])[0]
+    except (SelfJError, ImportError) as error:
+        return Check(name, False, str(error))
+    return Check(name, judgment.score is not None, "the embedded judge loads and judges")
+
+
+def _device() -> Check:
+    import torch
+
+    if torch.cuda.is_available():
+        return Check("device", True, f"cuda, {torch.cuda.get_device_name()}")
+    if torch.backends.mps.is_available():
+        return Check("device", True, "mps")
+    return Check("device", True, f"cpu, {torch.get_num_threads()} threads, no accelerator")
+
+
+def _vllm() -> Check:
+    if importlib.util.find_spec("vllm") is None:
+        return Check("vllm", None, "not installed; it needs an environment of its own (install.md)")
+    return Check("vllm", True, "installed: lm_eval --model vllm runs the judge tasks")
+
+
+def _openai() -> Check:
+    if importlib.util.find_spec("openai") is None:
+        return Check("openai", None, "not installed: pip install 'selfj-eval[openai]'")
+    return Check("openai", True, "installed")
+
+
+def _lm_eval_tasks() -> Check:
+    from selfj_eval.cli.lm_eval import found_by_lm_eval
+    from selfj_eval.cli.path import tasks_folder
+
+    number = len(list(tasks_folder().glob("**/*.yaml")))
+    if found_by_lm_eval():
+        return Check("lm-eval tasks", True, f"stock lm_eval finds the {number} task files")
+    return Check(
+        "lm-eval tasks",
+        False,
+        "stock lm_eval does not find them (is it installed elsewhere?); use `selfj lm-eval ...` "
+        f"or lm_eval --include_path {tasks_folder()}",
+    )
+
+
+def _data() -> Check:
+    folder = os.environ.get("SELFJ_DATA")
+    if not folder:
+        return Check("data", None, "SELFJ_DATA is not set; only the selfj_*_demo tasks can run")
+    number = len(list(Path(folder).expanduser().glob("judge_bench/*.parquet")))
+    if number:
+        return Check("data", True, f"SELFJ_DATA has {number} files of judge_bench")
+    return Check("data", False, f"SELFJ_DATA={folder} has no judge_bench/*.parquet in it")

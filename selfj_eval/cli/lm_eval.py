@@ -1,0 +1,37 @@
+"""``selfj lm-eval``: lm_eval, with the Self-J tasks found wherever lm_eval is installed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from selfj_eval.cli.path import tasks_folder
+
+
+def add_parser(subparsers: Any) -> None:
+    """List the subcommand; its arguments are lm_eval's own (``selfj lm-eval --help``)."""
+    subparsers.add_parser("lm-eval", help="run lm_eval with the selfj tasks", add_help=False)
+
+
+def run(arguments: list[str]) -> int:
+    """Run lm_eval with the given arguments; returns the exit status."""
+    from lm_eval.__main__ import cli_evaluate
+
+    if not found_by_lm_eval() and "--include_path" not in arguments:
+        at = 1 if arguments[:1] and arguments[0] in ("run", "ls", "validate") else 0
+        at = 2 if arguments[:1] == ["ls"] and len(arguments) > 1 else at
+        arguments = [*arguments[:at], "--include_path", str(tasks_folder()), *arguments[at:]]
+    sys.argv = ["lm_eval", *arguments]
+    cli_evaluate()
+    return 0
+
+
+def found_by_lm_eval() -> bool:
+    """Whether stock ``lm_eval`` finds the tasks: their copies lie in its own folder."""
+    import importlib.util
+    from pathlib import Path
+
+    spec = importlib.util.find_spec("lm_eval")
+    if spec is None or spec.origin is None:
+        return False
+    return (Path(spec.origin).parent / "tasks" / "selfj" / "demo" / "selfj.yaml").is_file()

@@ -1,0 +1,221 @@
+"""``selfj score``: judge the answers in a file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selfj_eval.errors import DataError, StoreError
+
+if TYPE_CHECKING:
+    from selfj_eval.records import Judgment
+
+_EXAMPLES = """examples:
+  selfj score answers.jsonl --judge demo
+  selfj score answers.parquet --judge oceanpty/Self-J --output scores.parquet
+  selfj score model_outputs.json --judge ./my-judge --adapter ./my-lora --no-reference
+  selfj score answers.csv --judge demo --field instruction=prompt --field response=output
+
+A record has: id, instruction, response, and if known reference, rating, rating_min, rating_max,
+model, category. lm-eval's samples_*.jsonl and AlpacaEval's model_outputs JSON are read as they are.
+
+Every finished judgment is kept in a store beside the output (OUTPUT.store). After an
+interruption run the same command again: nothing finished is lost or computed twice.
+Exit status: 0 when every record was judged, 1 when some were not, 2 for wrong input.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "score",
+        help="judge the answers in a file",
+        description="Judge the answers in a file: a score from 0 to 9 for each.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("input", metavar="INPUT", help="records: .jsonl, .json, .csv or .parquet")
+    parser.add_argument(
+        "--judge", required=True, metavar="MODEL", help="'demo', a model folder, or a hub id"
+    )
+    parser.add_argument("--adapter", metavar="DIR", help="LoRA adapter to put on the judge")
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="judgments: .jsonl, .json, .csv or .parquet (default: INPUT's name with "
+        ".scores.jsonl, in the current folder)",
+    )
+    parser.add_argument(
+        "--reference",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="show the judge the reference of the records that have one (default: yes)",
+    )
+    parser.add_argument(
+        "--field",
+        action="append",
+        default=[],
+        metavar="FIELD=NAME",
+        help="the record field FIELD is called NAME in the file; may be repeated",
+    )
+    parser.add_argument("--template", default="self-j", help="prompt template (default: self-j)")
+    parser.add_argument(
+        "--max-tokens",
+        type=int,
+        metavar="N",
+        help="longest prompt; longer ones lose the middle of the answer, then of the reference "
+        "(default: the judge's context, at most 4096)",
+    )
+    parser.add_argument(
+        "--allow-markers",
+        action="store_true",
+        help="also judge answers that hold text of the judge's prompt",
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N records")
+    parser.add_argument("--store", metavar="FILE", help="keep judgments here instead")
+    parser.add_argument("--revision", help="branch, tag or commit of the judge on the hub")
+    parser.add_argument(
+        "--dtype",
+        default="auto",
+        choices=["auto", "float32", "bfloat16", "float16"],
+        help="number format (default: float32 on a CPU, bfloat16 on a GPU that has it)",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--batch-tokens", type=int, metavar="N", help="padded tokens a batch")
+    parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run Python code that comes with the judge; only for sources you trust",
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Judge the file; returns the exit status."""
+    from selfj_eval.judge import Judge
+    from selfj_eval.reading import read_records
+    from selfj_eval.store import JudgmentStore
+    from selfj_eval.writing import check_output, write_judgments
+
+    source = Path(options.input)
+    output = check_output(options.output or f"{source.stem}.scores.jsonl")
+    if output.exists() and source.exists() and output.samefile(source):
+        raise StoreError(f"{output} is the input; name another --output.")
+    records = read_records(source, names=_names(options.field))
+    if options.limit is not None:
+        if options.limit < 1:
+            raise DataError(f"--limit must be at least 1, got {options.limit}.")
+        records = records[: options.limit]
+    with JudgmentStore(options.store or f"{output}.store") as store:
+        judge = Judge.load(
+            options.judge,
+            adapter=options.adapter,
+            template=options.template,
+            reference=options.reference,
+            max_tokens=options.max_tokens,
+            allow_markers=options.allow_markers,
+            store=store,
+            revision=options.revision,
+            dtype=options.dtype,
+            device=options.device,
+            batch_tokens=options.batch_tokens,
+            trust_remote_code=options.trust_remote_code,
+        )
+        start = time.monotonic()
+        with ProgressLine(len(records), "judged") as progress:
+            judgments = judge.judge(records, progress=progress)
+        seconds = time.monotonic() - start
+    write_judgments(output, records, judgments)
+    summary = _summary(judgments) | {"seconds": round(seconds, 2), "output": str(output)}
+    if options.json:
+        print(json.dumps(summary, ensure_ascii=False))
+    else:
+        _print_summary(summary, store=options.store or f"{output}.store")
+    return 0 if summary["unscored"] == 0 else 1
+
+
+class ProgressLine:
+    """A progress bar on a terminal; elsewhere a line every few seconds."""
+
+    def __init__(self, total: int, verb: str, seconds: float = 5.0) -> None:
+        self._total, self._verb, self._seconds = total, verb, seconds
+        self._done = 0
+        self._start = self._last = time.monotonic()
+        self._bar: Any = None
+
+    def __enter__(self) -> ProgressLine:
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=self._total, unit="record", desc=self._verb)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, finished: int) -> None:
+        """Count ``finished`` more."""
+        self._done += finished
+        if self._bar is not None:
+            self._bar.update(finished)
+            return
+        now = time.monotonic()
+        if now - self._last >= self._seconds:
+            self._last = now
+            rate = self._done / (now - self._start)
+            print(
+                f"{self._verb} {self._done:,} of {self._total:,} records, {rate:.1f} a second",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def _names(fields: list[str]) -> dict[str, str]:
+    names = {}
+    for item in fields:
+        field, equals, name = item.partition("=")
+        if not (field and equals and name):
+            raise DataError(f"--field takes FIELD=NAME, such as response=output; got {item!r}.")
+        names[field] = name
+    return names
+
+
+def _summary(judgments: list[Judgment]) -> dict[str, Any]:
+    scored = [j for j in judgments if j.score is not None]
+    mean = sum(j.score or 0.0 for j in scored) / len(scored) if scored else None
+    mass = sum(j.digit_mass or 0.0 for j in scored) / len(scored) if scored else None
+    return {
+        "records": len(judgments),
+        "scored": len(scored),
+        "unscored": len(judgments) - len(scored),
+        "with_reference": sum(j.reference_used for j in scored),
+        "trimmed": sum(j.trimmed_tokens > 0 for j in scored),
+        "mean_score": mean,
+        "mean_digit_mass": mass,
+        "errors": [f"{j.id}: {j.error}" for j in judgments if j.error],
+    }
+
+
+def _print_summary(summary: dict[str, Any], store: str) -> None:
+    scored, records = summary["scored"], summary["records"]
+    print(f"{scored:,} of {records:,} records judged in {summary['seconds']:.1f} s")
+    if scored:
+        print(f"  mean score      {summary['mean_score']:.3f} (0 to 9)")
+        print(f"  mean digit mass {summary['mean_digit_mass']:.4f}", end="")
+        low = summary["mean_digit_mass"] < 0.5
+        print("  (low: is this model a judge?)" if low else "")
+        print(f"  with reference  {summary['with_reference']:,}")
+        print(f"  trimmed         {summary['trimmed']:,}")
+    if summary["unscored"]:
+        print(f"  UNSCORED        {summary['unscored']:,}")
+        for error in summary["errors"][:10]:
+            print(f"    {error}")
+        if len(summary["errors"]) > 10:
+            print(f"    ... and {len(summary['errors']) - 10:,} more in the output's field 'error'")
+    print(f"  written to      {summary['output']} (judgments kept in {store})")

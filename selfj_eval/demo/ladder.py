@@ -1,0 +1,123 @@
+"""The quality ladder: instructions with ten answers each, rated 0..9 by construction.
+
+``kinds_numbers``, ``kinds_text`` and ``kinds_facts`` draw the instructions and compute
+their right answers; ``rungs`` has the rule by which an answer gets its rating.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Literal
+
+from selfj_eval.demo.kinds_facts import facts, lists
+from selfj_eval.demo.kinds_numbers import arithmetic, code, steps, units
+from selfj_eval.demo.kinds_text import rewriting, sorting, strings, table
+from selfj_eval.demo.rungs import RATINGS, write_answer, write_reference
+from selfj_eval.demo.task import Task
+from selfj_eval.records import Record
+
+Split = Literal["train", "test"]
+
+KINDS: dict[str, Callable[[Random], Task]] = {
+    "arithmetic": arithmetic,
+    "code": code,
+    "facts": facts,
+    "lists": lists,
+    "rewriting": rewriting,
+    "sorting": sorting,
+    "steps": steps,
+    "strings": strings,
+    "table": table,
+    "units": units,
+}
+"""Kinds of instruction, in the order in which they take turns."""
+
+TEST_INSTRUCTIONS = 80
+"""Instructions of the embedded benchmark: the test split with seed 0."""
+
+MAX_INSTRUCTIONS = 50_000
+"""Most instructions of one ladder; all kinds have many more different ones."""
+
+
+def ladder(split: Split, *, instructions: int, seed: int = 0) -> list[Record]:
+    """Generate instructions with ten answers each, rated 0 to 9 by construction.
+
+    The same arguments give the same records everywhere, and a smaller ladder is the
+    beginning of a larger one with the same seed. No instruction occurs twice. A hash of the
+    instruction decides its split, so that the splits share none, whatever the sizes and
+    seeds.
+
+    Args:
+        split: "train" or "test".
+        instructions: Number of instructions, 0 to ``MAX_INSTRUCTIONS``. The kinds take
+            turns.
+        seed: Any integer.
+
+    Returns:
+        ``instructions * 10`` records with ids like "ladder-test-0007-3" (number of the
+        instruction, rating), ordered by instruction and then rating from 0 to 9.
+
+    Raises:
+        ValueError: If ``split`` is unknown or ``instructions`` out of range.
+    """
+    if split not in ("train", "test"):
+        raise ValueError(f'split must be "train" or "test", got {split!r}')
+    if not 0 <= instructions <= MAX_INSTRUCTIONS:
+        raise ValueError(f"instructions must be 0 to {MAX_INSTRUCTIONS}, got {instructions}")
+    records: list[Record] = []
+    for number, task in enumerate(_tasks(split, instructions, seed)):
+        rng = Random(f"selfj-ladder answers {split} {seed} {number}")
+        reference = write_reference(task, rng)
+        others = [name for name in KINDS if name != task.kind]
+        other = _draw(split, rng.choice(others), rng)
+        records += (
+            Record(
+                id=f"ladder-{split}-{number:04d}-{rating}",
+                instruction=task.instruction,
+                response=write_answer(task, rating, other, rng),
+                reference=reference,
+                rating=float(rating),
+                rating_min=0.0,
+                rating_max=9.0,
+                category=task.kind,
+            )
+            for rating in RATINGS
+        )
+    return records
+
+
+def demo_records() -> list[Record]:
+    """The embedded benchmark: ``TEST_INSTRUCTIONS`` test instructions, seed 0."""
+    return ladder("test", instructions=TEST_INSTRUCTIONS, seed=0)
+
+
+def split_of(instruction: str) -> Split:
+    """The split an instruction belongs to: by its hash, one in five is for testing.
+
+    Case and white space do not count.
+    """
+    normal = " ".join(instruction.casefold().split())
+    digest = hashlib.sha256(normal.encode()).digest()
+    return "test" if digest[0] % 5 == 0 else "train"
+
+
+def _tasks(split: Split, count: int, seed: int) -> Iterator[Task]:
+    """``count`` tasks of a split with different instructions."""
+    kinds = list(KINDS)
+    seen: set[str] = set()
+    for number in range(count):
+        rng = Random(f"selfj-ladder task {split} {seed} {number}")
+        task = _draw(split, kinds[number % len(kinds)], rng)
+        while task.instruction in seen:
+            task = _draw(split, task.kind, rng)
+        seen.add(task.instruction)
+        yield task
+
+
+def _draw(split: Split, kind: str, rng: Random) -> Task:
+    while True:
+        task = KINDS[kind](rng)
+        if split_of(task.instruction) == split:
+            return task

@@ -1,0 +1,115 @@
+"""Documents for the tasks: the embedded ladder, and rated answers found through SELFJ_DATA."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, Features, Value
+
+from selfj_eval.errors import DataError
+from selfj_eval.reading import read_records
+from selfj_eval.records import RECORD_FIELDS, Record, record_from_mapping
+
+_NUMBERS = ("rating", "rating_min", "rating_max")
+
+
+def data_file(name: str, selfj_data: str | None = None) -> Path:
+    """A file of the data folder, which has the set ``judge_bench`` in it.
+
+    Args:
+        name: Path below the data folder.
+        selfj_data: The folder; by default the environment variable ``SELFJ_DATA``.
+
+    Raises:
+        DataError: If no folder is named or the file is not there, with the way to get it.
+    """
+    folder = selfj_data or os.environ.get("SELFJ_DATA")
+    ways = (
+        'Set the environment variable SELFJ_DATA (or --metadata \'{"selfj_data": "DIR"}\') to '
+        "a folder with judge_bench/ in it; `selfj data get judge_bench` gets it."
+    )
+    if not folder:
+        raise DataError(f"{name} is needed and no data folder is named. {ways}")
+    path = Path(folder).expanduser() / name
+    if not path.is_file():
+        raise DataError(f"there is no such file. {ways}", path=path)
+    return path
+
+
+def judge_bench_records(
+    *, selfj_source: str, selfj_data: str | None = None, **_: Any
+) -> dict[str, Dataset]:
+    """Rated answers of ``judge_bench``; called by lm-eval with the task's metadata."""
+    kind, source = _split(selfj_source, ("pointwise", "unrated"))
+    path = data_file(f"judge_bench/{kind}_{source}.parquet", selfj_data)
+    return {"test": record_dataset(read_records(path))}
+
+
+def judge_bench_pairs(
+    *, selfj_source: str, selfj_data: str | None = None, **_: Any
+) -> dict[str, Dataset]:
+    """Labelled pairs of ``judge_bench``; called by lm-eval with the task's metadata."""
+    import pyarrow.parquet as pq
+
+    kind, source = _split(selfj_source, ("pairwise",))
+    path = data_file(f"judge_bench/{kind}_{source}.parquet", selfj_data)
+    names = ("id", "category", "instruction", "reference")
+    pairs = []
+    for number, row in enumerate(pq.read_table(path).to_pylist(), 1):
+        place = f"row {number}"
+        sides = [
+            record_from_mapping(
+                row, names={"response": f"response_{side}"}, path=str(path), place=place
+            )
+            for side in "ab"
+        ]
+        if row.get("label") not in ("A", "B", "tie"):
+            message = f"expected A, B or tie, got {row.get('label')!r}."
+            raise DataError(message, path=path, place=place, field="label")
+        pair = {name: getattr(sides[0], name) for name in names}
+        pair |= {"response_a": sides[0].response, "response_b": sides[1].response}
+        pairs.append(pair | {"label": row["label"]})
+    texts = (*names, "response_a", "response_b", "label")
+    return {"test": Dataset.from_list(pairs, Features({name: Value("string") for name in texts}))}
+
+
+def demo_answers(**_: Any) -> dict[str, Dataset]:
+    """The embedded quality ladder: ten answers of known quality to every instruction."""
+    from selfj_eval.demo import demo_records
+
+    return {"test": record_dataset(demo_records())}
+
+
+def demo_instructions(**_: Any) -> dict[str, Dataset]:
+    """The ladder's instructions and references, one document each."""
+    from selfj_eval.demo import demo_records
+
+    names = ("instruction", "reference", "category")
+    texts = {record.instruction: record for record in demo_records()}.values()
+    rows = [
+        {"id": record.id.rpartition("-")[0]} | {name: getattr(record, name) for name in names}
+        for record in texts
+    ]
+    return {"test": Dataset.from_list(rows)}
+
+
+def record_dataset(records: list[Record]) -> Dataset:
+    """Records as lm-eval documents, every column present."""
+    features = {name: Value("float64" if name in _NUMBERS else "string") for name in RECORD_FIELDS}
+    rows = [{k: v for k, v in asdict(r).items() if k != "where"} for r in records]
+    return Dataset.from_list(rows, Features(features))
+
+
+def _split(source: str, kinds: tuple[str, ...]) -> tuple[str, str]:
+    """``pointwise_mtbench`` to its two parts; the name becomes part of a path, so it is checked."""
+    match = re.fullmatch(rf"({'|'.join(kinds)})_([a-z0-9_]+)", source)
+    if match is None:
+        raise DataError(
+            f"expected {' or '.join(kinds)}_NAME in lower case, got {source!r}.",
+            field="selfj_source",
+        )
+    return match[1], match[2]

@@ -1,0 +1,81 @@
+"""The evaluated model is the judge: it rates answers whose rating is known."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from selfj_eval.harness.task import SelfJTask, rescaled_rating
+from selfj_eval.judge import reason_unjudgeable
+from selfj_eval.records import Record
+from selfj_eval.scale import DIGITS, expected_score
+
+logger = logging.getLogger(__name__)
+
+
+class JudgeTask(SelfJTask):
+    """Ten choices "0".."9" after the judge's prompt; their likelihoods give the expected score.
+
+    Per document: ``score``, ``digit_mass``, ``unscored``, and (score, rating) for the
+    correlations. ``--apply_chat_template`` does not touch the judge's prompt unless the
+    metadata says ``selfj_chat_template``.
+    """
+
+    def doc_to_text(self, doc: Mapping[str, Any], doc_to_text: Any = None) -> str:
+        """The judge's prompt."""
+        return self.judge_prompt(self.record(doc))
+
+    def doc_to_target(self, doc: Mapping[str, Any], doc_to_target: Any = None) -> str:
+        """The digit nearest to the rating; empty for an answer without one."""
+        rating = rescaled_rating(self.record(doc))
+        return "" if rating is None else str(round(min(max(rating, 0), 9)))
+
+    def fewshot_context(self, doc: Mapping[str, Any], num_fewshot: int = 0, **kwargs: Any) -> Any:
+        """The prompt as it is: no examples, no system prompt, no chat template unless asked for."""
+        return self.wrap(self.doc_to_text(doc), kwargs.get("chat_template"))
+
+    def wrap(self, prompt: str, chat_template: Callable[..., str] | None) -> str:
+        """Put the prompt into the model's chat template when the metadata asks for it."""
+        if chat_template is None or not self.settings.chat_template:
+            return prompt
+        return chat_template([{"role": "user", "content": prompt}], add_generation_prompt=True)
+
+    def verdict(
+        self, record: Record, results: Sequence[tuple[float, bool]]
+    ) -> tuple[float | None, float | None]:
+        """Score and digit mass of ten choices; None and None when the record is unscored."""
+        allowed = self.settings.allow_markers
+        reason = reason_unjudgeable(self.template, record, allow_markers=allowed)
+        if reason is not None:
+            logger.warning("%s: unscored: %s", self.task_name, reason)
+            return None, None
+        expected = expected_score([[log_probability for log_probability, _ in results]])
+        score = float(expected.score[0])
+        if math.isnan(score):
+            reason = "the model gave no finite probability to any digit"
+            logger.warning("%s: unscored: %s: %s.", self.task_name, record.where, reason)
+            return None, None
+        return score, float(expected.digit_mass[0])
+
+    def values(
+        self, doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]
+    ) -> dict[str, Any]:
+        """The values of one document."""
+        record = self.record(doc)
+        score, digit_mass = self.verdict(record, results[: len(DIGITS)])
+        rating, rescaled = record.rating, rescaled_rating(record)
+        pair = good = None
+        if score is not None and rating is not None and rescaled is not None:
+            pair = (score, rating)
+            good = (score, rescaled >= self.settings.good_at)
+        return {
+            "pearson": pair,
+            "spearman": pair,
+            "kendall_tau_b": pair,
+            "auroc": good,
+            "score": score,
+            "digit_mass": digit_mass,
+            "unscored": int(score is None),
+        }

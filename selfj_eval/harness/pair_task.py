@@ -1,0 +1,65 @@
+"""The evaluated model is the judge: its score decides which of two answers is better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lm_eval.api.instance import Instance
+
+from selfj_eval.harness.judge_task import JudgeTask
+from selfj_eval.records import Record
+from selfj_eval.scale import DIGITS
+
+_LABELS = {"A": 1, "tie": 0, "B": -1}
+
+
+class PairTask(JudgeTask):
+    """Both answers of a pair are judged alone, so that their order cannot matter."""
+
+    def doc_to_text(self, doc: Mapping[str, Any], doc_to_text: Any = None) -> str:
+        """The judge's prompt for answer A."""
+        return self.judge_prompt(self._side(doc, "a"))
+
+    def doc_to_target(self, doc: Mapping[str, Any], doc_to_target: Any = None) -> str:
+        """The label: A, B or tie."""
+        return str(doc["label"])
+
+    def fewshot_context(self, doc: Mapping[str, Any], num_fewshot: int = 0, **kwargs: Any) -> Any:
+        """Two prompts, for A and B."""
+        prompts = [self.judge_prompt(self._side(doc, side)) for side in "ab"]
+        return [self.wrap(prompt, kwargs.get("chat_template")) for prompt in prompts]
+
+    def construct_requests(
+        self, doc: Mapping[str, Any], ctx: Sequence[str], **kwargs: Any
+    ) -> list[Instance]:
+        """lm-eval's hook: ten choices for A, then ten for B."""
+        arguments = [(prompt, digit) for prompt in ctx for digit in DIGITS]
+        return [
+            Instance("loglikelihood", doc, argument, index, metadata=kwargs["metadata"])
+            for index, argument in enumerate(arguments)
+        ]
+
+    def values(
+        self, doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]
+    ) -> dict[str, Any]:
+        """The values of one pair."""
+        n = len(DIGITS)
+        score_a, mass_a = self.verdict(self._side(doc, "a"), results[:n])
+        score_b, mass_b = self.verdict(self._side(doc, "b"), results[n:])
+        pair = mass = None
+        if score_a is not None and score_b is not None:
+            pair = (score_a, score_b, _LABELS[doc["label"]])
+        if mass_a is not None and mass_b is not None:
+            mass = (mass_a + mass_b) / 2
+        return {
+            "acc": pair,
+            "acc_with_ties": pair,
+            "score_a": score_a,
+            "score_b": score_b,
+            "digit_mass": mass,
+            "unscored": int(pair is None),
+        }
+
+    def _side(self, doc: Mapping[str, Any], side: str) -> Record:
+        return self.record(doc, response=doc[f"response_{side}"])

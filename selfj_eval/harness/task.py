@@ -1,0 +1,205 @@
+"""What all tasks share: settings from the metadata, prompts, and named reasons for NaN."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache, partial
+from typing import Any, Self
+
+from lm_eval.api.task import ConfigurableTask
+
+from selfj_eval.backends.transformers import JudgeTokenizer
+from selfj_eval.errors import JudgeError
+from selfj_eval.metrics import Metric
+from selfj_eval.prompts import DEFAULT_TEMPLATE, fit_prompt, get_template
+from selfj_eval.records import RECORD_FIELDS, Record
+
+logger = logging.getLogger(__name__)
+
+_CHAT_RESERVE = 64  # tokens left for a chat template around the judge's prompt
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a task takes from its metadata (``--metadata`` or the YAML file), as ``selfj_<name>``.
+
+    Attributes:
+        source: Data set, such as ``pointwise_mtbench``.
+        data: Folder with ``judge_bench/`` in it; default the variable ``SELFJ_DATA``.
+        reference: Show the judge the reference of documents that have one.
+        template: Name of the prompt template.
+        max_tokens: Longest prompt; default the model's context, at most 4096.
+        tokenizer: Folder or hub id of the tokenizer that trims prompts; default the model's.
+        good_at: An answer is good when its rating, put on 0..9, is at least this (for AUROC).
+        allow_markers: Judge answers that hold text of the prompt template.
+        chat_template: Wrap the judge's prompt when lm-eval is told ``--apply_chat_template``.
+        judge: The judge of generation tasks: ``demo``, a folder, a hub id, or a mapping with
+            ``model`` and options of ``Judge.load``. Default the variable ``SELFJ_JUDGE``.
+        default_judge: The judge when neither is given.
+        store: File that keeps the judgments of generation tasks.
+    """
+
+    source: str | None = None
+    data: str | None = None
+    reference: bool = True
+    template: str = DEFAULT_TEMPLATE
+    max_tokens: int | None = None
+    tokenizer: str | None = None
+    good_at: float = 6.0
+    allow_markers: bool = False
+    chat_template: bool = False
+    judge: str | Mapping[str, Any] | None = None
+    default_judge: str | None = None
+    store: str | None = None
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any] | None) -> Self:
+        """Read the settings; other keys of the metadata are not ours.
+
+        Raises:
+            JudgeError: If there is a ``selfj_`` key that does not exist.
+        """
+        known = {f.name for f in fields(cls)}
+        given = {
+            key.removeprefix("selfj_"): value
+            for key, value in (metadata or {}).items()
+            if key.startswith("selfj_")
+        }
+        unknown = sorted(set(given) - known)
+        if unknown:
+            names = ", ".join(f"selfj_{name}" for name in sorted(known))
+            raise JudgeError(f"no setting selfj_{unknown[0]} in the metadata; there are {names}.")
+        return cls(**given)
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(name: str, template: str, trust_remote_code: bool) -> JudgeTokenizer:
+    return JudgeTokenizer(name, template=template, trust_remote_code=trust_remote_code)
+
+
+@lru_cache(maxsize=4)
+def _warn_untrimmed(reason: str) -> None:
+    logger.warning(
+        "Prompts are not trimmed: %s. lm-eval cuts what is too long from the left, the judge's "
+        "instructions first. Name the model's tokenizer: "
+        '--metadata \'{"selfj_tokenizer": "..."}\'.',
+        reason,
+    )
+
+
+class SelfJTask(ConfigurableTask):  # type: ignore[misc]
+    """Base of the tasks; not used by itself."""
+
+    def __init__(
+        self,
+        data_dir: str | None = None,
+        cache_dir: str | None = None,
+        download_mode: Any = None,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        config = dict(config or {})
+        config.pop("class", None)  # ConfigurableTask does not take the key that chose it
+        metadata = config.get("metadata") or {}
+        self.settings = Settings.from_metadata(metadata)
+        self.template = get_template(self.settings.template)
+        self._trim = self._trimmer(metadata)
+        super().__init__(config=config)
+
+    def download(self, dataset_kwargs: dict[str, Any] | None = None, **_: Any) -> None:
+        """lm-eval's hook: the documents (its own version prints a warning a task)."""
+        settings = {**(self.config.metadata or {}), **(dataset_kwargs or {})}
+        self.dataset = self.config.custom_dataset(**settings)
+
+    def _trimmer(self, metadata: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Arguments of ``fit_prompt`` for the evaluated model, or None when it is unknown."""
+        settings = self.settings
+        # lm-eval puts the model's arguments into the metadata; no task sees the model itself.
+        local = settings.tokenizer or metadata.get("tokenizer") or metadata.get("pretrained")
+        name = local or metadata.get("model")
+        if not isinstance(name, str):
+            _warn_untrimmed("the model's tokenizer is not known here")
+            return None
+        try:
+            code = bool(metadata.get("trust_remote_code", False))
+            tokenizer = _tokenizer(name, settings.template, code)
+        except JudgeError as error:
+            if local:
+                raise
+            _warn_untrimmed(str(error).rstrip("."))
+            return None
+        limit = metadata.get("max_length") or metadata.get("max_model_len")
+        budget = min(tokenizer.max_tokens, int(limit)) if limit else tokenizer.max_tokens
+        budget = min(budget, settings.max_tokens or budget)
+        if settings.chat_template:
+            budget -= _CHAT_RESERVE
+        return {"tokenize": tokenizer.offsets, "max_tokens": budget}
+
+    def judge_prompt(self, record: Record) -> str:
+        """The prompt for the judge, within the model's context."""
+        reference = record.reference if self.settings.reference else None
+        texts = (record.instruction, record.response, reference)
+        if self._trim is None:
+            return self.template.render(*texts)
+        return fit_prompt(self.template, *texts, **self._trim).text
+
+    def record(self, doc: Mapping[str, Any], **changes: Any) -> Record:
+        """The document as a record."""
+        values: dict[str, Any] = {name: doc.get(name) for name in RECORD_FIELDS}
+        return Record(**(values | {"where": f"document {doc.get('id')}"} | changes))
+
+    @property
+    def predict_only(self) -> bool:
+        """Whether lm-eval only collects the model's output (``--predict_only``)."""
+        return "bypass" in self._metric_fn_list
+
+    def values(self, doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str, Any]:
+        """One value a metric for one document."""
+        raise NotImplementedError
+
+    def process_results(self, doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str, Any]:
+        """lm-eval's hook: the values of one document."""
+        return {"bypass": 0} if self.predict_only else self.values(doc, results)
+
+    def aggregation(self) -> dict[str, Callable[..., float]]:
+        """lm-eval's hook: the corpus metrics, with a logged reason wherever one is undefined."""
+        functions: dict[str, Callable[..., Any]] = super().aggregation()
+        if self.predict_only:
+            return functions
+        return {
+            name: partial(_value, self.task_name, name, function)
+            for name, function in functions.items()
+        }
+
+    def build_all_requests(self, *, tokenizer_name: str = "", **kwargs: Any) -> None:
+        """lm-eval's hook; makes ``--cache_requests`` see changed data, prompts and settings."""
+        state = [
+            self.dataset[self.config.test_split][:],
+            self.template.with_reference,
+            self.template.without_reference,
+            repr(self.settings),
+            None if self._trim is None else self._trim["max_tokens"],
+        ]
+        digest = hashlib.sha256(json.dumps(state, default=str).encode()).hexdigest()[:16]
+        super().build_all_requests(tokenizer_name=f"{tokenizer_name}-selfj-{digest}", **kwargs)
+
+
+def rescaled_rating(record: Record) -> float | None:
+    """A record's rating on 0..9, or as given where its scale is unknown."""
+    if record.rating is None or record.rating_min is None or record.rating_max is None:
+        return record.rating
+    return 9 * (record.rating - record.rating_min) / (record.rating_max - record.rating_min)
+
+
+def _value(
+    task: str, metric: str, function: Callable[[Sequence[Any]], Metric], items: Sequence[Any]
+) -> float:
+    result = function(items)
+    if result.value is None:
+        logger.warning("%s: %s is undefined: %s.", task, metric, result.undefined)
+        return math.nan
+    return result.value

@@ -1,0 +1,258 @@
+"""From records to judgments: prompts, what is stored already, the backend, the scores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from selfj_eval.backends.base import Backend
+from selfj_eval.errors import JudgeError
+from selfj_eval.prompts import (
+    CUT,
+    DEFAULT_TEMPLATE,
+    Prompt,
+    PromptTemplate,
+    fit_prompt,
+    get_template,
+)
+from selfj_eval.records import MAX_CHARACTERS, Judgment, Record
+from selfj_eval.scale import expected_score
+from selfj_eval.store import JudgmentStore, Stored
+
+_TRIMMING = 1  # raise when fit_prompt changes what it makes of the same input
+_WINDOW = 4096  # prompts that are tokenized and sorted by length together
+
+Progress = Callable[[int], None]
+"""Called with the number of records that have just been finished."""
+
+
+def reason_unjudgeable(
+    template: PromptTemplate, record: Record, *, allow_markers: bool = False
+) -> str | None:
+    """Why a record must not be given to a judge, or None.
+
+    Args:
+        template: The prompt template it would be put into.
+        record: The record.
+        allow_markers: Judge an answer although it holds text of the prompt template.
+    """
+    where = f"{record.where}, " if record.where else ""
+    for name in ("response", "reference", "instruction"):
+        length = len(getattr(record, name) or "")
+        if length > MAX_CHARACTERS:
+            return (
+                f"{where}field {name!r}: {length:,} characters, more than the {MAX_CHARACTERS:,} "
+                "that are judged; shorten it if it is what you mean to judge."
+            )
+    marker = None if allow_markers else template.marker_in(record.response)
+    if marker is not None:
+        return (
+            f"{where}field 'response': holds the prompt's own text {marker!r}, with which an "
+            "answer can dictate its score; remove it, or judge it all the same with "
+            "--allow-markers."
+        )
+    return None
+
+
+class Judge:
+    """A judge model with its prompt.
+
+    Args:
+        backend: The loaded model.
+        template: Name of the prompt template.
+        reference: Show the judge the reference of the records that have one.
+        max_tokens: Longest prompt; what is longer is cut in the middle of its texts
+            (``prompts.fit_prompt``). By default the backend's limit.
+        allow_markers: Judge answers that hold text of the prompt template.
+        store: Where finished judgments are looked up and kept.
+
+    Example:
+        >>> from selfj_eval import Judge, Record
+        >>> judge = Judge.load("demo")
+        >>> judgment, = judge.judge([Record("1", "What is 2 + 3?", "2 + 3 = 5")])
+        >>> 0 <= judgment.score <= 9
+        True
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        template: str = DEFAULT_TEMPLATE,
+        reference: bool = True,
+        max_tokens: int | None = None,
+        allow_markers: bool = False,
+        store: JudgmentStore | None = None,
+    ) -> None:
+        self.backend = backend
+        self.template = get_template(template)
+        self.reference = reference
+        self.max_tokens = backend.max_tokens if max_tokens is None else max_tokens
+        if not 0 < self.max_tokens <= backend.max_tokens:
+            raise JudgeError(
+                f"max_tokens must be in 1..{backend.max_tokens} for this judge, got {max_tokens}."
+            )
+        self.allow_markers = allow_markers
+        self.store = store
+        self._context = hashlib.sha256(
+            json.dumps(
+                [
+                    dict(sorted(backend.identity.items())),
+                    self.template.with_reference,
+                    self.template.without_reference,
+                    self.max_tokens,
+                    _TRIMMING,
+                    CUT,
+                ]
+            ).encode()
+        ).digest()
+
+    @classmethod
+    def load(
+        cls,
+        model: str,
+        *,
+        adapter: str | None = None,
+        template: str = DEFAULT_TEMPLATE,
+        reference: bool = True,
+        max_tokens: int | None = None,
+        allow_markers: bool = False,
+        store: JudgmentStore | None = None,
+        revision: str | None = None,
+        dtype: str = "auto",
+        device: str = "auto",
+        batch_tokens: int | None = None,
+        trust_remote_code: bool = False,
+    ) -> Judge:
+        """Load a judge with transformers.
+
+        Args:
+            model: ``demo`` (embedded), a model folder, or a hub id such as ``oceanpty/Self-J``.
+            adapter, revision, dtype, device, batch_tokens, trust_remote_code: As for
+                ``backends.transformers.TransformersBackend``.
+            template, reference, max_tokens, allow_markers, store: As for ``Judge``.
+
+        Raises:
+            JudgeError: If the judge cannot be loaded whole and safely.
+        """
+        from selfj_eval.backends.transformers import TransformersBackend
+
+        backend = TransformersBackend(
+            model,
+            adapter=adapter,
+            template=template,
+            revision=revision,
+            dtype=dtype,
+            device=device,
+            batch_tokens=batch_tokens,
+            trust_remote_code=trust_remote_code,
+        )
+        return cls(
+            backend,
+            template=template,
+            reference=reference,
+            max_tokens=max_tokens,
+            allow_markers=allow_markers,
+            store=store,
+        )
+
+    def key(self, record: Record) -> bytes:
+        """Key of a record's judgment in a store: 32 bytes, by content, not by id or place."""
+        texts = [record.instruction, record.response, self._reference(record)]
+        return hashlib.sha256(self._context + json.dumps(texts).encode()).digest()
+
+    def prompt(self, record: Record) -> Prompt:
+        """The prompt that the judge is given for a record."""
+        return fit_prompt(
+            self.template,
+            record.instruction,
+            record.response,
+            self._reference(record),
+            tokenize=self.backend.tokenize,
+            max_tokens=self.max_tokens,
+        )
+
+    def judge(
+        self, records: Sequence[Record], *, progress: Progress | None = None
+    ) -> list[Judgment]:
+        """Judge records.
+
+        Args:
+            records: The records.
+            progress: Called as records finish; stored and unjudgeable ones count at once.
+
+        Returns:
+            One judgment a record, in the order of the records.
+        """
+        errors = [
+            reason_unjudgeable(self.template, record, allow_markers=self.allow_markers)
+            for record in records
+        ]
+        keys = [b"" if error else self.key(r) for r, error in zip(records, errors, strict=True)]
+        finished = {} if self.store is None else self.store.get(sorted({*keys} - {b""}))
+        report = progress or (lambda _: None)
+        report(sum(not key or key in finished for key in keys))
+
+        rows: dict[bytes, list[int]] = {}
+        for index, key in enumerate(keys):
+            if key and key not in finished:
+                rows.setdefault(key, []).append(index)
+        for batch in self._run({key: records[at[0]] for key, at in rows.items()}):
+            finished.update(batch)
+            report(sum(len(rows[key]) for key in batch))
+        return self._judgments(records, errors, [finished.get(key) for key in keys])
+
+    def _run(self, pending: dict[bytes, Record]) -> Iterator[dict[bytes, Stored]]:
+        """Judge what is not stored yet; yields what has been finished and stored."""
+        keys = list(pending)
+        for start in range(0, len(keys), _WINDOW):
+            window = keys[start : start + _WINDOW]
+            prompts = [self.prompt(pending[key]) for key in window]
+            for batch in self.backend.score([prompt.text for prompt in prompts]):
+                done = {
+                    window[i]: Stored(tuple(row.tolist()), prompts[i].trimmed_tokens)
+                    for i, row in zip(batch.indices, batch.log_probabilities, strict=True)
+                }
+                if self.store is not None:
+                    # What could not be scored is tried again by the next run.
+                    scores = expected_score(batch.log_probabilities).score
+                    good = [i for i, s in zip(batch.indices, scores, strict=True) if s == s]
+                    self.store.put({window[i]: done[window[i]] for i in good})
+                yield done
+
+    def _reference(self, record: Record) -> str | None:
+        return record.reference if self.reference else None
+
+    def _judgments(
+        self,
+        records: Sequence[Record],
+        errors: Sequence[str | None],
+        finished: Sequence[Stored | None],
+    ) -> list[Judgment]:
+        scored = [stored.log_probabilities for stored in finished if stored is not None]
+        expected = zip(*expected_score(scored or np.empty((0, 10))), strict=True)
+        judgments = []
+        for record, error, stored in zip(records, errors, finished, strict=True):
+            if stored is None:
+                judgments.append(Judgment(record.id, None, None, None, error=error))
+                continue
+            score, probabilities, mass = next(expected)
+            used = self._reference(record) is not None
+            trimmed = stored.trimmed_tokens
+            if math.isnan(score):
+                where = f"{record.where}: " if record.where else ""
+                error = (
+                    f"{where}the judge gave no finite probability to any digit; try --dtype "
+                    "float32, and check that the weights belong to a judge."
+                )
+                judgments.append(Judgment(record.id, None, None, None, error, used, trimmed))
+            else:
+                digits = tuple(probabilities.tolist())
+                judgments.append(
+                    Judgment(record.id, float(score), float(mass), digits, None, used, trimmed)
+                )
+        return judgments

@@ -1,0 +1,57 @@
+"""Agreement of pointwise scores with preferences between two answers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from selfj_eval.metrics.result import Metric, paired
+
+
+class PreferenceAccuracy(NamedTuple):
+    """How often the higher score is the preferred answer.
+
+    Attributes:
+        decided: Over the pairs whose label is not a tie; equal scores count half.
+        with_ties: Over all pairs, three-way: a pair counts when score and label both say A,
+            both say B, or both say tie (as acc23, arXiv 2305.14324, over the given pairs).
+    """
+
+    decided: Metric
+    with_ties: Metric
+
+
+def preference_accuracy(
+    score_a: npt.ArrayLike, score_b: npt.ArrayLike, label: npt.ArrayLike, *, epsilon: float = 0.0
+) -> PreferenceAccuracy:
+    """Accuracy of scores on labelled pairs.
+
+    Args:
+        score_a, score_b: Shape (n,), finite.
+        label: Shape (n,): 1 where A is preferred, -1 where B is, 0 for a tie.
+        epsilon: Scores that differ by no more than this are a tie; at least 0.
+
+    Returns:
+        Both accuracies, in [0, 1]; undefined with their reason where no pair counts.
+
+    Raises:
+        ValueError: For other labels, a negative epsilon, or arrays that do not match.
+    """
+    a, b = paired(score_a, score_b)
+    a, truth = paired(a, label)
+    if not np.isin(truth, (-1, 0, 1)).all():
+        raise ValueError("labels must be 1 (A), -1 (B) or 0 (tie)")
+    if not epsilon >= 0:
+        raise ValueError(f"epsilon must be at least 0, got {epsilon}")
+    if not len(a):
+        return PreferenceAccuracy(*[Metric(None, 0, "no scored pairs")] * 2)
+    verdict = np.where(np.abs(a - b) <= epsilon, 0.0, np.sign(a - b))
+    decided = truth != 0
+    if decided.any():
+        points = np.where(verdict == 0, 0.5, verdict == truth)[decided]
+        first = Metric(float(points.mean()), int(decided.sum()))
+    else:
+        first = Metric(None, 0, f"all {len(truth)} labels are ties")
+    return PreferenceAccuracy(first, Metric(float((verdict == truth).mean()), len(truth)))

@@ -1,0 +1,50 @@
+"""The result of a metric: a number, or the reason why there is none."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Metric(NamedTuple):
+    """A metric's value.
+
+    Attributes:
+        value: The number, or None where the metric is undefined.
+        n: Number of records it was computed on.
+        undefined: Why there is no value; None when there is one.
+    """
+
+    value: float | None
+    n: int
+    undefined: str | None = None
+
+
+def paired(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], ...]:
+    """Two arrays as float64, checked.
+
+    Raises:
+        ValueError: If they are not one-dimensional, differ in length, or hold NaN or infinity.
+    """
+    a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if a.ndim != 1 or a.shape != b.shape:
+        raise ValueError(f"expected two arrays of shape (n,), got {a.shape} and {b.shape}")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("NaN or infinity; leave unscored records out, and count them")
+    return a, b
+
+
+def no_spread(values: npt.NDArray[np.float64], name: str) -> str | None:
+    """Why ``values`` cannot be correlated with anything, or None.
+
+    Values that differ by less than rounding (1e-12 of their size) count as equal: a
+    correlation with them would be made of rounding errors.
+    """
+    if len(values) < 2:
+        return f"only {len(values)} scored records; at least 2 are needed"
+    scale = float(np.abs(values).max())
+    if float(np.ptp(values)) <= 1e-12 * max(scale, 1e-300):
+        return f"all {len(values)} {name} are equal ({values[0]:g})"
+    return None

@@ -1,0 +1,235 @@
+"""Read records from JSONL, JSON, CSV and Parquet, lm-eval samples and AlpacaEval outputs.
+
+Files are checked whole before anything is judged: the first fault is one ``DataError`` that
+names file, line, field and what to do.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from selfj_eval.errors import DataError
+from selfj_eval.records import RECORD_FIELDS, Record, record_from_mapping
+
+Row = tuple[str, Mapping[str, Any]]  # place in the file ("line 3", "row 3"), and the fields
+
+
+def read_records(path: str | Path, *, names: Mapping[str, str] | None = None) -> list[Record]:
+    """Read and check a file of records.
+
+    The format follows the file name: ``.jsonl``, ``.json`` (an array), ``.csv`` or
+    ``.parquet``. Two layouts are recognised by their fields: lm-eval's
+    ``samples_*.jsonl`` of generation tasks, and AlpacaEval's ``model_outputs`` JSON.
+
+    Args:
+        path: The file.
+        names: Field of ``Record`` to the name it has in the file, where they differ, for
+            example ``{"response": "output"}``.
+
+    Returns:
+        The records, in the order of the file; at least one, with distinct ids.
+
+    Raises:
+        DataError: If the file cannot be read, or any row is not a valid record.
+    """
+    path = Path(path)
+    names = dict(names or {})
+    for name in names:
+        if name not in RECORD_FIELDS:
+            raise DataError(f"no record field {name!r}; there are: {', '.join(RECORD_FIELDS)}.")
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(
+            f"cannot tell the format from the name; use one of {', '.join(_READERS)}.", path=path
+        )
+    try:
+        rows = list(reader(path))
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}.", path=path) from error
+    if not rows:
+        raise DataError("holds no records.", path=path)
+    first = rows[0][1]
+    if "response" not in names and "response" not in first:
+        if "doc" in first and "resps" in first:
+            rows = list(_lm_eval_samples(rows, path))
+        elif "output" in first and "instruction" in first and path.suffix.lower() == ".json":
+            rows = list(_alpaca_eval_outputs(rows))
+    records = [
+        record_from_mapping(row, names=names, path=str(path), place=place) for place, row in rows
+    ]
+    seen: dict[str, str | None] = {}
+    for record, (place, _) in zip(records, rows, strict=True):
+        if record.id in seen:
+            raise DataError(
+                f"{record.id!r} occurs twice, first in {seen[record.id]}; ids must be unique.",
+                path=path,
+                place=place,
+                field=names.get("id", "id"),
+            )
+        seen[record.id] = place
+    return records
+
+
+def _decode(data: bytes, path: Path, first_line: int = 1) -> str:
+    try:
+        return data.decode("utf-8-sig" if first_line == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        line = first_line + data.count(b"\n", 0, error.start)
+        raise DataError(
+            f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8.",
+            path=path,
+            place=f"line {line}",
+        ) from error
+
+
+def _loads(text: str, path: Path, first_line: int = 1) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"broken JSON at column {error.colno}: {error.msg}.",
+            path=path,
+            place=f"line {first_line + error.lineno - 1}",
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"broken JSON: {error}.", path=path, place=f"line {first_line}") from error
+
+
+def _object(value: Any, path: Path, place: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise DataError(
+            f"expected a JSON object, got {type(value).__name__}.", path=path, place=place
+        )
+    return value
+
+
+def _read_jsonl(path: Path) -> Iterator[Row]:
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                value = _loads(_decode(line, path, number), path, number)
+                yield f"line {number}", _object(value, path, f"line {number}")
+
+
+def _read_json(path: Path) -> Iterator[Row]:
+    value = _loads(_decode(path.read_bytes(), path), path)
+    if not isinstance(value, list):
+        raise DataError(
+            f"expected a JSON array of objects, got {type(value).__name__}; one object a line "
+            "is JSONL, name that .jsonl.",
+            path=path,
+        )
+    for number, item in enumerate(value, 1):
+        yield f"row {number}", _object(item, path, f"row {number}")
+
+
+def _read_csv(path: Path) -> Iterator[Row]:
+    text = io.StringIO(_decode(path.read_bytes(), path), newline="")
+    csv.field_size_limit(2**31 - 1)
+    reader = csv.DictReader(text, strict=True)
+    try:
+        for row in reader:
+            place = f"line {reader.line_num}"
+            if None in row:
+                raise DataError("has more cells than the header.", path=path, place=place)
+            # A table has no null and no numbers: an empty cell is a missing value, but for the
+            # response, which may be empty.
+            values: dict[str, Any] = {
+                k: v for k, v in row.items() if v is not None and (v != "" or k == "response")
+            }
+            for name in ("rating", "rating_min", "rating_max"):
+                if name in values:
+                    try:
+                        values[name] = float(values[name])
+                    except ValueError:
+                        message = f"expected a number, got {values[name]!r}."
+                        raise DataError(message, path=path, place=place, field=name) from None
+            yield place, values
+    except csv.Error as error:
+        raise DataError(
+            f"broken CSV: {error}.", path=path, place=f"line {reader.line_num}"
+        ) from error
+
+
+def _read_parquet(path: Path) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            number = 0
+            for batch in file.iter_batches(batch_size=4096):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"row {number}", row
+    except pa.ArrowException as error:
+        raise DataError(f"is not a readable Parquet file: {error}.", path=path) from error
+
+
+_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".jsonl": _read_jsonl,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}
+
+
+def _lm_eval_samples(rows: list[Row], path: Path) -> Iterator[Row]:
+    """The answers in lm-eval's log of a generation task.
+
+    The whole answer is judged (``resps``), not what a filter extracted from it. The
+    instruction is the document's ``instruction``, else the prompt the model was given; the
+    reference is the document's ``reference``, else the target.
+    """
+    first_filter = rows[0][1].get("filter")
+    for place, row in rows:
+        if row.get("filter") != first_filter:  # the same answers again, filtered otherwise
+            continue
+        doc = row["doc"] if isinstance(row.get("doc"), dict) else {}
+        resps = row.get("resps")
+        answers = resps[0] if isinstance(resps, list) and resps else None
+        if not isinstance(answers, list) or not all(isinstance(a, str) for a in answers):
+            raise DataError(
+                "holds no generated text; only the samples of generation tasks "
+                "(output_type generate_until) can be judged.",
+                path=path,
+                place=place,
+                field="resps",
+            )
+        prompt = row.get("arguments")
+        while isinstance(prompt, dict | list) and prompt:
+            prompt = next(iter(prompt.values() if isinstance(prompt, dict) else prompt))
+        target = row.get("target")
+        for number, answer in enumerate(answers):
+            identity = str(row.get("doc_id"))
+            yield (
+                place,
+                {
+                    "id": identity if len(answers) == 1 else f"{identity}-{number}",
+                    "instruction": doc.get("instruction") or prompt,
+                    "response": answer,
+                    "reference": doc.get("reference")
+                    or (target if isinstance(target, str) else None),
+                    "category": doc.get("category"),
+                },
+            )
+
+
+def _alpaca_eval_outputs(rows: list[Row]) -> Iterator[Row]:
+    """AlpacaEval's ``model_outputs``: no ids there, so the position is the id, from 0."""
+    for number, (place, row) in enumerate(rows):
+        yield (
+            place,
+            {
+                "id": str(row.get("id", number)),
+                "instruction": row.get("instruction"),
+                "response": row.get("output"),
+                "model": row.get("generator"),
+                "category": row.get("dataset"),
+            },
+        )
