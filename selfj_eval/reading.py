@@ -112,7 +112,7 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
     with path.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             if line.strip():
-                value = _loads(_decode(line, path, number), path, number)
+                value = _loads(_decode(line.rstrip(b"\r\n"), path, number), path, number)
                 yield f"line {number}", _object(value, path, f"line {number}")
 
 

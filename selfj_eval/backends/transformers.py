@@ -234,6 +234,7 @@ def _load_model(
     folder: Path, adapter: Path | None, dtype: str, device: str, trust_remote_code: bool
 ) -> PreTrainedModel:
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
 
@@ -248,6 +249,11 @@ def _load_model(
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
         )
+    except SafetensorError as error:
+        raise JudgeError(
+            f"the weights in {folder} are damaged ({error}). Is the download or the Git LFS "
+            "checkout complete? Fetch it again."
+        ) from error
     except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
         raise JudgeError(f"the judge {folder} cannot be loaded: {error}") from error
     finally:
@@ -265,7 +271,7 @@ def _load_model(
 
         try:
             wrapped = PeftModel.from_pretrained(model, str(adapter))
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise JudgeError(f"the adapter {adapter} cannot be put on {folder}: {error}") from error
         model = wrapped.merge_and_unload(safe_merge=True)
     model.eval()

@@ -93,7 +93,7 @@ def steps(rng: Random) -> Task:
         keys=tuple(phrases),
         values=chains[0],
         wrong=tuple(chains[1:]),
-        forms=("{key}: {value}", "{key} makes {value}", "after {key} we have {value}", "{value}"),
+        forms=("{key}: {value}", "{key} gives {value}", "{key}, and we have {value}", "{value}"),
         layouts=(*_ROWS, "sentences"),
         leads=("", "", f"We start with {start}."),
         errors="tail",
@@ -131,7 +131,7 @@ def units(rng: Random) -> Task:
             f"{{value}} {small}",
         ),
         layouts=_ROWS,
-        leads=("", "", f"One of the {large} has {factor} {small}."),
+        leads=("", "", f"In {small}:"),
     )
 
 

@@ -1,0 +1,81 @@
+"""What users notice before anything is judged: start-up time, help, what is imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import selfj_eval
+
+
+def fastest(*arguments: str, times: int = 5) -> float:
+    """Seconds of the fastest of some runs, above those of an empty Python program."""
+
+    def run(*program: str) -> float:
+        start = time.perf_counter()
+        subprocess.run(program, check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    return min(run(*arguments) for _ in range(times))
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import sys, selfj_eval; heavy = {'torch', 'transformers', 'numpy', 'lm_eval', 'datasets', "
+        "'pyarrow'}; assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    assert fastest(sys.executable, "-c", code) < 0.2
+
+
+def test_help_is_quick() -> None:
+    selfj = str(Path(sys.executable).parent / "selfj")
+    assert fastest(selfj, "--help") < 0.5
+    assert fastest(selfj, "score", "--help") < 0.5
+
+
+def test_every_public_name_is_there() -> None:
+    for name in selfj_eval.__all__:
+        assert getattr(selfj_eval, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        selfj_eval.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("subcommand", ["score", "ladder", "path", "doctor"])
+def test_help_has_examples_or_says_it_all(command: Any, subcommand: str) -> None:
+    done = command("selfj", subcommand, "--help")
+    assert done.returncode == 0
+    assert f"usage: selfj {subcommand}" in done.stdout
+
+
+def test_path(command: Any) -> None:
+    judge = Path(command("selfj", "path", "judge").stdout.strip())
+    assert (judge / "model.safetensors").is_file()
+    tasks = Path(command("selfj", "path", "tasks").stdout.strip())
+    assert (tasks / "judge_bench" / "selfj_judge_mtbench.yaml").is_file()
+
+
+def test_no_command_is_an_error_with_usage(command: Any) -> None:
+    done = command("selfj")
+    assert done.returncode == 2
+    assert "usage: selfj" in done.stderr
+
+
+def test_ladder_is_written(command: Any, tmp_path: Path) -> None:
+    done = command("selfj", "ladder", "--output", tmp_path / "l.parquet", "--instructions", "3")
+    assert done.returncode == 0, done.stderr
+    assert len(selfj_eval.read_records(tmp_path / "l.parquet")) == 30
+    wrong = command("selfj", "ladder", "--output", tmp_path / "l.jsonl", "--instructions", "0")
+    assert wrong.returncode == 2
+    assert "--instructions must be at least 1" in wrong.stderr
+
+
+def test_the_package_has_no_pickles_and_little_weight() -> None:
+    package = Path(selfj_eval.__file__).parent
+    files = [file for file in package.rglob("*") if file.is_file()]
+    assert not [f for f in files if f.suffix in {".pkl", ".bin", ".pt", ".pth", ".ckpt"}]
+    assert sum(f.stat().st_size for f in (package / "demo" / "judge").iterdir()) < 6_000_000

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from selfj_eval import DataError, Record, read_records, write_records
+
+GOOD = {"id": "a", "instruction": "Say hi.", "response": "hi"}
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+filled = texts.filter(lambda text: bool(text.strip()))
+optional = st.none() | filled
+records = st.lists(
+    st.builds(
+        Record,
+        id=filled,
+        instruction=filled,
+        response=texts,
+        reference=optional,
+        rating=st.none() | st.floats(1, 10),
+        rating_min=st.just(1.0),
+        rating_max=st.just(10.0),
+        model=optional,
+        category=optional,
+    ),
+    min_size=1,
+    max_size=5,
+    unique_by=lambda record: record.id,
+)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".parquet"])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(records)
+def test_records_survive_writing_and_reading(
+    tmp_path: Path, suffix: str, rows: list[Record]
+) -> None:
+    path = tmp_path / f"records{suffix}"
+    write_records(path, rows)
+    assert read_records(path) == rows
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(records)
+def test_csv_round_trip(tmp_path: Path, rows: list[Record]) -> None:
+    # CSV cannot tell a missing text from an empty one, nor hold a NUL or a bare CR reliably.
+    unsafe = {"\0", "\r"}
+    if any(unsafe & set(t) for r in rows for t in (r.id, r.instruction, r.response) if t):
+        return
+    if any(unsafe & set(t or "") for r in rows for t in (r.reference, r.model, r.category)):
+        return
+    path = tmp_path / "records.csv"
+    write_records(path, rows)
+    assert read_records(path) == rows
+
+
+def test_integer_ids_bom_blank_lines_and_unknown_fields(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text('\ufeff{"id": 7, "instruction": "q", "response": "", "x": [1]}\n\n\n')
+    assert read_records(path) == [Record("7", "q", "")]
+
+
+def test_fields_by_other_names(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text("key,prompt,output,gold\n1,q,a,\n2,q2,a2,g\n")
+    names = {"id": "key", "instruction": "prompt", "response": "output", "reference": "gold"}
+    assert read_records(path, names=names) == [Record("1", "q", "a"), Record("2", "q2", "a2", "g")]
+    with pytest.raises(DataError, match="no record field 'answer'"):
+        read_records(path, names={"answer": "output"})
+
+
+def text_file(content: str | bytes, name: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        data = content.encode() if isinstance(content, str) else content
+        (folder / name).write_bytes(data)
+        return folder / name
+
+    return make
+
+
+def lines(*rows: dict[str, Any]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def parquet_with_nan(folder: Path) -> Path:
+    rows = [GOOD | {"rating": 3.0}, GOOD | {"id": "b", "rating": math.nan}]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "nan.parquet")
+    return folder / "nan.parquet"
+
+
+BAD = {
+    "not UTF-8": (
+        text_file(lines(GOOD).encode() + b'{"id": "b", "instruction": "caf\xe9"}\n', "x.jsonl"),
+        r"x\.jsonl, line 2: byte 0xe9 is not UTF-8; save the file as UTF-8",
+    ),
+    "not UTF-8, CSV": (
+        text_file(b"id,instruction,response\na,q,r\nb,q,\xff\n", "x.csv"),
+        r"x\.csv, line 3: byte 0xff is not UTF-8",
+    ),
+    "broken JSON in line 3": (
+        text_file(lines(GOOD, GOOD | {"id": "b"}) + '{"id": "c", \n', "x.jsonl"),
+        r"x\.jsonl, line 3: broken JSON at column \d+",
+    ),
+    "broken JSON file": (text_file('[{"id": 1},\n {]', "x.json"), r"x\.json, line 2: broken JSON"),
+    "JSON lines named json": (text_file(lines(GOOD), "x.json"), "expected a JSON array of objects"),
+    "an array in a line": (
+        text_file("[1]\n", "x.jsonl"),
+        "line 1: expected a JSON object, got list",
+    ),
+    "deep nesting": (text_file("[" * 100_000, "x.jsonl"), "line 1: broken JSON"),
+    "missing field": (
+        text_file(lines(GOOD, {"id": "b", "instruction": "q"}), "x.jsonl"),
+        r"x\.jsonl, line 2, field 'response': missing; the fields here are: id, instruction\. "
+        r"Add it, or name the field that holds it with --field response=NAME",
+    ),
+    "wrong type": (
+        text_file(lines(GOOD | {"response": 5}), "x.jsonl"),
+        r"line 1, field 'response': expected text, got int \(5\)",
+    ),
+    "rating as text": (
+        text_file(lines(GOOD | {"rating": "5"}), "x.jsonl"),
+        r"field 'rating': expected a number, got str",
+    ),
+    "rating in words, CSV": (
+        text_file("id,instruction,response,rating\n1,q,a,good\n", "x.csv"),
+        r"x\.csv, line 2, field 'rating': expected a number, got 'good'",
+    ),
+    "empty instruction": (
+        text_file(lines(GOOD | {"instruction": "  "}), "x.jsonl"),
+        "field 'instruction': is empty",
+    ),
+    "duplicate id": (
+        text_file(lines(GOOD, GOOD | {"id": "b"}, GOOD), "x.jsonl"),
+        r"x\.jsonl, line 3, field 'id': 'a' occurs twice, first in line 1; ids must be unique",
+    ),
+    "empty file": (text_file("", "x.jsonl"), r"x\.jsonl: holds no records"),
+    "empty array": (text_file("[]", "x.json"), r"x\.json: holds no records"),
+    "header only": (text_file("id,instruction,response\n", "x.csv"), "holds no records"),
+    "NaN rating": (
+        text_file(lines(GOOD, GOOD | {"id": "b", "rating": math.nan}), "x.jsonl"),
+        r"line 2, field 'rating': is nan; give a finite number, or leave the field out",
+    ),
+    "NaN rating, Parquet": (parquet_with_nan, r"nan\.parquet, row 2, field 'rating': is nan"),
+    "infinite rating": (
+        text_file(lines(GOOD | {"rating": math.inf}), "x.jsonl"),
+        "field 'rating': is inf",
+    ),
+    "rating outside its scale": (
+        text_file(lines(GOOD | {"rating": 11, "rating_min": 1, "rating_max": 10}), "x.jsonl"),
+        r"field 'rating': 11 lies outside its scale 1\.0 to 10\.0",
+    ),
+    "scale upside down": (
+        text_file(lines(GOOD | {"rating_min": 5, "rating_max": 1}), "x.jsonl"),
+        "field 'rating_max': must be above rating_min",
+    ),
+    "half a surrogate pair": (
+        text_file('{"id": "a", "instruction": "q", "response": "\\ud83d"}\n', "x.jsonl"),
+        "field 'response': holds half of a surrogate pair",
+    ),
+    "too many cells": (
+        text_file("id,instruction,response\n1,q,a,b\n", "x.csv"),
+        "line 2: has more cells than the header",
+    ),
+    "not Parquet": (text_file("PAR0", "x.parquet"), r"x\.parquet: is not a readable Parquet file"),
+    "unknown format": (text_file("x", "x.txt"), "cannot tell the format from the name; use one of"),
+    "no file": (lambda folder: folder / "no.jsonl", r"no\.jsonl: cannot be read: No such file"),
+    "a folder": (lambda folder: folder / "d.jsonl", r"d\.jsonl: cannot be read: Is a directory"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_clear_error(tmp_path: Path, case: str) -> None:
+    make, message = BAD[case]
+    (tmp_path / "d.jsonl").mkdir()
+    with pytest.raises(DataError, match=message):
+        read_records(make(tmp_path))
+
+
+def test_lm_eval_samples(tmp_path: Path) -> None:
+    def row(
+        doc_id: int, answers: list[str], filter_name: str, doc: dict[str, Any]
+    ) -> dict[str, Any]:
+        return {
+            "doc_id": doc_id,
+            "doc": doc,
+            "target": "42",
+            "arguments": {"gen_args_0": {"arg_0": "Q: 6*7?\nA:", "arg_1": {"until": []}}},
+            "resps": [answers],
+            "filtered_resps": ["42"],
+            "filter": filter_name,
+        }
+
+    path = tmp_path / "samples_x.jsonl"
+    own = {"instruction": "i", "reference": "r", "category": "c"}
+    path.write_text(
+        lines(
+            row(0, ["It is 42."], "strict", {"question": "6*7?"}),
+            row(0, ["It is 42."], "flexible", {"question": "6*7?"}),
+            row(1, ["a", "b"], "strict", own),
+        )
+    )
+    assert read_records(path) == [
+        Record("0", "Q: 6*7?\nA:", "It is 42.", "42"),
+        Record("1-0", "i", "a", "r", category="c"),
+        Record("1-1", "i", "b", "r", category="c"),
+    ]
+    likelihoods = row(0, [], "none", {}) | {"resps": [[-1.5, False]]}
+    path.write_text(lines(likelihoods))
+    with pytest.raises(DataError, match="line 1, field 'resps': holds no generated text; only"):
+        read_records(path)
+
+
+def test_alpaca_eval_outputs(tmp_path: Path) -> None:
+    path = tmp_path / "model_outputs.json"
+    rows = [
+        {"dataset": "koala", "instruction": "q", "output": "a", "generator": "m"},
+        {"dataset": "koala", "instruction": "q", "output": "", "generator": "m"},
+    ]
+    path.write_text(json.dumps(rows))
+    assert read_records(path) == [
+        Record("0", "q", "a", model="m", category="koala"),
+        Record("1", "q", "", model="m", category="koala"),
+    ]
+
+
+def test_long_csv_cells(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows([["id", "instruction", "response"], ["1", "q", "w" * 500_000]])
+    assert len(read_records(path)[0].response) == 500_000
+
+
+def test_all_of_the_real_data_is_readable(data: Path) -> None:
+    counts = {
+        file.stem: len(read_records(file))
+        for pattern in ("pointwise_*", "unrated_*")
+        for file in (data / "judge_bench").glob(f"{pattern}.parquet")
+    }
+    assert len(counts) == 16
+    assert counts["pointwise_mtbench"] == 2768
