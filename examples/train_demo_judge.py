@@ -44,7 +44,7 @@ POSITIONS = 1024
 WIDTH = 128
 LAYERS = 3
 HEADS, HEAD = 4, 64
-GAIN, START = float(os.environ.get("G", "1.87")), float(os.environ.get("S", "1.2"))
+GAIN, START = 1.87, 2.0
 LABEL_SPREAD = 0.4
 """Width, in points, of the normal curve put around each label: 5 is nearly right for 6."""
 LONG_EVERY, LONG_BATCH, LONG_CHARACTERS = 20, 6, 2500
@@ -78,7 +78,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
-    parser.add_argument("--steps", type=int, default=2000, help="default: %(default)s")
+    parser.add_argument("--steps", type=int, default=1600, help="default: %(default)s")
     parser.add_argument("--batch", type=int, default=32, help="answers a step; %(default)s")
     parser.add_argument("--instructions", type=int, default=4000, help="default: %(default)s")
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate; %(default)s")
@@ -190,7 +190,7 @@ def _prepare_heads(model: LlamaForCausalLM, bos: int) -> None:
         same[:, 0] = 0
         attention.q_proj.weight[rows] = same
         attention.k_proj.weight[rows] = same
-        at_distance(1, head, 0, -0.9)
+        at_distance(1, head, 0, -1.2)
         # Where nothing matches, the head is to look at the first token.
         start = embeddings[bos].clone()
         start[0] = 0
@@ -212,8 +212,9 @@ def train(
     tokens ending there have occurred before in the prompt: a signal at every position that
     teaches the model to compare texts.
     """
-    helper = torch.nn.Linear(WIDTH, 2)
-    weights = [*model.parameters(), *helper.parameters()]
+    helper, counter = torch.nn.Linear(WIDTH, 2), torch.nn.Linear(WIDTH, 2)
+    weights = [*model.parameters(), *helper.parameters(), *counter.parameters()]
+    answer = tokenizer(TEMPLATE.render("\0", "\0").split("\0")[1]).input_ids[-1]
     optimizer = torch.optim.AdamW(weights, lr=args.rate, betas=(0.9, 0.98), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / 100, max(0.02, 1 - step / args.steps))
@@ -232,25 +233,33 @@ def train(
         for with_reference in (True, False):
             ids, last = _pad(_encode(tokenizer, batch, with_reference), tokenizer.pad_token_id)
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
-                final = model.lm_head(hidden[torch.arange(len(batch)), last])
-                seen = helper(hidden)
-            loss = functional.cross_entropy(final.float(), target)
-            real = torch.arange(ids.shape[1]) <= last[:, None]
-            aside = functional.binary_cross_entropy_with_logits(
-                seen.float()[real], _repeats(ids)[real]
-            )
-            torch.autograd.backward(loss + aside)
-            losses.append((loss.item(), aside.item()))
+                states = model.model(input_ids=ids, use_cache=False, output_hidden_states=True)
+                final = states.last_hidden_state[torch.arange(len(batch)), last]
+                digit = model.lm_head(final)
+                middle = states.hidden_states[-2]
+                seen = helper(functional.rms_norm(middle, (WIDTH,)))
+                share = counter(final)
+            loss = functional.cross_entropy(digit.float(), target)
+            repeats, places = _repeats(ids), torch.arange(ids.shape[1])
+            real = places <= last[:, None]
+            aside = functional.binary_cross_entropy_with_logits(seen.float()[real], repeats[real])
+            inside = (real & ((ids == answer).cumsum(1) > 0))[..., None]
+            mean = (repeats * inside).sum(1) / inside.sum(1)
+            count = functional.binary_cross_entropy_with_logits(share.float(), mean)
+            floor = functional.binary_cross_entropy(mean, mean)
+            torch.autograd.backward(loss + aside + count)
+            losses.append((loss.item(), aside.item(), (count - floor).item()))
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
         if (step + 1) % 50 == 0 or step + 1 == args.steps:
-            with_it, aside_with, without, aside_without = np.reshape(losses, (-1, 4)).mean(0)
+            with_it, aside_with, c1, without, aside_without, c2 = np.reshape(losses, (-1, 6)).mean(
+                0
+            )
             print(
                 f"step {step + 1}/{args.steps}  loss {with_it:.3f} with, {without:.3f} without "
-                f"reference (helper {aside_with:.3f}, {aside_without:.3f})  "
+                f"reference (helper {aside_with:.3f}, {aside_without:.3f} {c1:.4f} {c2:.4f})  "
                 f"{time.monotonic() - started:.0f} s",
                 flush=True,
             )

@@ -14,6 +14,8 @@ DIGITS = tuple("0123456789")
 MIN_SCORE = 0.0
 MAX_SCORE = 9.0
 
+_LARGEST_MASS = 1.01  # 1, and room for servers that round their log-probabilities
+
 
 class Expected(NamedTuple):
     """Scores of n judgments.
@@ -43,8 +45,8 @@ def expected_score(log_probabilities: npt.ArrayLike) -> Expected:
             for single digits.
 
     Returns:
-        An ``Expected``. A row with a NaN, a value above 0 (beyond rounding), or with ten
-        times ``-inf`` has no score: all its values are NaN.
+        An ``Expected``. A row that is no part of a distribution (a NaN, ten times ``-inf``,
+        or probabilities that add up to more than 1.01) has no score: all its values are NaN.
 
     Raises:
         ValueError: If the shape is not (n, 10).
@@ -53,15 +55,14 @@ def expected_score(log_probabilities: npt.ArrayLike) -> Expected:
     if logp.ndim != 2 or logp.shape[1] != 10:
         raise ValueError(f"log_probabilities must have shape (n, 10), got {logp.shape}")
     top = logp.max(axis=1, initial=-np.inf)
-    usable = np.isfinite(top) & (top < 1e-3) & ~np.isnan(logp).any(axis=1)
-    with np.errstate(invalid="ignore"):
-        weights = np.exp(logp - np.where(usable, top, 0.0)[:, None])
-    weights[~usable] = np.nan
-    total = weights.sum(axis=1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        weights = np.exp(logp - top[:, None])  # shifted, so that tiny masses do not underflow
+        total = weights.sum(axis=1)
+        mass = total * np.exp(top)
+    weights[~(mass <= _LARGEST_MASS) | ~np.isfinite(top)] = np.nan
     probabilities = weights / total[:, None]
     score = np.clip(probabilities @ np.arange(10.0), MIN_SCORE, MAX_SCORE)
-    mass = np.minimum(total * np.exp(np.where(usable, top, np.nan)), 1.0)
-    return Expected(score, probabilities, mass)
+    return Expected(score, probabilities, np.where(np.isnan(score), np.nan, np.minimum(mass, 1.0)))
 
 
 def digit_token_ids(encode: Callable[[str], Sequence[int]], context: str, name: str) -> list[int]:

@@ -51,8 +51,15 @@ def test_certain_digit_and_absent_digits() -> None:
 
 @pytest.mark.parametrize(
     "row",
-    [[-math.inf] * 10, [math.nan] + [-3.0] * 9, [math.nan] * 10, [2.0] + [-3.0] * 9],
-    ids=["no digit", "one NaN", "all NaN", "probability above 1"],
+    [
+        [-math.inf] * 10,
+        [math.nan] + [-3.0] * 9,
+        [math.nan] * 10,
+        [2.0] + [-3.0] * 9,
+        [-1.0] * 10,
+        [math.inf] + [-3.0] * 9,
+    ],
+    ids=["no digit", "one NaN", "all NaN", "probability above 1", "sum above 1", "infinite"],
 )
 def test_what_is_no_distribution_has_no_score(row: list[float]) -> None:
     result = expected_score([row, [math.log(0.1)] * 10])
