@@ -6,7 +6,13 @@ The command line prints the message alone and exits with status 2.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+
+def printable(path: str | Path) -> str:
+    """A path as valid text, also when its bytes are not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 class SelfJError(Exception):
@@ -31,7 +37,7 @@ class DataError(SelfJError):
         place: str | None = None,
         field: str | None = None,
     ) -> None:
-        self.path = None if path is None else str(path)
+        self.path = None if path is None else printable(path)
         self.place = place
         self.field = field
         named = None if field is None else f"field {field!r}"
@@ -45,3 +51,9 @@ class JudgeError(SelfJError):
 
 class StoreError(SelfJError):
     """Judgments or results that cannot be read from or written to disk."""
+
+
+def brief(error: BaseException) -> str:
+    """The first line of a library's message, not its lists of everything it knows."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0] if len(lines[0]) <= 300 else lines[0][:300] + "..."

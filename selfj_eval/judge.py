@@ -48,6 +48,8 @@ def reason_unjudgeable(
                 f"{where}field {name!r}: {length:,} characters, more than the {MAX_CHARACTERS:,} "
                 "that are judged; shorten it if it is what you mean to judge."
             )
+        if any("\ud800" <= c <= "\udfff" for c in getattr(record, name) or ""):
+            return f"{where}field {name!r}: holds half of a surrogate pair, which is not text."
     marker = None if allow_markers else template.marker_in(record.response)
     if marker is not None:
         return (
@@ -96,6 +98,11 @@ class Judge:
             raise JudgeError(
                 f"max_tokens must be in 1..{backend.max_tokens} for this judge, got {max_tokens}."
             )
+        # An over-long record, to fail now rather than at the first one if the budget is too small.
+        probe = "x " * self.max_tokens
+        fit_prompt(
+            self.template, probe, "", "", tokenize=backend.tokenize, max_tokens=self.max_tokens
+        )
         self.allow_markers = allow_markers
         self.store = store
         self._context = hashlib.sha256(

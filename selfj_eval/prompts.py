@@ -25,7 +25,9 @@ _WITHOUT_REFERENCE = (
     _OPENING + "Please respond with an integer between 0 and 9. "
     "\n\n[Question]\n{instruction}\n\n[Answer]\n{input}"
 )
-_WRAPPER = "\n\n### Response:"
+RESPONSE_WRAPPER = "\n\n### Response:"
+"""Ends the prompts that Self-J's models and judges were trained with."""
+
 _SECTIONS = ("[Question]", "[Reference]", "[Answer]")
 
 CUT = " [...] "
@@ -71,7 +73,7 @@ class PromptTemplate:
         An answer that closes its own section and goes on with the template's words can
         dictate its score, so it is not judged unless asked for.
         """
-        for marker in (_WRAPPER.strip(), _OPENING[: _OPENING.index(".") + 1]):
+        for marker in (RESPONSE_WRAPPER.strip(), _OPENING[: _OPENING.index(".") + 1]):
             if marker in response:
                 return marker
         lines = {line.strip() for line in response.splitlines()}
@@ -81,7 +83,9 @@ class PromptTemplate:
 TEMPLATES = {
     template.name: template
     for template in (
-        PromptTemplate("self-j", _WITH_REFERENCE + _WRAPPER, _WITHOUT_REFERENCE + _WRAPPER),
+        PromptTemplate(
+            "self-j", _WITH_REFERENCE + RESPONSE_WRAPPER, _WITHOUT_REFERENCE + RESPONSE_WRAPPER
+        ),
         PromptTemplate("self-j-unwrapped", _WITH_REFERENCE, _WITHOUT_REFERENCE),
     )
 }

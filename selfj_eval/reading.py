@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, brief, printable
 from selfj_eval.records import RECORD_FIELDS, Record, record_from_mapping
 
 Row = tuple[str, Mapping[str, Any]]  # place in the file ("line 3", "row 3"), and the fields
@@ -51,16 +51,22 @@ def read_records(path: str | Path, *, names: Mapping[str, str] | None = None) ->
         rows = list(reader(path))
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}.", path=path) from error
-    if not rows:
-        raise DataError("holds no records.", path=path)
-    first = rows[0][1]
-    if "response" not in names and "response" not in first:
+    if rows and "response" not in {*names, *rows[0][1]}:
+        first = rows[0][1]
         if "doc" in first and "resps" in first:
             rows = list(_lm_eval_samples(rows, path))
         elif "output" in first and "instruction" in first and path.suffix.lower() == ".json":
-            rows = list(_alpaca_eval_outputs(rows))
+            rows, names = _alpaca_eval_outputs(rows, names)
+    if not rows:
+        raise DataError("holds no records.", path=path)
+    for field, name in names.items():
+        if not any(name in row for _, row in rows):
+            have = ", ".join(map(str, rows[0][1]))
+            message = f"no row has a field {name!r}, which is to hold {field!r}; there are: {have}."
+            raise DataError(message, path=path)
+    shown = printable(path)
     records = [
-        record_from_mapping(row, names=names, path=str(path), place=place) for place, row in rows
+        record_from_mapping(row, names=names, path=shown, place=place) for place, row in rows
     ]
     seen: dict[str, str | None] = {}
     for record, (place, _) in zip(records, rows, strict=True):
@@ -80,8 +86,11 @@ def _decode(data: bytes, path: Path, first_line: int = 1) -> str:
         return data.decode("utf-8-sig" if first_line == 1 else "utf-8")
     except UnicodeDecodeError as error:
         line = first_line + data.count(b"\n", 0, error.start)
+        kinds = {b"\x1f\x8b": "; it is gzip: unpack it", b"PK": "; it is a ZIP archive: unpack it"}
+        kinds |= dict.fromkeys((b"\xff\xfe", b"\xfe\xff"), "; it is UTF-16")
+        kind = kinds.get(data[:2], "") if first_line == 1 else ""
         raise DataError(
-            f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8.",
+            f"byte 0x{data[error.start]:02x} is not UTF-8{kind}; save the file as UTF-8.",
             path=path,
             place=f"line {line}",
         ) from error
@@ -89,7 +98,7 @@ def _decode(data: bytes, path: Path, first_line: int = 1) -> str:
 
 def _loads(text: str, path: Path, first_line: int = 1) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_unique_keys)
     except json.JSONDecodeError as error:
         raise DataError(
             f"broken JSON at column {error.colno}: {error.msg}.",
@@ -98,6 +107,15 @@ def _loads(text: str, path: Path, first_line: int = 1) -> Any:
         ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"broken JSON: {error}.", path=path, place=f"line {first_line}") from error
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} occurs twice in one object")
+    return found
 
 
 def _object(value: Any, path: Path, place: str) -> Mapping[str, Any]:
@@ -133,6 +151,7 @@ def _read_csv(path: Path) -> Iterator[Row]:
     csv.field_size_limit(2**31 - 1)
     reader = csv.DictReader(text, strict=True)
     try:
+        _refuse_doubles(list(reader.fieldnames or ()), path)
         for row in reader:
             place = f"line {reader.line_num}"
             if None in row:
@@ -152,7 +171,7 @@ def _read_csv(path: Path) -> Iterator[Row]:
             yield place, values
     except csv.Error as error:
         raise DataError(
-            f"broken CSV: {error}.", path=path, place=f"line {reader.line_num}"
+            f"broken CSV: {error}.", path=path, place=f"line {reader.reader.line_num}"
         ) from error
 
 
@@ -162,13 +181,20 @@ def _read_parquet(path: Path) -> Iterator[Row]:
 
     try:
         with pq.ParquetFile(path) as file:
+            _refuse_doubles(file.schema_arrow.names, path)
             number = 0
             for batch in file.iter_batches(batch_size=4096):
                 for row in batch.to_pylist():
                     number += 1
                     yield f"row {number}", row
-    except pa.ArrowException as error:
-        raise DataError(f"is not a readable Parquet file: {error}.", path=path) from error
+    except (pa.ArrowException, ValueError, OverflowError, KeyError) as error:
+        raise DataError(f"is not a readable Parquet file: {brief(error)}.", path=path) from error
+
+
+def _refuse_doubles(columns: list[str], path: Path) -> None:
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise DataError(f"has two columns {twice[0]!r}; which one is meant?", path=path)
 
 
 _READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
@@ -186,50 +212,55 @@ def _lm_eval_samples(rows: list[Row], path: Path) -> Iterator[Row]:
     instruction is the document's ``instruction``, else the prompt the model was given; the
     reference is the document's ``reference``, else the target.
     """
-    first_filter = rows[0][1].get("filter")
+    seen = set()
     for place, row in rows:
-        if row.get("filter") != first_filter:  # the same answers again, filtered otherwise
+
+        def fail(field: str, message: str, place: str = place) -> DataError:
+            return DataError(message, path=path, place=place, field=field)
+
+        number = row.get("doc_id")
+        if not isinstance(number, int):
+            raise fail("doc_id", "expected the document's number, as lm-eval writes it.")
+        if number in seen:  # the same answers once more, filtered otherwise
             continue
-        doc = row["doc"] if isinstance(row.get("doc"), dict) else {}
+        seen.add(number)
         resps = row.get("resps")
-        answers = resps[0] if isinstance(resps, list) and resps else None
-        if not isinstance(answers, list) or not all(isinstance(a, str) for a in answers):
-            raise DataError(
+        answers = resps[0] if isinstance(resps, list) and len(resps) == 1 else None
+        if (
+            not isinstance(answers, list)
+            or not answers
+            or not all(isinstance(answer, str) for answer in answers)
+        ):
+            raise fail(
+                "resps",
                 "holds no generated text; only the samples of generation tasks "
                 "(output_type generate_until) can be judged.",
-                path=path,
-                place=place,
-                field="resps",
             )
+        doc = row["doc"] if isinstance(row.get("doc"), dict) else {}
         prompt = row.get("arguments")
         while isinstance(prompt, dict | list) and prompt:
             prompt = next(iter(prompt.values() if isinstance(prompt, dict) else prompt))
-        target = row.get("target")
-        for number, answer in enumerate(answers):
-            identity = str(row.get("doc_id"))
+        target = row["target"] if isinstance(row.get("target"), str) else None
+        for index, answer in enumerate(answers):
             yield (
                 place,
                 {
-                    "id": identity if len(answers) == 1 else f"{identity}-{number}",
+                    "id": str(number) if len(answers) == 1 else f"{number}-{index}",
                     "instruction": doc.get("instruction") or prompt,
                     "response": answer,
-                    "reference": doc.get("reference")
-                    or (target if isinstance(target, str) else None),
+                    "reference": doc.get("reference") or target,
                     "category": doc.get("category"),
                 },
             )
 
 
-def _alpaca_eval_outputs(rows: list[Row]) -> Iterator[Row]:
-    """AlpacaEval's ``model_outputs``: no ids there, so the position is the id, from 0."""
-    for number, (place, row) in enumerate(rows):
-        yield (
-            place,
-            {
-                "id": str(row.get("id", number)),
-                "instruction": row.get("instruction"),
-                "response": row.get("output"),
-                "model": row.get("generator"),
-                "category": row.get("dataset"),
-            },
-        )
+def _alpaca_eval_outputs(
+    rows: list[Row], names: Mapping[str, str]
+) -> tuple[list[Row], dict[str, str]]:
+    """AlpacaEval's ``model_outputs``: other names, and no ids: the position is the id, from 0."""
+    first = rows[0][1]
+    own = {"response": "output", "model": "generator", "category": "dataset"}
+    renamed = {f: name for f, name in own.items() if f not in first and name in first} | dict(names)
+    if "id" in {*names, *first}:
+        return rows, renamed
+    return [(place, {"id": n, **row}) for n, (place, row) in enumerate(rows)], renamed

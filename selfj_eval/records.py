@@ -110,6 +110,8 @@ def record_from_mapping(
             value = str(value)
         if value is None:
             if name in _REQUIRED:
+                if names.get(name, name) in row:
+                    raise fail(name, "is null; every record needs one.")
                 have = ", ".join(map(str, row)) or "none"
                 raise fail(
                     name,
@@ -133,9 +135,13 @@ def record_from_mapping(
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise fail(name, f"expected a number, got {type(value).__name__} ({_short(value)}).")
-        if not math.isfinite(value):
-            raise fail(name, f"is {value}; give a finite number, or leave the field out.")
-        values[name] = float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise fail(name, f"is {number}; give a finite number, or leave the field out.")
+        values[name] = number
     low, high, rating = (values.get(name) for name in ("rating_min", "rating_max", "rating"))
     if low is not None and high is not None and not low < high:
         raise fail("rating_max", f"must be above rating_min, got {low:g} and {high:g}.")

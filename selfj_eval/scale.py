@@ -61,7 +61,8 @@ def expected_score(log_probabilities: npt.ArrayLike) -> Expected:
         mass = total * np.exp(top)
     weights[~(mass <= _LARGEST_MASS) | ~np.isfinite(top)] = np.nan
     probabilities = weights / total[:, None]
-    score = np.clip(probabilities @ np.arange(10.0), MIN_SCORE, MAX_SCORE)
+    # Not a matrix product: its rounding would depend on the other rows.
+    score = np.clip((probabilities * np.arange(10.0)).sum(axis=1), MIN_SCORE, MAX_SCORE)
     return Expected(score, probabilities, np.where(np.isnan(score), np.nan, np.minimum(mass, 1.0)))
 
 

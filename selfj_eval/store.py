@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -45,25 +46,42 @@ class JudgmentStore:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
-            self._db = sqlite3.connect(self.path, timeout=60)
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if version not in (0, _FORMAT) or (version == 0 and tables):
-                raise StoreError(
-                    f"{self.path} is a database, but not a judgment store of this version; "
-                    "name another file with --store."
-                )
-            self._db.execute("PRAGMA journal_mode=WAL")
+            # No implicit transactions: Python's would leave out CREATE TABLE.
+            self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
             self._db.execute("PRAGMA synchronous=NORMAL")
-            with self._db:
-                self._db.execute(
-                    "CREATE TABLE IF NOT EXISTS judgments (key BLOB PRIMARY KEY, "
-                    "log_probabilities BLOB NOT NULL, trimmed_tokens INTEGER NOT NULL) "
-                    "WITHOUT ROWID"
-                )
-                self._db.execute(f"PRAGMA user_version={_FORMAT}")
+            with self._transaction():
+                self._create()
+            self._db.execute("PRAGMA journal_mode=WAL")
         except sqlite3.Error as error:
             raise self._error(error) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing, also for another process and after a kill."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:  # a full disk has already ended it
+                self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def _create(self) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if version == _FORMAT:
+            return
+        if version or tables:
+            raise StoreError(
+                f"{self.path} is a database, but not a judgment store of this version; "
+                "name another file with --store."
+            )
+        self._db.execute(
+            "CREATE TABLE judgments (key BLOB PRIMARY KEY, log_probabilities BLOB NOT NULL, "
+            "trimmed_tokens INTEGER NOT NULL) WITHOUT ROWID"
+        )
+        self._db.execute(f"PRAGMA user_version={_FORMAT}")
 
     def __enter__(self) -> JudgmentStore:
         return self
@@ -110,7 +128,7 @@ class JudgmentStore:
             for key, stored in judgments.items()
         ]
         try:
-            with self._db:
+            with self._transaction():
                 self._db.executemany("INSERT OR IGNORE INTO judgments VALUES (?, ?, ?)", rows)
         except sqlite3.Error as error:
             raise self._error(error) from error

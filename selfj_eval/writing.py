@@ -57,6 +57,8 @@ def check_output(path: str | Path) -> Path:
         raise StoreError(f"{path}: unknown format; end the name in one of {', '.join(FORMATS)}.")
     if not path.parent.is_dir():
         raise StoreError(f"{path}: there is no folder {path.parent}; make it first.")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise StoreError(f"{path} cannot be written; name another --output.")
     return path
 
 
@@ -94,7 +96,9 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
                 import pyarrow as pa
                 import pyarrow.parquet as pq
 
-                pq.write_table(pa.Table.from_pylist(rows), stream, compression="zstd")
+                # A schema of its own, so that a column of nothing but nulls keeps its type.
+                table = pa.Table.from_pylist(rows, _parquet_schema(rows))
+                pq.write_table(table, stream, compression="zstd")
             case ".csv":
                 text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
                 writer = csv.DictWriter(text, list(rows[0]) if rows else [])
@@ -110,3 +114,13 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
                 for row in rows:
                     line = json.dumps(row, ensure_ascii=False, allow_nan=False)
                     stream.write(line.encode() + b"\n")
+
+
+def _parquet_schema(rows: list[dict[str, Any]]) -> Any:
+    import pyarrow as pa
+
+    types = {"probabilities": pa.list_(pa.float64()), "reference_used": pa.bool_()}
+    types |= {"trimmed_tokens": pa.int64()}
+    numbers = ("score", "digit_mass", "rating", "rating_min", "rating_max")
+    types |= dict.fromkeys(numbers, pa.float64())
+    return pa.schema([(name, types.get(name, pa.string())) for name in (rows[0] if rows else ())])

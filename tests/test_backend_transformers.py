@@ -13,14 +13,19 @@ from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    BertConfig,
+    BertLMHeadModel,
+    BloomConfig,
     Gemma2Config,
     Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     PreTrainedModel,
+    T5Config,
 )
 
-from selfj_eval.backends.transformers import JudgeTokenizer, TransformersBackend
+from selfj_eval.backends.tokenizer import JudgeTokenizer
+from selfj_eval.backends.transformers import TransformersBackend
 from selfj_eval.backends.weights import fingerprint
 from selfj_eval.errors import JudgeError
 from selfj_eval.prompts import TEMPLATES
@@ -160,6 +165,10 @@ def damaged(tiny_judge: Path, folder: Path, damage: str) -> Path:
             tensors = load_file(weights)
             del tensors["model.layers.1.mlp.up_proj.weight"]
             save_file(tensors, weights, metadata={"format": "pt"})
+        case "broken index":
+            (folder / "model.safetensors.index.json").write_text("{}")
+        case "broken config":
+            (folder / "config.json").write_text('{"model_type": "llama", "hidden_size": "big"}')
         case "truncated":
             weights.write_bytes(weights.read_bytes()[:5000])
         case "git lfs pointer":
@@ -187,6 +196,8 @@ class Bomb:
         ("no tokenizer", "the tokenizer of .* cannot be loaded"),
         ("missing shard", r"lacks 1 of 2 weight files, the first is model-2\.safetensors"),
         ("missing tensor", r"1 tensors are missing .* model\.layers\.1\.mlp\.up_proj\.weight"),
+        ("broken index", r"model\.safetensors\.index\.json is damaged"),
+        ("broken config", "the tokenizer of .* cannot be loaded"),
         ("truncated", "are damaged"),
         ("git lfs pointer", "are damaged .* Git LFS checkout complete"),
     ],
@@ -200,8 +211,70 @@ def test_a_damaged_judge_is_refused(
     assert not (folder / "exploded").exists()
 
 
+def test_an_adapter_that_does_not_fit_is_refused(tiny_judge: Path, tmp_path: Path) -> None:
+    base = AutoModelForCausalLM.from_pretrained(tiny_judge)
+    get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "adapter_model.safetensors")
+    renamed = {name.replace(".layers.", ".blocks."): t for name, t in weights.items()}
+    save_file(renamed, tmp_path / "adapter_model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(JudgeError, match=r"does not fit .*: 12 tensors have no counterpart"):
+        TransformersBackend(str(tiny_judge), adapter=str(tmp_path), device="cpu")
+
+
+def test_a_model_that_looks_ahead_is_refused(tiny_judge: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bert"
+    shutil.copytree(tiny_judge, folder)
+    size = len(AutoTokenizer.from_pretrained(folder))
+    config = BertConfig(vocab_size=size, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+                        intermediate_size=64, initializer_range=0.5)  # fmt: skip
+    BertLMHeadModel(config).save_pretrained(folder)
+    with pytest.raises(JudgeError, match="it is not a causal .* language model"):
+        TransformersBackend(str(folder), device="cpu")
+
+
+def test_a_translation_model_is_refused_in_one_line(tiny_judge: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "t5"
+    shutil.copytree(tiny_judge, folder)
+    T5Config(d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2).save_pretrained(folder)
+    with pytest.raises(JudgeError, match="cannot be loaded") as caught:
+        TransformersBackend(str(folder), device="cpu")
+    assert len(str(caught.value)) < 500
+
+
+def test_a_hub_model_with_only_pickles_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    asked: dict[str, object] = {}
+
+    def download(model: str, **options: object) -> str:
+        asked.update(options)
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    files = ["config.json", "pytorch_model-00001-of-00003.bin"]
+    monkeypatch.setattr(huggingface_hub, "list_repo_files", lambda *_, **__: files)
+    with pytest.raises(JudgeError, match="owner/judge has its weights only as pickles"):
+        TransformersBackend("owner/judge")
+    assert "*.safetensors" in str(asked["allow_patterns"])
+    assert "*.bin" not in str(asked["allow_patterns"])
+    assert "*.py" not in str(asked["allow_patterns"])
+    with pytest.raises(JudgeError, match="tokenizer of owner/judge cannot be loaded"):
+        JudgeTokenizer("owner/judge")
+    assert "*.safetensors" not in str(asked["allow_patterns"])
+
+
+def test_no_context_length_means_what_it_means_to_lm_eval(tiny_judge: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bloom"
+    shutil.copytree(tiny_judge, folder)
+    BloomConfig(hidden_size=32, n_layer=1, n_head=2).save_pretrained(folder)
+    assert JudgeTokenizer(str(folder)).max_tokens == 2048
+
+
 def test_an_adapter_with_pickle_weights_is_refused(tiny_judge: Path, tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapter_model_old.safetensors").write_bytes(b"")  # not what peft would load
     (tmp_path / "adapter_model.bin").write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))
     with pytest.raises(JudgeError, match=r"only as pickles \(adapter_model\.bin\)"):
         TransformersBackend(str(tiny_judge), adapter=str(tmp_path), device="cpu")
@@ -211,10 +284,12 @@ def test_an_adapter_with_pickle_weights_is_refused(tiny_judge: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model": "./no/such/folder"}, "no folder ./no/such/folder; give a model folder, a hub"),
+        ({"model": "./no/such/folder"}, "no folder './no/such/folder'; give a model folder, a hub"),
         ({"model": "owner/not-cached"}, "neither a folder here nor can it be had from the model"),
         ({"model": __file__}, "is a file; give the model's folder"),
         ({"model": "demo", "device": "warp"}, "unknown device 'warp'"),
+        ({"model": ""}, "no folder ''; give a model folder"),
+        ({"model": "demo", "device": "meta"}, "unknown device 'meta'"),
         ({"model": "demo", "dtype": "int3"}, "unknown dtype 'int3'; use auto, float32"),
     ],
 )

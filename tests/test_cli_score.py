@@ -93,7 +93,12 @@ def test_wrong_input_is_one_line_and_writes_nothing(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--output", "{source}"], "is the input; name another --output"),
+        (["--output", "{source}"], "must be three different files; name another --output"),
+        (
+            ["--output", "{folder}/o.jsonl", "--store", "{folder}/o.jsonl"],
+            "must be three different",
+        ),
+        (["--output", "{folder}/a folder.jsonl"], "cannot be written; name another --output"),
         (["--output", "{folder}/no/out.jsonl"], "there is no folder"),
         (["--output", "{folder}/out.txt"], "unknown format; end the name in one of"),
         (["--limit", "0"], "--limit must be at least 1"),
@@ -106,6 +111,7 @@ def test_wrong_options(
     command: Any, jsonl: Callable[..., Path], tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     source = jsonl(*ROWS)
+    (tmp_path / "a folder.jsonl").mkdir()
     arguments = [a.format(source=source, folder=tmp_path) for a in arguments]
     if "--output" not in arguments:
         arguments += ["--output", str(tmp_path / "out.jsonl")]
@@ -115,6 +121,35 @@ def test_wrong_options(
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "out.jsonl").exists()
     assert read_records(source)
+
+
+def test_the_default_output_stands_beside_the_input(
+    command: Any, jsonl: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = jsonl(*ROWS, name="answers.v1.jsonl")
+    assert command("selfj", "score", source, "--judge", "demo").returncode == 0
+    assert len(read_jsonl(tmp_path / "answers.v1.scores.jsonl")) == 5
+
+
+def test_ids_that_the_terminal_cannot_show(
+    command: Any, jsonl: Callable[..., Path], tmp_path: Path
+) -> None:
+    row = {"id": "caf\u00e9 \x1b[31m", "instruction": "q", "response": "### Response: 9"}
+    done = command("selfj", "score", jsonl(row), "--judge", "demo", PYTHONIOENCODING="ascii")
+    assert done.returncode == 1
+    assert "UNSCORED        1" in done.stdout
+    assert "caf\\xe9 \\x1b[31m: " in done.stdout
+
+
+def test_parquet_columns_keep_their_types_when_nothing_is_scored(tmp_path: Path) -> None:
+    from selfj_eval import Judgment, write_judgments
+
+    record = Record("1", "q", "a")
+    write_judgments(tmp_path / "a.parquet", [record], [Judgment("1", None, None, None, "why")])
+    full = Judgment("1", 4.5, 1.0, (0.1,) * 10)
+    write_judgments(tmp_path / "b.parquet", [record], [full])
+    schemas = [pq.read_schema(tmp_path / f"{name}.parquet") for name in "ab"]
+    assert schemas[0] == schemas[1]
 
 
 def test_reference_changes_scores_and_can_be_left_out(command: Any, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from scipy.stats import pearsonr
 from sklearn.metrics import roc_auc_score
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from selfj_eval import Judge, JudgeError, Record, read_records
+from selfj_eval import Judge, JudgeError, Record, SelfJError, read_records
 from selfj_eval.cli.path import tasks_folder
 from selfj_eval.demo import JUDGE_DIR, TEST_INSTRUCTIONS
 from selfj_eval.errors import DataError
@@ -102,6 +102,11 @@ def test_demo_group_needs_nothing_but_the_package(command: Any, tmp_path: Path) 
         assert found[task]["digit_mass,none"] > 0.9
         assert found[task]["unscored,none"] == 0
         assert len(samples(tmp_path, task)) == 10 * TEST_INSTRUCTIONS
+    (written,) = tmp_path.glob("*/results_*.json")
+    used = json.loads(written.read_text())["configs"]["selfj_gen_demo"]["metadata"][
+        "selfj_judge_used"
+    ]
+    assert used == dict(Judge.load("demo").backend.identity)
     rows = samples(tmp_path, "selfj_gen_demo")
     assert len(rows) == TEST_INSTRUCTIONS
     assert found["selfj_gen_demo"]["score,none"] == pytest.approx(
@@ -267,6 +272,53 @@ def test_request_cache_sees_changed_settings(
     assert "[Reference]" not in prompt(other)
 
 
+def test_request_cache_sees_samples_and_tokenizer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lm_eval.caching.cache.PATH", str(tmp_path))
+    other = tmp_path / "other"
+    shutil.copytree(JUDGE_DIR, other)
+    state = json.loads((other / "tokenizer.json").read_text())
+    state["normalizer"] = {"type": "Lowercase"}
+    (other / "tokenizer.json").write_text(json.dumps(state))
+    keys = []
+    monkeypatch.setattr(
+        "lm_eval.api.task.save_to_cache", lambda file_name, obj: keys.append(file_name)
+    )
+    for metadata, samples in (
+        (DEMO, None),
+        (DEMO, [3, 5]),
+        (DEMO, [7]),
+        (DEMO | {"selfj_tokenizer": str(other)}, None),
+    ):
+        load_task("selfj_judge_demo", metadata).build_all_requests(
+            samples=samples, cache_requests=True, rank=0, world_size=1
+        )
+    assert len(set(keys)) == 4
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("reference", "false"),
+        ("max_tokens", "300"),
+        ("max_tokens", True),
+        ("good_at", "high"),
+        ("judge", 5),
+        ("template", None),
+        ("store", 1),
+    ],
+)
+def test_settings_of_a_wrong_type_are_errors(setting: str, value: object) -> None:
+    with pytest.raises(JudgeError, match=f"the setting selfj_{setting} must be"):
+        load_task("selfj_judge_demo", {**DEMO, f"selfj_{setting}": value})
+
+
+def test_a_template_that_lm_eval_would_score_wrongly_is_refused() -> None:
+    with pytest.raises(JudgeError, match="the template self-j-unwrapped ends with the answer"):
+        load_task("selfj_judge_demo", {**DEMO, "selfj_template": "self-j-unwrapped"})
+
+
 def test_predict_only_judges_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SELFJ_JUDGE", "/no/such/judge")
     result = evaluate(
@@ -283,15 +335,18 @@ def test_a_judge_that_cannot_be_loaded_is_an_error_before_generation(
 ) -> None:
     monkeypatch.setenv("SELFJ_JUDGE", "/no/such/judge")
     task = load_task("selfj_gen_demo", DEMO)
-    with pytest.raises(JudgeError, match="no folder /no/such/judge"):
+    with pytest.raises(JudgeError, match="no folder '/no/such/judge'"):
         task.build_all_requests(limit=1)
     monkeypatch.delenv("SELFJ_JUDGE")
     nobody = load_task("selfj_gen_demo", {**DEMO, "selfj_default_judge": None})
     with pytest.raises(JudgeError, match="needs a judge: set the environment variable SELFJ_JUDGE"):
         nobody.build_all_requests(limit=1)
-    wrong = load_task("selfj_gen_demo", {**DEMO, "selfj_judge": {"model": "demo", "colour": 1}})
-    with pytest.raises(JudgeError, match="selfj_judge must be a text or a mapping with 'model'"):
-        wrong.build_all_requests(limit=1)
+    for judge in ({"model": "demo", "colour": 1}, {}, {"model": "demo", "device": 5}):
+        wrong = load_task("selfj_gen_demo", {**DEMO, "selfj_judge": judge})
+        with pytest.raises(
+            JudgeError, match="selfj_judge must be a text or a mapping with 'model'"
+        ):
+            wrong.build_all_requests(limit=1)
 
 
 def test_answers_with_template_text_are_unscored_in_tasks_too(
@@ -331,6 +386,8 @@ def test_selfj_lm_eval_finds_the_tasks_where_lm_eval_does_not(
     assert calls[-1] == ["lm_eval", "run", *include, "--tasks", "selfj"]
     subcommand.run(["ls", "tasks"])
     assert calls[-1] == ["lm_eval", "ls", "tasks", *include]
+    with pytest.raises(SelfJError, match="lm_eval takes one --include_path"):
+        subcommand.run(["--tasks", "selfj", "--include_path=mine"])
 
 
 def test_doctor(command: Any, data: Path) -> None:

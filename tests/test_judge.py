@@ -32,7 +32,7 @@ class LengthBackend:
             self.judged += [prompts[i] for i in indices]
             rows = np.full((len(indices), 10), -5.0)
             for row, i in zip(rows, indices, strict=True):
-                row[len(prompts[i]) % 10] = -0.01
+                row[len(prompts[i]) % 10] = -0.1
                 if "no digits" in prompts[i]:
                     row[:] = -np.inf
             yield Batch(indices, rows)
@@ -131,6 +131,17 @@ def test_long_records_are_trimmed_and_counted() -> None:
     judgment = Judge(LengthBackend(), max_tokens=600).judge([Record("1", "q", "y" * 5000)])[0]
     assert judgment.score is not None
     assert 4500 < judgment.trimmed_tokens < 5000
+
+
+def test_text_that_is_no_text_is_unscored() -> None:
+    judgment = Judge(LengthBackend()).judge([Record("1", "q", "\ud83d")])[0]
+    assert judgment.score is None
+    assert "field 'response': holds half of a surrogate pair" in str(judgment.error)
+
+
+def test_a_budget_below_the_template_is_seen_at_once() -> None:
+    with pytest.raises(JudgeError, match="the prompt template alone has"):
+        Judge(LengthBackend(), max_tokens=100)
 
 
 @pytest.mark.parametrize("budget", [0, -1, 4001])

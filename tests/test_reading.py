@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from selfj_eval import DataError, Record, read_records, write_records
@@ -58,11 +60,12 @@ def test_records_survive_writing_and_reading(
 @given(records)
 def test_csv_round_trip(tmp_path: Path, rows: list[Record]) -> None:
     # CSV cannot tell a missing text from an empty one, nor hold a NUL or a bare CR reliably.
-    unsafe = {"\0", "\r"}
-    if any(unsafe & set(t) for r in rows for t in (r.id, r.instruction, r.response) if t):
-        return
-    if any(unsafe & set(t or "") for r in rows for t in (r.reference, r.model, r.category)):
-        return
+    texts = [
+        text
+        for row in rows
+        for text in (row.id, row.instruction, row.response, row.reference, row.model, row.category)
+    ]
+    assume(not any({"\0", "\r"} & set(text or "") for text in texts))
     path = tmp_path / "records.csv"
     write_records(path, rows)
     assert read_records(path) == rows
@@ -81,6 +84,10 @@ def test_fields_by_other_names(tmp_path: Path) -> None:
     assert read_records(path, names=names) == [Record("1", "q", "a"), Record("2", "q2", "a2", "g")]
     with pytest.raises(DataError, match="no record field 'answer'"):
         read_records(path, names={"answer": "output"})
+    with pytest.raises(
+        DataError, match="no row has a field 'golden', which is to hold 'reference'"
+    ):
+        read_records(path, names=names | {"reference": "golden"})
 
 
 def text_file(content: str | bytes, name: str) -> Callable[[Path], Path]:
@@ -100,6 +107,13 @@ def parquet_with_nan(folder: Path) -> Path:
     rows = [GOOD | {"rating": 3.0}, GOOD | {"id": "b", "rating": math.nan}]
     pq.write_table(pa.Table.from_pylist(rows), folder / "nan.parquet")
     return folder / "nan.parquet"
+
+
+def parquet_with_bad_text(folder: Path) -> Path:
+    texts = pa.array([b"caf\xe9"]).cast(pa.string(), safe=False)
+    table = pa.table({"id": ["1"], "instruction": ["q"], "response": texts})
+    pq.write_table(table, folder / "x.parquet")
+    return folder / "x.parquet"
 
 
 BAD = {
@@ -167,6 +181,39 @@ BAD = {
         text_file(lines(GOOD | {"rating_min": 5, "rating_max": 1}), "x.jsonl"),
         "field 'rating_max': must be above rating_min",
     ),
+    "a rating beyond floats": (
+        text_file(
+            '{"id": "a", "instruction": "q", "response": "r", "rating": 1' + "0" * 400 + "}",
+            "x.jsonl",
+        ),
+        "line 1, field 'rating': is inf",
+    ),
+    "null response": (
+        text_file(lines(GOOD | {"response": None}), "x.jsonl"),
+        "line 1, field 'response': is null; every record needs one",
+    ),
+    "null output, AlpacaEval": (
+        text_file(json.dumps([{"instruction": "q", "output": None}]), "x.json"),
+        "row 1, field 'output': is null",
+    ),
+    "a key twice": (
+        text_file('{"id": "a", "instruction": "q", "response": "x", "response": "y"}', "x.jsonl"),
+        "line 1: broken JSON: the key 'response' occurs twice in one object",
+    ),
+    "a column twice, CSV": (
+        text_file("id,instruction,response,response\n1,q,x,y\n", "x.csv"),
+        r"x\.csv: has two columns 'response'",
+    ),
+    "unclosed quote, CSV": (
+        text_file('id,instruction,response\n1,q,a\n2,q,"b\n', "x.csv"),
+        r"x\.csv, line 3: broken CSV",
+    ),
+    "UTF-16": (text_file("id".encode("utf-16"), "x.csv"), "is not UTF-8; it is UTF-16; save"),
+    "gzip": (text_file(gzip.compress(b"{}"), "x.jsonl"), "is not UTF-8; it is gzip: unpack it"),
+    "binary text in Parquet": (
+        parquet_with_bad_text,
+        r"x\.parquet: is not a readable Parquet file",
+    ),
     "half a surrogate pair": (
         text_file('{"id": "a", "instruction": "q", "response": "\\ud83d"}\n', "x.jsonl"),
         "field 'response': holds half of a surrogate pair",
@@ -218,6 +265,16 @@ def test_lm_eval_samples(tmp_path: Path) -> None:
         Record("1-0", "i", "a", "r", category="c"),
         Record("1-1", "i", "b", "r", category="c"),
     ]
+    for resps, message in (
+        ([[]], "field 'resps': holds no generated text"),
+        ([["a"], ["b"]], "field 'resps': holds no generated text"),
+    ):
+        path.write_text(lines(row(0, [], "none", {}) | {"resps": resps}))
+        with pytest.raises(DataError, match=message):
+            read_records(path)
+    path.write_text(lines(row(0, ["a"], "none", {}) | {"doc_id": None}))
+    with pytest.raises(DataError, match="field 'doc_id': expected the document's number"):
+        read_records(path)
     likelihoods = row(0, [], "none", {}) | {"resps": [[-1.5, False]]}
     path.write_text(lines(likelihoods))
     with pytest.raises(DataError, match="line 1, field 'resps': holds no generated text; only"):
@@ -235,6 +292,22 @@ def test_alpaca_eval_outputs(tmp_path: Path) -> None:
         Record("0", "q", "a", model="m", category="koala"),
         Record("1", "q", "", model="m", category="koala"),
     ]
+
+
+def test_alpaca_eval_outputs_keep_what_else_a_row_has(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    row = {"id": "1", "instruction": "q", "output": "a", "reference": "r", "rating": 5, "gold": "g"}
+    path.write_text(json.dumps([row | {"model": "m"}]))
+    assert read_records(path) == [Record("1", "q", "a", "r", 5.0, model="m")]
+    assert read_records(path, names={"reference": "gold"})[0].reference == "g"
+
+
+def test_file_names_that_are_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.jsonl")
+    path.write_text(lines(GOOD))
+    where = read_records(path)[0].where
+    assert where is not None
+    assert where.encode().endswith("caf\ufffd.jsonl, line 1".encode())
 
 
 def test_long_csv_cells(tmp_path: Path) -> None:

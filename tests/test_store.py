@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +35,52 @@ def test_the_first_judgment_of_a_key_stays(tmp_path: Path) -> None:
         assert store.get([b"k", b"l"]) == {b"k": stored(1), b"l": stored(3)}
 
 
-def test_two_processes_may_share_a_store(tmp_path: Path) -> None:
+KILLED_WHILE_CREATING = """
+import os, signal, sqlite3, sys
+from selfj_eval import store
+
+class Connection(sqlite3.Connection):
+    statements = 0
+    def execute(self, *arguments):
+        Connection.statements += 1
+        if Connection.statements == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().execute(*arguments)
+
+connect = sqlite3.connect
+store.sqlite3.connect = lambda *a, **k: connect(*a, factory=Connection, **k)
+store.JudgmentStore(sys.argv[1])
+print("made")
+"""
+
+
+def test_a_kill_while_the_store_is_made_leaves_it_usable(tmp_path: Path) -> None:
+    kills = 0
+    for statement in range(1, 12):
+        path = tmp_path / f"{statement}.store"
+        program = [sys.executable, "-c", KILLED_WHILE_CREATING, str(path), str(statement)]
+        done = subprocess.run(program, capture_output=True, text=True)
+        kills += done.returncode == -signal.SIGKILL
+        with JudgmentStore(path) as store:
+            store.put({b"k": stored(1)})
+            assert store.get([b"k"]) == {b"k": stored(1)}
+    assert kills >= 6
+
+
+def test_processes_that_make_and_fill_one_store_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys; from selfj_eval.store import *\n"
+        "with JudgmentStore(sys.argv[1]) as s:\n"
+        "    for i in range(50): s.put({f'{sys.argv[2]}-{i}'.encode(): Stored((-1.0,) * 10, 0)})"
+    )
+    program = [sys.executable, "-c", code, str(tmp_path / "s")]
+    running = [subprocess.Popen([*program, str(n)]) for n in range(4)]
+    assert [process.wait() for process in running] == [0, 0, 0, 0]
+    with JudgmentStore(tmp_path / "s") as store:
+        assert len(store) == 200
+
+
+def test_two_connections_may_share_a_store(tmp_path: Path) -> None:
     with JudgmentStore(tmp_path / "s") as one, JudgmentStore(tmp_path / "s") as two:
         one.put({b"a": stored(1)})
         two.put({b"b": stored(2)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from fnmatch import fnmatch
 from pathlib import Path
 
 from selfj_eval.errors import JudgeError
@@ -13,7 +14,9 @@ _IRRELEVANT = {"generation_config.json", "trainer_state.json"}
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
-def resolve_folder(model: str, *, revision: str | None = None, code: bool = False) -> Path:
+def resolve_folder(
+    model: str, *, revision: str | None = None, code: bool = False, weights: bool = True
+) -> Path:
     """The local folder of a model, adapter or tokenizer; fetched from the hub if need be.
 
     Only files that are needed are fetched, never pickles.
@@ -22,33 +25,44 @@ def resolve_folder(model: str, *, revision: str | None = None, code: bool = Fals
         model: ``demo`` for the embedded judge, a folder, or a hub id such as ``owner/name``.
         revision: Branch, tag or commit on the hub.
         code: Also fetch Python files (for ``trust_remote_code``).
+        weights: Also fetch the weights; without them it is the tokenizer and configuration.
 
     Returns:
         The folder.
 
     Raises:
-        JudgeError: If there is no such folder and no such model on the hub or in its cache.
+        JudgeError: If there is no such folder and no such model on the hub or in its cache, or
+            the model on the hub has its weights only as pickles.
     """
     if model == "demo":
         from selfj_eval.demo import JUDGE_DIR
 
         return JUDGE_DIR
     folder = Path(model).expanduser()
-    if folder.is_dir():
+    if model and folder.is_dir():
         return folder
-    if folder.exists():
+    if model and folder.exists():
         raise JudgeError(f"{model} is a file; give the model's folder.")
-    if folder.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
+    if not model or folder.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
         raise JudgeError(
-            f"no folder {model}; give a model folder, a hub id such as oceanpty/Self-J, or "
+            f"no folder {model!r}; give a model folder, a hub id such as oceanpty/Self-J, or "
             "'demo' for the embedded judge."
         )
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import list_repo_files, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    patterns = [p for p in _DECIDES_SCORES if code or p != "*.py"]
+    left_out = {"*.safetensors": not weights, "*.py": not code}
+    patterns = [p for p in _DECIDES_SCORES if not left_out.get(p)]
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
+        fetched = snapshot_download(
+            model, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]
+        )
+        folder = Path(fetched)
+        if weights and not any(folder.glob("*.safetensors")):
+            files = list_repo_files(model, revision=revision)
+            if pickles := [f for f in files if any(fnmatch(f, p) for p in _PICKLES)]:
+                raise _only_pickles(model, pickles)
+        return folder
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise JudgeError(
             f"{model} is neither a folder here nor can it be had from the model hub "
@@ -71,28 +85,34 @@ def check_weights(folder: Path, *, adapter: bool = False) -> None:
         if not adapter and (folder / "adapter_config.json").is_file():
             hint = " It is a LoRA adapter: give its base model as --judge and it as --adapter."
         raise JudgeError(f"{folder} is not a {kind} folder: it has no {config}.{hint}")
-    pattern = "adapter_model*.safetensors" if adapter else "*.safetensors"
+    pattern = "adapter_model.safetensors" if adapter else "*.safetensors"
     if not any(folder.glob(pattern)):
-        pickles = sorted(f.name for p in _PICKLES for f in folder.glob(p))
-        if pickles:
-            raise JudgeError(
-                f"{folder} has its weights only as pickles ({', '.join(pickles[:3])}), which can "
-                "run code when they are loaded. Convert them to safetensors where you trust "
-                "their source (load there, then save_pretrained), and give that folder."
-            )
+        if pickles := sorted(f.name for p in _PICKLES for f in folder.glob(p)):
+            raise _only_pickles(str(folder), pickles)
         raise JudgeError(
             f"{folder} holds no weights: expected {pattern} beside {config}. Is the download or "
             "the Git LFS checkout complete?"
         )
     index = folder / "model.safetensors.index.json"
     if index.is_file() and not adapter:
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        try:
+            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise JudgeError(f"{index} is damaged ({error!r}). Fetch it again.") from error
         missing = sorted(s for s in shards if not (folder / Path(s).name).is_file())
         if missing:
             raise JudgeError(
                 f"{folder} lacks {len(missing)} of {len(shards)} weight files, the first is "
                 f"{missing[0]}. Fetch it again."
             )
+
+
+def _only_pickles(model: str, pickles: list[str]) -> JudgeError:
+    return JudgeError(
+        f"{model} has its weights only as pickles ({', '.join(pickles[:3])}), which can run code "
+        "when they are loaded. Convert them to safetensors where you trust their source (load "
+        "there, then save_pretrained; docs/scoring.md), and give that folder."
+    )
 
 
 def fingerprint(folder: Path) -> str:

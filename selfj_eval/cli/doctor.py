@@ -38,6 +38,7 @@ def add_parser(subparsers: Any) -> None:
         help="say what is installed and what works",
         description="Say what is installed, which backends work, and whether lm-eval sees the "
         "tasks. Exit status 1 if something that should work does not.",
+        epilog="example: selfj doctor --json",
     )
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.set_defaults(run=run)
@@ -100,16 +101,18 @@ def _vllm() -> Check:
 def _openai() -> Check:
     if importlib.util.find_spec("openai") is None:
         return Check("openai", None, "not installed: pip install 'selfj-eval[openai]'")
-    return Check("openai", True, "installed")
+    return Check("openai", None, "installed; no backend of this version uses it")
 
 
 def _lm_eval_tasks() -> Check:
     from selfj_eval.cli.lm_eval import found_by_lm_eval
     from selfj_eval.cli.path import tasks_folder
 
-    number = len(list(tasks_folder().glob("**/*.yaml")))
     if found_by_lm_eval():
-        return Check("lm-eval tasks", True, f"stock lm_eval finds the {number} task files")
+        from lm_eval.tasks import TaskManager
+
+        number = sum(name.startswith("selfj") for name in TaskManager().all_tasks)
+        return Check("lm-eval tasks", number > 0, f"stock lm_eval finds {number} selfj tasks")
     return Check(
         "lm-eval tasks",
         False,

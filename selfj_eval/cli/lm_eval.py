@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from selfj_eval.cli.path import tasks_folder
+from selfj_eval.errors import SelfJError
 
 
 def add_parser(subparsers: Any) -> None:
@@ -17,7 +18,13 @@ def run(arguments: list[str]) -> int:
     """Run lm_eval with the given arguments; returns the exit status."""
     from lm_eval.__main__ import cli_evaluate
 
-    if not found_by_lm_eval() and "--include_path" not in arguments:
+    given = [a for a in arguments if a.split("=")[0] == "--include_path"]
+    if not found_by_lm_eval() and given:
+        raise SelfJError(
+            "lm_eval takes one --include_path, and here it is needed for the selfj tasks; install "
+            "selfj-eval into lm_eval's environment to use your own beside them."
+        )
+    if not found_by_lm_eval():
         at = 1 if arguments[:1] and arguments[0] in ("run", "ls", "validate") else 0
         at = 2 if arguments[:1] == ["ls"] and len(arguments) > 1 else at
         arguments = [*arguments[:at], "--include_path", str(tasks_folder()), *arguments[at:]]

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.errors import DataError, StoreError
+from selfj_eval.errors import DataError, StoreError, printable
 
 if TYPE_CHECKING:
     from selfj_eval.records import Judgment
@@ -46,8 +46,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--output",
         metavar="FILE",
-        help="judgments: .jsonl, .json, .csv or .parquet (default: INPUT's name with "
-        ".scores.jsonl, in the current folder)",
+        help="judgments: .jsonl, .json, .csv or .parquet (default: beside INPUT, its name with "
+        ".scores.jsonl)",
     )
     parser.add_argument(
         "--reference",
@@ -103,15 +103,19 @@ def run(options: argparse.Namespace) -> int:
     from selfj_eval.writing import check_output, write_judgments
 
     source = Path(options.input)
-    output = check_output(options.output or f"{source.stem}.scores.jsonl")
-    if output.exists() and source.exists() and output.samefile(source):
-        raise StoreError(f"{output} is the input; name another --output.")
+    output = check_output(options.output or source.with_suffix(".scores.jsonl"))
+    store_file = Path(options.store or f"{output}.store")
+    if len({path.resolve() for path in (source, output, store_file)}) < 3:
+        raise StoreError(
+            f"the input {source}, the output {output} and the store {store_file} must be three "
+            "different files; name another --output or --store."
+        )
     records = read_records(source, names=_names(options.field))
     if options.limit is not None:
         if options.limit < 1:
             raise DataError(f"--limit must be at least 1, got {options.limit}.")
         records = records[: options.limit]
-    with JudgmentStore(options.store or f"{output}.store") as store:
+    with JudgmentStore(store_file) as store:
         judge = Judge.load(
             options.judge,
             adapter=options.adapter,
@@ -131,11 +135,11 @@ def run(options: argparse.Namespace) -> int:
             judgments = judge.judge(records, progress=progress)
         seconds = time.monotonic() - start
     write_judgments(output, records, judgments)
-    summary = _summary(judgments) | {"seconds": round(seconds, 2), "output": str(output)}
+    summary = _summary(judgments) | {"seconds": round(seconds, 2), "output": printable(output)}
     if options.json:
         print(json.dumps(summary, ensure_ascii=False))
     else:
-        _print_summary(summary, store=options.store or f"{output}.store")
+        _print_summary(summary, store_file)
     return 0 if summary["unscored"] == 0 else 1
 
 
@@ -202,7 +206,7 @@ def _summary(judgments: list[Judgment]) -> dict[str, Any]:
     }
 
 
-def _print_summary(summary: dict[str, Any], store: str) -> None:
+def _print_summary(summary: dict[str, Any], store: Path) -> None:
     scored, records = summary["scored"], summary["records"]
     print(f"{scored:,} of {records:,} records judged in {summary['seconds']:.1f} s")
     if scored:
@@ -215,7 +219,8 @@ def _print_summary(summary: dict[str, Any], store: str) -> None:
     if summary["unscored"]:
         print(f"  UNSCORED        {summary['unscored']:,}")
         for error in summary["errors"][:10]:
-            print(f"    {error}")
+            # Ids come from the data: no control character of theirs reaches the terminal.
+            print("    " + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in error))
         if len(summary["errors"]) > 10:
             print(f"    ... and {len(summary['errors']) - 10:,} more in the output's field 'error'")
     print(f"  written to      {summary['output']} (judgments kept in {store})")

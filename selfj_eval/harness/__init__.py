@@ -22,13 +22,12 @@ from selfj_eval.harness.data import (
 from selfj_eval.harness.gen_task import GenTask
 from selfj_eval.harness.judge_task import JudgeTask
 from selfj_eval.harness.pair_task import PairTask
-
-DIGIT_CHOICES = list("0123456789")
+from selfj_eval.scale import DIGITS
 
 
 def digit_choices(_: object) -> list[str]:
     """The ten answers a judge can give."""
-    return DIGIT_CHOICES
+    return list(DIGITS)
 
 
 def results_by_class(_doc: object, _results: object) -> dict[str, object]:

@@ -11,12 +11,12 @@ from typing import Any
 from selfj_eval.errors import JudgeError
 from selfj_eval.harness.task import SelfJTask
 from selfj_eval.judge import Judge
+from selfj_eval.prompts import RESPONSE_WRAPPER
 from selfj_eval.records import Judgment
 from selfj_eval.store import JudgmentStore
 
 logger = logging.getLogger(__name__)
 
-_WRAPPER = "\n\n### Response:"  # how Self-J's models are asked when there is no chat template
 _JUDGE_OPTIONS = ("adapter", "revision", "dtype", "device", "batch_tokens", "trust_remote_code")
 
 
@@ -53,18 +53,26 @@ class GenTask(SelfJTask):
     def fewshot_context(self, doc: Mapping[str, Any], num_fewshot: int = 0, **kwargs: Any) -> Any:
         """The instruction, in the model's chat template or in the one Self-J's models know."""
         context = super().fewshot_context(doc, num_fewshot, **kwargs)
-        return context if kwargs.get("apply_chat_template") else context + _WRAPPER
+        return context if kwargs.get("apply_chat_template") else context + RESPONSE_WRAPPER
 
     def build_all_requests(self, **kwargs: Any) -> None:
         """lm-eval's hook; a judge that cannot be loaded fails before the generation."""
         if not self.predict_only:
-            self._judge()
+            if self.config.repeats != 1:
+                raise JudgeError(
+                    f"{self.task_name}: one answer a document is judged, but repeats is "
+                    f"{self.config.repeats}."
+                )
+            # Into the results file: which judge it was, wherever its name came from.
+            self.config.metadata["selfj_judge_used"] = dict(self._judge().backend.identity)
         super().build_all_requests(**kwargs)
 
     def _judge(self) -> Judge:
         settings = self.settings
-        judge = settings.judge or os.environ.get("SELFJ_JUDGE") or settings.default_judge
-        if not judge:
+        judge = settings.judge
+        if judge is None:
+            judge = os.environ.get("SELFJ_JUDGE") or settings.default_judge
+        if judge is None:
             raise JudgeError(
                 f"{self.task_name} needs a judge: set the environment variable SELFJ_JUDGE to a "
                 "judge (a folder, a hub id such as oceanpty/Self-J, or 'demo'), or give "
@@ -73,9 +81,10 @@ class GenTask(SelfJTask):
         options = {"model": judge} if isinstance(judge, str) else dict(judge)
         model = options.pop("model", None)
         unknown = sorted(set(options) - set(_JUDGE_OPTIONS))
-        if not isinstance(model, str) or unknown:
+        texts = (options.get(n, "") for n in ("adapter", "revision", "dtype", "device"))
+        if not isinstance(model, str) or unknown or not all(isinstance(t, str) for t in texts):
             raise JudgeError(
-                "selfj_judge must be a text or a mapping with 'model' and any of "
+                "selfj_judge must be a text or a mapping with 'model' and, as texts, any of "
                 f"{', '.join(_JUDGE_OPTIONS)}; got {judge!r}."
             )
         for name in ("template", "reference", "max_tokens", "allow_markers"):

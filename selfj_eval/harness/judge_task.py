@@ -7,8 +7,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from selfj_eval.errors import JudgeError
 from selfj_eval.harness.task import SelfJTask, rescaled_rating
 from selfj_eval.judge import reason_unjudgeable
+from selfj_eval.prompts import RESPONSE_WRAPPER
 from selfj_eval.records import Record
 from selfj_eval.scale import DIGITS, expected_score
 
@@ -22,6 +24,14 @@ class JudgeTask(SelfJTask):
     correlations. ``--apply_chat_template`` does not touch the judge's prompt unless the
     metadata says ``selfj_chat_template``.
     """
+
+    def _trimmer(self, metadata: Mapping[str, Any]) -> dict[str, Any] | None:
+        if not self.template.render("", "").strip().endswith(RESPONSE_WRAPPER.strip()):
+            raise JudgeError(
+                f"the template {self.template.name} ends with the answer, whose last blanks "
+                "lm-eval would score together with the digit; use `selfj score` with it."
+            )
+        return super()._trimmer(metadata)
 
     def doc_to_text(self, doc: Mapping[str, Any], doc_to_text: Any = None) -> str:
         """The judge's prompt."""

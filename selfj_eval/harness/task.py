@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from lm_eval.api.task import ConfigurableTask
 
-from selfj_eval.backends.transformers import JudgeTokenizer
+from selfj_eval.backends.tokenizer import JudgeTokenizer
 from selfj_eval.errors import JudgeError
 from selfj_eval.metrics import Metric
 from selfj_eval.prompts import DEFAULT_TEMPLATE, fit_prompt, get_template
@@ -57,6 +57,16 @@ class Settings:
     default_judge: str | None = None
     store: str | None = None
 
+    def __post_init__(self) -> None:
+        kinds: dict[str, Any] = {"reference": bool, "allow_markers": bool, "chat_template": bool}
+        kinds |= {"max_tokens": int, "good_at": int | float, "judge": str | Mapping}
+        for field in fields(self):
+            value, kind = getattr(self, field.name), kinds.get(field.name, str)
+            wrong = isinstance(value, bool) and kind is not bool
+            if wrong or not isinstance(value, kind | None if field.default is None else kind):
+                name = getattr(kind, "__name__", str(kind)).replace("str | collections.abc.", "")
+                raise JudgeError(f"the setting selfj_{field.name} must be {name}, got {value!r}.")
+
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any] | None) -> Self:
         """Read the settings; other keys of the metadata are not ours.
@@ -78,8 +88,8 @@ class Settings:
 
 
 @lru_cache(maxsize=4)
-def _tokenizer(name: str, template: str, trust_remote_code: bool) -> JudgeTokenizer:
-    return JudgeTokenizer(name, template=template, trust_remote_code=trust_remote_code)
+def _tokenizer(name: str, template: str, revision: str | None, code: bool) -> JudgeTokenizer:
+    return JudgeTokenizer(name, template=template, revision=revision, trust_remote_code=code)
 
 
 @lru_cache(maxsize=4)
@@ -107,6 +117,7 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
         metadata = config.get("metadata") or {}
         self.settings = Settings.from_metadata(metadata)
         self.template = get_template(self.settings.template)
+        self._tokenizer_state = ""
         self._trim = self._trimmer(metadata)
         super().__init__(config=config)
 
@@ -125,8 +136,9 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
             _warn_untrimmed("the model's tokenizer is not known here")
             return None
         try:
-            code = bool(metadata.get("trust_remote_code", False))
-            tokenizer = _tokenizer(name, settings.template, code)
+            revision = metadata.get("revision") if name == metadata.get("pretrained") else None
+            code = metadata.get("trust_remote_code") is True
+            tokenizer = _tokenizer(name, settings.template, revision, code)
         except JudgeError as error:
             if local:
                 raise
@@ -137,6 +149,7 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
         budget = min(budget, settings.max_tokens or budget)
         if settings.chat_template:
             budget -= _CHAT_RESERVE
+        self._tokenizer_state = tokenizer.fingerprint
         return {"tokenize": tokenizer.offsets, "max_tokens": budget}
 
     def judge_prompt(self, record: Record) -> str:
@@ -183,6 +196,8 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
             self.template.without_reference,
             repr(self.settings),
             None if self._trim is None else self._trim["max_tokens"],
+            self._tokenizer_state,
+            kwargs.get("samples"),
         ]
         digest = hashlib.sha256(json.dumps(state, default=str).encode()).hexdigest()[:16]
         super().build_all_requests(tokenizer_name=f"{tokenizer_name}-selfj-{digest}", **kwargs)

@@ -1,0 +1,124 @@
+"""Loading a checked model folder into transformers, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from selfj_eval.errors import JudgeError, brief
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def choose_device(device: str) -> str:
+    """The device's name; for ``auto`` an accelerator where there is one.
+
+    Raises:
+        JudgeError: If there is no such device.
+    """
+    import torch
+
+    if device == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise JudgeError(f"device {device!r} asked for, but torch sees no CUDA device.")
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        found = torch.device("meta")
+    if found.type not in ("cpu", "cuda", "mps", "xpu"):
+        raise JudgeError(f"unknown device {device!r}; use auto, cpu, cuda, cuda:1, mps.")
+    return str(found)
+
+
+def choose_dtype(dtype: str, device: str) -> str:
+    """The number format's name; for ``auto`` what suits the device.
+
+    Raises:
+        JudgeError: If it is not one that judging supports.
+    """
+    import torch
+
+    known = ("float32", "bfloat16", "float16")
+    if dtype == "auto":
+        if device.startswith("cpu"):
+            return "float32"
+        bfloat16 = device.startswith("cuda") and torch.cuda.is_bf16_supported()
+        return "bfloat16" if bfloat16 else "float16"
+    if dtype not in known:
+        raise JudgeError(f"unknown dtype {dtype!r}; use auto, {', '.join(known)}.")
+    return dtype
+
+
+def load_model(
+    folder: Path, adapter: Path | None, dtype: str, device: str, trust_remote_code: bool
+) -> PreTrainedModel:
+    """A model in evaluation mode on its device, with the adapter merged into it.
+
+    Raises:
+        JudgeError: If anything is damaged, missing or does not fit.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging as transformers_logging
+
+    progress_was_on = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        model, loading = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            device_map={"": device},
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+        )
+    except SafetensorError as error:
+        raise JudgeError(
+            f"the weights in {folder} are damaged ({error}). Is the download or the Git LFS "
+            "checkout complete? Fetch it again."
+        ) from error
+    except Exception as error:  # whatever a damaged or foreign folder makes the library raise
+        raise JudgeError(f"the judge {folder} cannot be loaded: {brief(error)}") from error
+    finally:
+        if progress_was_on:
+            transformers_logging.enable_progress_bar()
+    # transformers fills missing weights with random numbers and only warns.
+    broken = sorted({*loading["missing_keys"], *(str(k[0]) for k in loading["mismatched_keys"])})
+    if broken:
+        raise JudgeError(
+            f"the weights in {folder} do not fit its config.json: {len(broken)} tensors are "
+            f"missing or have another shape, the first is {broken[0]}."
+        )
+    if adapter is not None:
+        model = _with_adapter(model, folder, adapter)
+    model.eval()
+    return model
+
+
+def _with_adapter(model: PreTrainedModel, folder: Path, adapter: Path) -> PreTrainedModel:
+    """The model with a LoRA adapter merged into it."""
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors import safe_open
+
+    try:
+        wrapped = PeftModel.from_pretrained(model, str(adapter))
+        with safe_open(adapter / "adapter_model.safetensors", "pt") as file:
+            given = set(file.keys())
+        wanted = set(get_peft_model_state_dict(wrapped))
+    except Exception as error:  # whatever a damaged adapter makes the library raise
+        raise JudgeError(
+            f"the adapter {adapter} cannot be put on {folder}: {brief(error)}"
+        ) from error
+    # peft only warns, and judges with what does fit, or with the base model alone.
+    strangers = (wanted - given) | {name for name in given - wanted if "lora_" in name}
+    if strangers:
+        raise JudgeError(
+            f"the adapter {adapter} does not fit {folder}: {len(strangers)} tensors have no "
+            f"counterpart, the first is {min(strangers)}."
+        )
+    return wrapped.merge_and_unload(safe_merge=True)

@@ -1,0 +1,91 @@
+"""A judge's tokenizer: the ten digits, character offsets, and how long a prompt may be."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from selfj_eval.backends.weights import resolve_folder
+from selfj_eval.errors import JudgeError, brief
+from selfj_eval.prompts import DEFAULT_TEMPLATE, Offsets, get_template
+from selfj_eval.scale import digit_token_ids
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+DEFAULT_MAX_TOKENS = 4096
+"""Prompts are held to the judge's own context length, but to no more than this: Self-J's
+released judge has a context of 4096 tokens."""
+
+
+class JudgeTokenizer:
+    """A judge's tokenizer, checked, with the ids of the ten digits.
+
+    Args:
+        model: ``demo``, a folder, or a hub id.
+        template: Name of the prompt template the digits will follow.
+        revision: Branch, tag or commit on the hub.
+        trust_remote_code: Whether to run Python code that comes with the model.
+
+    Attributes:
+        digit_ids: Ids of "0".."9" as they follow the template.
+        max_tokens: Context length of the model, at most ``DEFAULT_MAX_TOKENS``.
+        fingerprint: Content hash of the tokenizer.
+
+    Raises:
+        JudgeError: If the tokenizer cannot be loaded, gives no character offsets, or has a
+            digit that is not one token.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        template: str = DEFAULT_TEMPLATE,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        from transformers import AutoConfig, AutoTokenizer
+        from transformers.utils import logging as transformers_logging
+
+        folder = resolve_folder(model, revision=revision, code=trust_remote_code, weights=False)
+        # "sequence length is longer than ...": prompts are trimmed after they are measured.
+        transformers_logging.get_logger("transformers.tokenization_utils_base").setLevel(40)
+        try:
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+            self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=trust_remote_code
+            )
+        except Exception as error:  # whatever a damaged file makes the library raise
+            raise JudgeError(
+                f"the tokenizer of {model} cannot be loaded: {brief(error)}"
+            ) from error
+        if not self.tokenizer.is_fast:
+            raise JudgeError(
+                f"the tokenizer of {model} gives no character offsets, which trimming needs; "
+                "give a folder with a tokenizer.json."
+            )
+        self.digit_ids = digit_token_ids(self.encode, get_template(template).probe(), model)
+        self.max_tokens = min(_context_length(config, self.tokenizer), DEFAULT_MAX_TOKENS)
+        state = self.tokenizer.backend_tokenizer.to_str()
+        self.fingerprint = hashlib.sha256(state.encode()).hexdigest()
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of ``text`` with the special tokens the model expects."""
+        ids: list[int] = self.tokenizer(text).input_ids
+        return ids
+
+    def offsets(self, text: str) -> Offsets:
+        """Character offsets of the tokens of ``text``, special tokens included."""
+        found: Offsets = self.tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
+        return found
+
+
+def _context_length(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
+    """As lm-eval finds it, so that both trim alike; 2048 when nothing says."""
+    text_config = getattr(config, "text_config", None) or config
+    for name in ("n_positions", "max_position_embeddings", "n_ctx"):
+        if (length := getattr(text_config, name, None)) is not None:
+            return int(length)
+    named = tokenizer.model_max_length
+    return int(named) if named < 1e12 else 2048  # transformers writes 1e30 for "not set"
