@@ -39,22 +39,28 @@ def results(folder: Path) -> dict[str, Any]:
     return found
 
 
-def load_task(name: str, metadata: Mapping[str, Any]) -> Any:
+def manager(metadata: Mapping[str, Any]) -> Any:
+    """Only our tasks: scanning all of lm-eval's takes seconds."""
     from lm_eval.tasks import TaskManager
 
-    return TaskManager(metadata=dict(metadata)).load([name])["tasks"][name]
+    return TaskManager(
+        include_path=str(TASKS), include_defaults=False, metadata={**DEMO, **metadata}
+    )
+
+
+def load_task(name: str, metadata: Mapping[str, Any]) -> Any:
+    return manager(metadata).load([name])["tasks"][name]
 
 
 def evaluate(name: str, metadata: Mapping[str, Any], **options: Any) -> dict[str, Any]:
     """One task with the demo judge as the model, in this process."""
     import lm_eval
-    from lm_eval.tasks import TaskManager
 
     return lm_eval.simple_evaluate(
         model="hf",
         model_args=dict(DEMO),
         tasks=[name],
-        task_manager=TaskManager(metadata={**DEMO, **metadata}),
+        task_manager=manager(metadata),
         bootstrap_iters=0,
         device="cpu",
         **options,
