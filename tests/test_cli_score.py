@@ -242,6 +242,21 @@ def test_killed_ten_times_nothing_is_lost_or_computed_twice(tmp_path: Path) -> N
     assert len(twice) <= 10 * largest_batch
 
 
+def test_a_full_disk_is_one_line_and_nothing_half(
+    command: Any, small_disk: Path, tmp_path: Path
+) -> None:
+    source, output = tmp_path / "ladder.jsonl", small_disk / "out.jsonl"
+    write_records(source, ladder("train", instructions=100))
+    done = command("selfj", "score", source, "--judge", "demo", "--output", output)
+    assert done.returncode == 2
+    assert "the disk is full" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not [file.name for file in small_disk.iterdir() if ".store" not in file.name]
+    with JudgmentStore(f"{output}.store") as store:
+        kept = len(store)
+    assert 0 < kept < 1000
+
+
 def test_an_interruption_says_how_to_go_on(tmp_path: Path) -> None:
     source = tmp_path / "ladder.jsonl"
     write_records(source, ladder("train", instructions=300))
