@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
 import tempfile
@@ -42,12 +41,11 @@ TEMPLATE = TEMPLATES["self-j"]
 VOCABULARY = 2048
 POSITIONS = 1024
 WIDTH = 128
-LAYERS = 3
-HEADS, HEAD = 4, 64
-GAIN, START = 1.87, 2.0
+LAYERS = 4
+HEAD = 32
 LABEL_SPREAD = 0.4
 """Width, in points, of the normal curve put around each label: 5 is nearly right for 6."""
-LONG_EVERY, LONG_BATCH, LONG_CHARACTERS = 20, 6, 2500
+LONG_EVERY, LONG_BATCH, LONG_CHARACTERS = 50, 8, 2500
 """Every so many steps, a few long prompts, so that the model has seen late positions."""
 
 
@@ -129,75 +127,23 @@ def build_tokenizer(records: Sequence[Record]) -> PreTrainedTokenizerFast:
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """A small Llama, some of whose heads start out ready to compare texts.
-
-    To judge an answer is to find its words in the reference. From the usual start a model
-    this small takes many thousands of steps to come upon that, so that half of the heads
-    are set up for it, and then trained like all else: in the first layer two look one and
-    two tokens back, in the second two look for tokens like the present one.
-    """
+    """A small Llama with random weights."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=WIDTH,
         intermediate_size=WIDTH * 21 // 8,
         num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS,
-        num_key_value_heads=HEADS,
+        num_attention_heads=WIDTH // HEAD,
+        num_key_value_heads=WIDTH // HEAD,
         head_dim=HEAD,
         max_position_embeddings=POSITIONS,
         tie_word_embeddings=True,
-        initializer_range=0.05,
         rms_norm_eps=1e-5,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    model = LlamaForCausalLM(config)
-    _prepare_heads(model, tokenizer.bos_token_id)
-    return model
-
-
-@torch.no_grad()
-def _prepare_heads(model: LlamaForCausalLM, bos: int) -> None:
-    embeddings = model.model.embed_tokens.weight
-    # The same in all tokens: what a head can look at that only wants a position.
-    embeddings[:, 0] = 0.2
-    half = HEAD // 2
-    # Rotary embedding turns the pair (i, i + half) by speeds[i] radians a position.
-    speeds = 10_000.0 ** (-torch.arange(half) / half)
-    fast = range(half // 4)
-
-    def at_distance(layer: int, head: int, distance: int, gain: float) -> None:
-        """Make the head like (or, with a negative gain, shun) what is so many tokens back."""
-        attention = model.model.layers[layer].self_attn
-        for pair in fast:
-            row, turn = head * HEAD + pair, speeds[pair] * distance
-            attention.q_proj.weight[row, 0] = gain * torch.cos(turn)
-            attention.q_proj.weight[row + half, 0] = -gain * torch.sin(turn)
-            attention.k_proj.weight[row, 0] = abs(gain)
-
-    for layer in model.model.layers:
-        layer.self_attn.o_proj.weight *= 0.25
-        layer.mlp.down_proj.weight *= 0.1
-    for head in range(2):
-        at_distance(0, head, head + 1, 1.5)
-    model.model.layers[0].self_attn.o_proj.weight[:, HEAD : 2 * HEAD] *= 0.5
-    attention = model.model.layers[1].self_attn
-    for head in range(2):
-        rows = slice(head * HEAD, (head + 1) * HEAD)
-        same = torch.randn(HEAD, WIDTH) * GAIN * WIDTH**-0.5
-        same[torch.cat([speeds, speeds]) > 0.012] = 0  # what turns fast, matches nearby only
-        same[:, 0] = 0
-        attention.q_proj.weight[rows] = same
-        attention.k_proj.weight[rows] = same
-        at_distance(1, head, 0, -1.2)
-        # Where nothing matches, the head is to look at the first token.
-        start = embeddings[bos].clone()
-        start[0] = 0
-        slowest = (head + 1) * HEAD - 1
-        attention.q_proj.weight[slowest] = 0
-        attention.q_proj.weight[slowest, 0] = 1.7
-        attention.k_proj.weight[slowest] = START * start / start.norm()
+    return LlamaForCausalLM(config)
 
 
 def train(
@@ -206,64 +152,44 @@ def train(
     records: Sequence[Record],
     args: argparse.Namespace,
 ) -> None:
-    """Cross-entropy of the digit after the prompt, with and without reference.
-
-    A second head, dropped afterwards, says at each token whether the pair and the triple of
-    tokens ending there have occurred before in the prompt: a signal at every position that
-    teaches the model to compare texts.
-    """
-    helper, counter = torch.nn.Linear(WIDTH, 2), torch.nn.Linear(WIDTH, 2)
-    weights = [*model.parameters(), *helper.parameters(), *counter.parameters()]
-    answer = tokenizer(TEMPLATE.render("\0", "\0").split("\0")[1]).input_ids[-1]
-    optimizer = torch.optim.AdamW(weights, lr=args.rate, betas=(0.9, 0.98), weight_decay=0.05)
+    """Cross-entropy of the digit after the prompt, with and without reference."""
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=args.rate, betas=(0.9, 0.98), weight_decay=0.05
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / 100, max(0.02, 1 - step / args.steps))
     )
-    digits = torch.tensor(_digits(tokenizer))
     spread = -((torch.arange(10.0)[:, None] - torch.arange(10.0)) ** 2) / (2 * LABEL_SPREAD**2)
-    soft = torch.zeros(10, len(tokenizer))
-    soft[:, digits] = spread.softmax(-1)
+    labels = torch.zeros(10, len(tokenizer))
+    labels[:, _digits(tokenizer)] = spread.softmax(-1)
     rng = Random(args.seed)
     batches = _batches(records, args.batch, rng)
     losses, started = [], time.monotonic()
-    for step in range(args.steps):
-        long = step % LONG_EVERY == LONG_EVERY - 1
-        batch = _lengthen(records, rng) if long else next(batches)
-        target = soft[[int(record.rating or 0) for record in batch]]
+    for step in range(1, args.steps + 1):
+        batch = _lengthen(records, rng) if step % LONG_EVERY == 0 else next(batches)
+        target = labels[[int(record.rating or 0) for record in batch]]
+        both = []
         for with_reference in (True, False):
             ids, last = _pad(_encode(tokenizer, batch, with_reference), tokenizer.pad_token_id)
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                states = model.model(input_ids=ids, use_cache=False, output_hidden_states=True)
-                final = states.last_hidden_state[torch.arange(len(batch)), last]
-                digit = model.lm_head(final)
-                middle = states.hidden_states[-2]
-                seen = helper(functional.rms_norm(middle, (WIDTH,)))
-                share = counter(final)
-            loss = functional.cross_entropy(digit.float(), target)
-            repeats, places = _repeats(ids), torch.arange(ids.shape[1])
-            real = places <= last[:, None]
-            aside = functional.binary_cross_entropy_with_logits(seen.float()[real], repeats[real])
-            inside = (real & ((ids == answer).cumsum(1) > 0))[..., None]
-            mean = (repeats * inside).sum(1) / inside.sum(1)
-            count = functional.binary_cross_entropy_with_logits(share.float(), mean)
-            floor = functional.binary_cross_entropy(mean, mean)
-            torch.autograd.backward(loss + aside + count)
-            losses.append((loss.item(), aside.item(), (count - floor).item()))
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+                hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
+                logits = model.lm_head(hidden[torch.arange(len(batch)), last])
+            loss = functional.cross_entropy(logits.float(), target)
+            loss.backward()
+            both.append(loss.item())
+        losses.append(both)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        if (step + 1) % 50 == 0 or step + 1 == args.steps:
-            with_it, aside_with, c1, without, aside_without, c2 = np.reshape(losses, (-1, 6)).mean(
-                0
-            )
+        if step % 50 == 0 or step == args.steps:
+            with_it, without = np.mean(losses, axis=0)
+            losses.clear()
             print(
-                f"step {step + 1}/{args.steps}  loss {with_it:.3f} with, {without:.3f} without "
-                f"reference (helper {aside_with:.3f}, {aside_without:.3f} {c1:.4f} {c2:.4f})  "
-                f"{time.monotonic() - started:.0f} s",
+                f"step {step}/{args.steps}  loss {with_it:.3f} with, {without:.3f} without "
+                f"reference  {time.monotonic() - started:.0f} s",
                 flush=True,
             )
-            losses.clear()
     model.eval()
 
 
@@ -302,8 +228,8 @@ def _encode(
         for r in records
     ]
     ids: list[list[int]] = tokenizer(prompts, verbose=False).input_ids
-    return [[*sequence[: POSITIONS // 2], *sequence[-POSITIONS // 2 :]]
-            if len(sequence) > POSITIONS else sequence for sequence in ids]  # fmt: skip
+    half = POSITIONS // 2
+    return [row if len(row) <= POSITIONS else row[:half] + row[-half:] for row in ids]
 
 
 def _pad(sequences: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -316,15 +242,6 @@ def _pad(sequences: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, to
     for row, sequence in zip(ids, sequences, strict=True):
         row[: len(sequence)] = torch.tensor(sequence)
     return ids, last
-
-
-def _repeats(ids: torch.Tensor) -> torch.Tensor:
-    """Whether the pair and the triple ending at each place occurred before: (b, n, 2)."""
-    same = (ids[:, :, None] == ids[:, None, :]).tril(-1)
-    pair, triple = torch.zeros_like(same), torch.zeros_like(same)
-    pair[:, 1:, 1:] = same[:, 1:, 1:] & same[:, :-1, :-1]
-    triple[:, 1:, 1:] = pair[:, 1:, 1:] & same[:, 1:, 1:] & pair[:, :-1, :-1]
-    return torch.stack([pair.any(-1), triple.any(-1)], dim=-1).float()
 
 
 def _digits(tokenizer: PreTrainedTokenizerFast) -> list[int]:
@@ -405,7 +322,7 @@ def write_folder(
         (draft / "README.md").write_text(card, encoding="utf-8")
         for file in draft.iterdir():
             file.chmod(0o644)
-        os.replace(draft, folder)
+        draft.replace(folder)
 
 
 if __name__ == "__main__":
