@@ -195,6 +195,8 @@ class Judge:
         Returns:
             One judgment a record, in the order of the records.
         """
+        if not all(isinstance(record, Record) for record in records):
+            raise TypeError("judge() takes a sequence of Record")
         errors = [
             reason_unjudgeable(self.template, record, allow_markers=self.allow_markers)
             for record in records

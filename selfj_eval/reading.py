@@ -151,7 +151,10 @@ def _read_csv(path: Path) -> Iterator[Row]:
     csv.field_size_limit(2**31 - 1)
     reader = csv.DictReader(text, strict=True)
     try:
-        _refuse_doubles(list(reader.fieldnames or ()), path)
+        header = list(reader.fieldnames or ())
+        _refuse_doubles(header, path)
+        if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+            raise DataError("has one column; separate the cells with commas.", path=path)
         for row in reader:
             place = f"line {reader.line_num}"
             if None in row:

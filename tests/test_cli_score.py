@@ -31,13 +31,13 @@ def test_scores_in_every_format(command: Any, jsonl: Callable[..., Path], tmp_pa
     source = jsonl(*[row | {"rating": 9, "model": "m"} for row in ROWS])
     store = tmp_path / "shared.store"
     outputs = {}
-    for suffix in ("jsonl", "json", "csv", "parquet"):
+    for number, suffix in enumerate(("jsonl", "json", "csv", "parquet")):
         path = tmp_path / f"out.{suffix}"
         done = command(
             "selfj", "score", source, "--judge", "demo", "--output", path, "--store", store
         )
         assert done.returncode == 0, done.stderr
-        assert "5 of 5 records judged" in done.stdout
+        assert ("5 of 5 records judged, 5 of them before" in done.stdout) == (number > 0)
         outputs[suffix] = path
     rows = read_jsonl(outputs["jsonl"])
     assert all(set(row) > NEEDED | {"rating", "model"} for row in rows)
@@ -128,7 +128,7 @@ def test_the_default_output_stands_beside_the_input(
 ) -> None:
     source = jsonl(*ROWS, name="answers.v1.jsonl")
     assert command("selfj", "score", source, "--judge", "demo").returncode == 0
-    assert len(read_jsonl(tmp_path / "answers.v1.scores.jsonl")) == 5
+    assert len(read_jsonl(tmp_path / "answers.v1.jsonl.scores.jsonl")) == 5
 
 
 def test_ids_that_the_terminal_cannot_show(

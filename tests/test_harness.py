@@ -157,6 +157,8 @@ def test_lm_eval_selfj_score_and_a_direct_forward_agree_on_real_answers(
         by_command = {r["id"]: r for r in map(json.loads, output.read_text().splitlines())}
         rows = samples(tmp_path, f"selfj_judge_mtbench{task}")
         assert len(rows) == limit
+        cut = sum(row["trimmed_tokens"] > 0 for row in by_command.values())
+        assert results(tmp_path)[f"selfj_judge_mtbench{task}"]["trimmed,none"] == cut
         assert any(row["trimmed_tokens"] for row in by_command.values())
         for row in rows:
             own = by_command[row["doc"]["id"]]
@@ -205,6 +207,11 @@ def test_missing_data_is_one_error_with_the_way_out(command: Any) -> None:
         load_task("selfj_judge_mtbench", {**DEMO, "selfj_data": "/nowhere"})
 
 
+def test_the_data_folder_named_one_level_too_deep(data: Path) -> None:
+    with pytest.raises(DataError, match="this is judge_bench itself; name the folder that it lies"):
+        load_task("selfj_judge_mtbench", {"selfj_data": str(data / "judge_bench")})
+
+
 def test_paths_in_metadata_cannot_leave_the_data_folder() -> None:
     from selfj_eval.harness import judge_bench_records
 
@@ -225,7 +232,7 @@ def test_prompts_are_trimmed_to_the_evaluated_model(tmp_path: Path) -> None:
         ({"selfj_max_tokens": 300}, 300),
     ):
         task = load_task("selfj_judge_demo", {**DEMO, **metadata})
-        prompt = task.judge_prompt(Record("1", "q", "word " * 3000))
+        prompt = task.judge_prompt(Record("1", "q", "word " * 3000)).text
         assert budget - 10 <= len(tokenizer(prompt).input_ids) <= budget
         judge = Judge.load("demo", max_tokens=budget)
         assert judge.prompt(Record("1", "q", "word " * 3000)).text == prompt

@@ -204,6 +204,10 @@ BAD = {
         text_file("id,instruction,response,response\n1,q,x,y\n", "x.csv"),
         r"x\.csv: has two columns 'response'",
     ),
+    "semicolons, CSV": (
+        text_file("id;instruction;response\n1;q;a\n", "x.csv"),
+        r"x\.csv: has one column; separate the cells with commas",
+    ),
     "unclosed quote, CSV": (
         text_file('id,instruction,response\n1,q,a\n2,q,"b\n', "x.csv"),
         r"x\.csv, line 3: broken CSV",

@@ -46,8 +46,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--output",
         metavar="FILE",
-        help="judgments: .jsonl, .json, .csv or .parquet (default: beside INPUT, its name with "
-        ".scores.jsonl)",
+        help="judgments: .jsonl, .json, .csv or .parquet (default: INPUT.scores.jsonl, beside "
+        "INPUT)",
     )
     parser.add_argument(
         "--reference",
@@ -62,7 +62,9 @@ def add_parser(subparsers: Any) -> None:
         metavar="FIELD=NAME",
         help="the record field FIELD is called NAME in the file; may be repeated",
     )
-    parser.add_argument("--template", default="self-j", help="prompt template (default: self-j)")
+    parser.add_argument(
+        "--template", default="self-j", help="prompt template: self-j (default) or self-j-unwrapped"
+    )
     parser.add_argument(
         "--max-tokens",
         type=int,
@@ -103,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
     from selfj_eval.writing import check_output, write_judgments
 
     source = Path(options.input)
-    output = check_output(options.output or source.with_suffix(".scores.jsonl"))
+    output = check_output(options.output or f"{source}.scores.jsonl")
     store_file = Path(options.store or f"{output}.store")
     if len({path.resolve() for path in (source, output, store_file)}) < 3:
         raise StoreError(
@@ -130,12 +132,16 @@ def run(options: argparse.Namespace) -> int:
             batch_tokens=options.batch_tokens,
             trust_remote_code=options.trust_remote_code,
         )
+        keys = [judge.key(record) for record in records]
+        kept = store.get(sorted(set(keys)))
+        stored = sum(key in kept for key in keys)
         start = time.monotonic()
         with ProgressLine(len(records), "judged") as progress:
             judgments = judge.judge(records, progress=progress)
         seconds = time.monotonic() - start
     write_judgments(output, records, judgments)
-    summary = _summary(judgments) | {"seconds": round(seconds, 2), "output": printable(output)}
+    summary = _summary(judgments) | {"from_store": stored, "seconds": round(seconds, 2)}
+    summary["output"] = printable(output)
     if options.json:
         print(json.dumps(summary, ensure_ascii=False))
     else:
@@ -208,7 +214,10 @@ def _summary(judgments: list[Judgment]) -> dict[str, Any]:
 
 def _print_summary(summary: dict[str, Any], store: Path) -> None:
     scored, records = summary["scored"], summary["records"]
-    print(f"{scored:,} of {records:,} records judged in {summary['seconds']:.1f} s")
+    known = f", {summary['from_store']:,} of them before" if summary["from_store"] else ""
+    print(
+        f"{scored:,} of {records:,} records judged{known}; this run took {summary['seconds']:.1f} s"
+    )
     if scored:
         print(f"  mean score      {summary['mean_score']:.3f} (0 to 9)")
         print(f"  mean digit mass {summary['mean_digit_mass']:.4f}", end="")

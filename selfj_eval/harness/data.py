@@ -35,6 +35,8 @@ def data_file(name: str, selfj_data: str | None = None) -> Path:
     if not folder:
         raise DataError(f"{name} is needed and no data folder is named. {ways}")
     path = Path(folder).expanduser() / name
+    if not path.is_file() and (path.parent.parent / path.name).is_file():
+        raise DataError("this is judge_bench itself; name the folder that it lies in.", path=folder)
     if not path.is_file():
         raise DataError(f"there is no such file. {ways}", path=path)
     return path
@@ -109,7 +111,7 @@ def _split(source: str, kinds: tuple[str, ...]) -> tuple[str, str]:
     match = re.fullmatch(rf"({'|'.join(kinds)})_([a-z0-9_]+)", source)
     if match is None:
         raise DataError(
-            f"expected {' or '.join(kinds)}_NAME in lower case, got {source!r}.",
+            f"expected {' or '.join(f'{k}_NAME' for k in kinds)} in lower case, got {source!r}.",
             field="selfj_source",
         )
     return match[1], match[2]

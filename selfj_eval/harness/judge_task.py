@@ -35,7 +35,7 @@ class JudgeTask(SelfJTask):
 
     def doc_to_text(self, doc: Mapping[str, Any], doc_to_text: Any = None) -> str:
         """The judge's prompt."""
-        return self.judge_prompt(self.record(doc))
+        return self.judge_prompt(self.record(doc)).text
 
     def doc_to_target(self, doc: Mapping[str, Any], doc_to_target: Any = None) -> str:
         """The digit nearest to the rating; empty for an answer without one."""
@@ -88,4 +88,5 @@ class JudgeTask(SelfJTask):
             "score": score,
             "digit_mass": digit_mass,
             "unscored": int(score is None),
+            "trimmed": int(self.judge_prompt(record).trimmed_tokens > 0),
         }

@@ -19,7 +19,7 @@ class PairTask(JudgeTask):
 
     def doc_to_text(self, doc: Mapping[str, Any], doc_to_text: Any = None) -> str:
         """The judge's prompt for answer A."""
-        return self.judge_prompt(self._side(doc, "a"))
+        return self.judge_prompt(self._side(doc, "a")).text
 
     def doc_to_target(self, doc: Mapping[str, Any], doc_to_target: Any = None) -> str:
         """The label: A, B or tie."""
@@ -27,7 +27,7 @@ class PairTask(JudgeTask):
 
     def fewshot_context(self, doc: Mapping[str, Any], num_fewshot: int = 0, **kwargs: Any) -> Any:
         """Two prompts, for A and B."""
-        prompts = [self.judge_prompt(self._side(doc, side)) for side in "ab"]
+        prompts = [self.judge_prompt(self._side(doc, side)).text for side in "ab"]
         return [self.wrap(prompt, kwargs.get("chat_template")) for prompt in prompts]
 
     def construct_requests(
@@ -44,9 +44,9 @@ class PairTask(JudgeTask):
         self, doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]
     ) -> dict[str, Any]:
         """The values of one pair."""
-        n = len(DIGITS)
-        score_a, mass_a = self.verdict(self._side(doc, "a"), results[:n])
-        score_b, mass_b = self.verdict(self._side(doc, "b"), results[n:])
+        n, sides = len(DIGITS), [self._side(doc, side) for side in "ab"]
+        score_a, mass_a = self.verdict(sides[0], results[:n])
+        score_b, mass_b = self.verdict(sides[1], results[n:])
         pair = mass = None
         if score_a is not None and score_b is not None:
             pair = (score_a, score_b, _LABELS[doc["label"]])
@@ -59,6 +59,7 @@ class PairTask(JudgeTask):
             "score_b": score_b,
             "digit_mass": mass,
             "unscored": int(pair is None),
+            "trimmed": int(any(self.judge_prompt(side).trimmed_tokens for side in sides)),
         }
 
     def _side(self, doc: Mapping[str, Any], side: str) -> Record:

@@ -16,7 +16,7 @@ from lm_eval.api.task import ConfigurableTask
 from selfj_eval.backends.tokenizer import JudgeTokenizer
 from selfj_eval.errors import JudgeError
 from selfj_eval.metrics import Metric
-from selfj_eval.prompts import DEFAULT_TEMPLATE, fit_prompt, get_template
+from selfj_eval.prompts import DEFAULT_TEMPLATE, Prompt, fit_prompt, get_template
 from selfj_eval.records import RECORD_FIELDS, Record
 
 logger = logging.getLogger(__name__)
@@ -152,13 +152,13 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
         self._tokenizer_state = tokenizer.fingerprint
         return {"tokenize": tokenizer.offsets, "max_tokens": budget}
 
-    def judge_prompt(self, record: Record) -> str:
+    def judge_prompt(self, record: Record) -> Prompt:
         """The prompt for the judge, within the model's context."""
         reference = record.reference if self.settings.reference else None
         texts = (record.instruction, record.response, reference)
         if self._trim is None:
-            return self.template.render(*texts)
-        return fit_prompt(self.template, *texts, **self._trim).text
+            return Prompt(self.template.render(*texts), 0)
+        return fit_prompt(self.template, *texts, **self._trim)
 
     def record(self, doc: Mapping[str, Any], **changes: Any) -> Record:
         """The document as a record."""
