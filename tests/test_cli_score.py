@@ -265,6 +265,8 @@ def test_an_interruption_says_how_to_go_on(tmp_path: Path) -> None:
         [sys.executable, "-c", INSTRUMENTED, log, "score", source, "--judge", "demo",
          "--output", tmp_path / "out.jsonl", "--batch-tokens", "300"],
         stderr=subprocess.PIPE, text=True,
+        # A runner in the background may ignore SIGINT, and its children with it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     while not (log.exists() and log.stat().st_size) and process.poll() is None:
         time.sleep(0.01)
