@@ -15,8 +15,8 @@ from pathlib import Path
 
 from selfj_eval import Judge, Judgment, JudgmentStore, Record, metrics, read_records
 from selfj_eval.harness.data import data_file, judge_bench_pairs
-from selfj_eval.harness.task import Settings, rescaled_rating
 from selfj_eval.metrics import Metric
+from selfj_eval.records import rescaled
 
 LABELS = {"A": 1, "tie": 0, "B": -1}
 
@@ -65,12 +65,16 @@ def number(metric: Metric) -> str:
 def pointwise(records: Sequence[Record], judgments: Sequence[Judgment]) -> list[str]:
     """Correlations with the ratings, mean score, number unscored."""
     scored = [(j.score, r) for j, r in zip(judgments, records, strict=True) if j.score is not None]
-    score = [value for value, _ in scored]
-    rating = [record.rating for _, record in scored]
-    good = [(rescaled_rating(record) or 0.0) >= Settings().good_at for _, record in scored]
-    functions = (metrics.pearson, metrics.spearman, metrics.kendall_tau_b)
-    cells = [number(function(score, rating)) for function in functions]
-    cells += [number(metrics.auroc(score, good)), f"{sum(score) / len(score):.2f}"]
+    rated = [
+        (score, r.rating, rescaled(r.rating, r.rating_min, r.rating_max) >= metrics.GOOD_AT)
+        for score, r in scored
+        if r.rating is not None
+    ]
+    numbers = metrics.headline(*zip(*rated, strict=True))
+    cells = [
+        number(m) for m in (numbers.pearson, numbers.spearman, numbers.kendall_tau_b, numbers.auroc)
+    ]
+    cells += [f"{sum(score for score, _ in scored) / len(scored):.2f}"]
     return [*cells, str(len(records) - len(scored))]
 
 

@@ -42,15 +42,7 @@ def read_records(path: str | Path, *, names: Mapping[str, str] | None = None) ->
     for name in names:
         if name not in RECORD_FIELDS:
             raise DataError(f"no record field {name!r}; there are: {', '.join(RECORD_FIELDS)}.")
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(
-            f"cannot tell the format from the name; use one of {', '.join(_READERS)}.", path=path
-        )
-    try:
-        rows = list(reader(path))
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}.", path=path) from error
+    rows = read_rows(path)
     if rows and "response" not in {*names, *rows[0][1]}:
         first = rows[0][1]
         if "doc" in first and "resps" in first:
@@ -68,17 +60,40 @@ def read_records(path: str | Path, *, names: Mapping[str, str] | None = None) ->
     records = [
         record_from_mapping(row, names=names, path=shown, place=place) for place, row in rows
     ]
-    seen: dict[str, str | None] = {}
-    for record, (place, _) in zip(records, rows, strict=True):
-        if record.id in seen:
-            raise DataError(
-                f"{record.id!r} occurs twice, first in {seen[record.id]}; ids must be unique.",
-                path=path,
-                place=place,
-                field=names.get("id", "id"),
-            )
-        seen[record.id] = place
+    refuse_repeated_ids(
+        [(record.id, place) for record, (place, _) in zip(records, rows, strict=True)],
+        path=path,
+        field=names.get("id", "id"),
+    )
     return records
+
+
+def read_rows(path: str | Path) -> list[Row]:
+    """The rows of a file in any of the formats, each with its place; fields are not checked.
+
+    Raises:
+        DataError: If the file cannot be read.
+    """
+    path = Path(path)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(
+            f"cannot tell the format from the name; use one of {', '.join(_READERS)}.", path=path
+        )
+    try:
+        return list(reader(path))
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}.", path=path) from error
+
+
+def refuse_repeated_ids(ids: list[tuple[str, str]], *, path: Path, field: str = "id") -> None:
+    """Raise a ``DataError`` for the first id that occurs twice; ``ids`` come with their place."""
+    seen: dict[str, str] = {}
+    for name, place in ids:
+        if name in seen:
+            message = f"{name!r} occurs twice, first in {seen[name]}; ids must be unique."
+            raise DataError(message, path=path, place=place, field=field)
+        seen[name] = place
 
 
 def _decode(data: bytes, path: Path, first_line: int = 1) -> str:
@@ -164,7 +179,7 @@ def _read_csv(path: Path) -> Iterator[Row]:
             values: dict[str, Any] = {
                 k: v for k, v in row.items() if v is not None and (v != "" or k == "response")
             }
-            for name in ("rating", "rating_min", "rating_max"):
+            for name in ("rating", "rating_min", "rating_max", "score"):
                 if name in values:
                     try:
                         values[name] = float(values[name])

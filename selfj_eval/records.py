@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -71,7 +71,7 @@ class Judgment:
 
 _TEXT = ("id", "instruction", "response", "reference", "model", "category")
 _NUMBERS = ("rating", "rating_min", "rating_max")
-_REQUIRED = ("id", "instruction", "response")
+REQUIRED = ("id", "instruction", "response")
 RECORD_FIELDS = tuple(f.name for f in fields(Record) if f.name != "where")
 
 
@@ -98,6 +98,28 @@ def record_from_mapping(
             value has the wrong type, a number is not finite, or the rating lies outside
             its scale.
     """
+    values = checked_fields(row, required=REQUIRED, names=names, path=path, place=place)
+    where = ", ".join(part for part in (path, place) if part) or None
+    return Record(**values, where=where)
+
+
+def checked_fields(
+    row: Mapping[str, Any],
+    *,
+    required: Sequence[str],
+    numbers: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
+    path: str | None = None,
+    place: str | None = None,
+) -> dict[str, Any]:
+    """The fields of a ``Record`` in one row of data, checked; missing ones are left out.
+
+    Args:
+        row: Field name to value.
+        required: Fields that must be there.
+        numbers: More fields that hold a number, if they are there.
+        names: As for ``record_from_mapping``, as are ``path``, ``place`` and the errors.
+    """
     names = names or {}
 
     def fail(name: str, message: str) -> DataError:
@@ -109,7 +131,7 @@ def record_from_mapping(
         if name == "id" and isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if value is None:
-            if name in _REQUIRED:
+            if name in required:
                 if names.get(name, name) in row:
                     raise fail(name, "is null; every record needs one.")
                 have = ", ".join(map(str, row)) or "none"
@@ -127,11 +149,13 @@ def record_from_mapping(
             continue  # an empty cell means: no reference
         values[name] = value
     for name in ("id", "instruction"):
-        if not values[name].strip():
+        if name in required and not values[name].strip():
             raise fail(name, "is empty; every record needs one.")
-    for name in _NUMBERS:
+    for name in (*_NUMBERS, *numbers):
         value = row.get(names.get(name, name))
         if value is None:
+            if name in required:
+                raise fail(name, "is missing; every row needs one.")
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise fail(name, f"expected a number, got {type(value).__name__} ({_short(value)}).")
@@ -149,8 +173,14 @@ def record_from_mapping(
         (low is not None and rating < low) or (high is not None and rating > high)
     ):
         raise fail("rating", f"{rating:g} lies outside its scale {low} to {high}.")
-    where = ", ".join(part for part in (path, place) if part) or None
-    return Record(**values, where=where)
+    return values
+
+
+def rescaled(rating: float, low: float | None, high: float | None) -> float:
+    """A rating on 0..9, the scale of the scores; as given where its own scale is unknown."""
+    if low is None or high is None:
+        return rating
+    return 9 * (rating - low) / (high - low)
 
 
 def _short(value: object, limit: int = 40) -> str:

@@ -17,7 +17,10 @@ from selfj_eval.errors import StoreError
 from selfj_eval.records import Judgment, Record
 
 FORMATS = (".jsonl", ".json", ".csv", ".parquet")
-_FROM_RECORD = ("rating", "rating_min", "rating_max", "model", "category")
+_FROM_RECORD = (
+    *("rating", "rating_min", "rating_max", "model", "category"),
+    *("instruction", "response", "reference"),
+)
 
 
 @contextmanager
@@ -74,8 +77,8 @@ def write_judgments(
     """Write judgments in the format of the file's name, one row a record, in their order.
 
     A row holds ``id, score, digit_mass, probabilities, error, reference_used,
-    trimmed_tokens`` and the record's ``rating, rating_min, rating_max, model, category``
-    where any record has them. In CSV, ``probabilities`` is a JSON array.
+    trimmed_tokens`` and the record's ``rating, rating_min, rating_max, model, category,
+    instruction, response, reference`` where any record has them. In CSV, ``probabilities`` is a JSON array.
 
     Raises:
         StoreError: If the file cannot be written; then nothing is.

@@ -2,44 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from selfj_eval import metrics
 from selfj_eval.metrics import Metric
 
-Pairs = Sequence[tuple[float, float] | None]
-"""(score, rating) of each document; None where it is unscored or unrated."""
+Rated = Sequence[tuple[float, float, bool] | None]
+"""(score, rating, is good) of each document; None where it is unscored or unrated."""
 
 
-def _over_pairs(function: Callable[[Any, Any], Metric], items: Pairs) -> Metric:
-    pairs = [item for item in items if item is not None]
-    if not pairs:
+def _headline(name: str, items: Rated) -> Metric:
+    rows = [item for item in items if item is not None]
+    if not rows:
         return Metric(None, 0, f"none of {len(items)} documents has both a score and a rating")
-    scores, ratings = zip(*pairs, strict=True)
-    return function(scores, ratings)
+    metric: Metric = getattr(metrics.headline(*zip(*rows, strict=True)), name)
+    return metric
 
 
-def corpus_pearson(items: Pairs) -> Metric:
+def corpus_pearson(items: Rated) -> Metric:
     """Pearson's r of score and rating."""
-    return _over_pairs(metrics.pearson, items)
+    return _headline("pearson", items)
 
 
-def corpus_spearman(items: Pairs) -> Metric:
+def corpus_spearman(items: Rated) -> Metric:
     """Spearman's rho of score and rating."""
-    return _over_pairs(metrics.spearman, items)
+    return _headline("spearman", items)
 
 
-def corpus_kendall_tau_b(items: Pairs) -> Metric:
+def corpus_kendall_tau_b(items: Rated) -> Metric:
     """Kendall's tau-b of score and rating."""
-    return _over_pairs(metrics.kendall_tau_b, items)
+    return _headline("kendall_tau_b", items)
 
 
-def corpus_auroc(items: Pairs) -> Metric:
-    """AUROC of "the answer is good"; the items hold (score, whether it is good)."""
-    return _over_pairs(metrics.auroc, items)
+def corpus_acc23(items: Rated) -> Metric:
+    """Pairwise accuracy with ties of score and rating."""
+    return _headline("acc23", items)
+
+
+def corpus_auroc(items: Rated) -> Metric:
+    """AUROC of "the answer is good"."""
+    return _headline("auroc", items)
+
+
+def corpus_augrc(items: Rated) -> Metric:
+    """Area under the generalized risk-coverage curve."""
+    return _headline("augrc", items)
+
+
+def corpus_aurc(items: Rated) -> Metric:
+    """Area under the risk-coverage curve."""
+    return _headline("aurc", items)
+
+
+def corpus_prr(items: Rated) -> Metric:
+    """Prediction rejection ratio."""
+    return _headline("prr", items)
+
+
+def corpus_ece(items: Rated) -> Metric:
+    """Expected calibration error of score / 9."""
+    return _headline("ece", items)
 
 
 def mean_of_scored(items: Sequence[float | None]) -> Metric:

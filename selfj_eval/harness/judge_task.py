@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from selfj_eval.errors import JudgeError
-from selfj_eval.harness.task import SelfJTask, rescaled_rating
+from selfj_eval.harness.task import SelfJTask
 from selfj_eval.judge import reason_unjudgeable
+from selfj_eval.metrics import Headline
 from selfj_eval.prompts import RESPONSE_WRAPPER
-from selfj_eval.records import Record
+from selfj_eval.records import Record, rescaled
 from selfj_eval.scale import DIGITS, expected_score
 
 logger = logging.getLogger(__name__)
@@ -20,9 +21,9 @@ logger = logging.getLogger(__name__)
 class JudgeTask(SelfJTask):
     """Ten choices "0".."9" after the judge's prompt; their likelihoods give the expected score.
 
-    Per document: ``score``, ``digit_mass``, ``unscored``, and (score, rating) for the
-    correlations. ``--apply_chat_template`` does not touch the judge's prompt unless the
-    metadata says ``selfj_chat_template``.
+    Per document: ``score``, ``digit_mass``, ``unscored``, and (score, rating, whether it is
+    good) for the headline metrics. ``--apply_chat_template`` does not touch the judge's prompt
+    unless the metadata says ``selfj_chat_template``.
     """
 
     def _trimmer(self, metadata: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -39,8 +40,11 @@ class JudgeTask(SelfJTask):
 
     def doc_to_target(self, doc: Mapping[str, Any], doc_to_target: Any = None) -> str:
         """The digit nearest to the rating; empty for an answer without one."""
-        rating = rescaled_rating(self.record(doc))
-        return "" if rating is None else str(round(min(max(rating, 0), 9)))
+        record = self.record(doc)
+        if record.rating is None:
+            return ""
+        quality = rescaled(record.rating, record.rating_min, record.rating_max)
+        return str(round(min(max(quality, 0), 9)))
 
     def fewshot_context(self, doc: Mapping[str, Any], num_fewshot: int = 0, **kwargs: Any) -> Any:
         """The prompt as it is: no examples, no system prompt, no chat template unless asked for."""
@@ -75,16 +79,11 @@ class JudgeTask(SelfJTask):
         """The values of one document."""
         record = self.record(doc)
         score, digit_mass = self.verdict(record, results[: len(DIGITS)])
-        rating, rescaled = record.rating, rescaled_rating(record)
-        pair = good = None
-        if score is not None and rating is not None and rescaled is not None:
-            pair = (score, rating)
-            good = (score, rescaled >= self.settings.good_at)
-        return {
-            "pearson": pair,
-            "spearman": pair,
-            "kendall_tau_b": pair,
-            "auroc": good,
+        rated = None
+        if score is not None and record.rating is not None:
+            quality = rescaled(record.rating, record.rating_min, record.rating_max)
+            rated = (score, record.rating, quality >= self.settings.good_at)
+        return dict.fromkeys(Headline._fields, rated) | {
             "score": score,
             "digit_mass": digit_mass,
             "unscored": int(score is None),

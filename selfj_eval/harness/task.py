@@ -15,7 +15,7 @@ from lm_eval.api.task import ConfigurableTask
 
 from selfj_eval.backends.tokenizer import JudgeTokenizer
 from selfj_eval.errors import JudgeError
-from selfj_eval.metrics import Metric
+from selfj_eval.metrics import GOOD_AT, Metric
 from selfj_eval.prompts import DEFAULT_TEMPLATE, Prompt, fit_prompt, get_template
 from selfj_eval.records import RECORD_FIELDS, Record
 
@@ -35,7 +35,7 @@ class Settings:
         template: Name of the prompt template.
         max_tokens: Longest prompt; default the model's context, at most 4096.
         tokenizer: Folder or hub id of the tokenizer that trims prompts; default the model's.
-        good_at: An answer is good when its rating, put on 0..9, is at least this (for AUROC).
+        good_at: An answer is good when its rating, put on 0..9, is at least this.
         allow_markers: Judge answers that hold text of the prompt template.
         chat_template: Wrap the judge's prompt when lm-eval is told ``--apply_chat_template``.
         judge: The judge of generation tasks: ``demo``, a folder, a hub id, or a mapping with
@@ -50,7 +50,7 @@ class Settings:
     template: str = DEFAULT_TEMPLATE
     max_tokens: int | None = None
     tokenizer: str | None = None
-    good_at: float = 6.0
+    good_at: float = GOOD_AT
     allow_markers: bool = False
     chat_template: bool = False
     judge: str | Mapping[str, Any] | None = None
@@ -201,13 +201,6 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
         ]
         digest = hashlib.sha256(json.dumps(state, default=str).encode()).hexdigest()[:16]
         super().build_all_requests(tokenizer_name=f"{tokenizer_name}-selfj-{digest}", **kwargs)
-
-
-def rescaled_rating(record: Record) -> float | None:
-    """A record's rating on 0..9, or as given where its scale is unknown."""
-    if record.rating is None or record.rating_min is None or record.rating_max is None:
-        return record.rating
-    return 9 * (record.rating - record.rating_min) / (record.rating_max - record.rating_min)
 
 
 def _value(

@@ -1,16 +1,101 @@
 """Pure functions, arrays in and typed results out. A value that does not exist has a reason."""
 
-from selfj_eval.metrics.correlation import kendall_tau_b, pearson, spearman
+from selfj_eval.metrics.bootstrap import (
+    Bootstrap,
+    Difference,
+    bootstrap,
+    headline_differences,
+    headline_intervals,
+)
+from selfj_eval.metrics.calibration import (
+    Isotonic,
+    Logistic,
+    Reliability,
+    brier,
+    cross_fitted,
+    ece,
+    fit_isotonic,
+    fit_platt,
+    log_loss,
+    reliability,
+)
+from selfj_eval.metrics.correlation import (
+    Concordance,
+    acc23,
+    kendall_tau_b,
+    partial_correlation,
+    pearson,
+    spearman,
+)
+from selfj_eval.metrics.guarantee import (
+    Certified,
+    certify,
+    fewest_records,
+    lowest_certifiable_risk,
+)
+from selfj_eval.metrics.headline import (
+    GOOD_AT,
+    LOWER_IS_BETTER,
+    Headline,
+    headline,
+    score_ece,
+)
 from selfj_eval.metrics.pairwise import PreferenceAccuracy, preference_accuracy
-from selfj_eval.metrics.result import Metric
-from selfj_eval.metrics.selective import auroc
+from selfj_eval.metrics.result import Interval, Metric
+from selfj_eval.metrics.selective import (
+    RiskCoverage,
+    accuracy_at_coverage,
+    augrc,
+    aurc,
+    auroc,
+    coverage_at_risk,
+    excess_aurc,
+    prr,
+    risk_coverage,
+)
 
 __all__ = [
+    "GOOD_AT",
+    "LOWER_IS_BETTER",
+    "Bootstrap",
+    "Certified",
+    "Concordance",
+    "Difference",
+    "Headline",
+    "Interval",
+    "Isotonic",
+    "Logistic",
     "Metric",
     "PreferenceAccuracy",
+    "Reliability",
+    "RiskCoverage",
+    "acc23",
+    "accuracy_at_coverage",
+    "augrc",
+    "aurc",
     "auroc",
+    "bootstrap",
+    "brier",
+    "certify",
+    "coverage_at_risk",
+    "cross_fitted",
+    "ece",
+    "excess_aurc",
+    "fewest_records",
+    "fit_isotonic",
+    "fit_platt",
+    "headline",
+    "headline_differences",
+    "headline_intervals",
     "kendall_tau_b",
+    "log_loss",
+    "lowest_certifiable_risk",
+    "partial_correlation",
     "pearson",
     "preference_accuracy",
+    "prr",
+    "reliability",
+    "risk_coverage",
+    "score_ece",
     "spearman",
 ]

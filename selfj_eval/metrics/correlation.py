@@ -1,49 +1,206 @@
-"""Correlation of scores with ratings."""
+"""Correlation of scores with ratings, over records and over pairs of records."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import math
+from statistics import NormalDist
+from typing import NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.metrics.result import Metric, no_spread, paired
+from selfj_eval.metrics.result import Array, Interval, Metric, no_spread, paired
 
 
-def pearson(score: npt.ArrayLike, rating: npt.ArrayLike) -> Metric:
-    """Pearson's r of scores and ratings, in [-1, 1].
+def pearson(score: npt.ArrayLike, rating: npt.ArrayLike, *, confidence: float = 0.95) -> Metric:
+    """Pearson's r of scores and ratings, in [-1, 1], with Fisher's interval.
+
+    Args:
+        score: Shape (n,), finite.
+        rating: Shape (n,), finite.
+        confidence: Level of the interval, in (0, 1). There is an interval from n = 4 on.
+
+    Returns:
+        The correlation; undefined with its reason when n < 2 or either side is constant.
+    """
+    a, b, reason = _checked(score, rating)
+    if reason:
+        return Metric(None, len(a), reason)
+    r = _product_moment(a, b)
+    return Metric(r, len(a), interval=_atanh_interval(r, 1.0, len(a) - 3, confidence, "fisher"))
+
+
+def spearman(score: npt.ArrayLike, rating: npt.ArrayLike, *, confidence: float = 0.95) -> Metric:
+    """Spearman's rho (Pearson's r of midranks), in [-1, 1]; arguments as for ``pearson``.
+
+    The interval is that of Bonett and Wright (2000, Psychometrika 65, eq. 5): Fisher's with
+    variance ``(1 + rho^2 / 2) / (n - 3)``. Fisher's own is too narrow for ranks.
+    """
+    from scipy.stats import rankdata
+
+    a, b, reason = _checked(score, rating)
+    if reason:
+        return Metric(None, len(a), reason)
+    rho = _product_moment(rankdata(a), rankdata(b))
+    bounds = _atanh_interval(rho, 1 + rho**2 / 2, len(a) - 3, confidence, "bonett-wright")
+    return Metric(rho, len(a), interval=bounds)
+
+
+def kendall_tau_b(
+    score: npt.ArrayLike, rating: npt.ArrayLike, *, confidence: float = 0.95
+) -> Metric:
+    """Kendall's tau-b (corrected for ties), in [-1, 1]; arguments as for ``pearson``.
+
+    The interval is that of Fieller, Hartley and Pearson (1957, Biometrika 44): variance
+    ``0.437 / (n - 4)`` of its atanh, from n = 5 on.
+
+    tau-b can favour a judge that gives few different scores; ``acc23`` does not.
+    """
+    return Concordance.of(score, rating).tau_b(confidence)
+
+
+def acc23(score: npt.ArrayLike, rating: npt.ArrayLike) -> Metric:
+    """Pairwise accuracy with ties, in [0, 1] (Deutsch et al. 2023, arXiv 2305.14324).
+
+    (concordant pairs + pairs tied in both) / all n (n - 1) / 2 pairs of records: a tie of two
+    ratings asks for a tie of the scores.
 
     Args:
         score: Shape (n,), finite.
         rating: Shape (n,), finite.
 
     Returns:
-        The correlation; undefined with its reason when n < 2 or either side is constant.
+        The accuracy; undefined with its reason when n < 2 or all ratings are equal.
     """
-    from scipy.stats import pearsonr
-
-    return _correlation(pearsonr, score, rating)
+    return Concordance.of(score, rating).acc23()
 
 
-def spearman(score: npt.ArrayLike, rating: npt.ArrayLike) -> Metric:
-    """Spearman's rho (Pearson's r of midranks), in [-1, 1]; arguments as for ``pearson``."""
-    from scipy.stats import spearmanr
+class Concordance(NamedTuple):
+    """How n (n - 1) / 2 pairs of records are ordered by score and by rating.
 
-    return _correlation(spearmanr, score, rating)
+    Attributes:
+        concordant, discordant: Pairs that both order, alike and the other way round.
+        tied_score, tied_rating: Pairs tied there and not in the other.
+        tied_both: Pairs tied in both.
+        n: Number of records.
+        no_order: Why tau-b is undefined, or None.
+        no_ratings: Why acc23 is undefined, or None.
+    """
+
+    concordant: int
+    discordant: int
+    tied_score: int
+    tied_rating: int
+    tied_both: int
+    n: int
+    no_order: str | None
+    no_ratings: str | None
+
+    @classmethod
+    def of(cls, score: npt.ArrayLike, rating: npt.ArrayLike) -> Concordance:
+        """Count, in O(n log n)."""
+        from scipy.stats import kendalltau
+
+        a, b = paired(score, rating)
+        n, no_ratings = len(a), no_spread(b, "ratings")
+        no_order = no_spread(a, "scores") or no_ratings
+        levels_a, code_a = np.unique(a, return_inverse=True)
+        levels_b, code_b = np.unique(b, return_inverse=True)
+        both = np.unique(code_a * max(len(levels_b), 1) + code_b, return_counts=True)[1]
+        ties_a, ties_b, ties_both = map(_pairs, (np.bincount(code_a), np.bincount(code_b), both))
+        total = n * (n - 1) // 2
+        ordered = total - ties_a - ties_b + ties_both
+        difference = 0
+        if len(levels_a) > 1 and len(levels_b) > 1:
+            # scipy gives tau-b; its definition turned round gives the exact integer back.
+            tau = float(kendalltau(code_a, code_b).statistic)
+            difference = round(tau * math.sqrt(total - ties_a) * math.sqrt(total - ties_b))
+        return cls(
+            (ordered + difference) // 2,
+            (ordered - difference) // 2,
+            ties_a - ties_both,
+            ties_b - ties_both,
+            ties_both,
+            n,
+            no_order,
+            no_ratings,
+        )
+
+    def tau_b(self, confidence: float = 0.95) -> Metric:
+        """Kendall's tau-b."""
+        if self.no_order:
+            return Metric(None, self.n, self.no_order)
+        ordered = self.concordant + self.discordant
+        scale = math.sqrt(ordered + self.tied_rating) * math.sqrt(ordered + self.tied_score)
+        tau = min(1.0, max(-1.0, (self.concordant - self.discordant) / scale))
+        bounds = _atanh_interval(tau, 0.437, self.n - 4, confidence, "fieller")
+        return Metric(tau, self.n, interval=bounds)
+
+    def acc23(self) -> Metric:
+        """Pairwise accuracy with ties."""
+        if self.no_ratings:
+            return Metric(None, self.n, self.no_ratings)
+        right = self.concordant + self.tied_both
+        return Metric(right / (self.n * (self.n - 1) // 2), self.n)
 
 
-def kendall_tau_b(score: npt.ArrayLike, rating: npt.ArrayLike) -> Metric:
-    """Kendall's tau-b (corrected for ties), in [-1, 1]; arguments as for ``pearson``."""
-    from scipy.stats import kendalltau
-
-    return _correlation(kendalltau, score, rating)
-
-
-def _correlation(
-    function: Callable[..., Any], score: npt.ArrayLike, rating: npt.ArrayLike
+def partial_correlation(
+    score: npt.ArrayLike, rating: npt.ArrayLike, given: npt.ArrayLike
 ) -> Metric:
-    a, b = paired(score, rating)
-    reason = no_spread(a, "scores") or no_spread(b, "ratings")
+    """Spearman's partial correlation of score and rating given a third quantity, in [-1, 1].
+
+    ``(r_sr - r_sg r_rg) / sqrt((1 - r_sg^2)(1 - r_rg^2))`` over midranks: what is left of the
+    agreement once both are explained by, for example, the length of the answer.
+
+    Args:
+        score: Shape (n,), finite.
+        rating: Shape (n,), finite.
+        given: Shape (n,), finite.
+
+    Returns:
+        The correlation; undefined with its reason when n < 3, when one of the three is
+        constant, or when ``given`` orders the records as the score or the rating does.
+    """
+    a, b, reason = _checked(score, rating)
+    a, c = paired(a, given)
+    reason = reason or no_spread(c, "values of the third quantity")
+    if not reason and len(a) < 3:
+        reason = f"only {len(a)} scored records; at least 3 are needed"
     if reason:
         return Metric(None, len(a), reason)
-    return Metric(float(function(a, b).statistic), len(a))
+    sr, sg, rg = (float(spearman(x, y).value or 0.0) for x, y in ((a, b), (a, c), (b, c)))
+    left = (1 - sg**2) * (1 - rg**2)
+    if left < 1e-12:
+        return Metric(None, len(a), "the third quantity orders the records as one of the two does")
+    return Metric(min(1.0, max(-1.0, (sr - sg * rg) / math.sqrt(left))), len(a))
+
+
+def _checked(score: npt.ArrayLike, rating: npt.ArrayLike) -> tuple[Array, Array, str | None]:
+    a, b = paired(score, rating)
+    return a, b, no_spread(a, "scores") or no_spread(b, "ratings")
+
+
+def _product_moment(a: Array, b: Array) -> float:
+    """Pearson's r of two arrays that vary; scipy's spends more time on its p-value."""
+    x, y = a - a.mean(), b - b.mean()
+    r = float((x / np.linalg.norm(x)) @ (y / np.linalg.norm(y)))
+    return min(1.0, max(-1.0, r))
+
+
+def _pairs(counts: npt.NDArray[np.int64]) -> int:
+    """Number of pairs within groups of these sizes."""
+    return int((counts * (counts - 1) // 2).sum())
+
+
+def _atanh_interval(
+    value: float, variance: float, degrees: int, confidence: float, method: str
+) -> Interval | None:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
+    if degrees < 1:
+        return None
+    if abs(value) >= 1:
+        return Interval(value, value, confidence, method)
+    half = NormalDist().inv_cdf((1 + confidence) / 2) * math.sqrt(variance / degrees)
+    centre = math.atanh(value)
+    return Interval(math.tanh(centre - half), math.tanh(centre + half), confidence, method)

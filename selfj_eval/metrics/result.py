@@ -7,6 +7,23 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+Array = npt.NDArray[np.float64]
+
+
+class Interval(NamedTuple):
+    """A confidence interval.
+
+    Attributes:
+        low, high: Its ends.
+        confidence: Its level, in (0, 1).
+        method: How it was computed, such as ``fisher`` or ``bca``.
+    """
+
+    low: float
+    high: float
+    confidence: float
+    method: str
+
 
 class Metric(NamedTuple):
     """A metric's value.
@@ -15,14 +32,16 @@ class Metric(NamedTuple):
         value: The number, or None where the metric is undefined.
         n: Number of records it was computed on.
         undefined: Why there is no value; None when there is one.
+        interval: Its confidence interval, or None where there is none.
     """
 
     value: float | None
     n: int
     undefined: str | None = None
+    interval: Interval | None = None
 
 
-def paired(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], ...]:
+def paired(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Array, Array]:
     """Two arrays as float64, checked.
 
     Raises:
@@ -36,7 +55,7 @@ def paired(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[npt.NDArray[np.float64],
     return a, b
 
 
-def no_spread(values: npt.NDArray[np.float64], name: str) -> str | None:
+def no_spread(values: Array, name: str) -> str | None:
     """Why ``values`` cannot be correlated with anything, or None.
 
     Values that differ by less than rounding (1e-12 of their size) count as equal: a

@@ -1,0 +1,270 @@
+"""Bootstrap intervals of many metrics at once, over records or over groups of records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from selfj_eval.metrics.headline import Headline, headline
+from selfj_eval.metrics.result import Array, Interval, Metric
+
+RESAMPLES = 1000
+LARGEST_JACKKNIFE = 1000
+"""With more units than this the interval is the percentile one: leaving each of n units out costs
+as much as n resamples, and what it corrects shrinks with n."""
+_MOST_UNDEFINED = 0.05
+
+Statistic = Callable[[npt.NDArray[np.int64]], Array]
+"""From the indices of the records drawn, shape (m,), to k values; NaN where undefined."""
+
+
+class Bootstrap(NamedTuple):
+    """Bootstrap distribution of k values.
+
+    Attributes:
+        value: Shape (k,). On the records themselves; NaN where undefined.
+        samples: Shape (resamples, k). NaN where undefined.
+        intervals: One a value; None where the value is undefined, or is so in more than 5 % of
+            the resamples.
+        units: How many units were drawn each time.
+    """
+
+    value: Array
+    samples: Array
+    intervals: tuple[Interval | None, ...]
+    units: int
+
+
+def bootstrap(
+    statistic: Statistic,
+    n: int,
+    *,
+    group: npt.ArrayLike | None = None,
+    resamples: int = RESAMPLES,
+    confidence: float = 0.95,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Bootstrap:
+    """Draw n records with replacement, or as many groups as there are, again and again.
+
+    The intervals are BCa (Efron 1987, JASA 82), with the acceleration from leaving one unit
+    out; percentile intervals beyond ``LARGEST_JACKKNIFE`` units, where BCa is not finite, or
+    where some resamples are undefined.
+
+    Args:
+        statistic: From indices to values.
+        n: Number of records.
+        group: Shape (n,). Records that belong together, such as answers to one instruction, are
+            drawn together; their errors are not independent. Default: each record by itself.
+        resamples: How often; at least 1.
+        confidence: Level of the intervals, in (0, 1).
+        seed: Of the random generator.
+        progress: Told how many evaluations are done.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples}")
+    everything = np.arange(n)
+    value = statistic(everything)
+    members = _members(everything, group)
+    units = len(members) if members is not None else n
+    if units < 2:
+        return Bootstrap(value, np.empty((0, len(value))), (None,) * len(value), units)
+    rng = np.random.default_rng(seed)
+    samples = np.empty((resamples, len(value)))
+    for row in range(resamples):
+        drawn = rng.integers(0, units, units)
+        samples[row] = statistic(
+            drawn if members is None else np.concatenate([members[k] for k in drawn])
+        )
+        progress(1)
+    left_out = None
+    if units <= LARGEST_JACKKNIFE:
+        left_out = np.empty((units, len(value)))
+        for k in range(units):
+            without = everything[everything != k] if members is None else None
+            if members is not None:
+                without = np.concatenate(members[:k] + members[k + 1 :])
+            assert without is not None
+            left_out[k] = statistic(without)
+            progress(1)
+    intervals = tuple(
+        _interval(value[k], samples[:, k], None if left_out is None else left_out[:, k], confidence)
+        for k in range(len(value))
+    )
+    return Bootstrap(value, samples, intervals, units)
+
+
+def evaluations(n: int, group: npt.ArrayLike | None, resamples: int) -> int:
+    """How many evaluations ``bootstrap`` needs, for a progress bar."""
+    units = n if group is None else len(np.unique(np.asarray(group)))
+    if units < 2:
+        return 0
+    return resamples + (units if units <= LARGEST_JACKKNIFE else 0)
+
+
+def headline_intervals(
+    score: npt.ArrayLike,
+    rating: npt.ArrayLike,
+    good: npt.ArrayLike,
+    *,
+    group: npt.ArrayLike | None = None,
+    resamples: int = RESAMPLES,
+    confidence: float = 0.95,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Headline:
+    """The headline metrics with bootstrap intervals, which no order of the records changes.
+
+    Arguments as for ``headline`` and ``bootstrap``.
+    """
+    a, b, y, order = _canonical(score, rating, good, group)
+    result = bootstrap(
+        lambda drawn: headline_values(a[drawn], b[drawn], y[drawn]),
+        len(a),
+        group=None if group is None else np.asarray(group)[order],
+        resamples=resamples,
+        confidence=confidence,
+        seed=seed,
+        progress=progress,
+    )
+    metrics = headline(a, b, y)
+    return Headline(
+        *(m._replace(interval=i) for m, i in zip(metrics, result.intervals, strict=True))
+    )
+
+
+class Difference(NamedTuple):
+    """How two judges differ in one metric on the same records.
+
+    Attributes:
+        first, second: The two values.
+        difference: first - second, with its paired bootstrap interval.
+        first_higher: Share of resamples in which the first is higher, equal ones counted half;
+            None where there is no interval.
+    """
+
+    first: Metric
+    second: Metric
+    difference: Metric
+    first_higher: float | None
+
+
+def headline_differences(
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    rating: npt.ArrayLike,
+    good: npt.ArrayLike,
+    *,
+    group: npt.ArrayLike | None = None,
+    resamples: int = RESAMPLES,
+    confidence: float = 0.95,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda _: None,
+) -> dict[str, Difference]:
+    """Every headline metric of two judges on the same records, and the difference.
+
+    Both are computed on the same resamples, so that what they share cancels.
+
+    Args:
+        first, second: Shape (n,). Scores of the two judges.
+        rating, good, group, resamples, confidence, seed, progress: As for ``headline_intervals``.
+    """
+    a, b, y, order = _canonical(first, rating, good, group, second)
+    other = np.asarray(second, dtype=float)[order]
+    k = len(Headline._fields)
+
+    def both(drawn: npt.NDArray[np.int64]) -> Array:
+        one = headline_values(a[drawn], b[drawn], y[drawn])
+        two = headline_values(other[drawn], b[drawn], y[drawn])
+        return np.concatenate([one, two, one - two])
+
+    result = bootstrap(
+        both,
+        len(a),
+        group=None if group is None else np.asarray(group)[order],
+        resamples=resamples,
+        confidence=confidence,
+        seed=seed,
+        progress=progress,
+    )
+    differences = {}
+    for i, (name, one, two) in enumerate(
+        zip(Headline._fields, headline(a, b, y), headline(other, b, y), strict=True)
+    ):
+        interval = result.intervals[2 * k + i]
+        value = None
+        if one.value is not None and two.value is not None:
+            value = one.value - two.value
+        higher = None
+        if interval is not None:
+            gaps = result.samples[:, 2 * k + i]
+            gaps = gaps[np.isfinite(gaps)]
+            higher = float((gaps > 0).mean() + 0.5 * (gaps == 0).mean())
+        differences[name] = Difference(
+            one._replace(interval=result.intervals[i]),
+            two._replace(interval=result.intervals[k + i]),
+            Metric(value, len(a), one.undefined or two.undefined, interval),
+            higher,
+        )
+    return differences
+
+
+def headline_values(score: Array, rating: Array, good: Array) -> Array:
+    """The headline metrics as an array, NaN where undefined."""
+    metrics = headline(score, rating, good)
+    return np.array([np.nan if m.value is None else m.value for m in metrics])
+
+
+def _canonical(
+    score: npt.ArrayLike,
+    rating: npt.ArrayLike,
+    good: npt.ArrayLike,
+    group: npt.ArrayLike | None,
+    other: npt.ArrayLike | None = None,
+) -> tuple[Array, Array, Array, npt.NDArray[np.intp]]:
+    """The records in an order of their own, so that a seed draws the same ones from any order."""
+    a, b, y = (np.asarray(x, dtype=float) for x in (score, rating, good))
+    keys = [y, b, a] if other is None else [y, b, np.asarray(other, dtype=float), a]
+    order = np.lexsort(keys if group is None else [*keys, np.asarray(group)])
+    return a[order], b[order], y[order], order
+
+
+def _members(
+    everything: npt.NDArray[np.int64], group: npt.ArrayLike | None
+) -> list[npt.NDArray[np.int64]] | None:
+    """The records of each group; None when each record is a group."""
+    if group is None:
+        return None
+    _, code, count = np.unique(np.asarray(group), return_inverse=True, return_counts=True)
+    if len(count) == len(everything):
+        return None
+    return np.split(np.argsort(code, kind="stable"), np.cumsum(count)[:-1])
+
+
+def _interval(
+    value: float, samples: Array, left_out: Array | None, confidence: float
+) -> Interval | None:
+    from scipy.stats import norm
+
+    defined = samples[np.isfinite(samples)]
+    if not np.isfinite(value) or len(defined) < (1 - _MOST_UNDEFINED) * len(samples):
+        return None
+    levels = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
+    method = "percentile"
+    if left_out is not None and len(defined) == len(samples) and np.isfinite(left_out).all():
+        below = ((samples < value).mean() + (samples <= value).mean()) / 2
+        deviation = left_out.mean() - left_out
+        spread = (deviation**2).sum() ** 1.5
+        acceleration = (deviation**3).sum() / (6 * spread) if spread else 0.0
+        if 0 < below < 1:
+            shift = norm.ppf(below)
+            z = shift + norm.ppf(levels)
+            levels = norm.cdf(shift + z / (1 - acceleration * z))
+            method = "bca"
+    low, high = np.quantile(defined, levels)
+    return Interval(float(low), float(high), confidence, method)

@@ -1,0 +1,203 @@
+"""Calibration: what a score says about the probability that the answer is good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from selfj_eval.metrics.result import Array, Metric, paired
+
+FOLDS = 5
+
+
+class Reliability(NamedTuple):
+    """The bins of a reliability diagram; empty bins are left out.
+
+    Attributes:
+        low, high: Shape (b,). Edges of each bin in [0, 1], open below, closed above; the first
+            bin holds 0 too.
+        size: Shape (b,). Number of answers.
+        predicted: Shape (b,). Mean predicted probability.
+        observed: Shape (b,). Share of good answers.
+    """
+
+    low: Array
+    high: Array
+    size: npt.NDArray[np.int64]
+    predicted: Array
+    observed: Array
+
+
+def reliability(probability: npt.ArrayLike, good: npt.ArrayLike, *, bins: int = 10) -> Reliability:
+    """Answers binned by predicted probability, in bins of equal width.
+
+    Args:
+        probability: Shape (n,), in [0, 1].
+        good: Shape (n,), true or false.
+        bins: Number of bins, at least 1.
+
+    Raises:
+        ValueError: If a probability lies outside [0, 1], or the arrays do not match.
+    """
+    p, y = _checked(probability, good)
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1, got {bins}")
+    edges = np.arange(bins + 1) / bins
+    place = np.digitize(p, edges[1:-1], right=True)
+    count = np.bincount(place, minlength=bins)
+    used = np.flatnonzero(count)
+    predicted = np.bincount(place, weights=p, minlength=bins)[used] / count[used]
+    observed = np.bincount(place, weights=y, minlength=bins)[used] / count[used]
+    return Reliability(edges[used], edges[used + 1], count[used], predicted, observed)
+
+
+def ece(probability: npt.ArrayLike, good: npt.ArrayLike, *, bins: int = 10) -> Metric:
+    """Expected calibration error, in [0, 1] (Naeini et al. 2015).
+
+    The mean of |predicted - observed| over the bins of ``reliability``, weighted by their
+    sizes. Bins are closed above: with ten, 0.3 belongs to (0.2, 0.3].
+    """
+    table = reliability(probability, good, bins=bins)
+    n = int(table.size.sum())
+    if not n:
+        return Metric(None, 0, "no scored records")
+    gaps = np.abs(table.predicted - table.observed)
+    return Metric(float((gaps * table.size).sum() / n), n)
+
+
+def brier(probability: npt.ArrayLike, good: npt.ArrayLike) -> Metric:
+    """Brier score: mean squared difference of probability and outcome, in [0, 1]."""
+    p, y = _checked(probability, good)
+    if not len(p):
+        return Metric(None, 0, "no scored records")
+    return Metric(float(((p - y) ** 2).mean()), len(p))
+
+
+def log_loss(probability: npt.ArrayLike, good: npt.ArrayLike) -> Metric:
+    """Mean negative natural logarithm of the probability given to what happened, at least 0.
+
+    Undefined when an outcome that happened was given probability 0.
+    """
+    p, y = _checked(probability, good)
+    if not len(p):
+        return Metric(None, 0, "no scored records")
+    given = np.where(y == 1, p, 1 - p)
+    if (given == 0).any():
+        wrong = int((given == 0).sum())
+        return Metric(None, len(p), f"infinite: {wrong} outcomes happened at probability 0")
+    return Metric(float(-np.log(given).mean()), len(p))
+
+
+class Logistic(NamedTuple):
+    """P(good | score) = 1 / (1 + exp(-(slope score + intercept)))."""
+
+    slope: float
+    intercept: float
+
+    def __call__(self, score: npt.ArrayLike) -> Array:
+        """Probabilities in (0, 1) for scores of any shape."""
+        from scipy.special import expit
+
+        result: Array = expit(self.slope * np.asarray(score, dtype=float) + self.intercept)
+        return result
+
+
+class Isotonic(NamedTuple):
+    """P(good | score) as a non-decreasing line through points, flat beyond its ends."""
+
+    score: Array
+    probability: Array
+
+    def __call__(self, score: npt.ArrayLike) -> Array:
+        """Probabilities in [0, 1] for scores of any shape."""
+        result: Array = np.interp(np.asarray(score, float), self.score, self.probability)
+        return result
+
+
+def fit_platt(score: npt.ArrayLike, good: npt.ArrayLike) -> Logistic:
+    """A logistic curve through good and bad answers (Platt 1999).
+
+    With Platt's targets ``(good + 1) / (good + 2)`` and ``1 / (bad + 2)`` in place of 1 and 0,
+    so that separable scores give no infinite slope and one kind of answer alone no certainty.
+
+    Args:
+        score: Shape (n,), finite.
+        good: Shape (n,), true or false.
+
+    Raises:
+        ValueError: If there are no answers.
+    """
+    a, y = paired(score, np.asarray(good, dtype=bool))
+    positives = y.sum()
+    target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
+    return fit_logistic(a, target)
+
+
+def fit_logistic(score: npt.ArrayLike, target: npt.ArrayLike) -> Logistic:
+    """The maximum-likelihood logistic curve through probabilities ``target`` in [0, 1]."""
+    from sklearn.linear_model import LogisticRegression
+
+    a, t = paired(score, target)
+    if not len(a):
+        raise ValueError("no scored records to calibrate on")
+    centre, spread = float(a.mean()), float(a.std()) or 1.0
+    x = np.tile((a - centre) / spread, 2)[:, None]  # standardised: lbfgs converges far better
+    y, weight = np.repeat([1, 0], len(a)), np.concatenate([t, 1 - t])
+    keep = weight > 0
+    model = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
+    model.fit(x[keep], y[keep], sample_weight=weight[keep])
+    slope = float(model.coef_[0, 0]) / spread
+    return Logistic(slope, float(model.intercept_[0]) - slope * centre)
+
+
+def fit_isotonic(score: npt.ArrayLike, good: npt.ArrayLike) -> Isotonic:
+    """The non-decreasing fit with the least squared error (Zadrozny and Elkan 2002).
+
+    Arguments and errors as for ``fit_platt``.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    a, y = paired(score, np.asarray(good, dtype=bool))
+    if not len(a):
+        raise ValueError("no scored records to calibrate on")
+    fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(a, y)
+    return Isotonic(np.asarray(fitted.X_thresholds_), np.asarray(fitted.y_thresholds_))
+
+
+def cross_fitted(
+    score: npt.ArrayLike,
+    good: npt.ArrayLike,
+    fit: Callable[[npt.ArrayLike, npt.ArrayLike], Callable[[npt.ArrayLike], Array]],
+) -> Array | None:
+    """P(good) of every answer, from a curve fitted to the other folds.
+
+    Answers are dealt to 5 folds in the order of (score, good): every fold has the same spread of
+    scores, and nothing depends on the order of the records.
+
+    Args:
+        score: Shape (n,), finite.
+        good: Shape (n,), true or false.
+        fit: ``fit_platt`` or ``fit_isotonic``.
+
+    Returns:
+        Shape (n,), in [0, 1]; None when there are fewer than 10 answers.
+    """
+    a, y = paired(score, np.asarray(good, dtype=bool))
+    if len(a) < 2 * FOLDS:
+        return None
+    fold = np.empty(len(a), dtype=int)
+    fold[np.lexsort((y, a))] = np.arange(len(a)) % FOLDS
+    result = np.empty(len(a))
+    for k in range(FOLDS):
+        result[fold == k] = fit(a[fold != k], y[fold != k])(a[fold == k])
+    return result
+
+
+def _checked(probability: npt.ArrayLike, good: npt.ArrayLike) -> tuple[Array, Array]:
+    p, y = paired(probability, np.asarray(good, dtype=bool))
+    if len(p) and (p.min() < 0 or p.max() > 1):
+        raise ValueError(f"probabilities must lie in [0, 1], got {p.min():g} to {p.max():g}")
+    return p, y

@@ -1,0 +1,118 @@
+"""An acceptance threshold whose risk on new records is bounded with a stated confidence."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from selfj_eval.metrics.selective import RiskCoverage, risk_coverage
+
+STARTS = (1 / 8, 1 / 4, 1 / 2, 1.0)
+"""Shares of the records at which testing starts, each with an equal part of the allowed error.
+
+Few starts keep the parts large; halving finds a start within a factor of two of any coverage."""
+
+
+class Certified(NamedTuple):
+    """A certified threshold, and what was seen at it.
+
+    Attributes:
+        threshold: Accept the answers that score at least this.
+        accepted: How many calibration records that accepts.
+        bad: How many of them are bad.
+        n: Number of calibration records.
+    """
+
+    threshold: float
+    accepted: int
+    bad: int
+    n: int
+
+
+def certify(
+    score: npt.ArrayLike, good: npt.ArrayLike, *, max_risk: float, confidence: float = 0.95
+) -> Certified | None:
+    """The most accepting threshold whose true risk is at most ``max_risk``, with confidence.
+
+    The promise: over draws of the calibration records, with probability at least
+    ``confidence`` the share of bad answers among all future answers that score at least the
+    threshold is at most ``max_risk``, when future records come from the same source
+    (exchangeable with these). It holds for any number of records; there is no approximation.
+
+    How: each distinct score is a threshold to be tested ("Learn then Test", Angelopoulos et al.
+    2021, arXiv 2110.01052). With m accepted and k bad among them, its p-value is
+    P(Binomial(m, max_risk) <= k), the test behind Clopper and Pearson's bound. Thresholds are
+    tested from the strictest to the most accepting by the fallback procedure (Wiens 2003): the
+    allowed error is dealt in equal parts to the thresholds that accept an eighth, a quarter, a
+    half and all of the records, and what is in hand passes to the next threshold for as long
+    as each one holds. The chance that any threshold holds wrongly is at most
+    ``1 - confidence``. This assumes that the thresholds with too high a risk form one interval,
+    as they do when a higher threshold has no higher risk.
+
+    Args:
+        score: Shape (n,), finite.
+        good: Shape (n,), true or false.
+        max_risk: Largest share of bad answers among the accepted, in (0, 1).
+        confidence: In (0, 1).
+
+    Returns:
+        The threshold, or None when none can be certified on these records.
+    """
+    _check(max_risk, confidence)
+    curve = risk_coverage(score, ~np.asarray(good, dtype=bool))
+    return _certify(curve, max_risk, confidence)
+
+
+def lowest_certifiable_risk(
+    score: npt.ArrayLike, good: npt.ArrayLike, *, confidence: float = 0.95
+) -> float | None:
+    """The smallest ``max_risk``, to 0.001, for which ``certify`` finds a threshold.
+
+    It says how far a target was out of reach. It has been chosen with a look at the same
+    records, so a promise at just this risk needs other records.
+    """
+    _check(0.5, confidence)
+    curve = risk_coverage(score, ~np.asarray(good, dtype=bool))
+    for risk in range(1, 1000):
+        if _certify(curve, risk / 1000, confidence) is not None:
+            return risk / 1000
+    return None
+
+
+def fewest_records(max_risk: float, confidence: float = 0.95) -> int:
+    """How many accepted records, none of them bad, it takes to certify anything at all."""
+    _check(max_risk, confidence)
+    return math.ceil(math.log((1 - confidence) / len(STARTS)) / math.log(1 - max_risk))
+
+
+def _certify(curve: RiskCoverage, max_risk: float, confidence: float) -> Certified | None:
+    from scipy.stats import binom
+
+    if not curve.n:
+        return None
+    part = (1 - confidence) / len(STARTS)
+    starts = np.ceil(curve.n * np.array(STARTS))
+    # A start belongs to the first threshold that accepts so many; ties can put several on one.
+    dealt = np.bincount(np.searchsorted(curve.accepted, starts), minlength=len(curve.accepted))
+    p_value = binom.cdf(curve.loss, curve.accepted, max_risk)
+    best, allowed = None, 0.0
+    for point in range(len(curve.accepted)):
+        allowed += part * int(dealt[point])
+        if p_value[point] <= allowed:
+            best = point
+        else:
+            allowed = 0.0
+    if best is None:
+        return None
+    return Certified(
+        float(curve.threshold[best]), int(curve.accepted[best]), int(curve.loss[best]), curve.n
+    )
+
+
+def _check(max_risk: float, confidence: float) -> None:
+    for name, value in (("max_risk", max_risk), ("confidence", confidence)):
+        if not 0 < value < 1:
+            raise ValueError(f"{name} must lie in (0, 1), got {value}")

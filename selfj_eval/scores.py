@@ -1,0 +1,207 @@
+"""Scored answers in a file, with the ratings and texts that belong to them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selfj_eval.errors import DataError, printable
+from selfj_eval.reading import read_rows, refuse_repeated_ids
+from selfj_eval.records import checked_fields, rescaled
+
+RUN_SUFFIX = ".run.json"
+"""Beside a scores file stands, under its name with this ending, how it was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One answer with its score; what is not known is None.
+
+    Attributes:
+        id: Unique within the file.
+        score: A judge's score, or None when the answer is unscored.
+        error: Why it is unscored.
+        rating, rating_min, rating_max, model, category, instruction, response, reference: As in
+            ``Record``.
+    """
+
+    id: str
+    score: float | None = None
+    error: str | None = None
+    rating: float | None = None
+    rating_min: float | None = None
+    rating_max: float | None = None
+    model: str | None = None
+    category: str | None = None
+    instruction: str | None = None
+    response: str | None = None
+    reference: str | None = None
+
+    @property
+    def quality(self) -> float | None:
+        """The rating on 0..9, or as given where its scale is unknown."""
+        if self.rating is None:
+            return None
+        return rescaled(self.rating, self.rating_min, self.rating_max)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A file of scored answers.
+
+    Attributes:
+        name: What to call the judge: as the run file says, else the file's name.
+        path: The file.
+        sha256: Of the file's bytes.
+        answers: In the order of the file.
+        run: The run file beside it: judge, prompt, versions, command. Empty when there is none.
+        ratings: The file that ratings were taken from, or None.
+        warnings: What did not fit together, as sentences.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    answers: Sequence[Scored]
+    run: Mapping[str, Any] = field(default_factory=dict)
+    ratings: str | None = None
+    warnings: Sequence[str] = ()
+
+    @property
+    def rated(self) -> list[Scored]:
+        """The answers with a score and a rating: those that metrics are computed on."""
+        return [a for a in self.answers if a.score is not None and a.rating is not None]
+
+
+def read_scores(path: str | Path, *, ratings: str | Path | None = None) -> Scores:
+    """Read scored answers.
+
+    Args:
+        path: What ``selfj score`` wrote, any file (.jsonl, .json, .csv, .parquet) with ``id`` and
+            ``score``, or lm-eval's ``samples_*.jsonl`` of a ``selfj_judge_*`` task. A null or
+            empty score is an unscored answer.
+        ratings: A file with ``id`` and ``rating``. Its ratings replace those in ``path``; other
+            fields of a record that ``path`` lacks, such as texts, are taken from it too.
+
+    Raises:
+        DataError: Naming file, place and field, if a row is not a scored answer; also when the two
+            files have no id in common.
+    """
+    path = Path(path)
+    answers = _answers(path, score=True)
+    run = _run_of(path)
+    judge = run.get("judge")
+    name = judge.get("model") if isinstance(judge, dict) else None
+    warnings = []
+    if ratings is not None:
+        given = {a.id: a for a in _answers(Path(ratings), score=False)}
+        known = sum(a.id in given for a in answers)
+        if not known:
+            raise DataError(
+                f"has no id in common with {printable(path)}: {next(iter(given))!r} and "
+                f"{answers[0].id!r} are the first ones. Give the ratings of these answers.",
+                path=ratings,
+                field="id",
+            )
+        if known < len(answers):
+            warnings.append(f"{len(answers) - known} of {len(answers)} answers have no rating")
+        if known < len(given):
+            warnings.append(f"{len(given) - known} ratings belong to no answer here")
+        answers = [_merged(a, given.get(a.id)) for a in answers]
+    return Scores(
+        name=Path(name).name if isinstance(name, str) and name else _stem(path),
+        path=printable(path),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        answers=answers,
+        run=run,
+        ratings=None if ratings is None else printable(ratings),
+        warnings=warnings,
+    )
+
+
+def distinct_names(scores: Sequence[Scores]) -> list[str]:
+    """A name for each that no other has: the judge's, else the file's, else the path."""
+    for names in (
+        [s.name for s in scores],
+        [_stem(Path(s.path)) for s in scores],
+        [s.path for s in scores],
+    ):
+        if len(set(names)) == len(names):
+            return names
+    raise DataError(f"{scores[0].path}: the same file is given twice; name each once.")
+
+
+def groups(answers: Sequence[Scored]) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+    """A number for each distinct instruction, shape (n,); None unless every answer has one."""
+    texts = [a.instruction for a in answers]
+    if not texts or any(text is None for text in texts):
+        return None
+    number = {text: k for k, text in enumerate(sorted({t for t in texts if t is not None}))}
+    return np.array([number[text] for text in texts if text is not None])
+
+
+def _answers(path: Path, *, score: bool) -> list[Scored]:
+    rows = read_rows(path)
+    if not rows:
+        raise DataError("holds no rows.", path=path)
+    shown, answers, known = printable(path), [], {f.name for f in fields(Scored)}
+    for place, row in rows:
+        if isinstance(row.get("doc"), dict) and "doc_id" in row:  # lm-eval's samples
+            row = {"id": row["doc_id"], **row["doc"], "score": row.get("score")}
+        values = checked_fields(
+            row,
+            required=("id",) if score else ("id", "rating"),
+            numbers=("score",) if score else (),
+            path=shown,
+            place=place,
+        )
+        if score and "score" not in row and "error" not in row and path.suffix != ".csv":
+            have = ", ".join(map(str, row))
+            message = f"missing; the fields here are: {have}. Score the file with `selfj score`."
+            raise DataError(message, path=shown, place=place, field="score")
+        error = row.get("error")
+        if values.get("score") is None:
+            values["error"] = error if isinstance(error, str) and error else "no score"
+        answers.append(Scored(**{k: v for k, v in values.items() if k in known}))
+    refuse_repeated_ids(
+        [(a.id, place) for a, (place, _) in zip(answers, rows, strict=True)], path=path
+    )
+    return answers
+
+
+def _merged(answer: Scored, given: Scored | None) -> Scored:
+    scale = ("rating", "rating_min", "rating_max")
+    if given is None:
+        return replace(answer, **dict.fromkeys(scale))
+    changes = {name: getattr(given, name) for name in scale}
+    for name in ("model", "category", "instruction", "response", "reference"):
+        if getattr(answer, name) is None:
+            changes[name] = getattr(given, name)
+    return replace(answer, **changes)
+
+
+def _run_of(path: Path) -> dict[str, Any]:
+    file = Path(f"{path}{RUN_SUFFIX}")
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        message = f"is not readable ({error}); delete it, or score the file again."
+        raise DataError(message, path=file) from error
+    if not isinstance(value, dict):
+        raise DataError("expected a JSON object; delete it, or score again.", path=file)
+    return value
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    for suffix in (path.suffix, ".scores"):
+        name = name.removesuffix(suffix)
+    return name
