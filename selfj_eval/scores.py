@@ -14,9 +14,9 @@ import numpy as np
 from selfj_eval.errors import DataError, printable
 from selfj_eval.reading import read_rows, refuse_repeated_ids
 from selfj_eval.records import checked_fields, rescaled
+from selfj_eval.writing import run_file
 
-RUN_SUFFIX = ".run.json"
-"""Beside a scores file stands, under its name with this ending, how it was made."""
+_NO_SCORE = "no score in the file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +161,14 @@ def _answers(path: Path, *, score: bool) -> list[Scored]:
             path=shown,
             place=place,
         )
-        if score and "score" not in row and "error" not in row and path.suffix != ".csv":
-            have = ", ".join(map(str, row))
-            message = f"missing; the fields here are: {have}. Score the file with `selfj score`."
-            raise DataError(message, path=shown, place=place, field="score")
         error = row.get("error")
         if values.get("score") is None:
-            values["error"] = error if isinstance(error, str) and error else "no score"
+            values["error"] = error if isinstance(error, str) and error else _NO_SCORE
         answers.append(Scored(**{k: v for k, v in values.items() if k in known}))
+    if score and not any(a.score is not None or a.error != _NO_SCORE for a in answers):
+        have = ", ".join(map(str, rows[0][1]))
+        message = f"no row has a score; the fields are: {have}. Make scores with `selfj score`."
+        raise DataError(message, path=path, field="score")
     refuse_repeated_ids(
         [(a.id, place) for a, (place, _) in zip(answers, rows, strict=True)], path=path
     )
@@ -178,8 +178,8 @@ def _answers(path: Path, *, score: bool) -> list[Scored]:
 def _merged(answer: Scored, given: Scored | None) -> Scored:
     scale = ("rating", "rating_min", "rating_max")
     if given is None:
-        return replace(answer, **dict.fromkeys(scale))
-    changes = {name: getattr(given, name) for name in scale}
+        return replace(answer, rating=None, rating_min=None, rating_max=None)
+    changes: dict[str, Any] = {name: getattr(given, name) for name in scale}
     for name in ("model", "category", "instruction", "response", "reference"):
         if getattr(answer, name) is None:
             changes[name] = getattr(given, name)
@@ -187,7 +187,7 @@ def _merged(answer: Scored, given: Scored | None) -> Scored:
 
 
 def _run_of(path: Path) -> dict[str, Any]:
-    file = Path(f"{path}{RUN_SUFFIX}")
+    file = run_file(path)
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -78,7 +78,8 @@ def write_judgments(
 
     A row holds ``id, score, digit_mass, probabilities, error, reference_used,
     trimmed_tokens`` and the record's ``rating, rating_min, rating_max, model, category,
-    instruction, response, reference`` where any record has them. In CSV, ``probabilities`` is a JSON array.
+    instruction, response, reference`` where any record has them. In CSV, ``probabilities`` is
+    a JSON array.
 
     Raises:
         StoreError: If the file cannot be written; then nothing is.
@@ -90,6 +91,18 @@ def write_judgments(
         row["probabilities"] = None if row["probabilities"] is None else list(row["probabilities"])
         rows.append(row | {field: getattr(record, field) for field in kept})
     _write(check_output(path), rows)
+
+
+def run_file(scores: str | Path) -> Path:
+    """Where it stands how a scores file was made: beside it, its name with ``.run.json``."""
+    return Path(f"{scores}.run.json")
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write one JSON document, strict (no NaN), indented."""
+    with atomic_write(path) as stream:
+        text = json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)
+        stream.write(text.encode() + b"\n")
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -111,8 +124,8 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
                     writer.writerow(row | lists)
                 text.detach()
             case ".json":
-                text_bytes = json.dumps(rows, ensure_ascii=False, indent=1, allow_nan=False)
-                stream.write(text_bytes.encode() + b"\n")
+                array = json.dumps(rows, ensure_ascii=False, indent=1, allow_nan=False)
+                stream.write(array.encode() + b"\n")
             case _:
                 for row in rows:
                     line = json.dumps(row, ensure_ascii=False, allow_nan=False)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import platform
+import shlex
 import sys
 import time
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selfj_eval import __version__
 from selfj_eval.errors import DataError, StoreError, printable
 
 if TYPE_CHECKING:
+    from selfj_eval.judge import Judge
     from selfj_eval.records import Judgment
 
 _EXAMPLES = """examples:
@@ -102,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
     from selfj_eval.judge import Judge
     from selfj_eval.reading import read_records
     from selfj_eval.store import JudgmentStore
-    from selfj_eval.writing import check_output, write_judgments
+    from selfj_eval.writing import check_output, run_file, write_json, write_judgments
 
     source = Path(options.input)
     output = check_output(options.output or f"{source}.scores.jsonl")
@@ -140,6 +147,7 @@ def run(options: argparse.Namespace) -> int:
             judgments = judge.judge(records, progress=progress)
         seconds = time.monotonic() - start
     write_judgments(output, records, judgments)
+    write_json(run_file(output), _run_of(options, judge, source))
     summary = _summary(judgments) | {"from_store": stored, "seconds": round(seconds, 2)}
     summary["output"] = printable(output)
     if options.json:
@@ -184,6 +192,27 @@ class ProgressLine:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def _run_of(options: argparse.Namespace, judge: Judge, source: Path) -> dict[str, Any]:
+    """How the scores were made: what a report says of where they come from."""
+    versions = {name: version(name) for name in ("torch", "transformers", "peft")}
+    return {
+        "judge": {
+            "model": options.judge,
+            "revision": options.revision,
+            "adapter": options.adapter,
+            "template": options.template,
+            "reference": options.reference,
+            "max_tokens": judge.max_tokens,
+            "identity": dict(judge.backend.identity),
+        },
+        "input": printable(source),
+        "input_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "command": printable(shlex.join(["selfj", *sys.argv[1:]])),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"selfj-eval": __version__, "python": platform.python_version(), **versions},
+    }
 
 
 def _names(fields: list[str]) -> dict[str, str]:

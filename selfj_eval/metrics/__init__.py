@@ -40,7 +40,15 @@ from selfj_eval.metrics.headline import (
     headline,
     score_ece,
 )
-from selfj_eval.metrics.pairwise import PreferenceAccuracy, preference_accuracy
+from selfj_eval.metrics.pairwise import PreferenceAccuracy, preference_accuracy, within_groups
+from selfj_eval.metrics.ranking import (
+    RankingAgreement,
+    agreement,
+    bradley_terry,
+    rank_biased_overlap,
+    ranking_agreement,
+    separability,
+)
 from selfj_eval.metrics.result import Interval, Metric
 from selfj_eval.metrics.selective import (
     RiskCoverage,
@@ -67,14 +75,17 @@ __all__ = [
     "Logistic",
     "Metric",
     "PreferenceAccuracy",
+    "RankingAgreement",
     "Reliability",
     "RiskCoverage",
     "acc23",
     "accuracy_at_coverage",
+    "agreement",
     "augrc",
     "aurc",
     "auroc",
     "bootstrap",
+    "bradley_terry",
     "brier",
     "certify",
     "coverage_at_risk",
@@ -94,8 +105,12 @@ __all__ = [
     "pearson",
     "preference_accuracy",
     "prr",
+    "rank_biased_overlap",
+    "ranking_agreement",
     "reliability",
     "risk_coverage",
     "score_ece",
+    "separability",
     "spearman",
+    "within_groups",
 ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -168,9 +167,7 @@ def fit_isotonic(score: npt.ArrayLike, good: npt.ArrayLike) -> Isotonic:
 
 
 def cross_fitted(
-    score: npt.ArrayLike,
-    good: npt.ArrayLike,
-    fit: Callable[[npt.ArrayLike, npt.ArrayLike], Callable[[npt.ArrayLike], Array]],
+    score: npt.ArrayLike, good: npt.ArrayLike, method: Literal["isotonic", "platt"]
 ) -> Array | None:
     """P(good) of every answer, from a curve fitted to the other folds.
 
@@ -180,7 +177,7 @@ def cross_fitted(
     Args:
         score: Shape (n,), finite.
         good: Shape (n,), true or false.
-        fit: ``fit_platt`` or ``fit_isotonic``.
+        method: The curve, of ``fit_isotonic`` or of ``fit_platt``.
 
     Returns:
         Shape (n,), in [0, 1]; None when there are fewer than 10 answers.
@@ -191,8 +188,10 @@ def cross_fitted(
     fold = np.empty(len(a), dtype=int)
     fold[np.lexsort((y, a))] = np.arange(len(a)) % FOLDS
     result = np.empty(len(a))
+    fit = fit_isotonic if method == "isotonic" else fit_platt
     for k in range(FOLDS):
-        result[fold == k] = fit(a[fold != k], y[fold != k])(a[fold == k])
+        curve = fit(a[fold != k], y[fold != k])
+        result[fold == k] = curve(a[fold == k])
     return result
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from selfj_eval.metrics.correlation import Concordance
 from selfj_eval.metrics.result import Metric, paired
 
 
@@ -21,6 +22,40 @@ class PreferenceAccuracy(NamedTuple):
 
     decided: Metric
     with_ties: Metric
+
+
+def within_groups(
+    score: npt.ArrayLike, rating: npt.ArrayLike, group: npt.ArrayLike
+) -> PreferenceAccuracy:
+    """Accuracy on all pairs of answers to the same instruction, labelled by their ratings.
+
+    Args:
+        score: Shape (n,), finite.
+        rating: Shape (n,), finite: of two answers, the one rated higher is preferred.
+        group: Shape (n,): equal for answers to the same instruction.
+
+    Returns:
+        Both accuracies, in [0, 1], over pairs; undefined with their reason where no pair counts.
+    """
+    a, b = paired(score, rating)
+    _, code = np.unique(np.asarray(group), return_inverse=True)
+    order = np.argsort(code, kind="stable")
+    right = ties_right = decided = pairs = 0.0
+    for rows in np.split(order, np.flatnonzero(np.diff(code[order])) + 1):
+        if len(rows) < 2:
+            continue
+        counted = Concordance.of(a[rows], b[rows])
+        right += counted.concordant + counted.tied_score / 2
+        ties_right += counted.concordant + counted.tied_both
+        decided += counted.concordant + counted.discordant + counted.tied_score
+        pairs += len(rows) * (len(rows) - 1) // 2
+    if not pairs:
+        reason = "no two scored answers are to the same instruction"
+        return PreferenceAccuracy(*[Metric(None, 0, reason)] * 2)
+    first = Metric(None, 0, f"all {int(pairs)} pairs have equal ratings")
+    if decided:
+        first = Metric(right / decided, int(decided))
+    return PreferenceAccuracy(first, Metric(ties_right / pairs, int(pairs)))
 
 
 def preference_accuracy(

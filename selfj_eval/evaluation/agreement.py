@@ -1,0 +1,98 @@
+"""Agreement of scores with ratings: over all answers, in groups, between models, given length."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from selfj_eval import metrics
+from selfj_eval.evaluation.columns import Columns, plain
+from selfj_eval.metrics import Metric, RankingAgreement
+from selfj_eval.metrics.result import Array
+
+
+def correlation(data: Columns, confidence: float) -> dict[str, Any]:
+    functions = (metrics.pearson, metrics.spearman, metrics.kendall_tau_b)
+    return {f.__name__: plain(f(data.score, data.rating, confidence=confidence)) for f in functions}
+
+
+def pairwise(data: Columns) -> dict[str, Any]:
+    result = {"all_pairs": plain(metrics.acc23(data.score, data.rating))}
+    if data.group is None:
+        missing = Metric(None, 0, "the instructions are not known")
+        return result | dict.fromkeys(("same_instruction", "same_instruction_ties"), plain(missing))
+    same = metrics.within_groups(data.score, data.rating, data.group)
+    return result | {
+        "same_instruction": plain(same.decided),
+        "same_instruction_ties": plain(same.with_ties),
+    }
+
+
+def by(data: Columns, name: str, confidence: float) -> dict[str, Any]:
+    members: dict[str, list[int]] = {}
+    for k, answer in enumerate(data.answers):
+        key = getattr(answer, name)
+        if key is not None:
+            members.setdefault(key, []).append(k)
+    result = {}
+    for key in sorted(members):
+        rows = np.array(members[key])
+        score, rating = data.score[rows], data.rating[rows]
+        numbers = metrics.headline(score, rating, data.good[rows])._asdict()
+        for f in (metrics.pearson, metrics.spearman, metrics.kendall_tau_b):
+            numbers[f.__name__] = f(score, rating, confidence=confidence)
+        result[key] = {
+            "n": len(rows),
+            "mean_score": float(score.mean()),
+            "mean_rating": float(rating.mean()),
+            "good": float(data.good[rows].mean()),
+        } | {metric: plain(value) for metric, value in numbers.items()}
+    return result
+
+
+def models(data: Columns, bootstrapped: dict[str, Any]) -> dict[str, Any] | None:
+    """Agreement of the models' order by mean score with that by mean rating."""
+    models = [a.model for a in data.answers]
+    known = [m for m in models if m is not None]
+    if len(known) < len(models) or len(set(known)) < 2:
+        return None
+    names, code = np.unique(np.array(known), return_inverse=True)
+
+    def agreement(drawn: npt.NDArray[np.int64]) -> RankingAgreement:
+        answers = np.bincount(code[drawn], minlength=len(names))
+        present = np.flatnonzero(answers)
+        score, rating = (
+            np.bincount(code[drawn], weights=x[drawn], minlength=len(names))[present]
+            / answers[present]
+            for x in (data.score, data.rating)
+        )
+        return metrics.ranking_agreement(score, rating, names[present].tolist())
+
+    def statistic(drawn: npt.NDArray[np.int64]) -> Array:
+        return np.array([math.nan if m.value is None else m.value for m in agreement(drawn)])
+
+    intervals = metrics.bootstrap(statistic, len(code), **bootstrapped).intervals
+    found = agreement(np.arange(len(code)))
+    return {
+        name: plain(m._replace(interval=i))
+        for name, m, i in zip(found._fields, found, intervals, strict=True)
+    }
+
+
+def length(data: Columns) -> dict[str, Any]:
+    if data.length is None or not len(data.length):
+        missing = plain(Metric(None, len(data.answers), "the answers' texts are not known"))
+        return dict.fromkeys(
+            ("score_length", "rating_length", "score_rating_given_length"), missing
+        )
+    # Midranks: the logarithm of the length would give the same numbers.
+    return {
+        "score_length": plain(metrics.spearman(data.score, data.length)),
+        "rating_length": plain(metrics.spearman(data.rating, data.length)),
+        "score_rating_given_length": plain(
+            metrics.partial_correlation(data.score, data.rating, data.length)
+        ),
+    }

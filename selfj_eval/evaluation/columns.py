@@ -1,0 +1,64 @@
+"""Rated answers as arrays, and metrics as plain dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from selfj_eval.metrics import Metric
+from selfj_eval.metrics.result import Array
+from selfj_eval.scores import Scored, groups
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The answers that have a score and a rating, as arrays of shape (n,).
+
+    Attributes:
+        answers: The answers themselves.
+        score, rating: As given.
+        quality: The rating on 0..9, or as given where its scale is unknown.
+        good: Whether the answer is good.
+        group: Number of the instruction; None when texts are missing.
+        length: Characters of the answer; None when texts are missing.
+    """
+
+    answers: Sequence[Scored]
+    score: Array
+    rating: Array
+    quality: Array
+    good: npt.NDArray[np.bool_]
+    group: npt.NDArray[np.int64] | None
+    length: Array | None
+
+    @classmethod
+    def of(cls, answers: Sequence[Scored], good_at: float) -> Columns:
+        """From answers that all have a score and a rating."""
+        quality = np.array([a.quality for a in answers], dtype=float)
+        lengths = [len(a.response) for a in answers if a.response is not None]
+        return cls(
+            answers,
+            np.array([a.score for a in answers], dtype=float),
+            np.array([a.rating for a in answers], dtype=float),
+            quality,
+            quality >= good_at,
+            groups(answers),
+            np.array(lengths, dtype=float) if len(lengths) == len(answers) else None,
+        )
+
+
+def plain(metric: Metric) -> dict[str, Any]:
+    """A metric as a dict for JSON."""
+    result: dict[str, Any] = {
+        "value": metric.value,
+        "n": metric.n,
+        "undefined": metric.undefined,
+    }
+    if metric.interval is not None:
+        bounds = metric.interval
+        result |= {"low": bounds.low, "high": bounds.high, "method": bounds.method}
+    return result
