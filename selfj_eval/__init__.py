@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from selfj_eval.errors import DataError, JudgeError, SelfJError, StoreError
     from selfj_eval.judge import Judge
+    from selfj_eval.policy import Policy
     from selfj_eval.reading import read_records
     from selfj_eval.records import Judgment, Record
     from selfj_eval.store import JudgmentStore
@@ -24,6 +25,7 @@ _HOMES = {
     "JudgeError": "errors",
     "Judgment": "records",
     "JudgmentStore": "store",
+    "Policy": "policy",
     "Record": "records",
     "SelfJError": "errors",
     "StoreError": "errors",
@@ -38,6 +40,7 @@ __all__ = [
     "JudgeError",
     "Judgment",
     "JudgmentStore",
+    "Policy",
     "Record",
     "SelfJError",
     "StoreError",

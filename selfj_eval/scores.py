@@ -50,6 +50,10 @@ class Scored:
             return None
         return rescaled(self.rating, self.rating_min, self.rating_max)
 
+    def with_score(self, score: float) -> Scored:
+        """The same answer with another judge's score."""
+        return replace(self, score=score, error=None)
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -96,8 +100,6 @@ def read_scores(path: str | Path, *, ratings: str | Path | None = None) -> Score
     path = Path(path)
     answers = _answers(path, score=True)
     run = _run_of(path)
-    judge = run.get("judge")
-    name = judge.get("model") if isinstance(judge, dict) else None
     warnings = []
     if ratings is not None:
         given = {a.id: a for a in _answers(Path(ratings), score=False)}
@@ -115,7 +117,7 @@ def read_scores(path: str | Path, *, ratings: str | Path | None = None) -> Score
             warnings.append(f"{len(given) - known} ratings belong to no answer here")
         answers = [_merged(a, given.get(a.id)) for a in answers]
     return Scores(
-        name=Path(name).name if isinstance(name, str) and name else _stem(path),
+        name=_judge_name(run) or _stem(path),
         path=printable(path),
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         answers=answers,
@@ -198,6 +200,16 @@ def _run_of(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DataError("expected a JSON object; delete it, or score again.", path=file)
     return value
+
+
+def _judge_name(run: Mapping[str, Any]) -> str | None:
+    judge = run.get("judge")
+    if not isinstance(judge, dict) or not isinstance(judge.get("model"), str):
+        return None
+    name = Path(judge["model"]).name
+    if isinstance(judge.get("adapter"), str):
+        name += f" + {Path(judge['adapter']).name}"
+    return name + (", no reference" if judge.get("reference") is False else "")
 
 
 def _stem(path: Path) -> str:

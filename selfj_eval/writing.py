@@ -68,7 +68,7 @@ def check_output(path: str | Path) -> Path:
 def write_records(path: str | Path, records: Sequence[Record]) -> None:
     """Write records in the format of the file's name, readable by ``read_records``."""
     rows = [{k: v for k, v in asdict(r).items() if k != "where"} for r in records]
-    _write(check_output(path), rows)
+    write_rows(path, rows)
 
 
 def write_judgments(
@@ -90,7 +90,7 @@ def write_judgments(
         row = asdict(judgment)
         row["probabilities"] = None if row["probabilities"] is None else list(row["probabilities"])
         rows.append(row | {field: getattr(record, field) for field in kept})
-    _write(check_output(path), rows)
+    write_rows(path, rows)
 
 
 def run_file(scores: str | Path) -> Path:
@@ -105,7 +105,13 @@ def write_json(path: str | Path, value: object) -> None:
         stream.write(text.encode() + b"\n")
 
 
-def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+def write_rows(path: str | Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows of the same fields in the format of the file's name.
+
+    Raises:
+        StoreError: If the file cannot be written; then nothing is.
+    """
+    path = check_output(path)
     with atomic_write(path) as stream:
         match path.suffix.lower():
             case ".parquet":
@@ -137,6 +143,6 @@ def _parquet_schema(rows: list[dict[str, Any]]) -> Any:
 
     types = {"probabilities": pa.list_(pa.float64()), "reference_used": pa.bool_()}
     types |= {"trimmed_tokens": pa.int64()}
-    numbers = ("score", "digit_mass", "rating", "rating_min", "rating_max")
+    numbers = ("score", "digit_mass", "p_good", "rating", "rating_min", "rating_max")
     types |= dict.fromkeys(numbers, pa.float64())
     return pa.schema([(name, types.get(name, pa.string())) for name in (rows[0] if rows else ())])

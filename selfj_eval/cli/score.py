@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval import __version__
+from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.errors import DataError, StoreError, printable
 
 if TYPE_CHECKING:
@@ -155,43 +156,6 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print_summary(summary, store_file)
     return 0 if summary["unscored"] == 0 else 1
-
-
-class ProgressLine:
-    """A progress bar on a terminal; elsewhere a line every few seconds."""
-
-    def __init__(self, total: int, verb: str, seconds: float = 5.0) -> None:
-        self._total, self._verb, self._seconds = total, verb, seconds
-        self._done = 0
-        self._start = self._last = time.monotonic()
-        self._bar: Any = None
-
-    def __enter__(self) -> ProgressLine:
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=self._total, unit="record", desc=self._verb)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def __call__(self, finished: int) -> None:
-        """Count ``finished`` more."""
-        self._done += finished
-        if self._bar is not None:
-            self._bar.update(finished)
-            return
-        now = time.monotonic()
-        if now - self._last >= self._seconds:
-            self._last = now
-            rate = self._done / (now - self._start)
-            print(
-                f"{self._verb} {self._done:,} of {self._total:,} records, {rate:.1f} a second",
-                file=sys.stderr,
-                flush=True,
-            )
 
 
 def _run_of(options: argparse.Namespace, judge: Judge, source: Path) -> dict[str, Any]:

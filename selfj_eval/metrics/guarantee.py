@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from typing import NamedTuple
 
 import numpy as np
@@ -76,10 +77,11 @@ def lowest_certifiable_risk(
     """
     _check(0.5, confidence)
     curve = risk_coverage(score, ~np.asarray(good, dtype=bool))
-    for risk in range(1, 1000):
-        if _certify(curve, risk / 1000, confidence) is not None:
-            return risk / 1000
-    return None
+    # A higher risk certifies whatever a lower one does, so the first that works can be bisected.
+    first = bisect_left(
+        range(1, 1000), True, key=lambda k: _certify(curve, k / 1000, confidence) is not None
+    )
+    return (first + 1) / 1000 if first < 999 else None
 
 
 def fewest_records(max_risk: float, confidence: float = 0.95) -> int:

@@ -1,0 +1,99 @@
+"""What the subcommands share that evaluate scores: options and how numbers are shown."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from selfj_eval.errors import DataError
+
+if TYPE_CHECKING:
+    from selfj_eval.evaluation import Settings
+
+LABELS = {
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+    "kendall_tau_b": "Kendall tau-b",
+    "acc23": "pairwise accuracy (acc23)",
+    "auroc": "AUROC of good",
+    "augrc": "AUGRC (lower is better)",
+    "aurc": "AURC (lower is better)",
+    "prr": "PRR",
+    "ece": "ECE of score / 9 (lower is better)",
+}
+
+
+def add_options(parser: argparse.ArgumentParser, *, bootstrap: bool = True) -> None:
+    """Add the options that change the numbers."""
+    parser.add_argument(
+        "--ratings",
+        metavar="FILE",
+        help="ratings by id, where the scores file has none or others; texts are taken from it too",
+    )
+    parser.add_argument(
+        "--good-at",
+        type=float,
+        default=6.0,
+        metavar="T",
+        help="an answer is good when its rating, put on 0..9, is at least this (default: 6, that "
+        "is 7 of 1..10 or 4 of 1..5); where the rating's scale is unknown, the rating as it is",
+    )
+    parser.add_argument(
+        "--confidence", type=float, default=0.95, metavar="C", help="level (default: 0.95)"
+    )
+    if bootstrap:
+        parser.add_argument(
+            "--resamples", type=int, default=1000, metavar="N", help="of the bootstrap (1000)"
+        )
+        parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+
+
+def settings_from(options: argparse.Namespace) -> Settings:
+    """The settings, checked.
+
+    Raises:
+        DataError: Naming the option that is out of range.
+    """
+    from selfj_eval.evaluation import Settings
+
+    check_range("--confidence", options.confidence)
+    if options.resamples < 1:
+        raise DataError(f"--resamples must be at least 1, got {options.resamples}.")
+    if options.seed < 0:
+        raise DataError(f"--seed must be at least 0, got {options.seed}.")
+    return Settings(options.good_at, options.confidence, options.resamples, options.seed)
+
+
+def check_range(name: str, value: float) -> None:
+    """Refuse an option that must lie between 0 and 1, both excluded."""
+    if not 0 < value < 1:
+        raise DataError(f"{name} must lie between 0 and 1, got {value:g}.")
+
+
+def number(metric: Mapping[str, Any], digits: int = 3) -> str:
+    """A metric's value as text; a dash where it is undefined."""
+    return "-" if metric["value"] is None else f"{metric['value']:.{digits}f}"
+
+
+def interval(metric: Mapping[str, Any]) -> str:
+    """A metric's interval as text, empty where it has none."""
+    if "low" not in metric:
+        return ""
+    return f"{metric['low']:.3f} to {metric['high']:.3f}"
+
+
+def shown(text: object) -> str:
+    """A text from the data for a terminal: on one line, no control characters."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as aligned columns: the first to the left, the others to the right."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  " + "  ".join(cells).rstrip())
+    return "\n".join(lines)

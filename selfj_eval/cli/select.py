@@ -1,0 +1,174 @@
+"""``selfj select``: choose an acceptance threshold with a guarantee, or apply one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selfj_eval.cli.evaluating import add_options, check_range, shown
+from selfj_eval.errors import DataError, printable
+
+if TYPE_CHECKING:
+    from selfj_eval.policy import Policy
+    from selfj_eval.scores import Scores
+
+_EXAMPLES = """examples:
+  selfj select calibration.scores.jsonl --max-risk 0.1 --output policy.json
+  selfj select new.scores.jsonl --policy policy.json --output decisions.jsonl
+
+The first line chooses, on rated answers, the threshold that accepts most of them while the share of
+bad answers among all that will be accepted stays at or below --max-risk, with probability at least
+--confidence over calibration sets. The promise is for new answers from the same source (same
+judge, same kind of instructions, same models). The second line applies it: accept or decline
+for each answer, with the estimated probability that it is good. Unscored answers are declined.
+Exit status: 0; 1 when no threshold can be certified (nothing is written then); 2 for wrong input.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "select",
+        help="choose an acceptance threshold with a guarantee, or apply one",
+        description="Decline poor answers: choose a threshold on rated answers, or apply it to "
+        "new ones.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("scores", metavar="SCORES", help="scored answers, rated ones to choose")
+    mode = parser.add_mutually_exclusive_group(required=True)
+    mode.add_argument(
+        "--max-risk", type=float, metavar="R", help="choose: largest share of bad accepted answers"
+    )
+    mode.add_argument("--policy", metavar="FILE", help="apply this policy to SCORES")
+    add_options(parser, bootstrap=False)
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="the policy (.json; default: SCORES.policy.json), or the decisions (.jsonl, .json, "
+        ".csv or .parquet; default: SCORES.decisions.jsonl)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Choose or apply."""
+    return _choose(options) if options.policy is None else _apply(options)
+
+
+def _choose(options: argparse.Namespace) -> int:
+    from selfj_eval.evaluation.columns import Columns
+    from selfj_eval.metrics import fewest_records, lowest_certifiable_risk
+    from selfj_eval.policy import choose
+    from selfj_eval.scores import read_scores
+
+    check_range("--max-risk", options.max_risk)
+    check_range("--confidence", options.confidence)
+    output = Path(options.output or f"{options.scores}.policy.json")
+    if output.suffix.lower() != ".json":
+        raise DataError(f"a policy is a .json file; name another --output than {output}.")
+    scores = read_scores(options.scores, ratings=options.ratings)
+    target = {"max_risk": options.max_risk, "confidence": options.confidence}
+    policy = choose(scores, **target, good_at=options.good_at)
+    data = Columns.of(scores.rated, options.good_at)
+    n, bad = len(data.score), int((~data.good).sum())
+    summary: dict[str, Any] = {"certified": policy is not None} | target
+    summary |= {"n": n, "bad": bad, "unscored": sum(a.score is None for a in scores.answers)}
+    summary["warnings"] = list(scores.warnings)
+    if policy is None:
+        lowest = lowest_certifiable_risk(data.score, data.good, confidence=options.confidence)
+        fewest = fewest_records(options.max_risk, options.confidence)
+        summary |= {"lowest_certifiable_risk": lowest, "fewest_records": fewest}
+    else:
+        policy.save(output)
+        summary |= {"threshold": policy.threshold, "accepted": policy.calibration["accepted"]}
+        summary |= {"bad_accepted": policy.calibration["bad"], "output": printable(output)}
+    if options.json:
+        print(json.dumps(summary, ensure_ascii=False))
+    else:
+        _print_choice(summary)
+    return 0 if policy is not None else 1
+
+
+def _print_choice(found: dict[str, Any]) -> None:
+    print(f"{found['n']:,} rated answers, {found['bad'] / found['n']:.1%} of them bad", end="")
+    print(f"; {found['unscored']:,} unscored answers are left out")
+    for warning in found["warnings"]:
+        print(f"  note: {shown(warning)}")
+    promise = f"at most {found['max_risk']:.4g} bad with confidence {found['confidence']:g}"
+    if found["certified"]:
+        m, k = found["accepted"], found["bad_accepted"]
+        print(f"accept from score {found['threshold']:.6g} on: {promise}")
+        print(f"  here that accepts {m:,} ({m / found['n']:.1%}), {k:,} of them bad ({k / m:.1%})")
+        print(f"  written to {found['output']}")
+        return
+    print(f"NO THRESHOLD CAN BE CERTIFIED: {promise} is not supported by these answers.")
+    if found["n"] < found["fewest_records"]:
+        print(
+            f"  it takes {found['fewest_records']:,} accepted answers, none of them bad, at least"
+        )
+    if found["lowest_certifiable_risk"] is None:
+        print("  no risk can: the answers are too few, or the scores do not tell good from bad")
+    else:
+        print(f"  the lowest risk that can: {found['lowest_certifiable_risk']:.3f}")
+    print(
+        "  ways out: more rated answers, a better judge, a higher --max-risk; nothing was written"
+    )
+
+
+def _apply(options: argparse.Namespace) -> int:
+    from selfj_eval.policy import Policy
+    from selfj_eval.scores import read_scores
+    from selfj_eval.writing import check_output, write_rows
+
+    output = check_output(options.output or f"{options.scores}.decisions.jsonl")
+    policy = Policy.load(options.policy)
+    scores = read_scores(options.scores, ratings=options.ratings)
+    rows, judged, accepted = [], [], 0
+    for answer in scores.answers:
+        accept, p_good = policy.decide(answer.score)
+        decision = "accept" if accept else "decline"
+        row = {"id": answer.id, "decision": decision, "p_good": p_good, "score": answer.score}
+        rows.append(row | {"error": answer.error})
+        accepted += accept
+        if accept and answer.quality is not None:
+            judged.append(answer.quality >= policy.good_at)
+    write_rows(output, rows)
+    summary: dict[str, Any] = {
+        "answers": len(rows),
+        "accepted": accepted,
+        "declined": len(rows) - accepted,
+        "unscored": sum(a.score is None for a in scores.answers),
+        "rated_accepted": len(judged),
+        "bad_accepted": len(judged) - sum(judged),
+        "warnings": [*scores.warnings, *_mismatch(policy, scores)],
+        "output": printable(output),
+    }
+    if options.json:
+        print(json.dumps(summary, ensure_ascii=False))
+        return 0
+    print(f"{summary['accepted']:,} of {summary['answers']:,} answers accepted", end="")
+    print(f", {summary['declined']:,} declined ({summary['unscored']:,} of them unscored)")
+    if judged:
+        bad = summary["bad_accepted"]
+        print(f"  {len(judged):,} accepted answers have a rating: {bad:,} bad", end="")
+        print(f" ({bad / len(judged):.1%}; promised at most {policy.max_risk:.4g})")
+    for warning in summary["warnings"]:
+        print(f"  note: {shown(warning)}")
+    print(f"  written to {summary['output']}")
+    return 0
+
+
+def _mismatch(policy: Policy, scores: Scores) -> list[str]:
+    """A promise holds for the judge it was made with; say so where another one is known."""
+    judge = scores.run.get("judge")
+    if not isinstance(judge, dict) or policy.judge is None:
+        return ["which judge made the policy's or these scores is not known; it must be the same"]
+    parts = ("identity", "template", "reference", "max_tokens")
+    changed = [part for part in parts if judge.get(part) != policy.judge.get(part)]
+    if not changed:
+        return []
+    return [f"the policy was made for another judge ({', '.join(changed)}): it promises nothing"]

@@ -1,0 +1,157 @@
+"""A threshold policy: accept or decline an answer by its score, in a service too.
+
+This module needs no numpy to decide, so that a service that loads a policy stays light.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from selfj_eval import __version__
+from selfj_eval.errors import DataError, printable
+from selfj_eval.writing import write_json
+
+if TYPE_CHECKING:
+    from selfj_eval.scores import Scores
+
+KIND = "selfj-policy"
+
+
+class Decision(NamedTuple):
+    """What a policy says of one score.
+
+    Attributes:
+        accept: Whether to give the answer out.
+        p_good: Estimated probability in (0, 1) that the answer is good; None when unscored. An
+            estimate: the guarantee is about the accepted answers together.
+    """
+
+    accept: bool
+    p_good: float | None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Accept the answers that score at least ``threshold``.
+
+    Attributes:
+        threshold: On the judge's scale.
+        max_risk: Promised largest share of bad answers among all accepted ones.
+        confidence: With which probability, over calibration sets, the promise holds.
+        good_at: An answer is good when its rating, put on 0..9, is at least this.
+        slope, intercept: P(good | score) = 1 / (1 + exp(-(slope score + intercept))).
+        calibration: What it was chosen on: file, hash, n, accepted, bad.
+        judge: How the calibration scores were made; a policy holds for that judge only.
+        version: Of this package.
+    """
+
+    threshold: float
+    max_risk: float
+    confidence: float
+    good_at: float
+    slope: float
+    intercept: float
+    calibration: dict[str, Any]
+    judge: dict[str, Any] | None = None
+    version: str = __version__
+
+    def decide(self, score: float | None) -> Decision:
+        """Accept or decline one answer.
+
+        Args:
+            score: The judge's score; None (unscored) is always declined.
+
+        Raises:
+            ValueError: If the score is NaN or infinite.
+        """
+        if score is None:
+            return Decision(False, None)
+        if not math.isfinite(score):
+            raise ValueError(f"a score must be finite, got {score}; give None for unscored")
+        logit = self.slope * score + self.intercept
+        p_good = 1 / (1 + math.exp(-logit)) if logit > -700 else 0.0
+        return Decision(score >= self.threshold, p_good)
+
+    def save(self, path: str | Path) -> None:
+        """Write the policy as JSON.
+
+        Raises:
+            StoreError: If it cannot be written; then nothing is.
+        """
+        write_json(path, {"kind": KIND} | asdict(self))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what ``save`` wrote.
+
+        Raises:
+            DataError: If the file cannot be read or is not a policy, naming the field.
+        """
+        try:
+            value = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror or error}.", path=path) from error
+        except ValueError as error:
+            raise DataError(f"is not JSON: {error}.", path=path) from error
+        if not isinstance(value, dict) or value.pop("kind", None) != KIND:
+            raise DataError("is not a policy; make one with `selfj select`.", path=path)
+        names = ("threshold", "max_risk", "confidence", "good_at", "slope", "intercept")
+        for name in names:
+            number = value.get(name)
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                raise DataError(f"expected a number, got {number!r}.", path=path, field=name)
+            if not math.isfinite(number):
+                raise DataError(f"expected a finite number, got {number}.", path=path, field=name)
+        if not isinstance(value.get("calibration"), dict):
+            raise DataError("expected an object.", path=path, field="calibration")
+        try:
+            return cls(**value)
+        except TypeError as error:
+            raise DataError(f"is not a policy of this version: {error}.", path=path) from error
+
+
+def choose(scores: Scores, *, max_risk: float, confidence: float, good_at: float) -> Policy | None:
+    """The policy with the largest coverage that can be certified, or None.
+
+    Args:
+        scores: Scored answers with ratings, from the source that the policy will meet.
+        max_risk: Largest share of bad answers among the accepted, in (0, 1).
+        confidence: In (0, 1); see ``metrics.certify`` for the promise.
+        good_at: As in ``Policy``.
+
+    Raises:
+        DataError: If no answer has a score and a rating.
+    """
+    from selfj_eval.evaluation.columns import Columns
+    from selfj_eval.metrics import certify, fit_platt
+
+    data = Columns.of(scores.rated, good_at)
+    if not len(data.score):
+        raise DataError("no answer has a score and a rating to calibrate on.", path=scores.path)
+    found = certify(data.score, data.good, max_risk=max_risk, confidence=confidence)
+    if found is None:
+        return None
+    curve = fit_platt(data.score, data.good)
+    used = {
+        "scores": printable(Path(scores.path).name),
+        "sha256": scores.sha256,
+        "n": found.n,
+        "accepted": found.accepted,
+        "bad": found.bad,
+        "unscored": sum(a.score is None for a in scores.answers),
+    }
+    judge = scores.run.get("judge")
+    return Policy(
+        found.threshold,
+        max_risk,
+        confidence,
+        good_at,
+        curve.slope,
+        curve.intercept,
+        used,
+        judge if isinstance(judge, dict) else None,
+    )
