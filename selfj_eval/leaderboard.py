@@ -8,255 +8,245 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from selfj_eval.errors import DataError, printable
 from selfj_eval.evaluation import KIND
-from selfj_eval.metrics import GOOD_AT, Headline
-from selfj_eval.metrics.headline import LOWER_IS_BETTER
+from selfj_eval.metrics import GOOD_AT, LOWER_IS_BETTER, Headline
 from selfj_eval.writing import atomic_write
 
 _METRICS = Headline._fields
-_BOUNDED = tuple(f"{name}{end}" for name in _METRICS for end in ("", "_low", "_high"))
-_NUMBERS = ("n", "unscored", *_BOUNDED, "good_at")
-KEY = ("judge", "dataset", "reference")
-COLUMNS = (*KEY, *_NUMBERS, "source", "versions", "command")
+_ENDS = {"": "value", "_low": "low", "_high": "high"}
+_PLACES = {  # the columns that hold numbers, and where an evaluation has them
+    "n": ("counts", "used"),
+    "unscored": ("counts", "unscored"),
+    **{name + end: ("headline", name, part) for name in _METRICS for end, part in _ENDS.items()},
+    "good_at": ("settings", "good_at"),
+}
+COLUMNS = ("judge", "dataset", "reference", *_PLACES, "source", "versions", "command")
 
 _EXPECTED = f"expected lm-eval's results_*.json or the JSON of `selfj eval` (kind {KIND!r})"
+_KINDS = {str: "a text", float: "a number", bool: "true or false", dict: "an object"}
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 # Not after a letter, dot or slash (a relative path), and not the // of an address.
-_ABSOLUTE = re.compile(r"""(?<![\w.~/\\-])(~[\w.-]*|[A-Za-z]:)?(?!//)[\\/][^\s"',;:=]+""")
+_PATH = re.compile(r"""(?<![\w.~/\\-])(?:(?!//)(?:~[\w.-]*)?/|[A-Za-z]:[\\/])[^\s"',;:=]+""")
 _SECRET = re.compile(r"(.*_)?(token|api_?key|password|secret)", re.IGNORECASE)
-_SHOWN_SETTINGS = ("template", "max_tokens", "tokenizer", "good_at", "allow_markers")
 
-Row = Mapping[str, str]
-"""A cell for each of ``COLUMNS``, as it stands in the file."""
-
-
-class Result(NamedTuple):
-    """One judge on one data set, and when that was computed (minus infinity: not known)."""
-
-    made: float
-    row: Row
+Row = Mapping[str, str]  # a cell for each of COLUMNS, as it stands in the file
+_Result = tuple[str, Row]  # when it was made (ISO 8601, UTC), and the row
+_T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class _Document:
-    """A JSON file whose fields are checked as they are read; what is missing is None."""
-
+class _Document(NamedTuple):
     path: Path
     content: Any
 
-    def _get(self, names: Sequence[str], kinds: type | tuple[type, ...], expected: str) -> Any:
+    def get(self, kind: type[_T], *names: str) -> _T | None:
+        """A field of this kind; None where it, or what it stands in, is missing or NaN."""
         value = self.content
         for depth, name in enumerate(names):
-            if value is None:
-                return None
             if not isinstance(value, dict):
-                self.refuse(names[:depth], "an object", value)
-            value = value.get(name)
-        if value is not None and (
-            not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool)
-        ):
-            self.refuse(names, expected, value)
-        return value
+                self.refuse(dict, value, names[:depth])
+            if (value := value.get(name)) is None:
+                return None
+        if kind is float and type(value) is int and abs(value) < 2**63:
+            value = float(value)
+        if not isinstance(value, kind) or value in (math.inf, -math.inf):
+            self.refuse(kind, value, names)
+        return value if value == value else None  # lm-eval writes NaN for what is undefined
 
-    def refuse(self, names: Sequence[str], expected: str, value: object) -> None:
-        """Raise the error for a value of the wrong kind."""
-        got = repr(value) if len(repr(value)) < 60 else f"a {type(value).__name__}"
-        message = f"expected {expected}, got {got}; repair the file, or make it again."
+    def refuse(self, kind: type, value: object, names: Iterable[str]) -> NoReturn:
+        got = repr(value)[:80] if isinstance(value, str | float) else f"a {type(value).__name__}"
+        message = f"expected {_KINDS[kind]}, got {got}; repair the file, or make it again."
         raise DataError(message, path=self.path, field=".".join(names))
 
-    def text(self, *names: str) -> str | None:
-        value: str | None = self._get(names, str, "a text")
-        return value
 
-    def flag(self, *names: str) -> bool | None:
-        value: bool | None = self._get(names, bool, "true or false")
-        return value
-
-    def mapping(self, *names: str) -> dict[str, Any]:
-        return self._get(names, dict, "an object") or {}
-
-    def number(self, *names: str) -> float | None:
-        """NaN, which lm-eval writes for undefined metrics, is None."""
-        value = self._get(names, (int, float), "a number")
-        try:
-            number = math.nan if value is None else float(value)
-        except OverflowError:
-            number = math.inf
-        if math.isinf(number):
-            self.refuse(names, "a finite number", value)
-        return None if math.isnan(number) else number
-
-
-def read_results(paths: Iterable[str | Path]) -> tuple[list[Result], list[str]]:
-    """Read results of judges.
-
-    Args:
-        paths: lm-eval's results files, evaluations in JSON, or folders of them. Other JSON files
-            in a folder are passed over.
+def read_results(paths: Iterable[str | Path]) -> tuple[list[Row], list[str]]:
+    """Read lm-eval's results and evaluations: files, or folders, where other JSON is passed over.
 
     Returns:
-        The results, and the names of lm-eval tasks without the headline metrics.
+        The newest result of each judge, data set and reference; and what was left out and why.
 
     Raises:
-        DataError: Naming file and field, when one is not what it should be, or when nothing is
-            found.
+        DataError: Naming file and field, when one is not what it should be; or nothing is found.
     """
-    files: dict[Path, bool] = {}  # in a folder it may be something else; named, it may not
-    paths = [Path(path) for path in paths]
-    for path in paths:
-        if path.is_dir():
-            for file in sorted(path.rglob("*.json")):
-                files.setdefault(file.resolve(), False)
-        else:
-            files[path.resolve()] = True
-    results, left_out = [], set()
+    files: dict[Path, bool] = {}  # whether it is named: then it must hold results
+    for path in (paths := [Path(path) for path in paths]):
+        for file in path.rglob("*.json") if path.is_dir() else [path]:
+            files[file.resolve()] = files.get(file.resolve(), False) or file is path
+    results, left_out = list[_Result](), list[str]()
     for file, named in files.items():
         document = _Document(file, _json(file, named))
         match document.content:
             case {"kind": str(kind)} if kind == KIND:
                 results.append(_of_evaluation(document))
-            case {"results": _, "configs": _} | {"results": _, "lm_eval_version": _}:
-                found, others = _of_lm_eval(document)
-                results += found
-                left_out.update(others)
+            case {"results": _, "configs": _}:
+                found = {t: _of_task(document, t) for t in document.get(dict, "results") or {}}
+                results += [result for result in found.values() if result]
+                tasks = found.keys() & (document.get(dict, "configs") or {}).keys()  # no groups
+                left_out += [f"{t}: not all of the metrics" for t in tasks if not found[t]]
             case _ if named:
                 raise DataError(f"{_EXPECTED}; name another file.", path=file)
     if not results:
-        shown = ", ".join(map(printable, paths))
-        metrics = f"tasks that have {', '.join(_METRICS)}"
-        raise DataError(f"no result of a judge in {shown}: {_EXPECTED}, of lm-eval {metrics}.")
-    return results, sorted(left_out)
-
-
-def newest(results: Iterable[Result]) -> list[Row]:
-    """One row for each judge, data set and reference: the last one made, whatever the order."""
-    best: dict[tuple[str, ...], Result] = {}
-    for result in sorted(results, key=lambda r: (r.made, *r.row.values())):
-        best[key(result.row)] = result
-    return [result.row for result in best.values()]
-
-
-def key(row: Row) -> tuple[str, ...]:
-    """What a row is about: a later one with the same key replaces it."""
-    return tuple(row[name] for name in KEY)
+        shown, metrics = ", ".join(map(printable, paths)), ", ".join(_METRICS)
+        raise DataError(f"no result of a judge in {shown}: {_EXPECTED}, with all of {metrics}.")
+    results.sort(key=lambda result: (result[0], *result[1].values()))  # whatever their order
+    last = {key(row): row for _, row in results}
+    older = (row for _, row in results if last[key(row)] is not row)
+    left_out += [f"{row['dataset']}: an older result of {row['judge']}" for row in older]
+    return list(last.values()), sorted(left_out)
 
 
 def merge(before: Iterable[Row], now: Iterable[Row]) -> list[Row]:
-    """The rows of both, sorted by data set, reference and judge; ``now`` replaces ``before``."""
-    rows = {key(row): row for row in [*before, *now]}
-    return sorted(rows.values(), key=lambda row: (row["dataset"], row["reference"], row["judge"]))
+    """The rows of both, sorted by data set, reference and judge; later ones replace earlier."""
+    rows = {key(row): row for row in (*before, *now)}
+    return [rows[k] for k in sorted(rows)]
+
+
+def key(row: Row) -> tuple[str, str, str]:
+    """What a row is about."""
+    return row["dataset"], row["reference"], row["judge"]
 
 
 def read_csv(path: str | Path) -> list[Row]:
-    """Read what ``write_csv`` wrote; nothing when there is no such file.
-
-    Raises:
-        DataError: If the file is something else.
-    """
-    path, rows = Path(path), dict[tuple[str, ...], Row]()
+    """Read what ``write_csv`` wrote: no rows when there is no file, DataError when another."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.reader(file, strict=True))
     except FileNotFoundError:
         return []
     except (OSError, ValueError, csv.Error) as error:
         message = f"is not a readable CSV file ({error}); name another --output."
         raise DataError(message, path=path) from error
     if not lines or tuple(lines[0]) != COLUMNS:
-        have = ", ".join(lines[0] if lines else ()) or "none"
-        message = f"has other columns than a leaderboard ({have[:200]}); name another --output."
-        raise DataError(message, path=path)
-    for number, line in enumerate(lines[1:], 2):
-        where: dict[str, Any] = {"path": path, "place": f"row {number}"}
-        if len(line) != len(COLUMNS):
-            message = f"expected {len(COLUMNS)} cells, got {len(line)}; repair or delete the row."
-            raise DataError(message, **where)
-        row = dict(zip(COLUMNS, map(_cell, line), strict=True))
-        for name in _NUMBERS:
-            if row[name] and not _NUMBER.fullmatch(row[name]):
-                message = f"expected a number or nothing, got {row[name]!r}; repair the cell."
-                raise DataError(message, field=name, **where)
-        if key(row) in rows:
-            message = f"a second row for {', '.join(key(row))}; delete one of the two."
-            raise DataError(message, **where)
-        rows[key(row)] = row
-    return list(rows.values())
+        message = f"the columns are not a leaderboard's ({', '.join(COLUMNS[:4])}, ...)"
+        raise DataError(f"{message}; name another --output.", path=path)
+    rows: list[Row] = [dict(zip(COLUMNS, map(_cell, line), strict=False)) for line in lines[1:]]
+    for number, row in enumerate(rows, 2):
+        wrong = [n for n in _PLACES if row.get(n) and not _NUMBER.fullmatch(row[n])]
+        if wrong or len(lines[number - 1]) != len(COLUMNS):
+            message = f"expected {len(COLUMNS)} cells, numbers in this column; repair the row, or"
+            field = wrong[0] if wrong else None
+            raise DataError(f"{message} delete it.", path=path, place=f"row {number}", field=field)
+    return rows
 
 
 def write_csv(path: str | Path, rows: Iterable[Row]) -> None:
     """Write all rows, or nothing when that fails."""
     stream = io.StringIO(newline="")
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    lines = ([row[name] for name in COLUMNS] for row in rows)
+    csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *lines])
     with atomic_write(path) as file:
         file.write(stream.getvalue().encode())
 
 
 def markdown(rows: Iterable[Row]) -> str:
-    """One table: the judges of a data set stand below each other. Limited runs are marked."""
-    arrows = [f"{name} ↓" if name in LOWER_IS_BETTER else name for name in _METRICS]
-    lines = [["data set", "reference", "judge", "n", "unscored", *arrows]]
-    lines.append(["---"] * 3 + ["--:"] * (2 + len(_METRICS)))
+    """One table, the judges of a data set below each other; runs with --limit are marked."""
+    metrics = [f"{name} ↓" if name in LOWER_IS_BETTER else name for name in _METRICS]
+    lines = [["data set", "reference", "judge", "n", "unscored", *metrics]]
+    lines.append(["---"] * 3 + ["---:"] * (2 + len(metrics)))
     for row in rows:
-        names = [re.sub(r"([\\`*<\[\]|])", r"\\\1", row[n]) for n in ("dataset", *KEY[2:], "judge")]
+        names = [re.sub(r"([\\`*<\[\]|])", r"\\\1", " ".join(name.split())) for name in key(row)]
         limited = " (limited)" if "--limit" in re.split(r"[\s=]", row["command"]) else ""
-        numbers = [f"{round(float(row[m]), 3) + 0.0:.3f}" if row[m] else "-" for m in _METRICS]
         counts = [(row["n"] or "-") + limited, row["unscored"] or "-"]
-        lines.append([" ".join(name.split()) or "-" for name in names] + counts + numbers)
+        values = [f"{round(float(row[m]), 3) + 0.0:.3f}" if row[m] else "-" for m in _METRICS]
+        lines.append([name or "-" for name in names] + counts + values)
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _json(path: Path, named: bool) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except OSError as error:
-        message = f"cannot be read: {error.strerror or error}. Name a file or folder of results."
-        raise DataError(message, path=path) from error
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         # Half a results file must not go unnoticed; other files of a folder are not ours.
         if not named and not path.name.startswith("results_"):
             return None
-        message = f"is not valid JSON ({error}); {_EXPECTED}. Make it again."
-        raise DataError(message, path=path) from error
+        raise DataError(f"is not readable ({error}); {_EXPECTED}.", path=path) from error
 
 
-def _of_evaluation(doc: _Document) -> Result:
+def _of_evaluation(doc: _Document) -> _Result:
     run = ("provenance", "run")
-    judge = doc.text(*run, "judge", "model") or doc.text("judge")
-    adapter = doc.text(*run, "judge", "adapter")
-    data = doc.text(*run, "input") or doc.text("provenance", "scores")
-    versions = doc.mapping("provenance", "versions") | doc.mapping(*run, "versions")
-    made = doc.text(*run, "made")
+    judge, adapter = (doc.get(str, *run, "judge", name) for name in ("model", "adapter"))
+    data = doc.get(str, *run, "input") or doc.get(str, "provenance", "scores") or ""
+    reference = doc.get(bool, *run, "judge", "reference")
+    versions = doc.get(dict, "provenance", "versions") or {}
+    return doc.get(str, *run, "made") or "", _row(
+        {name: doc.get(float, *place) for name, place in _PLACES.items()},
+        judge=(judge or doc.get(str, "judge"), adapter),
+        dataset=Path(_last(data)).stem.removesuffix(".scores"),
+        reference="" if reference is None else "yes" if reference else "no",
+        source="selfj-eval",
+        versions=versions | (doc.get(dict, *run, "versions") or {}),
+        command=doc.get(str, *run, "command") or "",
+    )
+
+
+def _of_task(doc: _Document, task: str) -> _Result | None:
+    columns = {name.rpartition(",")[0]: name for name in doc.get(dict, "results", task) or {}}
+    if not columns.keys() >= set(_METRICS):
+        return None
+    names = [name for name in (*_METRICS, "unscored") if name in columns]
+    numbers = {name: doc.get(float, "results", task, columns[name]) for name in names}
+    numbers["n"] = doc.get(float, "n-samples", task, "effective")
+    if numbers["n"] is not None:
+        numbers["n"] -= numbers.get("unscored") or 0
+    meta = ("configs", task, "metadata")
+    good_at = doc.get(float, *meta, "selfj_good_at")
+    numbers["good_at"] = GOOD_AT if good_at is None else good_at
+    args: Any = doc.get(object, "config", "model_args") or {}
+    if isinstance(args, str):
+        args = dict(part.partition("=")[::2] for part in args.split(","))
+    elif not isinstance(args, dict):
+        doc.refuse(dict, args, ("config", "model_args"))
+    model, limit = doc.get(str, "config", "model"), doc.get(float, "config", "limit")
+    shown = ",".join(f"{k}={v}" for k, v in args.items() if not _SECRET.fullmatch(k))
+    command = ["lm_eval", "--model", model or "", "--model_args", shown, "--tasks", task]
+    command += [] if limit is None else ["--limit", f"{limit:.15g}"]
+    date = min(max(doc.get(float, "date") or 0, 0), 4e9)  # what any clock can show
+    return datetime.fromtimestamp(date, UTC).isoformat(timespec="seconds"), _row(
+        numbers,
+        judge=(args.get("pretrained") or doc.get(str, "model_name"), args.get("peft")),
+        dataset=doc.get(str, *meta, "selfj_source") or task,
+        reference="no" if doc.get(bool, *meta, "selfj_reference") is False else "yes",
+        source="lm-eval",
+        versions={n: doc.get(str, f"{n}_version") for n in ("lm_eval", "transformers")},
+        command=shlex.join(command) if model else "",
+    )
+
+
+def _row(numbers: Mapping[str, float | None], **cells: Any) -> Row:
+    for name, value in numbers.items():
+        if value is not None:  # + 0.0: no minus zero
+            cells[name] = f"{value:.0f}" if value.is_integer() else f"{value:.6g}"
+    cells["judge"] = "+".join(_last(str(name)) for name in cells["judge"] if name)
+    versions = (f"{k.replace('_', '-')} {v}" for k, v in cells["versions"].items() if v)
+    cells["versions"] = _public(", ".join(versions))
     try:
-        time = datetime.fromisoformat(made) if made else None
-    except ValueError:
-        doc.refuse([*run, "made"], "a date and time", made)
-    if time is not None and time.tzinfo is None:
-        time = time.replace(tzinfo=UTC)
-    numbers = {
-        f"{name}{end}": doc.number("headline", name, part)
-        for name in _METRICS
-        for end, part in (("", "value"), ("_low", "low"), ("_high", "high"))
-    }
-    return Result(
-        -math.inf if time is None else time.timestamp(),
-        _row(
-            numbers | {"n": doc.number("counts", "used")}
-            | {"unscored": doc.number("counts", "unscored")}
-            | {"good_at": doc.number("settings", "good_at")},
-            judge=_last(judge or "") + (f"+{_last(adapter)}" if adapter else ""),
-            dataset=Path(_last(data or "")).stem.removesuffix(".scores"),
-            reference={True: "yes", False: "no", None: ""}[doc.flag(*run, "judge", "reference")],
-            source="selfj-eval",
-            versions=_public(", ".join(f"{k} {v}" for k, v in versions.items())),
-            command=_public_command(doc.text(*run, "command") or ""),
-        ),
+        cells["command"] = shlex.join(map(_public, shlex.split(cells["command"])))
+    except ValueError:  # quotes that do not close: not a command line of ours
+        cells["command"] = _public(cells["command"])
+    return {name: _cell(cells.get(name, "")) for name in COLUMNS}
+
+
+def _cell(text: str) -> str:
+    """Valid text that no spreadsheet takes for a formula."""
+    text = text.encode("utf-8", "replace").decode()
+    formula = text.startswith(("=", "+", "-", "@", "\t", "\r")) and not _NUMBER.fullmatch(text)
+    return f"'{text}" if formula else text
+
+
+def _public(text: str) -> str:
+    """Without absolute paths, which name the user and the machine: their last part stays."""
+    parts = re.split(r"(?:^|(?<=,))([\w-]+=)", text.replace("file://", ""))
+    return "".join(
+        _last(part) if re.match(r"~|[A-Za-z]?:?[\\/]", part)  # with the blanks in it
+        else _PATH.sub(lambda path: _last(path[0]), part)
+        for part in parts
     )  # fmt: skip
+
+
+def _last(path: str) -> str:
+    return re.split(r"[\\/]", path.rstrip("\\/"))[-1]

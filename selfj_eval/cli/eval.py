@@ -95,9 +95,10 @@ def summary(document: Mapping[str, Any]) -> str:
     parts += [f"  undefined (-): {shown(reason)}" for reason in reasons]
     if any("low" in m for m in document["headline"].values()):
         parts.append(f"  intervals: bootstrap over {settings['resampled']}")
-    for name in ("category", "model"):
+    for name, several in (("category", "categories"), ("model", "models")):
         if document[f"by_{name}"]:
-            parts += ["", _groups(name, document[f"by_{name}"])]
+            means = document[f"mean_over_{several}"]
+            parts += ["", _groups(name, document[f"by_{name}"], means)]
     if document["models"]:
         order = document["models"]
         parts += ["", "order of the models by mean score and by mean rating"]
@@ -106,7 +107,7 @@ def summary(document: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _groups(name: str, groups: Mapping[str, Any]) -> str:
+def _groups(name: str, groups: Mapping[str, Any], means: Mapping[str, Any]) -> str:
     rows: list[tuple[str, ...]] = [
         (name, "n", "Spearman", "interval", "tau-b", "AUROC", "AUGRC", "score", "rating")
     ]
@@ -115,6 +116,8 @@ def _groups(name: str, groups: Mapping[str, Any]) -> str:
         numbers = (number(g[k]) for k in ("kendall_tau_b", "auroc", "augrc"))
         means = (f"{g['mean_score']:.2f}", f"{g['mean_rating']:.2f}")
         rows.append((shown(key)[:40], str(g["n"]), number(rho), interval(rho), *numbers, *means))
+    rho, tau = means["spearman"], means["kendall_tau_b"]
+    rows.append((f"mean of {rho['n']}", "", number(rho), "", number(tau), "", "", "", ""))
     return table(rows)
 
 
@@ -146,7 +149,10 @@ def _details(document: Mapping[str, Any]) -> str:
 
 def _rows(document: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
     """Every metric of the document: where it stands, and its numbers."""
-    for scope in ("headline", "correlation", "pairwise", "models", "length"):
+    for scope in (
+        *("headline", "correlation", "pairwise", "models", "length"),
+        *("mean_over_categories", "mean_over_models"),
+    ):
         for name, metric in (document[scope] or {}).items():
             yield (scope, "", name, *_cells(metric))
     for scope in ("by_category", "by_model"):

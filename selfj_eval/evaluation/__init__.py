@@ -72,6 +72,8 @@ def evaluate(
     headline = metrics.headline_intervals(
         data.score, data.rating, data.good, **bootstrapped, progress=progress
     )
+    by_category = agreement.by(data, "category", settings.confidence)
+    by_model = agreement.by(data, "model", settings.confidence)
     return {
         "kind": KIND,
         "judge": scores.name,
@@ -82,8 +84,10 @@ def evaluate(
         "headline": {name: plain(m) for name, m in headline._asdict().items()},
         "correlation": agreement.correlation(data, settings.confidence),
         "pairwise": agreement.pairwise(data),
-        "by_category": agreement.by(data, "category", settings.confidence),
-        "by_model": agreement.by(data, "model", settings.confidence),
+        "by_category": by_category,
+        "by_model": by_model,
+        "mean_over_categories": agreement.mean_over(by_category),
+        "mean_over_models": agreement.mean_over(by_model),
         "models": agreement.models(data, bootstrapped),
         "selective": selection.selective(data),
         "calibration": selection.calibration(data),

@@ -53,6 +53,16 @@ def by(data: Columns, name: str, confidence: float) -> dict[str, Any]:
     return result
 
 
+def mean_over(groups: dict[str, Any]) -> dict[str, Any]:
+    """The plain mean of the correlations over groups, ``n`` groups: what pooling mixes up."""
+    result = {}
+    for name in ("pearson", "spearman", "kendall_tau_b"):
+        values = [g[name]["value"] for g in groups.values() if g[name]["value"] is not None]
+        mean = Metric(float(np.mean(values)), len(values)) if values else None
+        result[name] = plain(mean or Metric(None, 0, "no group has this correlation"))
+    return result
+
+
 def models(data: Columns, bootstrapped: dict[str, Any]) -> dict[str, Any] | None:
     """Agreement of the models' order by mean score with that by mean rating."""
     models = [a.model for a in data.answers]

@@ -1,0 +1,83 @@
+"""``selfj report``: one HTML page on one or more judges."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from selfj_eval.cli.evaluating import add_options, settings_from
+from selfj_eval.cli.progress import ProgressLine
+from selfj_eval.errors import DataError, printable
+
+_EXAMPLES = """examples:
+  selfj report scores.jsonl --output report.html
+  selfj report mine.jsonl theirs.jsonl --ratings gpt4.csv --output report.html
+
+The page stands alone: no script, no network, figures inside. It needs the extra `report`
+(pip install "selfj-eval[report]").
+Exit status: 0, or 2 for wrong input.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "report",
+        help="an HTML page with figures on one or more judges",
+        description="Write one self-contained HTML page on one or more judges.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("scores", nargs="+", metavar="SCORES", help="scored answers, one a judge")
+    parser.add_argument("--output", required=True, metavar="FILE", help="the page (.html)")
+    parser.add_argument("--title", default="Self-J evaluation", help="of the page")
+    parser.add_argument(
+        "--texts",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="show the texts of the worst disagreements (default: yes)",
+    )
+    add_options(parser)
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the page."""
+    settings = settings_from(options)
+    output = Path(options.output)
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise DataError(f"the report is an .html file; name another --output than {output}.")
+    try:
+        import jinja2  # noqa: F401
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        message = f"a report needs {error.name}: pip install 'selfj-eval[report]'."
+        raise DataError(message) from error
+    from selfj_eval.report import report, work
+    from selfj_eval.scores import read_scores
+    from selfj_eval.writing import atomic_write
+
+    judges = [read_scores(path, ratings=options.ratings) for path in options.scores]
+    with ProgressLine(work(judges, settings), "evaluated", "resample") as progress:
+        page = report(
+            judges,
+            settings,
+            title=options.title,
+            texts=options.texts,
+            command=printable(shlex.join(["selfj", *sys.argv[1:]])),
+            progress=progress,
+        )
+    content = page.encode("utf-8", "replace")
+    with atomic_write(output) as stream:
+        stream.write(content)
+    summary = {"judges": len(judges), "bytes": len(content), "output": printable(output)}
+    if options.json:
+        print(json.dumps(summary))
+    else:
+        print(f"{summary['output']}: {len(content) / 1000:,.0f} kB, {len(judges)} judges")
+    return 0
