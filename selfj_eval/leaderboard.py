@@ -21,21 +21,21 @@ from selfj_eval.writing import atomic_write
 _METRICS = Headline._fields
 _ENDS = {"": "value", "_low": "low", "_high": "high"}
 _PLACES = {  # the columns that hold numbers, and where an evaluation has them
-    "n": ("counts", "used"),
-    "unscored": ("counts", "unscored"),
+    **{"n": ("counts", "used"), "unscored": ("counts", "unscored")},
     **{name + end: ("headline", name, part) for name in _METRICS for end, part in _ENDS.items()},
     "good_at": ("settings", "good_at"),
 }
 COLUMNS = ("judge", "dataset", "reference", *_PLACES, "source", "versions", "command")
 
-_EXPECTED = f"expected lm-eval's results_*.json or the JSON of `selfj eval` (kind {KIND!r})"
-_KINDS = {str: "a text", float: "a number", bool: "true or false", dict: "an object"}
+_EXPECTED = f"expected lm-eval's results_*.json or what `selfj eval --json` prints (kind {KIND!r})"
+_KINDS: dict[type, str] = {str: "a text", float: "a number", bool: "true or false"}
+_KINDS |= {dict: "an object", object: "a text or an object"}
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 # Not after a letter, dot or slash (a relative path), and not the // of an address.
 _PATH = re.compile(r"""(?<![\w.~/\\-])(?:(?!//)(?:~[\w.-]*)?/|[A-Za-z]:[\\/])[^\s"',;:=]+""")
 _SECRET = re.compile(r"(.*_)?(token|api_?key|password|secret)", re.IGNORECASE)
 
-Row = Mapping[str, str]  # a cell for each of COLUMNS, as it stands in the file
+Row = Mapping[str, str]  # a cell for each of COLUMNS, in their order, as it stands in the file
 _Result = tuple[str, Row]  # when it was made (ISO 8601, UTC), and the row
 _T = TypeVar("_T")
 
@@ -59,8 +59,7 @@ class _Document(NamedTuple):
         return value if value == value else None  # lm-eval writes NaN for what is undefined
 
     def refuse(self, kind: type, value: object, names: Iterable[str]) -> NoReturn:
-        got = repr(value)[:80] if isinstance(value, str | float) else f"a {type(value).__name__}"
-        message = f"expected {_KINDS[kind]}, got {got}; repair the file, or make it again."
+        message = f"expected {_KINDS[kind]}, got {value!r:.60}; repair the file, or make it again."
         raise DataError(message, path=self.path, field=".".join(names))
 
 
@@ -76,7 +75,7 @@ def read_results(paths: Iterable[str | Path]) -> tuple[list[Row], list[str]]:
     files: dict[Path, bool] = {}  # whether it is named: then it must hold results
     for path in (paths := [Path(path) for path in paths]):
         for file in path.rglob("*.json") if path.is_dir() else [path]:
-            files[file.resolve()] = files.get(file.resolve(), False) or file is path
+            files[file] = files.get(file, False) or file is path
     results, left_out = list[_Result](), list[str]()
     for file, named in files.items():
         document = _Document(file, _json(file, named))
@@ -95,7 +94,7 @@ def read_results(paths: Iterable[str | Path]) -> tuple[list[Row], list[str]]:
         raise DataError(f"no result of a judge in {shown}: {_EXPECTED}, with all of {metrics}.")
     results.sort(key=lambda result: (result[0], *result[1].values()))  # whatever their order
     last = {key(row): row for _, row in results}
-    older = (row for _, row in results if last[key(row)] is not row)
+    older = (row for _, row in results if last[key(row)] != row)
     left_out += [f"{row['dataset']}: an older result of {row['judge']}" for row in older]
     return list(last.values()), sorted(left_out)
 
@@ -126,19 +125,19 @@ def read_csv(path: str | Path) -> list[Row]:
         raise DataError(f"{message}; name another --output.", path=path)
     rows: list[Row] = [dict(zip(COLUMNS, map(_cell, line), strict=False)) for line in lines[1:]]
     for number, row in enumerate(rows, 2):
-        wrong = [n for n in _PLACES if row.get(n) and not _NUMBER.fullmatch(row[n])]
-        if wrong or len(lines[number - 1]) != len(COLUMNS):
-            message = f"expected {len(COLUMNS)} cells, numbers in this column; repair the row, or"
-            field = wrong[0] if wrong else None
-            raise DataError(f"{message} delete it.", path=path, place=f"row {number}", field=field)
+        given = ((name, row.get(name)) for name in _PLACES)
+        field = next((name for name, cell in given if cell and not _NUMBER.fullmatch(cell)), None)
+        if field or len(lines[number - 1]) != len(COLUMNS):
+            expected = "a number or nothing" if field else f"{len(COLUMNS)} cells"
+            message = f"expected {expected}; repair or delete the row."
+            raise DataError(message, path=path, place=f"row {number}", field=field)
     return rows
 
 
 def write_csv(path: str | Path, rows: Iterable[Row]) -> None:
     """Write all rows, or nothing when that fails."""
     stream = io.StringIO(newline="")
-    lines = ([row[name] for name in COLUMNS] for row in rows)
-    csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *lines])
+    csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *(row.values() for row in rows)])
     with atomic_write(path) as file:
         file.write(stream.getvalue().encode())
 
@@ -171,15 +170,14 @@ def _of_evaluation(doc: _Document) -> _Result:
     run = ("provenance", "run")
     judge, adapter = (doc.get(str, *run, "judge", name) for name in ("model", "adapter"))
     data = doc.get(str, *run, "input") or doc.get(str, "provenance", "scores") or ""
-    reference = doc.get(bool, *run, "judge", "reference")
-    versions = doc.get(dict, "provenance", "versions") or {}
+    versions = [doc.get(dict, *place, "versions") or {} for place in (run[:1], run)]
     return doc.get(str, *run, "made") or "", _row(
         {name: doc.get(float, *place) for name, place in _PLACES.items()},
         judge=(judge or doc.get(str, "judge"), adapter),
         dataset=Path(_last(data)).stem.removesuffix(".scores"),
-        reference="" if reference is None else "yes" if reference else "no",
+        reference={None: "", True: "yes", False: "no"}[doc.get(bool, *run, "judge", "reference")],
         source="selfj-eval",
-        versions=versions | (doc.get(dict, *run, "versions") or {}),
+        versions=versions[0] | versions[1],
         command=doc.get(str, *run, "command") or "",
     )
 
@@ -188,11 +186,10 @@ def _of_task(doc: _Document, task: str) -> _Result | None:
     columns = {name.rpartition(",")[0]: name for name in doc.get(dict, "results", task) or {}}
     if not columns.keys() >= set(_METRICS):
         return None
-    names = [name for name in (*_METRICS, "unscored") if name in columns]
-    numbers = {name: doc.get(float, "results", task, columns[name]) for name in names}
-    numbers["n"] = doc.get(float, "n-samples", task, "effective")
-    if numbers["n"] is not None:
-        numbers["n"] -= numbers.get("unscored") or 0
+    named = {name: columns.get(name, name) for name in (*_METRICS, "unscored")}
+    numbers = {name: doc.get(float, "results", task, column) for name, column in named.items()}
+    n = doc.get(float, "n-samples", task, "effective")
+    numbers["n"] = None if n is None else n - (numbers.get("unscored") or 0)
     meta = ("configs", task, "metadata")
     good_at = doc.get(float, *meta, "selfj_good_at")
     numbers["good_at"] = GOOD_AT if good_at is None else good_at
@@ -200,16 +197,16 @@ def _of_task(doc: _Document, task: str) -> _Result | None:
     if isinstance(args, str):
         args = dict(part.partition("=")[::2] for part in args.split(","))
     elif not isinstance(args, dict):
-        doc.refuse(dict, args, ("config", "model_args"))
+        doc.refuse(object, args, ("config", "model_args"))
     model, limit = doc.get(str, "config", "model"), doc.get(float, "config", "limit")
     shown = ",".join(f"{k}={v}" for k, v in args.items() if not _SECRET.fullmatch(k))
-    command = ["lm_eval", "--model", model or "", "--model_args", shown, "--tasks", task]
+    command = ["lm_eval", "--model", str(model), "--model_args", shown, "--tasks", task]
     command += [] if limit is None else ["--limit", f"{limit:.15g}"]
     date = min(max(doc.get(float, "date") or 0, 0), 4e9)  # what any clock can show
     return datetime.fromtimestamp(date, UTC).isoformat(timespec="seconds"), _row(
         numbers,
         judge=(args.get("pretrained") or doc.get(str, "model_name"), args.get("peft")),
-        dataset=doc.get(str, *meta, "selfj_source") or task,
+        dataset=_public(doc.get(str, *meta, "selfj_source") or task),
         reference="no" if doc.get(bool, *meta, "selfj_reference") is False else "yes",
         source="lm-eval",
         versions={n: doc.get(str, f"{n}_version") for n in ("lm_eval", "transformers")},
@@ -235,14 +232,14 @@ def _cell(text: str) -> str:
     """Valid text that no spreadsheet takes for a formula."""
     text = text.encode("utf-8", "replace").decode()
     formula = text.startswith(("=", "+", "-", "@", "\t", "\r")) and not _NUMBER.fullmatch(text)
-    return f"'{text}" if formula else text
+    return ("'" * formula + text).replace("\r", " ")  # csv.writer would not quote it
 
 
 def _public(text: str) -> str:
     """Without absolute paths, which name the user and the machine: their last part stays."""
     parts = re.split(r"(?:^|(?<=,))([\w-]+=)", text.replace("file://", ""))
     return "".join(
-        _last(part) if re.match(r"~|[A-Za-z]?:?[\\/]", part)  # with the blanks in it
+        _last(part) if re.match(r"~|(?:[A-Za-z]:)?[\\/]", part)  # with the blanks in it
         else _PATH.sub(lambda path: _last(path[0]), part)
         for part in parts
     )  # fmt: skip

@@ -3,13 +3,24 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfj_eval.metrics import auroc, kendall_tau_b, pearson, preference_accuracy, spearman
+from selfj_eval.metrics import (
+    Concordance,
+    acc23,
+    kendall_tau_b,
+    partial_correlation,
+    pearson,
+    preference_accuracy,
+    risk_coverage,
+    spearman,
+    within_groups,
+)
 
 CORRELATIONS = (pearson, spearman, kendall_tau_b)
 coarse = st.lists(
@@ -17,15 +28,84 @@ coarse = st.lists(
 )  # many ties
 
 
-def test_oracle_values(data: Path) -> None:
-    oracles = json.loads((data.parent / "oracles" / "metrics.json").read_text())
-    score, gold = (np.array(oracles["data"][name]) for name in ("score", "gold"))
+@pytest.fixture(scope="module")
+def oracles(data: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads((data.parent / "oracles" / "metrics.json").read_text())
+    return values
+
+
+def test_correlation_oracles(oracles: dict[str, Any]) -> None:
+    score, gold = (np.array(oracles["data"][name], float) for name in ("score", "gold"))
     wanted = oracles["correlation"]
-    assert pearson(score, gold).value == pytest.approx(wanted["pearson"], rel=1e-12)
-    assert spearman(score, gold).value == pytest.approx(wanted["spearman"], rel=1e-12)
-    assert kendall_tau_b(score, gold).value == pytest.approx(wanted["tau_b"], rel=1e-12)
-    area = auroc(score, gold >= 7).value
-    assert area == pytest.approx(oracles["selective"]["auroc"], rel=1e-12)
+    for function, name, bounds in (
+        (pearson, "pearson", "pearson_fisher95"),
+        (spearman, "spearman", "spearman_bonett_wright95"),
+        (kendall_tau_b, "tau_b", "tau_b_fieller95"),
+    ):
+        found = function(score, gold)
+        assert found.value == pytest.approx(wanted[name], rel=1e-12)
+        assert found.interval is not None
+        assert found.interval[:2] == pytest.approx(wanted[bounds], rel=1e-6)
+
+
+def test_pair_oracles(oracles: dict[str, Any]) -> None:
+    score, gold = (np.array(oracles["data"][name], float) for name in ("score", "gold"))
+    wanted = oracles["pairwise"]
+    found = Concordance.of(score, gold)
+    assert (found.concordant, found.discordant) == (wanted["concordant"], wanted["discordant"])
+    ties = (found.tied_score, found.tied_rating, found.tied_both)
+    assert ties == (wanted["tie_score_only"], wanted["tie_gold_only"], wanted["tie_both"])
+    assert acc23(score, gold).value == pytest.approx(wanted["acc23"], rel=1e-12)
+    # The same over labelled pairs, where scores may also tie when they are near.
+    i, j = np.triu_indices(len(score), 1)
+    for epsilon, name in ((0, "acc23"), (0.5, "acc23_eps0.5"), (1.0, "acc23_eps1.0")):
+        pairs = preference_accuracy(score[i], score[j], np.sign(gold[i] - gold[j]), epsilon=epsilon)
+        assert pairs.with_ties.value == pytest.approx(wanted[name], rel=1e-12)
+
+
+@given(coarse)
+def test_acc23_counts_every_pair(rows: list[tuple[int, int]]) -> None:
+    x, y = np.array(rows, dtype=float).T
+    if len(set(y)) == 1:
+        assert "ratings are equal" in str(acc23(x, y).undefined)
+        return
+    i, j = np.triu_indices(len(rows), 1)
+    right = np.sign(x[i] - x[j]) == np.sign(y[i] - y[j])
+    assert acc23(x, y).value == pytest.approx(right.mean())
+
+
+@given(coarse)
+def test_accuracy_within_groups(rows: list[tuple[int, int]]) -> None:
+    x, y = np.array(rows, dtype=float).T
+    group = np.arange(len(rows)) // 3
+    i, j = np.triu_indices(len(rows), 1)
+    same = group[i] == group[j]
+    wanted = preference_accuracy(x[i][same], x[j][same], np.sign(y[i] - y[j])[same])
+    found = within_groups(x, y, group)
+    assert found.decided.value == pytest.approx(wanted.decided.value)
+    assert found.with_ties == pytest.approx(wanted.with_ties)
+    shuffled = np.random.default_rng(0).permutation(len(rows))
+    again = within_groups(x[shuffled], y[shuffled], group[shuffled])
+    assert again.decided == pytest.approx(found.decided)
+    assert again.with_ties == pytest.approx(found.with_ties)
+    alone = within_groups(x, y, np.arange(len(rows)))
+    assert alone.decided.undefined == "no two scored answers are to the same instruction"
+
+
+@given(coarse)
+def test_partial_correlation_is_that_of_the_residuals(rows: list[tuple[int, int]]) -> None:
+    from scipy.stats import rankdata
+
+    x, y = np.array(rows, dtype=float).T
+    given_ = np.random.default_rng(len(rows)).permutation(len(rows)).astype(float)
+    found = partial_correlation(x, y, given_)
+    if found.value is None:
+        assert found.undefined
+        return
+    ranks = [rankdata(v) for v in (x, y, given_)]
+    design = np.column_stack([np.ones(len(rows)), ranks[2]])
+    left = [r - design @ np.linalg.lstsq(design, r, rcond=None)[0] for r in ranks[:2]]
+    assert found.value == pytest.approx(np.corrcoef(*left)[0, 1], abs=1e-6)
 
 
 @pytest.mark.parametrize("metric", CORRELATIONS)
@@ -54,21 +134,7 @@ def test_no_value_has_a_reason(metric: object) -> None:
     assert metric([1.0, 2.0, 3.0], [5, 5, 5]).undefined == "all 3 ratings are equal (5)"
 
 
-@given(coarse)
-def test_auroc_is_the_share_of_well_ordered_pairs(rows: list[tuple[int, int]]) -> None:
-    score = np.array([s for s, _ in rows], dtype=float)
-    good = np.array([r >= 3 for _, r in rows])
-    result = auroc(score, good)
-    if good.all() or not good.any():
-        assert result.value is None
-        assert f"all {len(rows)} answers are" in str(result.undefined)
-        return
-    difference = score[good][:, None] - score[~good][None, :]
-    wanted = (difference > 0).mean() + 0.5 * (difference == 0).mean()
-    assert result.value == pytest.approx(wanted)
-
-
-@pytest.mark.parametrize("metric", [*CORRELATIONS, auroc])
+@pytest.mark.parametrize("metric", [*CORRELATIONS, acc23, risk_coverage])
 def test_wrong_arrays_are_refused(metric: object) -> None:
     assert callable(metric)
     with pytest.raises(ValueError, match=r"got \(2,\) and \(3,\)"):
@@ -81,8 +147,8 @@ def test_preference_accuracy() -> None:
     a, b = [5.0, 3.0, 4.0, 4.0, 6.0], [4.0, 4.0, 4.0, 4.0, 1.0]
     label = [1, 1, 1, 0, 0]
     result = preference_accuracy(a, b, label)
-    assert result.decided == pytest.approx((1.5 / 3, 3, None))
-    assert result.with_ties == pytest.approx((2 / 5, 5, None))
+    assert result.decided == pytest.approx((1.5 / 3, 3, None, None))
+    assert result.with_ties == pytest.approx((2 / 5, 5, None, None))
     wide = preference_accuracy(a, b, label, epsilon=1.0)
     assert wide.decided.value == pytest.approx(0.5)
     assert wide.with_ties.value == pytest.approx(1 / 5)

@@ -12,7 +12,18 @@ from selfj_eval import __version__
 from selfj_eval.errors import SelfJError
 
 # Name of the subcommand, and the module that has add_parser(subparsers).
-_COMMANDS = ("score", "eval", "report", "select", "compare", "ladder", "path", "doctor", "lm_eval")
+_COMMANDS = (
+    "score",
+    "eval",
+    "report",
+    "select",
+    "compare",
+    "ladder",
+    "path",
+    "doctor",
+    "lm_eval",
+    "leaderboard",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

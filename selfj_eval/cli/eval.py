@@ -114,8 +114,8 @@ def _groups(name: str, groups: Mapping[str, Any], means: Mapping[str, Any]) -> s
     for key, g in groups.items():
         rho = g["spearman"]
         numbers = (number(g[k]) for k in ("kendall_tau_b", "auroc", "augrc"))
-        means = (f"{g['mean_score']:.2f}", f"{g['mean_rating']:.2f}")
-        rows.append((shown(key)[:40], str(g["n"]), number(rho), interval(rho), *numbers, *means))
+        averages = (f"{g['mean_score']:.2f}", f"{g['mean_rating']:.2f}")
+        rows.append((shown(key)[:40], str(g["n"]), number(rho), interval(rho), *numbers, *averages))
     rho, tau = means["spearman"], means["kendall_tau_b"]
     rows.append((f"mean of {rho['n']}", "", number(rho), "", number(tau), "", "", "", ""))
     return table(rows)

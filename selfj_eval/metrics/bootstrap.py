@@ -257,7 +257,8 @@ def _interval(
     levels = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
     method = "percentile"
     if left_out is not None and len(defined) == len(samples) and np.isfinite(left_out).all():
-        below = ((samples < value).mean() + (samples <= value).mean()) / 2
+        # A resample that is the data in another order ties with the value, but for rounding.
+        below = ((samples < value - 1e-12).mean() + (samples <= value + 1e-12).mean()) / 2
         deviation = left_out.mean() - left_out
         spread = (deviation**2).sum() ** 1.5
         acceleration = (deviation**3).sum() / (6 * spread) if spread else 0.0

@@ -1,0 +1,78 @@
+"""``selfj leaderboard``: collect results of judges into one table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+_EXAMPLES = """examples:
+  lm_eval --model hf --model_args pretrained=MODEL --tasks judge_bench --output_path results
+  selfj leaderboard results
+  selfj eval scores.jsonl --json > evaluation.json
+  selfj leaderboard results evaluation.json --output mine.csv --markdown mine.md
+
+Rows that the output has already are kept; a result of the same judge on the same data set, with or
+without reference, replaces its row. Paths of this machine do not get into the table.
+Exit status: 0, or 2 for wrong input.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "leaderboard",
+        help="collect results of judges into one table",
+        description="Collect results of judges, from lm-eval and `selfj eval --json`, into one CSV.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "results",
+        nargs="+",
+        metavar="RESULTS",
+        help="lm-eval's results_*.json, what `selfj eval --json` printed, or folders of these",
+    )
+    parser.add_argument(
+        "--output",
+        default="leaderboards/judges.csv",
+        metavar="FILE",
+        help="the table, new or to be added to (default: leaderboards/judges.csv)",
+    )
+    parser.add_argument("--markdown", metavar="FILE", help="write the table as Markdown too")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Collect the results; returns the exit status."""
+    from selfj_eval import leaderboard
+    from selfj_eval.errors import StoreError, printable
+    from selfj_eval.writing import atomic_write
+
+    outputs = [Path(name) for name in (options.output, options.markdown) if name]
+    for path in outputs:
+        if not path.parent.is_dir():
+            raise StoreError(f"{path}: there is no folder {path.parent}; make it first.")
+    inputs = [Path(name).resolve() for name in options.results]
+    if len({*inputs, *(path.resolve() for path in outputs)}) < len({*inputs}) + len(outputs):
+        raise StoreError("RESULTS, --output and --markdown must be different files; rename one.")
+    before = leaderboard.read_csv(options.output)
+    now, left_out = leaderboard.read_results(options.results)
+    rows = leaderboard.merge(before, now)
+    leaderboard.write_csv(options.output, rows)
+    if options.markdown:
+        with atomic_write(options.markdown) as stream:
+            stream.write(leaderboard.markdown(rows).encode())
+    replaced = len({*map(leaderboard.key, before)} & {*map(leaderboard.key, now)})
+    summary = {"rows": len(rows), "added": len(now) - replaced, "replaced": replaced}
+    written = [printable(path) for path in outputs]
+    if options.json:
+        print(json.dumps({**summary, "left_out": left_out, "written": written}))
+        return 0
+    print(f"{len(rows):,} rows: {summary['added']:,} added, {replaced:,} replaced")
+    for reason in left_out:
+        print("  left out    " + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in reason))
+    print(f"  written to  {' and '.join(written)}")
+    return 0
