@@ -98,7 +98,7 @@ def record_from_mapping(
             value has the wrong type, a number is not finite, or the rating lies outside
             its scale.
     """
-    values = checked_fields(row, required=REQUIRED, names=names, path=path, place=place)
+    values = checked_fields(row, required=REQUIRED, names=names or {}, path=path, place=place)
     where = ", ".join(part for part in (path, place) if part) or None
     return Record(**values, where=where)
 
@@ -120,6 +120,7 @@ def checked_fields(
         numbers: More fields that hold a number, if they are there.
         names: As for ``record_from_mapping``, as are ``path``, ``place`` and the errors.
     """
+    hint = "" if names is None else ", or name the field that holds it with --field {}=NAME"
     names = names or {}
 
     def fail(name: str, message: str) -> DataError:

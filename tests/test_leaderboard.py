@@ -186,7 +186,11 @@ def test_no_path_of_the_machine_gets_in(lm_eval: Make, evaluation: Make, tmp_pat
         '--field x=C:\\\\someone\\\\y --store ~someone/s \'{"data": "/home/someone/d"}\' http://h/v1'
     )
     run = RUN | {"command": command, "versions": {"torch": "2 (/home/someone/torch)"}}
-    args = {"pretrained": HOME, "max_memory": {"offload": "/home/someone/x"}, "l": "file:///a/b"}
+    args = {
+        "pretrained": HOME,
+        "max_memory": {"offload": "/home/someone/x"},
+        "l": "file:///home/someone/b",
+    }
     rows = rows_of(evaluation(run), lm_eval(config={"model_args": args}))
     assert "someone" not in json.dumps(rows)
     assert rows[0]["command"] == (
@@ -294,11 +298,11 @@ def test_other_json_in_a_folder_is_passed_over(lm_eval: Make, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", "", '{"kind": "other"}', "\x80", "[" * 100_000])
-def test_a_named_file_that_holds_no_results(command: Any, tmp_path: Path, text: str) -> None:
+def test_a_named_file_that_holds_no_results(lm_eval: Make, tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(DataError, match=r"a\.json: .*expected lm-eval's results_\*\.json or"):
-        read_results([path])
+        read_results([lm_eval(), path])
 
 
 @pytest.mark.parametrize(

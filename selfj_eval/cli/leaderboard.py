@@ -24,7 +24,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "leaderboard",
         help="collect results of judges into one table",
-        description="Collect results of judges, from lm-eval and `selfj eval --json`, into one CSV.",
+        description="Collect results of judges, from lm-eval and `selfj eval --json`, in one CSV.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

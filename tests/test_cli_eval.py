@@ -1,0 +1,187 @@
+"""``selfj eval``, ``compare`` and ``select`` as a user runs them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from selfj_eval.cli import main
+
+Jsonl = Callable[..., Path]
+
+
+def scored(n: int, *, noise: float = 1.5, seed: int = 0, **extra: Any) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(seed)
+    rows = []
+    for k in range(n):
+        rating = int(rng.integers(1, 11))
+        score = float(np.clip(0.9 * (rating - 1) + 0.5 + rng.normal(0, noise), 0, 9))
+        row = {"id": str(k), "score": score, "rating": rating, "rating_min": 1, "rating_max": 10}
+        rows.append(row | {"category": "ab"[k % 2]} | extra)
+    return rows
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    status = main([str(a) for a in arguments])
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_eval_prints_a_table_and_writes_csv(
+    jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = jsonl(*scored(200), {"id": "x", "score": None, "error": "bad \x1b[31mred"})
+    table = tmp_path / "t.csv"
+    status, out, _ = run(capsys, "eval", path, "--resamples", 50, "--csv", table)
+    assert status == 0
+    assert "201 answers, 200 scored, 1 unscored, 200 with score and rating" in out
+    assert "\x1b" not in out
+    assert "note: 1 of 201 answers are unscored and left out; first x: bad" in out
+    for line in ("Spearman  ", "AUGRC (lower is better)", "share of good answers in the best 50%"):
+        assert line in out
+    rows = list(csv.DictReader(table.open()))
+    status, out, _ = run(capsys, "eval", path, "--resamples", 50, "--json")
+    document = json.loads(out, parse_constant=pytest.fail)
+    found = {(r["scope"], r["name"], r["metric"]): r for r in rows}
+    rho = document["headline"]["spearman"]
+    row = found["headline", "", "spearman"]
+    assert [float(row[k]) for k in ("value", "low", "high")] == [
+        rho[k] for k in ("value", "low", "high")
+    ]
+    assert float(found["by_category", "a", "auroc"]["value"]) > 0.8
+    assert ("calibration", "isotonic", "ece") in found
+    assert len(found) == len(rows)
+
+
+def test_eval_of_scores_without_ratings(
+    jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = scored(40)
+    bare = jsonl(*[{"id": r["id"], "score": r["score"]} for r in rows], name="bare.jsonl")
+    status, out, _ = run(capsys, "eval", bare)
+    assert status == 0
+    assert "40 of 40 answers have no rating; give them with --ratings FILE" in out
+    assert "undefined (-): only 0 scored records; at least 2 are needed" in out
+    ratings = tmp_path / "r.csv"
+    lines = [f"{r['id']},{r['rating']},1,10" for r in rows]
+    ratings.write_text("\n".join(["id,rating,rating_min,rating_max", *lines]))
+    status, out, _ = run(capsys, "eval", bare, "--ratings", ratings, "--resamples", 20, "--json")
+    assert json.loads(out)["counts"]["used"] == 40
+    strict = ["eval", bare, "--ratings", ratings, "--good-at", 9, "--resamples", 5, "--json"]
+    _, out, _ = run(capsys, *strict)
+    assert json.loads(out)["counts"]["good"] == sum(r["rating"] == 10 for r in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--confidence", "1"], "--confidence must lie between 0 and 1, got 1"),
+        (["--resamples", "0"], "--resamples must be at least 1, got 0"),
+        (["--seed", "-1"], "--seed must be at least 0, got -1"),
+        (["--ratings", "none.csv"], "none.csv: cannot be read"),
+        (["--csv", "no/such/folder.csv"], "no/such/folder.csv cannot be written"),
+    ],
+)
+def test_eval_refuses(
+    jsonl: Jsonl, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    status, out, err = run(capsys, "eval", jsonl(*scored(5)), *arguments)
+    assert (status, out) == (2, "")
+    assert message in err
+
+
+def test_compare(jsonl: Jsonl, capsys: pytest.CaptureFixture[str]) -> None:
+    good = jsonl(*scored(150), name="good.jsonl")
+    rows = scored(150, noise=6)
+    bad = jsonl(*rows, {"id": "extra", "score": 1}, name="bad.jsonl")
+    status, out, _ = run(capsys, "compare", good, bad, "--resamples", 60)
+    assert status == 0
+    assert "A good\nB bad\n150 records compared" in out
+    assert f"note: 1 records are only in {bad} and are left out" in out
+    line = next(line for line in out.splitlines() if line.strip().startswith("Spearman"))
+    assert line.endswith("100.0%")
+    status, out, _ = run(capsys, "compare", good, bad, "--resamples", 60, "--json")
+    assert json.loads(out)["metrics"]["auroc"]["difference"]["low"] > 0
+    other = jsonl({"id": "z", "score": 1, "rating": 1}, name="other.jsonl")
+    status, _, err = run(capsys, "compare", good, other)
+    assert status == 2
+    assert "shares no record with" in err
+
+
+def test_select_chooses_and_applies(
+    jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = jsonl(*scored(800, seed=1), name="calibration.jsonl")
+    policy = tmp_path / "policy.json"
+    status, out, _ = run(capsys, "select", path, "--max-risk", 0.15, "--output", policy)
+    assert status == 0
+    assert "at most 0.15 bad with confidence 0.95" in out
+    saved = json.loads(policy.read_text())
+    assert saved["calibration"]["n"] == 800
+
+    fresh = [*scored(3000, seed=2), {"id": "u", "score": None, "error": "no digit"}]
+    new = jsonl(*fresh, name="new.jsonl")
+    decisions = tmp_path / "d.jsonl"
+    status, out, _ = run(capsys, "select", new, "--policy", policy, "--output", decisions)
+    assert status == 0
+    rows = [json.loads(line) for line in decisions.read_text().splitlines()]
+    assert [r["id"] for r in rows] == [r["id"] for r in fresh]
+    accepted = [r["decision"] == "accept" for r in rows]
+    assert accepted == [r["score"] is not None and r["score"] >= saved["threshold"] for r in fresh]
+    assert f"{sum(accepted):,} of 3,001 answers accepted" in out
+    assert "1 of them unscored" in out
+    bad = [r["rating"] < 7 for r, a in zip(fresh, accepted, strict=True) if a]
+    assert f"{len(bad):,} accepted answers have a rating: {sum(bad):,} bad" in out
+    assert np.mean(bad) < 0.2 < 0.5 < np.mean([r["rating"] < 7 for r in fresh[:-1]])
+    assert rows[-1]["p_good"] is None
+    assert rows[-1]["error"] == "no digit"
+    assert all(0 < r["p_good"] < 1 for r in rows[:-1])
+    sure = [r["p_good"] for r in rows[:-1] if r["decision"] == "accept"]
+    assert min(sure) > max(r["p_good"] for r in rows[:-1] if r["decision"] == "decline")
+    assert "which judge made" in out
+
+
+def test_select_says_when_nothing_can_be_promised(
+    jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = jsonl(*scored(200, noise=500), name="noise.jsonl")
+    policy = tmp_path / "p.json"
+    status, out, _ = run(capsys, "select", noise, "--max-risk", 0.1, "--output", policy)
+    assert status == 1
+    assert "NO THRESHOLD CAN BE CERTIFIED" in out
+    assert "the lowest risk that can:" in out
+    assert not policy.exists()
+    few = jsonl(*scored(20), name="few.jsonl")
+    status, out, _ = run(capsys, "select", few, "--max-risk", 0.1, "--json")
+    found = json.loads(out)
+    assert (status, found["certified"]) == (1, False)
+    assert found["fewest_records"] > 20
+    bare = jsonl({"id": "1", "score": 3}, name="bare.jsonl")
+    status, _, err = run(capsys, "select", bare, "--max-risk", 0.1)
+    assert status == 2
+    assert "no answer has a score and a rating to calibrate on" in err
+    for wrong in (0, 1, -1):
+        status, _, err = run(capsys, "select", noise, f"--max-risk={wrong}")
+        assert status == 2
+        assert "--max-risk must lie between 0 and 1" in err
+
+
+def test_a_policy_of_another_judge_promises_nothing(
+    jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = jsonl(*scored(800), name="s.jsonl")
+    judge = {"model": "a", "identity": {"model": "1"}, "template": "self-j", "reference": True}
+    Path(f"{path}.run.json").write_text(json.dumps({"judge": judge}))
+    policy = tmp_path / "p.json"
+    run(capsys, "select", path, "--max-risk", 0.2, "--output", policy)
+    _, out, _ = run(capsys, "select", path, "--policy", policy)
+    assert "note" not in out
+    Path(f"{path}.run.json").write_text(json.dumps({"judge": judge | {"reference": False}}))
+    _, out, _ = run(capsys, "select", path, "--policy", policy)
+    assert "the policy was made for another judge (reference): it promises nothing" in out

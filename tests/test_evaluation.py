@@ -1,0 +1,261 @@
+"""``read_scores``, ``evaluate``, ``compare``: real answers, unfitting files, no value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from selfj_eval.comparison import compare
+from selfj_eval.errors import DataError
+from selfj_eval.evaluation import Settings, evaluate
+from selfj_eval.records import Judgment, Record
+from selfj_eval.scores import distinct_names, read_scores
+from selfj_eval.writing import write_judgments
+
+FAST = Settings(resamples=20)
+Jsonl = Callable[..., Path]
+
+
+def answers(n: int, **extra: Any) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(n)
+    rows = []
+    for k in range(n):
+        rating = int(rng.integers(1, 11))
+        score = float(np.clip(rating * 0.8 + rng.normal(0, 2), 0, 9))
+        rows.append({"id": str(k), "score": score, "rating": rating} | extra)
+    return rows
+
+
+def numbers(value: Any) -> list[float]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [x for item in value for x in numbers(item)]
+    return [value] if isinstance(value, float) else []
+
+
+def test_every_format_and_what_selfj_score_writes(tmp_path: Path) -> None:
+    records = [
+        Record(str(k), f"i{k // 2}", "word " * k, None, k % 10, 0, 9, "m", "c") for k in range(12)
+    ]
+    judgments = [
+        Judgment(r.id, None, None, None, "too long")
+        if k == 5
+        else Judgment(r.id, k / 2, 1.0, (0.1,) * 10)
+        for k, r in enumerate(records)
+    ]
+    documents = []
+    for suffix in (".jsonl", ".json", ".csv", ".parquet"):
+        path = tmp_path / f"s{suffix}"
+        write_judgments(path, records, judgments)
+        scores = read_scores(path)
+        assert [a.id for a in scores.answers] == [r.id for r in records]
+        assert scores.answers[5].score is None
+        assert scores.answers[5].error == "too long"
+        assert scores.answers[3].response == records[3].response
+        document = evaluate(scores, FAST)
+        assert document["counts"]["used"] == 11
+        assert document["counts"]["unscored"] == 1
+        assert document["settings"]["resampled"] == "instructions"
+        documents.append(document | {"provenance": None})
+    assert all(d == documents[0] for d in documents)
+
+
+def test_ratings_from_another_file(jsonl: Jsonl) -> None:
+    rows = answers(40)
+    bare = [{"id": r["id"], "score": r["score"]} for r in rows]
+    ratings = [
+        {
+            "id": r["id"],
+            "rating": r["rating"],
+            "rating_min": 1,
+            "rating_max": 10,
+            "response": "x" * k,
+            "instruction": f"i{k % 7}",
+        }
+        for k, r in enumerate(rows)
+    ]
+    both = read_scores(jsonl(*bare, name="s.jsonl"), ratings=jsonl(*ratings, name="r.jsonl"))
+    document = evaluate(both, FAST)
+    wanted = spearmanr([r["score"] for r in rows], [r["rating"] for r in rows]).statistic
+    assert document["headline"]["spearman"]["value"] == pytest.approx(wanted)
+    assert document["counts"]["instructions"] == 7
+    assert document["counts"]["good"] == sum(r["rating"] >= 7 for r in rows)  # 6 on 0..9
+    assert document["length"]["score_length"]["value"] is not None
+    assert document["warnings"] == []
+    part = read_scores(
+        jsonl(*bare, {"id": "new", "score": 3}, name="s.jsonl"),
+        ratings=jsonl(*ratings[:30], {"id": "other", "rating": 1}, name="r.jsonl"),
+    )
+    assert evaluate(part, FAST)["counts"]["used"] == 30
+    assert list(part.warnings) == [
+        "11 of 41 answers have no rating",
+        "1 ratings belong to no answer here",
+    ]
+    with pytest.raises(DataError, match=r"r\.jsonl, field 'id': has no id in common with .*s\.js"):
+        read_scores(
+            jsonl(*bare, name="s.jsonl"), ratings=jsonl({"id": "x", "rating": 1}, name="r.jsonl")
+        )
+
+
+def test_samples_of_lm_eval(jsonl: Jsonl) -> None:
+    rows = [
+        {"doc_id": k, "doc": {"id": f"a{k}", "rating": k % 4, "response": "r"}, "score": k}
+        for k in range(8)
+    ]
+    rows[2]["score"] = None
+    scores = read_scores(jsonl(*rows, name="samples_selfj_judge_x.jsonl"))
+    assert [a.id for a in scores.answers[:2]] == ["a0", "a1"]
+    assert scores.answers[7].score == 7
+    assert scores.answers[2].score is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "holds no rows"),
+        ([{"id": "1"}], "no row has a score; the fields are: id. Make scores with `selfj score`"),
+        ([{"score": 1}], "line 1, field 'id': missing"),
+        ([{"id": "1", "score": "high"}], "line 1, field 'score': expected a number, got str"),
+        ([{"id": "1", "score": 1e999}], "line 1, field 'score': is inf"),
+        ([{"id": "1", "score": 1}] * 2, "'1' occurs twice, first in line 1"),
+        (
+            [{"id": "1", "score": 1, "rating": 11, "rating_min": 1, "rating_max": 10}],
+            "field 'rating': 11 lies outside its scale 1.0 to 10.0",
+        ),
+    ],
+)
+def test_files_that_are_no_scores(jsonl: Jsonl, rows: list[Any], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read_scores(jsonl(*rows))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "warning", "undefined"),
+    [
+        (
+            [{"id": str(k), "score": k} for k in range(5)],
+            "5 of 5 answers have no rating; give them with --ratings FILE",
+            "only 0 scored records; at least 2 are needed",
+        ),
+        (
+            [{"id": str(k), "score": k, "rating": 3} for k in range(5)],
+            "only 5 answers: intervals are rough",
+            "all 5 ratings are equal (3)",
+        ),
+        (
+            [{"id": "1", "score": 4.5, "rating": 3, "rating_min": 1, "rating_max": 5}],
+            "only 1 answers: intervals are rough",
+            "only 1 scored records; at least 2 are needed",
+        ),
+        (
+            [{"id": "1", "score": None, "rating": 3, "error": "no digit"}],
+            "1 of 1 answers are unscored and left out; first 1: no digit",
+            "only 0 scored records; at least 2 are needed",
+        ),
+    ],
+    ids=["no rating", "equal ratings", "one record", "all unscored"],
+)
+def test_what_cannot_be_computed_says_why_and_the_rest_comes(
+    jsonl: Jsonl, rows: list[Any], warning: str, undefined: str
+) -> None:
+    document = evaluate(read_scores(jsonl(*rows)), FAST)
+    assert warning in document["warnings"]
+    assert document["headline"]["pearson"]["value"] is None
+    assert document["headline"]["pearson"]["undefined"] == undefined
+    json.dumps(document, allow_nan=False)
+    if document["counts"]["used"]:
+        assert document["headline"]["ece"]["value"] is not None
+        assert document["distribution"][0]["n"] == document["counts"]["used"]
+
+
+def test_ratings_without_a_scale_and_scores_off_ours(jsonl: Jsonl) -> None:
+    rows = [r | {"score": 10 * r["score"]} for r in answers(50)]
+    document = evaluate(read_scores(jsonl(*rows)), FAST)
+    assert any("scale of the ratings is not known" in w for w in document["warnings"])
+    assert document["headline"]["pearson"]["value"] > 0.5
+    assert "are not on 0..9" in document["headline"]["ece"]["undefined"]
+    assert "are not on 0..9" in document["calibration"]["raw"]["ece"]["undefined"]
+    assert document["calibration"]["isotonic"]["ece"]["value"] is not None
+    assert document["selective"]["graded"] is None
+
+
+def test_groups_models_and_their_means(jsonl: Jsonl) -> None:
+    rows = answers(120, rating_min=1, rating_max=10)
+    for k, row in enumerate(rows):
+        row |= {"category": f"c{k % 3}", "model": f"m{k % 4}"}
+        row["score"] = min(9, row["score"] + k % 4)
+        row["rating"] = min(10, row["rating"] + k % 4)
+    document = evaluate(read_scores(jsonl(*rows)), FAST)
+    for key, group in document["by_category"].items():
+        own = [(r["score"], r["rating"]) for r in rows if r["category"] == key]
+        wanted = spearmanr(*zip(*own, strict=True)).statistic
+        assert group["n"] == len(own) == 40
+        assert group["spearman"]["value"] == pytest.approx(wanted)
+        assert group["spearman"]["low"] < group["spearman"]["value"] < group["spearman"]["high"]
+    mean = np.mean([g["spearman"]["value"] for g in document["by_model"].values()])
+    assert document["mean_over_models"]["spearman"]["value"] == pytest.approx(mean)
+    assert document["models"]["spearman"]["n"] == 4
+    assert document["models"]["spearman"]["value"] > 0.5
+    curve = document["selective"]["curve"]
+    assert curve["coverage"][-1] == 1
+    assert curve["risk"][-1] == pytest.approx(1 - document["counts"]["good"] / 120)
+
+
+def test_nothing_depends_on_the_order_of_the_rows(jsonl: Jsonl) -> None:
+    rows = answers(60, rating_min=1, rating_max=10, model="m", category="c")
+    for k, row in enumerate(rows):
+        row |= {"score": round(row["score"]), "instruction": f"i{k % 9}", "response": "x" * (k % 5)}
+    one = evaluate(read_scores(jsonl(*rows, name="a.jsonl")), FAST)
+    two = evaluate(read_scores(jsonl(*rows[::-1], name="a.jsonl")), FAST)
+    for document in (one, two):
+        del document["provenance"]
+    assert numbers(one) == pytest.approx(numbers(two), abs=1e-9)
+
+
+def test_compare_takes_what_both_have(jsonl: Jsonl) -> None:
+    rows = answers(60, rating_min=1, rating_max=10)
+    rng = np.random.default_rng(0)
+    other = [r | {"score": float(rng.uniform(0, 9))} for r in rows]
+    other[0]["score"] = None
+    other[1]["rating"] = 10 if rows[1]["rating"] != 10 else 9
+    one = read_scores(jsonl(*rows[:50], name="one.jsonl"))
+    two = read_scores(jsonl(*other, name="two.jsonl"))
+    document = compare(one, two, FAST)
+    assert document["judges"] == ["one", "two"]
+    assert document["counts"] == {"first": 50, "second": 60, "compared": 49}
+    assert len(document["warnings"]) == 3
+    assert "10 records are only in" in document["warnings"][0]
+    gap = document["metrics"]["spearman"]
+    values = (gap["first"]["value"], gap["second"]["value"])
+    assert gap["difference"]["value"] == pytest.approx(values[0] - values[1])
+    assert gap["difference"]["low"] > 0
+    assert gap["first_higher"] == 1
+    back = compare(two, one, FAST)["metrics"]["spearman"]
+    assert back["difference"]["value"] == pytest.approx(-gap["difference"]["value"], abs=0.1)
+    json.dumps(document, allow_nan=False)
+    stranger = read_scores(jsonl({"id": "z", "score": 1, "rating": 1}, name="z.jsonl"))
+    with pytest.raises(DataError, match="shares no record with .*z.jsonl"):
+        compare(one, stranger, FAST)
+
+
+def test_names_that_tell_judges_apart(jsonl: Jsonl, tmp_path: Path) -> None:
+    a, b = (jsonl(*answers(3), name=f"{n}.scores.jsonl") for n in "ab")
+    assert distinct_names([read_scores(a), read_scores(b)]) == ["a", "b"]
+    run = {"judge": {"model": "owner/judge", "adapter": None, "reference": False}}
+    Path(f"{a}.run.json").write_text(json.dumps(run))
+    assert read_scores(a).name == "judge, no reference"
+    Path(f"{b}.run.json").write_text(json.dumps(run))
+    assert distinct_names([read_scores(a), read_scores(b)]) == ["a", "b"]
+    with pytest.raises(DataError, match="the same file is given twice"):
+        distinct_names([read_scores(a)] * 2)
+    Path(f"{a}.run.json").write_text("{")
+    with pytest.raises(DataError, match=r"run\.json: is not readable"):
+        read_scores(a)

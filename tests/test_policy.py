@@ -1,0 +1,75 @@
+"""A policy as a service uses it, and the files it can be given."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from selfj_eval import Policy
+from selfj_eval.errors import DataError
+
+POLICY = Policy(6.5, 0.1, 0.95, 6.0, 1.3, -7.0, {"n": 800, "accepted": 144, "bad": 6})
+
+
+def test_decisions(tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    POLICY.save(path)
+    loaded = Policy.load(path)
+    assert loaded == POLICY
+    assert loaded.decide(6.5) == (True, pytest.approx(1 / (1 + math.exp(7 - 1.3 * 6.5))))
+    assert not loaded.decide(6.499999).accept
+    assert loaded.decide(None) == (False, None)
+    assert 0 <= loaded.decide(-1e6).p_good <= loaded.decide(1e6).p_good <= 1
+    for wrong in (math.nan, math.inf):
+        with pytest.raises(ValueError, match="a score must be finite"):
+            loaded.decide(wrong)
+
+
+def test_a_service_needs_no_numpy(tmp_path: Path) -> None:
+    POLICY.save(tmp_path / "p.json")
+    code = (
+        "import sys; from selfj_eval import Policy; "
+        f"assert Policy.load({str(tmp_path / 'p.json')!r}).decide(7.0).accept; "
+        "assert 'numpy' not in sys.modules and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("kind"), "is not a policy; make one with `selfj select`"),
+        (lambda d: d.update(threshold="6"), "field 'threshold': expected a number, got '6'"),
+        (lambda d: d.update(threshold=True), "field 'threshold': expected a number, got True"),
+        (lambda d: d.update(slope=math.nan), "field 'slope': expected a finite number"),
+        (lambda d: d.pop("max_risk"), "field 'max_risk': expected a number, got None"),
+        (lambda d: d.update(calibration=3), "field 'calibration': expected an object"),
+        (lambda d: d.update(more=3), "is not a policy of this version"),
+    ],
+)
+def test_files_that_are_no_policy(
+    tmp_path: Path, change: Callable[[dict[str, object]], object], message: str
+) -> None:
+    path = tmp_path / "policy.json"
+    POLICY.save(path)
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+    with pytest.raises(DataError) as caught:
+        Policy.load(path)
+    assert message in str(caught.value)
+    assert "policy.json" in str(caught.value)
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        Policy.load(tmp_path / "none.json")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(DataError, match="is not JSON"):
+        Policy.load(tmp_path / "bad.json")
