@@ -26,8 +26,8 @@ def visible(text: str, limit: int) -> tuple[str, int]:
 
 def label(text: str, limit: int = 28) -> str:
     """A name for the axis of a figure or a cell: one line, not too long."""
-    shown, cut = visible(" ".join(text.split()), limit)
-    return shown + ("…" if cut else "")
+    shown, _ = visible(" ".join(text.split()), limit + 1)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def _symbol(character: str) -> str:
