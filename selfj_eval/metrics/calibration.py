@@ -137,19 +137,31 @@ def fit_platt(score: npt.ArrayLike, good: npt.ArrayLike) -> Logistic:
 
 def fit_logistic(score: npt.ArrayLike, target: npt.ArrayLike) -> Logistic:
     """The maximum-likelihood logistic curve through probabilities ``target`` in [0, 1]."""
-    from sklearn.linear_model import LogisticRegression
+    from scipy.optimize import minimize
+    from scipy.special import expit
 
     a, t = paired(score, target)
     if not len(a):
         raise ValueError("no scored records to calibrate on")
     centre, spread = float(a.mean()), float(a.std()) or 1.0
-    x = np.tile((a - centre) / spread, 2)[:, None]  # standardised: lbfgs converges far better
-    y, weight = np.repeat([1, 0], len(a)), np.concatenate([t, 1 - t])
-    keep = weight > 0
-    model = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
-    model.fit(x[keep], y[keep], sample_weight=weight[keep])
-    slope = float(model.coef_[0, 0]) / spread
-    return Logistic(slope, float(model.intercept_[0]) - slope * centre)
+    x = (a - centre) / spread  # standardised, the two parameters hardly depend on each other
+
+    def loss(parameters: Array) -> tuple[float, Array]:
+        z = parameters[0] * x + parameters[1]
+        gap = expit(z) - t
+        return float((np.logaddexp(0, z) - t * z).mean()), np.array([(gap @ x), gap.sum()]) / len(x)
+
+    def curvature(parameters: Array) -> Array:
+        p = expit(parameters[0] * x + parameters[1])
+        weight = p * (1 - p) / len(x)
+        mixed = weight @ x
+        return np.array([[weight @ x**2, mixed], [mixed, weight.sum()]])
+
+    found = minimize(
+        loss, np.zeros(2), jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-9}
+    )
+    slope = float(found.x[0]) / spread
+    return Logistic(slope, float(found.x[1]) - slope * centre)
 
 
 def fit_isotonic(score: npt.ArrayLike, good: npt.ArrayLike) -> Isotonic:
@@ -185,13 +197,15 @@ def cross_fitted(
     a, y = paired(score, np.asarray(good, dtype=bool))
     if len(a) < 2 * FOLDS:
         return None
-    fold = np.empty(len(a), dtype=int)
-    fold[np.lexsort((y, a))] = np.arange(len(a)) % FOLDS
-    result = np.empty(len(a))
+    order = np.lexsort((y, a))
+    a, y, fold = a[order], y[order], np.arange(len(a)) % FOLDS
+    sorted_result = np.empty(len(a))
     fit = fit_isotonic if method == "isotonic" else fit_platt
     for k in range(FOLDS):
         curve = fit(a[fold != k], y[fold != k])
-        result[fold == k] = curve(a[fold == k])
+        sorted_result[fold == k] = curve(a[fold == k])
+    result = np.empty(len(a))
+    result[order] = sorted_result
     return result
 
 

@@ -161,6 +161,8 @@ def partial_correlation(
         The correlation; undefined with its reason when n < 3, when one of the three is
         constant, or when ``given`` orders the records as the score or the rating does.
     """
+    from scipy.stats import rankdata
+
     a, b, reason = _checked(score, rating)
     a, c = paired(a, given)
     reason = reason or no_spread(c, "values of the third quantity")
@@ -168,7 +170,8 @@ def partial_correlation(
         reason = f"only {len(a)} scored records; at least 3 are needed"
     if reason:
         return Metric(None, len(a), reason)
-    sr, sg, rg = (float(spearman(x, y).value or 0.0) for x, y in ((a, b), (a, c), (b, c)))
+    x, y, z = (rankdata(values) for values in (a, b, c))
+    sr, sg, rg = _product_moment(x, y), _product_moment(x, z), _product_moment(y, z)
     left = (1 - sg**2) * (1 - rg**2)
     if left < 1e-12:
         return Metric(None, len(a), "the third quantity orders the records as one of the two does")
