@@ -120,7 +120,7 @@ def checked_fields(
         numbers: More fields that hold a number, if they are there.
         names: As for ``record_from_mapping``, as are ``path``, ``place`` and the errors.
     """
-    hint = "" if names is None else ", or name the field that holds it with --field {}=NAME"
+    hint = "%.0s" if names is None else ", or name the field that holds it with --field %s=NAME"
     names = names or {}
 
     def fail(name: str, message: str) -> DataError:
@@ -136,11 +136,7 @@ def checked_fields(
                 if names.get(name, name) in row:
                     raise fail(name, "is null; every record needs one.")
                 have = ", ".join(map(str, row)) or "none"
-                raise fail(
-                    name,
-                    f"missing; the fields here are: {have}. Add it, or name the field that "
-                    f"holds it with --field {name}=NAME.",
-                )
+                raise fail(name, f"missing; the fields here are: {have}. Add it{hint % name}.")
             continue
         if not isinstance(value, str):
             raise fail(name, f"expected text, got {type(value).__name__} ({_short(value)}).")
