@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import selfj_eval
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md")])
 EXAMPLE = re.compile(r"<!-- run -->\n```(\w+)\n(.*?)```", re.S)
@@ -31,18 +33,25 @@ def test_links_within_the_repository(page: Path) -> None:
             assert anchor in slugs, f"{page.name} links to {target}, which has no such title"
 
 
-def test_readme_examples_run(tmp_path: Path) -> None:
-    examples = EXAMPLE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert [language for language, _ in examples] == ["bash", "python"]
+@pytest.mark.parametrize(
+    ("page", "languages", "output"),
+    [
+        ("README.md", ["bash", "python"], "scores.jsonl"),
+        ("docs/evaluation.md", ["bash", "bash", "python"], "decisions.jsonl"),
+    ],
+)
+def test_examples_run(page: str, languages: list[str], output: str, tmp_path: Path) -> None:
+    examples = EXAMPLE.findall((ROOT / page).read_text(encoding="utf-8"))
+    assert [language for language, _ in examples] == languages
     bin_folder = str(Path(sys.executable).parent)
     environment = os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
     for language, code in examples:
         program = ["bash", "-euc", code] if language == "bash" else [sys.executable, "-c", code]
         done = subprocess.run(
-            program, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+            program, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
         )
         assert done.returncode == 0, done.stderr
-    assert len((tmp_path / "scores.jsonl").read_text().splitlines()) == 2
+    assert len((tmp_path / output).read_text().splitlines()) == (2 if page == "README.md" else 800)
 
 
 def test_readme_and_ci_agree_on_the_test_command() -> None:
@@ -59,8 +68,8 @@ def test_readme_and_ci_agree_on_the_test_command() -> None:
 def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [*project["dependencies"]]
-    for extra, requirements in project["optional-dependencies"].items():
-        wanted += requirements if extra != "all" else []
+    for requirements in project["optional-dependencies"].values():
+        wanted += [r for r in requirements if not r.startswith("selfj-eval[")]
     reasons = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
     for requirement in wanted:
         name = re.split(r"[\[<>=]", requirement)[0]
@@ -76,3 +85,14 @@ def test_every_setting_of_the_tasks_is_documented() -> None:
     internal = {"source", "reference", "default_judge"}  # for task files, not for users
     for field in fields(Settings):
         assert field.name in internal or f"`selfj_{field.name}`" in text, field.name
+
+
+@pytest.mark.parametrize("name", ["ladder", "qlora_vicuna"])
+def test_shown_reports_are_whole_and_of_this_version(name: str) -> None:
+    """They were made with the commands of docs/evaluation.md and hold no path of a machine."""
+    page = (ROOT / "docs" / "reports" / f"{name}.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert page.rstrip().endswith("</html>")
+    assert f"--output {name}.html" in page
+    assert not re.search(r"(?<![\w.])/(home|root|work|tmp|usr)/", page)
+    assert f"selfj-eval {selfj_eval.__version__}" in page

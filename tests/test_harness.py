@@ -23,6 +23,7 @@ from selfj_eval import Judge, JudgeError, Record, SelfJError, read_records
 from selfj_eval.cli.path import tasks_folder
 from selfj_eval.demo import JUDGE_DIR, TEST_INSTRUCTIONS
 from selfj_eval.errors import DataError
+from selfj_eval.metrics import headline
 
 TASKS = tasks_folder()
 DEMO = {"pretrained": str(JUDGE_DIR)}
@@ -170,11 +171,12 @@ def test_lm_eval_selfj_score_and_a_direct_forward_agree_on_real_answers(
             assert row["score"] == pytest.approx(p @ np.arange(10) / p.sum(), abs=1e-4)
             assert own["score"] == pytest.approx(row["score"], abs=1e-4)
             assert own["digit_mass"] == pytest.approx(row["digit_mass"], abs=1e-4)
-        pairs = np.array([[row["score"], row["doc"]["rating"]] for row in rows])
+        score, rating = np.array([[row["score"], row["doc"]["rating"]] for row in rows]).T
         reported = results(tmp_path)[f"selfj_judge_mtbench{task}"]
-        assert reported["pearson,none"] == pytest.approx(pearsonr(*pairs.T).statistic)
-        good = 9 * (pairs[:, 1] - 1) / 9 >= 6
-        assert reported["auroc,none"] == pytest.approx(roc_auc_score(good, pairs[:, 0]))
+        assert reported["pearson,none"] == pytest.approx(pearsonr(score, rating).statistic)
+        assert reported["auroc,none"] == pytest.approx(roc_auc_score(rating >= 7, score))
+        for name, metric in headline(score, rating, rating >= 7)._asdict().items():
+            assert reported[f"{name},none"] == pytest.approx(metric.value, abs=1e-9)
 
 
 def test_every_real_set_runs_and_reports_a_number_or_a_reason(

@@ -45,7 +45,10 @@ def test_every_public_name_is_there() -> None:
         selfj_eval.nothing  # noqa: B018
 
 
-@pytest.mark.parametrize("subcommand", ["score", "ladder", "path", "doctor"])
+@pytest.mark.parametrize(
+    "subcommand",
+    ["score", "eval", "report", "select", "compare", "leaderboard", "ladder", "path", "doctor"],
+)
 def test_help_explains_and_shows_an_example(command: Any, subcommand: str) -> None:
     done = command("selfj", subcommand, "--help")
     assert done.returncode == 0
