@@ -124,6 +124,12 @@ def test_select_chooses_and_applies(
     assert "at most 0.15 bad with confidence 0.95" in out
     saved = json.loads(policy.read_text())
     assert saved["calibration"]["n"] == 800
+    assert "note" not in out
+    repeated = [row | {"instruction": f"i{k // 4}"} for k, row in enumerate(scored(800, seed=1))]
+    again = tmp_path / "again.json"
+    same = jsonl(*repeated, name="repeated.jsonl")
+    _, out, _ = run(capsys, "select", same, "--max-risk", 0.15, "--output", again)
+    assert "note: 800 answers to 200 instructions: the promise takes answers to be inde" in out
 
     fresh = [*scored(3000, seed=2), {"id": "u", "score": None, "error": "no digit"}]
     new = jsonl(*fresh, name="new.jsonl")

@@ -78,6 +78,11 @@ def _choose(options: argparse.Namespace) -> int:
     summary: dict[str, Any] = {"certified": policy is not None} | target
     summary |= {"n": n, "bad": bad, "unscored": sum(a.score is None for a in scores.answers)}
     summary["warnings"] = list(scores.warnings)
+    if data.group is not None and (instructions := len(set(data.group.tolist()))) < n:
+        summary["warnings"].append(
+            f"{n} answers to {instructions} instructions: the promise takes answers to be "
+            "independent; one answer an instruction is safe"
+        )
     if policy is None:
         lowest = lowest_certifiable_risk(data.score, data.good, confidence=options.confidence)
         fewest = fewest_records(options.max_risk, options.confidence)
