@@ -151,6 +151,7 @@ def run(options: argparse.Namespace) -> int:
     write_json(run_file(output), _run_of(options, judge, source))
     summary = _summary(judgments) | {"from_store": stored, "seconds": round(seconds, 2)}
     summary["output"] = printable(output)
+    summary["rated"] = sum(record.rating is not None for record in records)
     if options.json:
         print(json.dumps(summary, ensure_ascii=False))
     else:
@@ -226,3 +227,5 @@ def _print_summary(summary: dict[str, Any], store: Path) -> None:
         if len(summary["errors"]) > 10:
             print(f"    ... and {len(summary['errors']) - 10:,} more in the output's field 'error'")
     print(f"  written to      {summary['output']} (judgments kept in {store})")
+    if summary["rated"]:
+        print(f"  {summary['rated']:,} records have a rating: selfj eval {summary['output']}")
