@@ -45,17 +45,19 @@ def compare(
         DataError: If the two have no rated record in common.
     """
     settings = settings or Settings()
-    answers, other = _shared(first, second)
+    names = distinct_names([first, second])
+    answers, scores = _shared(first, second)
     if not answers:
         raise DataError(
             f"shares no record with {second.path} that both scored and that has a rating; "
             "ids must be the same in both, and ratings in one of them or in --ratings.",
             path=first.path,
         )
+    other = dict(zip((a.id for a in answers), scores, strict=True))
     data = Columns.of(answers, settings.good_at)
     differences = headline_differences(
         data.score,
-        other,
+        [other[a.id] for a in data.answers],
         data.rating,
         data.good,
         group=data.group,
@@ -66,7 +68,7 @@ def compare(
     )
     return {
         "kind": KIND,
-        "judges": distinct_names([first, second]),
+        "judges": names,
         "counts": {
             "first": len(first.answers),
             "second": len(second.answers),
@@ -107,6 +109,8 @@ def _shared(first: Scores, second: Scores) -> tuple[list[Scored], list[float]]:
 
 def _warnings(first: Scores, second: Scores, compared: int) -> list[str]:
     found = [*first.warnings, *(w for w in second.warnings if w not in first.warnings)]
+    if first.sha256 == second.sha256:
+        found.append("the two files have the same content: is one of them the wrong one?")
     mine = {a.id: a for a in first.answers}
     theirs = {a.id: a for a in second.answers}
     for one, two, path in ((mine, theirs, first.path), (theirs, mine, second.path)):

@@ -67,7 +67,8 @@ def read_results(paths: Iterable[str | Path]) -> tuple[list[Row], list[str]]:
     """Read lm-eval's results and evaluations: files, or folders, where other JSON is passed over.
 
     Returns:
-        The newest result of each judge, data set and reference; and what was left out and why.
+        The newest result of each judge, data set, reference and good_at; and what was left out
+        and why.
 
     Raises:
         DataError: Naming file and field, when one is not what it should be; or nothing is found.
@@ -95,7 +96,7 @@ def read_results(paths: Iterable[str | Path]) -> tuple[list[Row], list[str]]:
     results.sort(key=lambda result: (result[0], *result[1].values()))  # whatever their order
     last = {key(row): row for _, row in results}
     older = (row for _, row in results if last[key(row)] != row)
-    left_out += [f"{row['dataset']}: an older result of {row['judge']}" for row in older]
+    left_out += [f"{row['dataset']}: another, older result of {row['judge']}" for row in older]
     return list(last.values()), sorted(left_out)
 
 
@@ -105,9 +106,9 @@ def merge(before: Iterable[Row], now: Iterable[Row]) -> list[Row]:
     return [rows[k] for k in sorted(rows)]
 
 
-def key(row: Row) -> tuple[str, str, str]:
+def key(row: Row) -> tuple[str, str, str, str]:
     """What a row is about."""
-    return row["dataset"], row["reference"], row["judge"]
+    return row["dataset"], row["reference"], row["judge"], row["good_at"]
 
 
 def read_csv(path: str | Path) -> list[Row]:
@@ -148,7 +149,9 @@ def markdown(rows: Iterable[Row]) -> str:
     lines = [["data set", "reference", "judge", "n", "unscored", *metrics]]
     lines.append(["---"] * 3 + ["---:"] * (2 + len(metrics)))
     for row in rows:
-        names = [re.sub(r"([\\`*<\[\]|])", r"\\\1", " ".join(name.split())) for name in key(row)]
+        names = [
+            re.sub(r"([\\`*<\[\]|])", r"\\\1", " ".join(name.split())) for name in key(row)[:3]
+        ]
         limited = " (limited)" if "--limit" in re.split(r"[\s=]", row["command"]) else ""
         counts = [(row["n"] or "-") + limited, row["unscored"] or "-"]
         values = [f"{round(float(row[m]), 3) + 0.0:.3f}" if row[m] else "-" for m in _METRICS]
@@ -169,7 +172,9 @@ def _json(path: Path, named: bool) -> Any:
 def _of_evaluation(doc: _Document) -> _Result:
     run = ("provenance", "run")
     judge, adapter = (doc.get(str, *run, "judge", name) for name in ("model", "adapter"))
-    data = doc.get(str, *run, "input") or doc.get(str, "provenance", "scores") or ""
+    # Scores of unknown origin: what they have in common with other judges' are the ratings.
+    places = [(*run, "input"), ("provenance", "ratings"), ("provenance", "scores")]
+    data = next((text for place in places if (text := doc.get(str, *place))), "")
     versions = [doc.get(dict, *place, "versions") or {} for place in (run[:1], run)]
     return doc.get(str, *run, "made") or "", _row(
         {name: doc.get(float, *place) for name, place in _PLACES.items()},
@@ -218,7 +223,7 @@ def _row(numbers: Mapping[str, float | None], **cells: Any) -> Row:
     for name, value in numbers.items():
         if value is not None:  # + 0.0: no minus zero
             cells[name] = f"{value:.0f}" if value.is_integer() else f"{value:.6g}"
-    cells["judge"] = "+".join(_last(str(name)) for name in cells["judge"] if name)
+    cells["judge"] = "+".join(_model(str(name)) for name in cells["judge"] if name)
     versions = (f"{k.replace('_', '-')} {v}" for k, v in cells["versions"].items() if v)
     cells["versions"] = _public(", ".join(versions))
     try:
@@ -243,6 +248,13 @@ def _public(text: str) -> str:
         else _PATH.sub(lambda path: _last(path[0]), part)
         for part in parts
     )  # fmt: skip
+
+
+def _model(name: str) -> str:
+    """A judge's name: owner/name of a hub or a relative folder, else the folder's last part."""
+    if _public(name) != name:
+        return _last(name)
+    return "/".join(re.split(r"[\\/]", name.rstrip("\\/"))[-2:]).removeprefix("./")
 
 
 def _last(path: str) -> str:

@@ -16,6 +16,7 @@ from selfj_eval.errors import DataError, printable
 from selfj_eval.writing import write_json
 
 if TYPE_CHECKING:
+    from selfj_eval.evaluation.columns import Columns
     from selfj_eval.scores import Scores
 
 KIND = "selfj-policy"
@@ -44,7 +45,8 @@ class Policy:
         confidence: With which probability, over calibration sets, the promise holds.
         good_at: An answer is good when its rating, put on 0..9, is at least this.
         slope, intercept: P(good | score) = 1 / (1 + exp(-(slope score + intercept))).
-        calibration: What it was chosen on: file, hash, n, accepted, bad.
+        calibration: What it was chosen on: file, hash, n, accepted, bad, range of the scores, and
+            what was said against the promise.
         judge: How the calibration scores were made; a policy holds for that judge only.
         version: Of this package.
     """
@@ -67,9 +69,13 @@ class Policy:
 
         Raises:
             ValueError: If the score is NaN or infinite.
+            TypeError: If it is no number.
         """
         if score is None:
             return Decision(False, None)
+        if isinstance(score, str | bool):
+            raise TypeError(f"a score must be a number or None, got {score!r}")
+        score = float(score)  # also of numpy's kinds, so that the decision is plain Python
         if not math.isfinite(score):
             raise ValueError(f"a score must be finite, got {score}; give None for unscored")
         logit = self.slope * score + self.intercept
@@ -106,8 +112,13 @@ class Policy:
                 raise DataError(f"expected a number, got {number!r}.", path=path, field=name)
             if not math.isfinite(number):
                 raise DataError(f"expected a finite number, got {number}.", path=path, field=name)
-        if not isinstance(value.get("calibration"), dict):
-            raise DataError("expected an object.", path=path, field="calibration")
+        for name in ("max_risk", "confidence"):
+            if not 0 < value[name] < 1:
+                message = f"expected a number between 0 and 1, got {value[name]}."
+                raise DataError(message, path=path, field=name)
+        for name, kinds in (("calibration", dict), ("judge", dict | None)):
+            if not isinstance(value.get(name), kinds):
+                raise DataError("expected an object.", path=path, field=name)
         try:
             return cls(**value)
         except TypeError as error:
@@ -143,6 +154,9 @@ def choose(scores: Scores, *, max_risk: float, confidence: float, good_at: float
         "accepted": found.accepted,
         "bad": found.bad,
         "unscored": sum(a.score is None for a in scores.answers),
+        "lowest_score": float(data.score.min()),
+        "highest_score": float(data.score.max()),
+        "warnings": caveats(scores, data),
     }
     judge = scores.run.get("judge")
     return Policy(
@@ -155,3 +169,17 @@ def choose(scores: Scores, *, max_risk: float, confidence: float, good_at: float
         used,
         judge if isinstance(judge, dict) else None,
     )
+
+
+def caveats(scores: Scores, data: Columns) -> list[str]:
+    """What speaks against a promise made on these answers, as sentences."""
+    from selfj_eval.evaluation import warnings_on
+
+    found = [*scores.warnings, *warnings_on(scores, data)]
+    n = len(data.answers)
+    if data.group is not None and (instructions := len(set(data.group.tolist()))) < n:
+        found.append(
+            f"{n} answers to {instructions} instructions: the promise takes answers to be "
+            "independent; one answer an instruction is safe"
+        )
+    return found

@@ -169,7 +169,7 @@ def checked_fields(
     if rating is not None and (
         (low is not None and rating < low) or (high is not None and rating > high)
     ):
-        raise fail("rating", f"{rating:g} lies outside its scale {low} to {high}.")
+        raise fail("rating", f"{rating:g} lies outside its scale {low} to {high}; correct one.")
     return values
 
 

@@ -152,13 +152,14 @@ def _answers(path: Path, *, score: bool) -> list[Scored]:
     rows = read_rows(path)
     if not rows:
         raise DataError("holds no rows.", path=path)
-    shown, answers, known = printable(path), [], {f.name for f in fields(Scored)}
+    shown, known = printable(path), {f.name for f in fields(Scored)}
+    answers, places = list[Scored](), list[tuple[str, str]]()
     for place, row in rows:
         if isinstance(row.get("doc"), dict) and "doc_id" in row:  # lm-eval's samples
             row = {"id": row["doc_id"], **row["doc"], "score": row.get("score")}
         values = checked_fields(
             row,
-            required=("id",) if score else ("id", "rating"),
+            required=("id",),
             numbers=("score",) if score else (),
             path=shown,
             place=place,
@@ -166,14 +167,18 @@ def _answers(path: Path, *, score: bool) -> list[Scored]:
         error = row.get("error")
         if values.get("score") is None:
             values["error"] = error if isinstance(error, str) and error else _NO_SCORE
-        answers.append(Scored(**{k: v for k, v in values.items() if k in known}))
+        if score or "rating" in values:
+            answers.append(Scored(**{k: v for k, v in values.items() if k in known}))
+            places.append((values["id"], place))
     if score and not any(a.score is not None or a.error != _NO_SCORE for a in answers):
         have = ", ".join(map(str, rows[0][1]))
-        message = f"no row has a score; the fields are: {have}. Make scores with `selfj score`."
+        message = f"no row has a score; the first has: {have}. Make scores with `selfj score`."
         raise DataError(message, path=path, field="score")
-    refuse_repeated_ids(
-        [(a.id, place) for a, (place, _) in zip(answers, rows, strict=True)], path=path
-    )
+    if not answers:
+        have = ", ".join(map(str, rows[0][1]))
+        message = f"no row has a rating; the first has: {have}. Add the ratings."
+        raise DataError(message, path=path, field="rating")
+    refuse_repeated_ids(places, path=path)
     return answers
 
 
@@ -191,7 +196,7 @@ def _merged(answer: Scored, given: Scored | None) -> Scored:
 def _run_of(path: Path) -> dict[str, Any]:
     file = run_file(path)
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        value = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
@@ -200,6 +205,10 @@ def _run_of(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DataError("expected a JSON object; delete it, or score again.", path=file)
     return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _judge_name(run: Mapping[str, Any]) -> str | None:

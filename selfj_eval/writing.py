@@ -49,15 +49,27 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def check_output(path: str | Path) -> Path:
+def check_output(
+    path: str | Path,
+    *,
+    formats: Sequence[str] = FORMATS,
+    inputs: Sequence[str | Path | None] = (),
+) -> Path:
     """Refuse an output that could not be written, before any work is done.
 
+    Args:
+        path: The output.
+        formats: Endings that its name may have.
+        inputs: Files that are read and must not be written over.
+
     Raises:
-        StoreError: If the format is unknown or the folder does not exist.
+        StoreError: If the ending is unknown, the folder does not exist, or it is an input.
     """
     path = Path(path)
-    if path.suffix.lower() not in FORMATS:
-        raise StoreError(f"{path}: unknown format; end the name in one of {', '.join(FORMATS)}.")
+    if path.suffix.lower() not in formats:
+        raise StoreError(f"{path}: unknown format; end the name in one of {', '.join(formats)}.")
+    if path.resolve() in {Path(file).resolve() for file in inputs if file is not None}:
+        raise StoreError(f"{path} is an input and would be overwritten; name another file.")
     if not path.parent.is_dir():
         raise StoreError(f"{path}: there is no folder {path.parent}; make it first.")
     if path.is_dir() or not os.access(path.parent, os.W_OK):

@@ -65,15 +65,15 @@ def test_eval_of_scores_without_ratings(
     rows = scored(40)
     bare = jsonl(*[{"id": r["id"], "score": r["score"]} for r in rows], name="bare.jsonl")
     status, out, _ = run(capsys, "eval", bare)
-    assert status == 0
+    assert status == 1
     assert "40 of 40 answers have no rating; give them with --ratings FILE" in out
-    assert "undefined (-): only 0 scored records; at least 2 are needed" in out
+    assert out.endswith("nothing to evaluate: no answer has a score and a rating\n")
     ratings = tmp_path / "r.csv"
     lines = [f"{r['id']},{r['rating']},1,10" for r in rows]
     ratings.write_text("\n".join(["id,rating,rating_min,rating_max", *lines]))
     status, out, _ = run(capsys, "eval", bare, "--ratings", ratings, "--resamples", 20, "--json")
     assert json.loads(out)["counts"]["used"] == 40
-    strict = ["eval", bare, "--ratings", ratings, "--good-at", 9, "--resamples", 5, "--json"]
+    strict = ["eval", bare, "--ratings", ratings, "--good-at", 9, "--resamples", 20, "--json"]
     _, out, _ = run(capsys, *strict)
     assert json.loads(out)["counts"]["good"] == sum(r["rating"] == 10 for r in rows)
 
@@ -82,10 +82,12 @@ def test_eval_of_scores_without_ratings(
     ("arguments", "message"),
     [
         (["--confidence", "1"], "--confidence must lie between 0 and 1, got 1"),
-        (["--resamples", "0"], "--resamples must be at least 1, got 0"),
+        (["--resamples", "0"], "--resamples must lie between 20 and 1,000,000, got 0"),
         (["--seed", "-1"], "--seed must be at least 0, got -1"),
         (["--ratings", "none.csv"], "none.csv: cannot be read"),
-        (["--csv", "no/such/folder.csv"], "no/such/folder.csv cannot be written"),
+        (["--csv", "no/such/folder.csv"], "there is no folder no/such; make it first"),
+        (["--csv", "table.txt"], "unknown format; end the name in one of .csv"),
+        (["--good-at", "nan"], "--good-at must be a finite number, got nan"),
     ],
 )
 def test_eval_refuses(
@@ -190,4 +192,66 @@ def test_a_policy_of_another_judge_promises_nothing(
     assert "note" not in out
     Path(f"{path}.run.json").write_text(json.dumps({"judge": judge | {"reference": False}}))
     _, out, _ = run(capsys, "select", path, "--policy", policy)
-    assert "the policy was made for another judge (reference): it promises nothing" in out
+    assert "the policy is for another judge (reference): it promises nothing" in out
+
+
+def test_no_command_writes_over_what_it_reads(
+    jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "s.csv"
+    table.write_text("id,score,rating\n" + "".join(f"{k},{k % 9},{k % 7}\n" for k in range(400)))
+    policy, page = tmp_path / "p.json", tmp_path / "r.html"
+    assert run(capsys, "select", table, "--max-risk", 0.9, "--output", policy)[0] == 0
+    page.write_text("a page")
+    before = {path: path.read_bytes() for path in (table, policy, page)}
+    for arguments in (
+        ["eval", table, "--csv", table],
+        ["eval", table, "--ratings", table, "--csv", tmp_path / "." / "s.csv"],
+        ["select", table, "--policy", policy, "--output", table],
+        ["select", table, "--policy", policy, "--output", policy],
+        ["select", policy, "--max-risk", 0.5, "--output", policy],
+        ["report", page, "--output", page],
+        ["leaderboard", policy, "--output", tmp_path / "l.csv", "--markdown", policy],
+        ["leaderboard", table, "--output", table],
+    ):
+        status, _, err = run(capsys, *arguments)
+        assert status == 2, arguments
+        assert "would be overwritten" in err or "unknown format" in err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_policy_meets_scores_of_another_scale_and_other_options(
+    jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = jsonl(*scored(800), name="s.jsonl")
+    policy = tmp_path / "p.json"
+    run(capsys, "select", path, "--max-risk", 0.2, "--output", policy)
+    percent = jsonl(*[r | {"score": 11 * r["score"]} for r in scored(50)], name="percent.jsonl")
+    _, out, _ = run(capsys, "select", percent, "--policy", policy)
+    assert "are not on 0..9, as those of the policy were: it promises nothing" in out
+    for option in ("--good-at", "--confidence"):
+        status, _, err = run(capsys, "select", path, "--policy", policy, option, 0.5)
+        assert status == 2
+        assert f"{option} belongs to the policy" in err
+
+
+def test_what_speaks_against_a_promise_stands_in_the_policy(
+    jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"id": r["id"], "score": r["score"], "rating": r["rating"], "instruction": f"i{k // 4}"}
+        for k, r in enumerate(scored(800))
+    ]
+    policy = tmp_path / "p.json"
+    _, out, _ = run(capsys, "select", jsonl(*rows), "--max-risk", 0.3, "--output", policy)
+    kept = json.loads(policy.read_text())["calibration"]["warnings"]
+    assert any("the scale of the ratings is not known" in warning for warning in kept)
+    assert any("800 answers to 200 instructions" in warning for warning in kept)
+    assert all(f"note: {warning}" in out for warning in kept)
+
+
+def test_json_is_strict_whatever_the_terminal(jsonl: Jsonl, command: Any) -> None:
+    path = jsonl(*scored(30, model="caf\u00e9 \u6f22"), name="caf\u00e9.jsonl")
+    for arguments in (["eval", path, "--json"], ["select", path, "--max-risk", 0.5, "--json"]):
+        done = command("selfj", *arguments, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+        json.loads(done.stdout)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy.stats import spearmanr
 
@@ -120,14 +122,14 @@ def test_samples_of_lm_eval(jsonl: Jsonl) -> None:
     ("rows", "message"),
     [
         ([], "holds no rows"),
-        ([{"id": "1"}], "no row has a score; the fields are: id. Make scores with `selfj score`"),
+        ([{"id": "1"}], "no row has a score; the first has: id. Make scores with `selfj score`"),
         ([{"score": 1}], "line 1, field 'id': missing"),
         ([{"id": "1", "score": "high"}], "line 1, field 'score': expected a number, got str"),
         ([{"id": "1", "score": 1e999}], "line 1, field 'score': is inf"),
         ([{"id": "1", "score": 1}] * 2, "'1' occurs twice, first in line 1"),
         (
             [{"id": "1", "score": 1, "rating": 11, "rating_min": 1, "rating_max": 10}],
-            "field 'rating': 11 lies outside its scale 1.0 to 10.0",
+            "field 'rating': 11 lies outside its scale 1.0 to 10.0; correct one.",
         ),
     ],
 )
@@ -209,15 +211,52 @@ def test_groups_models_and_their_means(jsonl: Jsonl) -> None:
     assert curve["risk"][-1] == pytest.approx(1 - document["counts"]["good"] / 120)
 
 
-def test_nothing_depends_on_the_order_of_the_rows(jsonl: Jsonl) -> None:
-    rows = answers(60, rating_min=1, rating_max=10, model="m", category="c")
+@pytest.mark.parametrize("texts", [True, False])
+def test_nothing_depends_on_the_order_of_the_rows(jsonl: Jsonl, texts: bool) -> None:
+    rows = answers(60, rating_min=1, rating_max=10, category="c")
     for k, row in enumerate(rows):
-        row |= {"score": round(row["score"]), "instruction": f"i{k % 9}", "response": "x" * (k % 5)}
+        row |= {"score": round(row["score"]), "model": f"m{k % 4}"}
+        row |= {"instruction": f"i{k % 9}", "response": "x" * (k % 5)} if texts else {}
     one = evaluate(read_scores(jsonl(*rows, name="a.jsonl")), FAST)
     two = evaluate(read_scores(jsonl(*rows[::-1], name="a.jsonl")), FAST)
+    assert one["models"]["spearman"]["low"] is not None
     for document in (one, two):
         del document["provenance"]
     assert numbers(one) == pytest.approx(numbers(two), abs=1e-9)
+
+
+def test_ratings_of_several_scales_are_put_on_one(jsonl: Jsonl) -> None:
+    rows = [
+        {"id": str(k), "score": k % 9, "rating": 1 + (k % 9) * step, "rating_min": 1}
+        | {"rating_max": 1 + 9 * step}
+        for k, step in enumerate([1, 11] * 20)
+    ]
+    document = evaluate(read_scores(jsonl(*rows)), FAST)
+    assert document["headline"]["pearson"]["value"] == pytest.approx(1)
+    assert "the ratings have 2 different scales and were put on 0 to 9" in document["warnings"]
+    del rows[0]["rating_max"]
+    document = evaluate(read_scores(jsonl(*rows)), FAST)
+    assert document["headline"]["pearson"]["value"] < 0.9
+    assert any("are taken as they are" in w for w in document["warnings"])
+    assert document["settings"]["good_at_scale"] == "the ratings' own scale"
+
+
+def test_gaps_in_ratings_and_missing_values_of_pandas(jsonl: Jsonl, tmp_path: Path) -> None:
+    rows = answers(30)
+    given = [dict(r) for r in rows]
+    given[3]["rating"] = None
+    del given[4]["rating"]
+    bare = [{"id": r["id"], "score": r["score"]} for r in rows]
+    scores = read_scores(jsonl(*bare, name="s.jsonl"), ratings=jsonl(*given, name="r.jsonl"))
+    assert evaluate(scores, FAST)["counts"]["used"] == 28
+    columns = {k: [float("nan") if r.get(k) is None else r[k] for r in given] for k in ("rating",)}
+    table = pa.table(
+        {"id": [r["id"] for r in rows], "score": [r["score"] for r in rows], **columns}
+    )
+    pq.write_table(table, tmp_path / "p.parquet")
+    assert evaluate(read_scores(tmp_path / "p.parquet"), FAST)["counts"]["used"] == 28
+    with pytest.raises(DataError, match="no row has a rating; the first has: id, score"):
+        read_scores(jsonl(*bare, name="s.jsonl"), ratings=jsonl(*bare, name="r.jsonl"))
 
 
 def test_compare_takes_what_both_have(jsonl: Jsonl) -> None:
@@ -241,6 +280,8 @@ def test_compare_takes_what_both_have(jsonl: Jsonl) -> None:
     back = compare(two, one, FAST)["metrics"]["spearman"]
     assert back["difference"]["value"] == pytest.approx(-gap["difference"]["value"], abs=0.1)
     json.dumps(document, allow_nan=False)
+    copy = read_scores(jsonl(*rows[:50], name="copy.jsonl"))
+    assert "the two files have the same content" in compare(one, copy, FAST)["warnings"][0]
     stranger = read_scores(jsonl({"id": "z", "score": 1, "rating": 1}, name="z.jsonl"))
     with pytest.raises(DataError, match="shares no record with .*z.jsonl"):
         compare(one, stranger, FAST)
@@ -256,6 +297,7 @@ def test_names_that_tell_judges_apart(jsonl: Jsonl, tmp_path: Path) -> None:
     assert distinct_names([read_scores(a), read_scores(b)]) == ["a", "b"]
     with pytest.raises(DataError, match="the same file is given twice"):
         distinct_names([read_scores(a)] * 2)
-    Path(f"{a}.run.json").write_text("{")
-    with pytest.raises(DataError, match=r"run\.json: is not readable"):
-        read_scores(a)
+    for broken in ("{", '{"made": NaN}'):
+        Path(f"{a}.run.json").write_text(broken)
+        with pytest.raises(DataError, match=r"run\.json: is not readable"):
+            read_scores(a)

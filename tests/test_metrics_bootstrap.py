@@ -51,7 +51,7 @@ def test_intervals_do_not_depend_on_the_order_of_the_records() -> None:
             group=None if groups is None else groups[order],
             resamples=50,
         )
-        for a, b in zip(one, two, strict=True):
+        for a, b in zip(one[:-1], two[:-1], strict=True):
             assert a.interval is not None
             assert a.interval[:2] == pytest.approx(b.interval[:2], abs=1e-9)
 
@@ -61,17 +61,17 @@ def test_intervals_cover_the_truth() -> None:
     score, rating, good = judged(20_000, seed=3)
     truth = metrics.headline(score, rating, good)
     rng = np.random.default_rng(4)
-    hits = np.zeros(len(truth))
+    hits = np.zeros(len(truth) - 1)
     for seed in range(80):
         drawn = rng.integers(0, len(score), 50)
         found = metrics.headline_intervals(
             score[drawn], rating[drawn], good[drawn], resamples=100, seed=seed
         )
-        for k, (m, t) in enumerate(zip(found, truth, strict=True)):
+        for k, (m, t) in enumerate(zip(found[:-1], truth[:-1], strict=True)):
             assert m.interval is not None
             hits[k] += m.interval.low <= t.value <= m.interval.high
-    # The ECE of a small sample is biased upward, as is known; its interval is about the bias too.
-    assert (hits[:-1] >= 68).all(), dict(zip(Headline._fields, hits, strict=True))
+        assert found.ece.interval is None  # resampling raises it: no interval would be honest
+    assert (hits >= 70).all(), hits
 
 
 def test_answers_to_one_instruction_are_drawn_together() -> None:
@@ -99,12 +99,13 @@ def test_differences_are_paired() -> None:
         assert d.first.value == pytest.approx(first[name].value)
         assert d.second.value == pytest.approx(second[name].value)
         assert d.difference.value == pytest.approx(d.first.value - d.second.value, abs=1e-12)
-        assert d.difference.interval is not None
+        assert (d.difference.interval is None) == (d.first_higher is None) == (name == "ece")
     rho = found["spearman"]
     width = rho.difference.interval.high - rho.difference.interval.low
     assert width < 0.3 * (rho.first.interval.high - rho.first.interval.low)
     same = metrics.headline_differences(score, score, rating, good, resamples=50)["pearson"]
     assert same.difference.value == 0
+    assert same.difference.interval is None
     assert same.first_higher == 0.5
     worse = rng.permutation(score)
     sure = metrics.headline_differences(score, worse, rating, good, resamples=100)
@@ -122,7 +123,10 @@ def test_no_interval_where_there_is_none() -> None:
     constant = metrics.headline_intervals(score, np.full(30, 4.0), np.ones(30), resamples=30)
     assert constant.spearman.undefined == "all 30 ratings are equal (4)"
     assert constant.auroc.undefined == "all 30 answers are good"
-    assert constant.ece.interval is not None
+    assert constant.augrc.value == 0
+    perfect = metrics.headline_intervals(rating[:9], rating[:9], good[:9], resamples=50)
+    assert perfect.auroc.value == pytest.approx(perfect.pearson.value) == 1
+    assert perfect.auroc.interval is perfect.pearson.interval is None  # not "1.000 to 1.000"
     rare = np.zeros(30, dtype=bool)
     rare[0] = True  # missing from a third of the resamples
     found = metrics.headline_intervals(score, rating, rare, resamples=100)

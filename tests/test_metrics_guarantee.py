@@ -57,6 +57,18 @@ def test_promise_holds_in_simulation(quality: float, useful: bool, coarse: bool)
     assert (found > 0.5) == useful
 
 
+@pytest.mark.parametrize("n", [100, 1000])
+@pytest.mark.parametrize("levels", [10, 10**9], ids=["ties", "continuous"])
+def test_a_judge_that_knows_nothing_at_a_risk_just_above_the_target(n: int, levels: int) -> None:
+    """The worst case: whatever is certified breaks the promise."""
+    rng = np.random.default_rng(n)
+    wrong = 0
+    for _ in range(SPLITS):
+        score, good = rng.integers(0, levels, n), rng.random(n) >= 0.3 + 1e-9
+        wrong += certify(score, good, max_risk=0.3, confidence=0.9) is not None
+    assert 0 < wrong / SPLITS <= allowed(0.9)
+
+
 @pytest.mark.parametrize("name", ["mtbench", "cje_arena", "qlora_vicuna"])
 def test_promise_holds_on_real_ratings(data: Path, name: str) -> None:
     """Real ratings by GPT-4 and GPT-5; the score is the length of the answer."""

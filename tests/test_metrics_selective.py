@@ -48,7 +48,7 @@ def test_selective_oracles(oracles: dict[str, Any], arrays: Any) -> None:
     assert metrics.excess_aurc(curve).value == pytest.approx(excess, **exact)
     for risk in ("0.40", "0.35"):
         found = metrics.coverage_at_risk(curve, float(risk))
-        assert found == pytest.approx(wanted[f"coverage_at_risk_le_{risk}"], **exact)
+        assert found.value == pytest.approx(wanted[f"coverage_at_risk_le_{risk}"], **exact)
     perfect = metrics.augrc(metrics.risk_coverage(gold, bad)).value
     assert perfect == pytest.approx(wanted["augrc_star"], **exact)
     assert metrics.augrc(curve).value - perfect == pytest.approx(wanted["eaugrc"], **exact)
@@ -197,6 +197,21 @@ def test_cross_fitting_calibrates_without_seeing_the_answer() -> None:
     for method in ("isotonic", "platt"):
         p = metrics.cross_fitted(score, good, method)
         assert metrics.ece(p, good).value < 0.02 < 0.1 < metrics.ece(score / 9, good).value
+    # Whole-number scores tie: folds dealt by label within ties would know the held-out labels.
+    gaps: dict[str, list[float]] = {"held out": [], "fresh": []}
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        draws = [rng.integers(0, 10, 300) for _ in range(2)]
+        labels = [rng.random(300) < d / 12 for d in draws]
+        p = metrics.cross_fitted(draws[0], labels[0], "isotonic")
+        fresh = metrics.fit_isotonic(draws[0], labels[0])(draws[1])
+        gaps["held out"].append(metrics.brier(p, labels[0]).value)
+        gaps["fresh"].append(metrics.brier(fresh, labels[1]).value)
+    assert np.mean(gaps["held out"]) == pytest.approx(np.mean(gaps["fresh"]), abs=0.004)
+    # Answers of one group are never on both sides.
+    one = metrics.cross_fitted(np.arange(40.0), np.arange(40) % 2, "platt", group=np.zeros(40))
+    assert one is None
+    rng = np.random.default_rng(1)
     noise = rng.integers(0, 2, 400).astype(bool)  # labels that scores say nothing about
     p = metrics.cross_fitted(rng.permutation(400.0 * np.arange(400)), noise, "isotonic")
     assert metrics.brier(p, noise).value > 0.23  # fitted to the same answers it would be near 0.2
@@ -206,7 +221,8 @@ def test_no_value_has_a_reason() -> None:
     empty = metrics.risk_coverage([], [])
     for name in ("auroc", "augrc", "aurc", "excess_aurc", "prr"):
         assert getattr(metrics, name)(empty) == (None, 0, "no scored records", None)
-    assert metrics.coverage_at_risk(empty, 0.5) == 0
+    assert metrics.coverage_at_risk(empty, 0.5).undefined == "no scored records"
+    assert metrics.coverage_at_risk(metrics.risk_coverage([1], [1]), 0.5).value == 0
     assert metrics.ece([], []).undefined == metrics.brier([], []).undefined == "no scored records"
     assert metrics.prr(metrics.risk_coverage([1, 2], [1, 1])).undefined == "all 2 answers are bad"
     assert "infinite: 1 outcomes" in str(metrics.log_loss([0.0, 1.0], [True, True]).undefined)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from selfj_eval import Policy
@@ -26,6 +27,11 @@ def test_decisions(tmp_path: Path) -> None:
     assert not loaded.decide(6.499999).accept
     assert loaded.decide(None) == (False, None)
     assert 0 <= loaded.decide(-1e6).p_good <= loaded.decide(1e6).p_good <= 1
+    decision = loaded.decide(np.float32(7))
+    assert type(decision.accept) is bool  # JSON knows no bool of numpy's
+    for text in ("7", True):
+        with pytest.raises(TypeError, match="a score must be a number or None"):
+            loaded.decide(text)  # type: ignore[arg-type]
     for wrong in (math.nan, math.inf):
         with pytest.raises(ValueError, match="a score must be finite"):
             loaded.decide(wrong)
@@ -50,6 +56,8 @@ def test_a_service_needs_no_numpy(tmp_path: Path) -> None:
         (lambda d: d.update(slope=math.nan), "field 'slope': expected a finite number"),
         (lambda d: d.pop("max_risk"), "field 'max_risk': expected a number, got None"),
         (lambda d: d.update(calibration=3), "field 'calibration': expected an object"),
+        (lambda d: d.update(judge="x"), "field 'judge': expected an object"),
+        (lambda d: d.update(max_risk=5), "field 'max_risk': expected a number between 0 and 1"),
         (lambda d: d.update(more=3), "is not a policy of this version"),
     ],
 )

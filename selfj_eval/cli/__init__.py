@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in _COMMANDS:
         importlib.import_module(f"selfj_eval.cli.{name}").add_parser(subparsers)
     options = parser.parse_args(arguments)
+    options.argv = arguments  # for the provenance of what is written
     return _guarded(lambda: options.run(options))
 
 

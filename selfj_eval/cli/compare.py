@@ -7,13 +7,13 @@ import json
 from typing import Any
 
 from selfj_eval.cli.evaluating import (
-    LABELS,
     add_options,
     interval,
     number,
     settings_from,
     shown,
     table,
+    title,
 )
 from selfj_eval.cli.progress import ProgressLine
 
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     with ProgressLine(work(first, second, settings), "compared", "resample") as progress:
         document = compare(first, second, settings, progress=progress)
     if options.json:
-        print(json.dumps(document, ensure_ascii=False, allow_nan=False))
+        print(json.dumps(document, allow_nan=False))
         return 0
     names = [shown(name) for name in document["judges"]]
     print(f"A {names[0]}\nB {names[1]}")
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         higher = "" if d["first_higher"] is None else f"{d['first_higher']:.1%}"
         gap = d["difference"]
         rows.append(
-            (LABELS[name], number(d["first"]), number(d["second"]), number(gap), interval(gap))
+            (title(name), number(d["first"]), number(d["second"]), number(gap), interval(gap))
             + (higher,)
         )
     print(f"\n{table(rows)}")

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.cli.evaluating import (
-    LABELS,
     add_options,
     interval,
     number,
     settings_from,
     shown,
     table,
+    title,
 )
 from selfj_eval.cli.progress import ProgressLine
 
@@ -31,7 +31,7 @@ SCORES is what `selfj score` wrote, any .jsonl, .json, .csv or .parquet with id 
 lm-eval's samples_*.jsonl of a selfj_judge_* task. Ratings stand in it or in --ratings. Unscored
 answers are left out and counted. Intervals of the headline are bootstrapped over instructions
 (over records, where texts are missing). docs/evaluation.md explains every number.
-Exit status: 0, or 2 for wrong input.
+Exit status: 0; 1 when no answer has a score and a rating; 2 for wrong input.
 """
 
 
@@ -47,7 +47,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("scores", metavar="SCORES", help="scored answers")
     add_options(parser)
-    parser.add_argument("--csv", metavar="FILE", help="also write every number as a CSV table")
+    parser.add_argument("--csv", metavar="FILE", help="also write every metric as a CSV table")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     parser.set_defaults(run=run)
 
@@ -56,9 +56,11 @@ def run(options: argparse.Namespace) -> int:
     """Evaluate the file."""
     from selfj_eval.evaluation import evaluate, work
     from selfj_eval.scores import read_scores
-    from selfj_eval.writing import atomic_write
+    from selfj_eval.writing import atomic_write, check_output
 
     settings = settings_from(options)
+    if options.csv:
+        check_output(options.csv, formats=(".csv",), inputs=(options.scores, options.ratings))
     scores = read_scores(options.scores, ratings=options.ratings)
     with ProgressLine(work(scores, settings), "evaluated", "resample") as progress:
         document = evaluate(scores, settings, progress=progress)
@@ -70,10 +72,10 @@ def run(options: argparse.Namespace) -> int:
         with atomic_write(Path(options.csv)) as stream:
             stream.write(text.getvalue().encode())
     if options.json:
-        print(json.dumps(document, ensure_ascii=False, allow_nan=False))
+        print(json.dumps(document, allow_nan=False))
     else:
         print(summary(document))
-    return 0
+    return 0 if document["counts"]["used"] else 1
 
 
 def summary(document: Mapping[str, Any]) -> str:
@@ -83,18 +85,21 @@ def summary(document: Mapping[str, Any]) -> str:
     parts = [
         f"{shown(document['judge'])}: {counts['records']:,} answers, {counts['scored']:,} scored, "
         f"{counts['unscored']:,} unscored, {counts['used']:,} with score and rating, "
-        f"{counts['good']:,} of these good (at least {settings['good_at']:g} on 0..9)"
+        f"{counts['good']:,} of these good (rated at least {settings['good_at']:g} on "
+        f"{settings['good_at_scale']})"
     ]
     parts += [f"  note: {shown(warning)}" for warning in document["warnings"]]
+    if not counts["used"]:
+        return "\n".join([*parts, "nothing to evaluate: no answer has a score and a rating"])
     rows = [("", "value", level)]
-    rows += [(LABELS[k], number(m), interval(m)) for k, m in document["headline"].items()]
+    rows += [(title(k), number(m), interval(m)) for k, m in document["headline"].items()]
     parts += ["", table(rows)]
     reasons = {
         m["undefined"]: None for m in document["headline"].values() if m["undefined"] is not None
     }
     parts += [f"  undefined (-): {shown(reason)}" for reason in reasons]
     if any("low" in m for m in document["headline"].values()):
-        parts.append(f"  intervals: bootstrap over {settings['resampled']}")
+        parts.append(f"  intervals: bootstrap over {settings['resampled']}; the ECE has none")
     for name, several in (("category", "categories"), ("model", "models")):
         if document[f"by_{name}"]:
             means = document[f"mean_over_{several}"]
@@ -109,7 +114,7 @@ def summary(document: Mapping[str, Any]) -> str:
 
 def _groups(name: str, groups: Mapping[str, Any], means: Mapping[str, Any]) -> str:
     rows: list[tuple[str, ...]] = [
-        (name, "n", "Spearman", "interval", "tau-b", "AUROC", "AUGRC", "score", "rating")
+        (name, "n", "Spearman", "interval", "tau-b", "AUROC", "AUGRC", "score", "rating 0..9")
     ]
     for key, g in groups.items():
         rho = g["spearman"]
@@ -124,26 +129,25 @@ def _groups(name: str, groups: Mapping[str, Any], means: Mapping[str, Any]) -> s
 def _details(document: Mapping[str, Any]) -> str:
     pairs, selective = document["pairwise"], document["selective"]
     length = document["length"]
+    same, ties = pairs["same_instruction"], pairs["same_instruction_ties"]
     rows = [
-        ("pairs of answers to the same instruction: accuracy", number(pairs["same_instruction"])),
-        ("  the same, ties counted (acc23)", number(pairs["same_instruction_ties"])),
+        ("pairs of answers to the same instruction: accuracy", number(same), interval(same)),
+        ("  the same, ties counted (acc23)", number(ties), interval(ties)),
     ]
     for share, metric in selective["accuracy_at_coverage"].items():
-        rows.append((f"share of good answers in the best {float(share):.0%}", number(metric)))
-    for risk, coverage in selective["coverage_at_risk"].items():
-        rows.append((f"largest coverage with at most {float(risk):.0%} bad", f"{coverage:.3f}"))
+        rows.append((f"share of good answers in the best {float(share):.0%}", number(metric), ""))
+    for risk, metric in selective["coverage_at_risk"].items():
+        rows.append((f"largest coverage with at most {float(risk):.0%} bad", number(metric), ""))
     for name, fit in document["calibration"].items():
-        title = "score / 9" if name == "raw" else f"{name}, cross-fitted"
-        rows.append((f"ECE of {title}", number(fit["ece"])))
-        rows.append((f"Brier score of {title}", number(fit["brier"])))
-    rows += [
-        ("Spearman of score and answer length", number(length["score_length"])),
-        ("Spearman of rating and answer length", number(length["rating_length"])),
-        (
-            "Spearman of score and rating, given length",
-            number(length["score_rating_given_length"]),
-        ),
-    ]
+        what = "score / 9" if name == "raw" else f"{name}, cross-fitted"
+        rows.append((f"ECE of {what}", number(fit["ece"]), ""))
+        rows.append((f"Brier score of {what}", number(fit["brier"]), ""))
+    for name, what in (
+        ("score_length", "Spearman of score and answer length"),
+        ("rating_length", "Spearman of rating and answer length"),
+        ("score_rating_given_length", "Spearman of score and rating, given length"),
+    ):
+        rows.append((what, number(length[name]), interval(length[name])))
     return table(rows)
 
 
@@ -166,8 +170,8 @@ def _rows(document: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
     yield ("selective", "", "excess_aurc", *_cells(selective["excess_aurc"]))
     for share, metric in selective["accuracy_at_coverage"].items():
         yield ("selective", share, "accuracy_at_coverage", *_cells(metric))
-    for risk, coverage in selective["coverage_at_risk"].items():
-        yield ("selective", risk, "coverage_at_risk", coverage, "", "", document["counts"]["used"])
+    for risk, metric in selective["coverage_at_risk"].items():
+        yield ("selective", risk, "coverage_at_risk", *_cells(metric))
     for name, metric in (selective["graded"] or {}).items():
         yield ("selective", "graded", name, *_cells(metric))
     for fit, numbers in document["calibration"].items():

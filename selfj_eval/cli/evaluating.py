@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +12,14 @@ from selfj_eval.errors import DataError
 if TYPE_CHECKING:
     from selfj_eval.evaluation import Settings
 
-LABELS = {
-    "pearson": "Pearson",
-    "spearman": "Spearman",
-    "kendall_tau_b": "Kendall tau-b",
-    "acc23": "pairwise accuracy (acc23)",
-    "auroc": "AUROC of good",
-    "augrc": "AUGRC (lower is better)",
-    "aurc": "AURC (lower is better)",
-    "prr": "PRR",
-    "ece": "ECE of score / 9 (lower is better)",
-}
+_RESAMPLES = (20, 1_000_000)
+
+
+def title(name: str) -> str:
+    """What a headline metric is called, and which way is better where that is not up."""
+    from selfj_eval.metrics import LABELS, LOWER_IS_BETTER
+
+    return LABELS[name] + (" (lower is better)" if name in LOWER_IS_BETTER else "")
 
 
 def add_options(parser: argparse.ArgumentParser, *, bootstrap: bool = True) -> None:
@@ -34,19 +32,16 @@ def add_options(parser: argparse.ArgumentParser, *, bootstrap: bool = True) -> N
     parser.add_argument(
         "--good-at",
         type=float,
-        default=6.0,
         metavar="T",
         help="an answer is good when its rating, put on 0..9, is at least this (default: 6, that "
         "is 7 of 1..10 or 4 of 1..5); where the rating's scale is unknown, the rating as it is",
     )
-    parser.add_argument(
-        "--confidence", type=float, default=0.95, metavar="C", help="level (default: 0.95)"
-    )
+    parser.add_argument("--confidence", type=float, metavar="C", help="level (default: 0.95)")
     if bootstrap:
         parser.add_argument(
-            "--resamples", type=int, default=1000, metavar="N", help="of the bootstrap (1000)"
+            "--resamples", type=int, metavar="N", help="of the bootstrap (default: 1000)"
         )
-        parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+        parser.add_argument("--seed", type=int, help="of the bootstrap (default: 0)")
 
 
 def settings_from(options: argparse.Namespace) -> Settings:
@@ -57,12 +52,20 @@ def settings_from(options: argparse.Namespace) -> Settings:
     """
     from selfj_eval.evaluation import Settings
 
-    check_range("--confidence", options.confidence)
-    if options.resamples < 1:
-        raise DataError(f"--resamples must be at least 1, got {options.resamples}.")
-    if options.seed < 0:
-        raise DataError(f"--seed must be at least 0, got {options.seed}.")
-    return Settings(options.good_at, options.confidence, options.resamples, options.seed)
+    names = ("good_at", "confidence", "resamples", "seed")
+    found = {name: getattr(options, name, None) for name in names}
+    given = {name: value for name, value in found.items() if value is not None}
+    settings = Settings(**given)
+    check_range("--confidence", settings.confidence)
+    if not math.isfinite(settings.good_at):
+        raise DataError(f"--good-at must be a finite number, got {settings.good_at}.")
+    low, high = _RESAMPLES
+    if not low <= settings.resamples <= high:
+        message = f"--resamples must lie between {low} and {high:,}, got {settings.resamples:,}."
+        raise DataError(message)
+    if settings.seed < 0:
+        raise DataError(f"--seed must be at least 0, got {settings.seed}.")
+    return settings
 
 
 def check_range(name: str, value: float) -> None:

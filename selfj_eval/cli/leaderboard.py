@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
+
+from selfj_eval.cli.evaluating import shown
 
 _EXAMPLES = """examples:
   lm_eval --model hf --model_args pretrained=MODEL --tasks judge_bench --output_path results
@@ -14,7 +15,8 @@ _EXAMPLES = """examples:
   selfj leaderboard results evaluation.json --output mine.csv --markdown mine.md
 
 Rows that the output has already are kept; a result of the same judge on the same data set, with or
-without reference, replaces its row. Paths of this machine do not get into the table.
+without reference and with the same --good-at, replaces its row. Paths of this machine do not get
+into the table.
 Exit status: 0, or 2 for wrong input.
 """
 
@@ -48,16 +50,12 @@ def add_parser(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Collect the results; returns the exit status."""
     from selfj_eval import leaderboard
-    from selfj_eval.errors import StoreError, printable
-    from selfj_eval.writing import atomic_write
+    from selfj_eval.errors import printable
+    from selfj_eval.writing import atomic_write, check_output
 
-    outputs = [Path(name) for name in (options.output, options.markdown) if name]
-    for path in outputs:
-        if not path.parent.is_dir():
-            raise StoreError(f"{path}: there is no folder {path.parent}; make it first.")
-    inputs = [Path(name).resolve() for name in options.results]
-    if len({*inputs, *(path.resolve() for path in outputs)}) < len({*inputs}) + len(outputs):
-        raise StoreError("RESULTS, --output and --markdown must be different files; rename one.")
+    outputs = [check_output(options.output, formats=(".csv",), inputs=options.results)]
+    if options.markdown:
+        outputs.append(check_output(options.markdown, formats=(".md",), inputs=options.results))
     before = leaderboard.read_csv(options.output)
     now, left_out = leaderboard.read_results(options.results)
     rows = leaderboard.merge(before, now)
@@ -73,6 +71,6 @@ def run(options: argparse.Namespace) -> int:
         return 0
     print(f"{len(rows):,} rows: {summary['added']:,} added, {replaced:,} replaced")
     for reason in left_out:
-        print("  left out    " + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in reason))
+        print(f"  left out    {shown(reason)}")
     print(f"  written to  {' and '.join(written)}")
     return 0

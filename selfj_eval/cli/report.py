@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
-from pathlib import Path
 from typing import Any
 
-from selfj_eval.cli.evaluating import add_options, settings_from
+from selfj_eval.cli.evaluating import add_options, settings_from, shown
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.errors import DataError, printable
+from selfj_eval.writing import atomic_write, check_output
 
 _EXAMPLES = """examples:
   selfj report scores.jsonl --output report.html
@@ -19,7 +18,7 @@ _EXAMPLES = """examples:
 
 The page stands alone: no script, no network, figures inside. It needs the extra `report`
 (pip install "selfj-eval[report]").
-Exit status: 0, or 2 for wrong input.
+Exit status: 0; 1 when a judge has no answer with a score and a rating; 2 for wrong input.
 """
 
 
@@ -49,9 +48,8 @@ def add_parser(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the page."""
     settings = settings_from(options)
-    output = Path(options.output)
-    if output.suffix.lower() not in (".html", ".htm"):
-        raise DataError(f"the report is an .html file; name another --output than {output}.")
+    inputs = (*options.scores, options.ratings)
+    output = check_output(options.output, formats=(".html",), inputs=inputs)
     try:
         import jinja2  # noqa: F401
         import matplotlib  # noqa: F401
@@ -60,7 +58,6 @@ def run(options: argparse.Namespace) -> int:
         raise DataError(message) from error
     from selfj_eval.report import report, work
     from selfj_eval.scores import read_scores
-    from selfj_eval.writing import atomic_write
 
     judges = [read_scores(path, ratings=options.ratings) for path in options.scores]
     with ProgressLine(work(judges, settings), "evaluated", "resample") as progress:
@@ -69,15 +66,19 @@ def run(options: argparse.Namespace) -> int:
             settings,
             title=options.title,
             texts=options.texts,
-            command=printable(shlex.join(["selfj", *sys.argv[1:]])),
+            command=printable(shlex.join(["selfj", *options.argv])),
             progress=progress,
         )
     content = page.encode("utf-8", "replace")
     with atomic_write(output) as stream:
         stream.write(content)
+    empty = [scores.path for scores in judges if not scores.rated]
     summary = {"judges": len(judges), "bytes": len(content), "output": printable(output)}
+    summary["without_ratings"] = empty
     if options.json:
         print(json.dumps(summary))
     else:
-        print(f"{summary['output']}: {len(content) / 1000:,.0f} kB, {len(judges)} judges")
-    return 0
+        print(f"{summary['output']}: {len(content) / 1000:,.0f} kB, judges: {len(judges)}")
+        for path in empty:
+            print(f"  note: no answer of {shown(path)} has a score and a rating")
+    return 1 if empty else 0

@@ -7,7 +7,6 @@ import hashlib
 import json
 import platform
 import shlex
-import sys
 import time
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -153,7 +152,7 @@ def run(options: argparse.Namespace) -> int:
     summary["output"] = printable(output)
     summary["rated"] = sum(record.rating is not None for record in records)
     if options.json:
-        print(json.dumps(summary, ensure_ascii=False))
+        print(json.dumps(summary))
     else:
         _print_summary(summary, store_file)
     return 0 if summary["unscored"] == 0 else 1
@@ -174,7 +173,7 @@ def _run_of(options: argparse.Namespace, judge: Judge, source: Path) -> dict[str
         },
         "input": printable(source),
         "input_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
-        "command": printable(shlex.join(["selfj", *sys.argv[1:]])),
+        "command": printable(shlex.join(["selfj", *options.argv])),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"selfj-eval": __version__, "python": platform.python_version(), **versions},
     }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.cli.evaluating import add_options, check_range, shown
+from selfj_eval.cli.evaluating import add_options, check_range, settings_from, shown
 from selfj_eval.errors import DataError, printable
+from selfj_eval.writing import check_output
 
 if TYPE_CHECKING:
     from selfj_eval.policy import Policy
@@ -62,37 +62,34 @@ def run(options: argparse.Namespace) -> int:
 def _choose(options: argparse.Namespace) -> int:
     from selfj_eval.evaluation.columns import Columns
     from selfj_eval.metrics import fewest_records, lowest_certifiable_risk
-    from selfj_eval.policy import choose
+    from selfj_eval.policy import caveats, choose
     from selfj_eval.scores import read_scores
 
     check_range("--max-risk", options.max_risk)
-    check_range("--confidence", options.confidence)
-    output = Path(options.output or f"{options.scores}.policy.json")
-    if output.suffix.lower() != ".json":
-        raise DataError(f"a policy is a .json file; name another --output than {output}.")
+    settings = settings_from(options)
+    output = check_output(
+        options.output or f"{options.scores}.policy.json",
+        formats=(".json",),
+        inputs=(options.scores, options.ratings),
+    )
     scores = read_scores(options.scores, ratings=options.ratings)
-    target = {"max_risk": options.max_risk, "confidence": options.confidence}
-    policy = choose(scores, **target, good_at=options.good_at)
-    data = Columns.of(scores.rated, options.good_at)
+    target = {"max_risk": options.max_risk, "confidence": settings.confidence}
+    policy = choose(scores, **target, good_at=settings.good_at)
+    data = Columns.of(scores.rated, settings.good_at)
     n, bad = len(data.score), int((~data.good).sum())
     summary: dict[str, Any] = {"certified": policy is not None} | target
     summary |= {"n": n, "bad": bad, "unscored": sum(a.score is None for a in scores.answers)}
-    summary["warnings"] = list(scores.warnings)
-    if data.group is not None and (instructions := len(set(data.group.tolist()))) < n:
-        summary["warnings"].append(
-            f"{n} answers to {instructions} instructions: the promise takes answers to be "
-            "independent; one answer an instruction is safe"
-        )
+    summary["warnings"] = caveats(scores, data)
     if policy is None:
-        lowest = lowest_certifiable_risk(data.score, data.good, confidence=options.confidence)
-        fewest = fewest_records(options.max_risk, options.confidence)
+        lowest = lowest_certifiable_risk(data.score, data.good, confidence=settings.confidence)
+        fewest = fewest_records(options.max_risk, settings.confidence)
         summary |= {"lowest_certifiable_risk": lowest, "fewest_records": fewest}
     else:
         policy.save(output)
         summary |= {"threshold": policy.threshold, "accepted": policy.calibration["accepted"]}
         summary |= {"bad_accepted": policy.calibration["bad"], "output": printable(output)}
     if options.json:
-        print(json.dumps(summary, ensure_ascii=False))
+        print(json.dumps(summary))
     else:
         _print_choice(summary)
     return 0 if policy is not None else 1
@@ -112,24 +109,28 @@ def _print_choice(found: dict[str, Any]) -> None:
         return
     print(f"NO THRESHOLD CAN BE CERTIFIED: {promise} is not supported by these answers.")
     if found["n"] < found["fewest_records"]:
-        print(
-            f"  it takes {found['fewest_records']:,} accepted answers, none of them bad, at least"
-        )
+        print(f"  it takes at least {found['fewest_records']:,} accepted answers, none of them bad")
     if found["lowest_certifiable_risk"] is None:
         print("  no risk can: the answers are too few, or the scores do not tell good from bad")
     else:
-        print(f"  the lowest risk that can: {found['lowest_certifiable_risk']:.3f}")
-    print(
-        "  ways out: more rated answers, a better judge, a higher --max-risk; nothing was written"
-    )
+        lowest = found["lowest_certifiable_risk"]
+        print(f"  the lowest risk that can: {lowest:.3f}; to promise just that, take other answers")
+    print("  nothing was written; more rated answers or a better judge help")
 
 
 def _apply(options: argparse.Namespace) -> int:
     from selfj_eval.policy import Policy
     from selfj_eval.scores import read_scores
-    from selfj_eval.writing import check_output, write_rows
+    from selfj_eval.writing import write_rows
 
-    output = check_output(options.output or f"{options.scores}.decisions.jsonl")
+    for name in ("good_at", "confidence"):
+        if getattr(options, name) is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise DataError(f"{flag} belongs to the policy: leave it out, or choose a new policy.")
+    output = check_output(
+        options.output or f"{options.scores}.decisions.jsonl",
+        inputs=(options.scores, options.ratings, options.policy),
+    )
     policy = Policy.load(options.policy)
     scores = read_scores(options.scores, ratings=options.ratings)
     rows, judged, accepted = [], [], 0
@@ -153,7 +154,7 @@ def _apply(options: argparse.Namespace) -> int:
         "output": printable(output),
     }
     if options.json:
-        print(json.dumps(summary, ensure_ascii=False))
+        print(json.dumps(summary))
         return 0
     print(f"{summary['accepted']:,} of {summary['answers']:,} answers accepted", end="")
     print(f", {summary['declined']:,} declined ({summary['unscored']:,} of them unscored)")
@@ -168,12 +169,22 @@ def _apply(options: argparse.Namespace) -> int:
 
 
 def _mismatch(policy: Policy, scores: Scores) -> list[str]:
-    """A promise holds for the judge it was made with; say so where another one is known."""
+    """What shows that these scores are not like those that the promise was made with."""
+    found = []
+    known = [a.score for a in scores.answers if a.score is not None]
+    on_scale = policy.calibration.get("lowest_score", 0) >= 0
+    on_scale = on_scale and policy.calibration.get("highest_score", 9) <= 9
+    if on_scale and any(not 0 <= score <= 9 for score in known):
+        found.append(
+            f"scores from {min(known):g} to {max(known):g} are not on 0..9, as those of the policy "
+            "were: it promises nothing"
+        )
     judge = scores.run.get("judge")
     if not isinstance(judge, dict) or policy.judge is None:
-        return ["which judge made the policy's or these scores is not known; it must be the same"]
+        which = "which judge made the policy's or these scores is not known; it must be the same"
+        return [*found, which]
     parts = ("identity", "template", "reference", "max_tokens")
     changed = [part for part in parts if judge.get(part) != policy.judge.get(part)]
-    if not changed:
-        return []
-    return [f"the policy was made for another judge ({', '.join(changed)}): it promises nothing"]
+    if changed:
+        found.append(f"the policy is for another judge ({', '.join(changed)}): it promises nothing")
+    return found

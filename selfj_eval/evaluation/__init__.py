@@ -78,12 +78,15 @@ def evaluate(
         "kind": KIND,
         "judge": scores.name,
         "counts": _counts(scores, data),
-        "warnings": [*scores.warnings, *_warnings(scores, data)],
+        "warnings": [*scores.warnings, *warnings_on(scores, data)],
         "settings": vars(settings)
-        | {"resampled": "records" if data.group is None else "instructions"},
+        | {
+            "good_at_scale": "0 to 9" if data.scaled else "the ratings' own scale",
+            "resampled": "records" if data.group is None else "instructions",
+        },
         "headline": {name: plain(m) for name, m in headline._asdict().items()},
         "correlation": agreement.correlation(data, settings.confidence),
-        "pairwise": agreement.pairwise(data),
+        "pairwise": agreement.pairwise(data, bootstrapped),
         "by_category": by_category,
         "by_model": by_model,
         "mean_over_categories": agreement.mean_over(by_category),
@@ -91,7 +94,7 @@ def evaluate(
         "models": agreement.models(data, bootstrapped),
         "selective": selection.selective(data),
         "calibration": selection.calibration(data),
-        "length": agreement.length(data),
+        "length": agreement.length(data, settings.confidence),
         "distribution": selection.distribution(data),
         "provenance": provenance(scores),
     }
@@ -123,7 +126,8 @@ def _counts(scores: Scores, data: Columns) -> dict[str, int]:
     }
 
 
-def _warnings(scores: Scores, data: Columns) -> list[str]:
+def warnings_on(scores: Scores, data: Columns) -> list[str]:
+    """What a reader of numbers on these answers has to know, as sentences."""
     found = []
     n = len(scores.answers)
     unscored = [a for a in scores.answers if a.score is None]
@@ -134,11 +138,14 @@ def _warnings(scores: Scores, data: Columns) -> list[str]:
     if unrated and scores.ratings is None:
         hint = "" if unrated < n else "; give them with --ratings FILE"
         found.append(f"{unrated} of {n} answers have no rating{hint}")
-    if any(a.rating_min is None or a.rating_max is None for a in data.answers):
+    if (None, None) in data.scales:
         found.append(
             "the scale of the ratings is not known (rating_min, rating_max): --good-at is compared "
             "with the ratings as they are"
         )
+    if len(data.scales) > 1:
+        how = "were put on 0 to 9" if data.scaled else "are taken as they are: give them one scale"
+        found.append(f"the ratings have {len(data.scales)} different scales and {how}")
     if 0 < len(data.answers) < 30:
         found.append(f"only {len(data.answers)} answers: intervals are rough")
     return found

@@ -13,21 +13,32 @@ from selfj_eval.evaluation.columns import Columns, plain
 from selfj_eval.metrics import Metric, RankingAgreement
 from selfj_eval.metrics.result import Array
 
+_FEWEST_MODELS = 3
+
 
 def correlation(data: Columns, confidence: float) -> dict[str, Any]:
     functions = (metrics.pearson, metrics.spearman, metrics.kendall_tau_b)
     return {f.__name__: plain(f(data.score, data.rating, confidence=confidence)) for f in functions}
 
 
-def pairwise(data: Columns) -> dict[str, Any]:
+def pairwise(data: Columns, bootstrapped: dict[str, Any]) -> dict[str, Any]:
+    """Accuracy on pairs of answers: all pairs, and those to the same instruction."""
     result = {"all_pairs": plain(metrics.acc23(data.score, data.rating))}
     if data.group is None:
         missing = Metric(None, 0, "the instructions are not known")
         return result | dict.fromkeys(("same_instruction", "same_instruction_ties"), plain(missing))
-    same = metrics.within_groups(data.score, data.rating, data.group)
+    counts = metrics.pair_counts(data.score, data.rating, data.group)
+
+    def statistic(drawn: npt.NDArray[np.int64]) -> Array:
+        values = metrics.accuracy_of_counts(counts[drawn])
+        return np.array([math.nan if m.value is None else m.value for m in values])
+
+    options = bootstrapped | {"group": None}
+    bounds = metrics.bootstrap(statistic, len(counts), **options).intervals
+    found = metrics.accuracy_of_counts(counts)
+    names = ("same_instruction", "same_instruction_ties")
     return result | {
-        "same_instruction": plain(same.decided),
-        "same_instruction_ties": plain(same.with_ties),
+        name: plain(m._replace(interval=i)) for name, m, i in zip(names, found, bounds, strict=True)
     }
 
 
@@ -47,7 +58,7 @@ def by(data: Columns, name: str, confidence: float) -> dict[str, Any]:
         result[key] = {
             "n": len(rows),
             "mean_score": float(score.mean()),
-            "mean_rating": float(rating.mean()),
+            "mean_rating": float(data.quality[rows].mean()),
             "good": float(data.good[rows].mean()),
         } | {metric: plain(value) for metric, value in numbers.items()}
     return result
@@ -67,7 +78,7 @@ def models(data: Columns, bootstrapped: dict[str, Any]) -> dict[str, Any] | None
     """Agreement of the models' order by mean score with that by mean rating."""
     models = [a.model for a in data.answers]
     known = [m for m in models if m is not None]
-    if len(known) < len(models) or len(set(known)) < 2:
+    if len(known) < len(models) or len(set(known)) < _FEWEST_MODELS:
         return None
     names, code = np.unique(np.array(known), return_inverse=True)
 
@@ -92,7 +103,7 @@ def models(data: Columns, bootstrapped: dict[str, Any]) -> dict[str, Any] | None
     }
 
 
-def length(data: Columns) -> dict[str, Any]:
+def length(data: Columns, confidence: float) -> dict[str, Any]:
     if data.length is None or not len(data.length):
         missing = plain(Metric(None, len(data.answers), "the answers' texts are not known"))
         return dict.fromkeys(
@@ -100,9 +111,9 @@ def length(data: Columns) -> dict[str, Any]:
         )
     # Midranks: the logarithm of the length would give the same numbers.
     return {
-        "score_length": plain(metrics.spearman(data.score, data.length)),
-        "rating_length": plain(metrics.spearman(data.rating, data.length)),
+        "score_length": plain(metrics.spearman(data.score, data.length, confidence=confidence)),
+        "rating_length": plain(metrics.spearman(data.rating, data.length, confidence=confidence)),
         "score_rating_given_length": plain(
-            metrics.partial_correlation(data.score, data.rating, data.length)
+            metrics.partial_correlation(data.score, data.rating, data.length, confidence=confidence)
         ),
     }

@@ -16,12 +16,14 @@ from selfj_eval.scores import Scored, groups
 
 @dataclass(frozen=True)
 class Columns:
-    """The answers that have a score and a rating, as arrays of shape (n,).
+    """The answers that have a score and a rating, by id, as arrays of shape (n,).
 
     Attributes:
         answers: The answers themselves.
-        score, rating: As given.
+        score: As given.
+        rating: As given, or on 0..9 when the answers have several scales and all are known.
         quality: The rating on 0..9, or as given where its scale is unknown.
+        scales: The ends of the ratings' scales, without repetition; (None, None) is an unknown one.
         good: Whether the answer is good.
         group: Number of the instruction; None when texts are missing.
         length: Characters of the answer; None when texts are missing.
@@ -31,6 +33,7 @@ class Columns:
     score: Array
     rating: Array
     quality: Array
+    scales: frozenset[tuple[float | None, float | None]]
     good: npt.NDArray[np.bool_]
     group: npt.NDArray[np.int64] | None
     length: Array | None
@@ -38,17 +41,29 @@ class Columns:
     @classmethod
     def of(cls, answers: Sequence[Scored], good_at: float) -> Columns:
         """From answers that all have a score and a rating."""
+        answers = sorted(answers, key=lambda a: a.id)  # nothing depends on the file's order
         quality = np.array([a.quality for a in answers], dtype=float)
+        scales = frozenset(
+            (None, None) if None in ends else ends
+            for ends in ((a.rating_min, a.rating_max) for a in answers)
+        )
+        rating = np.array([a.rating for a in answers], dtype=float)
         lengths = [len(a.response) for a in answers if a.response is not None]
         return cls(
             answers,
             np.array([a.score for a in answers], dtype=float),
-            np.array([a.rating for a in answers], dtype=float),
+            quality if len(scales) > 1 and (None, None) not in scales else rating,
             quality,
+            scales,
             quality >= good_at,
             groups(answers),
             np.array(lengths, dtype=float) if len(lengths) == len(answers) else None,
         )
+
+    @property
+    def scaled(self) -> bool:
+        """Whether there are answers and the scale of every rating is known."""
+        return bool(self.scales) and (None, None) not in self.scales
 
 
 def plain(metric: Metric) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def selective(data: Columns) -> dict[str, Any]:
         "accuracy_at_coverage": {
             f"{c:g}": plain(metrics.accuracy_at_coverage(curve, c)) for c in COVERAGES
         },
-        "coverage_at_risk": {f"{r:g}": metrics.coverage_at_risk(curve, r) for r in RISKS},
+        "coverage_at_risk": {f"{r:g}": plain(metrics.coverage_at_risk(curve, r)) for r in RISKS},
         "curve": {
             "threshold": curve.threshold[chosen].tolist(),
             "coverage": curve.coverage[chosen].tolist(),
@@ -34,8 +34,7 @@ def selective(data: Columns) -> dict[str, Any]:
         },
         "graded": None,
     }
-    scaled = all(a.rating_min is not None and a.rating_max is not None for a in data.answers)
-    if data.answers and scaled:
+    if data.scaled:
         graded = metrics.risk_coverage(data.score, np.clip(1 - data.quality / MAX_SCORE, 0, 1))
         names = (metrics.augrc, metrics.aurc, metrics.excess_aurc, metrics.prr)
         result["graded"] = {f.__name__: plain(f(graded)) for f in names}
@@ -51,8 +50,8 @@ def calibration(data: Columns) -> dict[str, Any]:
     raw_reason = metrics.score_ece(score, good).undefined
     fitted = {
         "raw": None if raw_reason else score / MAX_SCORE,
-        "isotonic": metrics.cross_fitted(score, good, "isotonic"),
-        "platt": metrics.cross_fitted(score, good, "platt"),
+        "isotonic": metrics.cross_fitted(score, good, "isotonic", group=data.group),
+        "platt": metrics.cross_fitted(score, good, "platt", group=data.group),
     }
     result: dict[str, Any] = {}
     for name, probability in fitted.items():

@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 class JudgeTask(SelfJTask):
     """Ten choices "0".."9" after the judge's prompt; their likelihoods give the expected score.
 
-    Per document: ``score``, ``digit_mass``, ``unscored``, and (score, rating, whether it is
-    good) for the headline metrics. ``--apply_chat_template`` does not touch the judge's prompt
-    unless the metadata says ``selfj_chat_template``.
+    Per document: ``score``, ``digit_mass``, ``unscored``, and (score, rating on 0..9, whether it
+    is good) for the headline metrics. ``--apply_chat_template`` does not touch the judge's
+    prompt unless the metadata says ``selfj_chat_template``.
     """
 
     def _trimmer(self, metadata: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -82,7 +82,7 @@ class JudgeTask(SelfJTask):
         rated = None
         if score is not None and record.rating is not None:
             quality = rescaled(record.rating, record.rating_min, record.rating_max)
-            rated = (score, record.rating, quality >= self.settings.good_at)
+            rated = (score, quality, quality >= self.settings.good_at)
         return dict.fromkeys(Headline._fields, rated) | {
             "score": score,
             "digit_mass": digit_mass,

@@ -35,12 +35,19 @@ from selfj_eval.metrics.guarantee import (
 )
 from selfj_eval.metrics.headline import (
     GOOD_AT,
+    LABELS,
     LOWER_IS_BETTER,
     Headline,
     headline,
     score_ece,
 )
-from selfj_eval.metrics.pairwise import PreferenceAccuracy, preference_accuracy, within_groups
+from selfj_eval.metrics.pairwise import (
+    PreferenceAccuracy,
+    accuracy_of_counts,
+    pair_counts,
+    preference_accuracy,
+    within_groups,
+)
 from selfj_eval.metrics.ranking import (
     RankingAgreement,
     agreement,
@@ -64,6 +71,7 @@ from selfj_eval.metrics.selective import (
 
 __all__ = [
     "GOOD_AT",
+    "LABELS",
     "LOWER_IS_BETTER",
     "Bootstrap",
     "Certified",
@@ -80,6 +88,7 @@ __all__ = [
     "RiskCoverage",
     "acc23",
     "accuracy_at_coverage",
+    "accuracy_of_counts",
     "agreement",
     "augrc",
     "aurc",
@@ -101,6 +110,7 @@ __all__ = [
     "kendall_tau_b",
     "log_loss",
     "lowest_certifiable_risk",
+    "pair_counts",
     "partial_correlation",
     "pearson",
     "preference_accuracy",

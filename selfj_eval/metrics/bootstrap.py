@@ -15,6 +15,9 @@ RESAMPLES = 1000
 LARGEST_JACKKNIFE = 1000
 """With more units than this the interval is the percentile one: leaving each of n units out costs
 as much as n resamples, and what it corrects shrinks with n."""
+WITHOUT_INTERVAL = frozenset({"ece"})
+"""Resampling raises the ECE: each bin of a resample has noise of the records and of the draw. Its
+percentiles lie above the value itself, and no correction of them is known to hold."""
 _MOST_UNDEFINED = 0.05
 
 Statistic = Callable[[npt.NDArray[np.int64]], Array]
@@ -27,8 +30,8 @@ class Bootstrap(NamedTuple):
     Attributes:
         value: Shape (k,). On the records themselves; NaN where undefined.
         samples: Shape (resamples, k). NaN where undefined.
-        intervals: One a value; None where the value is undefined, or is so in more than 5 % of
-            the resamples.
+        intervals: One a value; None where the value is undefined, is so in more than 5 % of the
+            resamples, or is the same in all of them.
         units: How many units were drawn each time.
     """
 
@@ -120,6 +123,8 @@ def headline_intervals(
 ) -> Headline:
     """The headline metrics with bootstrap intervals, which no order of the records changes.
 
+    The ECE has none (``WITHOUT_INTERVAL``).
+
     Arguments as for ``headline`` and ``bootstrap``.
     """
     a, b, y, order = _canonical(score, rating, good, group)
@@ -132,9 +137,12 @@ def headline_intervals(
         seed=seed,
         progress=progress,
     )
-    metrics = headline(a, b, y)
+    intervals = dict(zip(Headline._fields, result.intervals, strict=True))
     return Headline(
-        *(m._replace(interval=i) for m, i in zip(metrics, result.intervals, strict=True))
+        **{
+            name: m._replace(interval=None if name in WITHOUT_INTERVAL else intervals[name])
+            for name, m in headline(a, b, y)._asdict().items()
+        }
     )
 
 
@@ -145,7 +153,7 @@ class Difference(NamedTuple):
         first, second: The two values.
         difference: first - second, with its paired bootstrap interval.
         first_higher: Share of resamples in which the first is higher, equal ones counted half;
-            None where there is no interval.
+            None where the difference is undefined, and for the ECE.
     """
 
     first: Metric
@@ -196,19 +204,21 @@ def headline_differences(
     for i, (name, one, two) in enumerate(
         zip(Headline._fields, headline(a, b, y), headline(other, b, y), strict=True)
     ):
-        interval = result.intervals[2 * k + i]
+        bounds = [
+            None if name in WITHOUT_INTERVAL else result.intervals[i + j * k] for j in range(3)
+        ]
         value = None
         if one.value is not None and two.value is not None:
             value = one.value - two.value
         higher = None
-        if interval is not None:
-            gaps = result.samples[:, 2 * k + i]
-            gaps = gaps[np.isfinite(gaps)]
+        gaps = result.samples[:, 2 * k + i]
+        gaps = gaps[np.isfinite(gaps)]
+        if value is not None and len(gaps) and name not in WITHOUT_INTERVAL:
             higher = float((gaps > 0).mean() + 0.5 * (gaps == 0).mean())
         differences[name] = Difference(
-            one._replace(interval=result.intervals[i]),
-            two._replace(interval=result.intervals[k + i]),
-            Metric(value, len(a), one.undefined or two.undefined, interval),
+            one._replace(interval=bounds[0]),
+            two._replace(interval=bounds[1]),
+            Metric(value, len(a), one.undefined or two.undefined, bounds[2]),
             higher,
         )
     return differences
@@ -254,6 +264,8 @@ def _interval(
     defined = samples[np.isfinite(samples)]
     if not np.isfinite(value) or len(defined) < (1 - _MOST_UNDEFINED) * len(samples):
         return None
+    if np.ptp(defined) <= 1e-12:
+        return None  # such as a perfect AUROC of a few records: certain only by their number
     levels = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
     method = "percentile"
     if left_out is not None and len(defined) == len(samples) and np.isfinite(left_out).all():

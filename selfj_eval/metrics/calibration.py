@@ -181,33 +181,43 @@ def fit_isotonic(score: npt.ArrayLike, good: npt.ArrayLike) -> Isotonic:
 
 
 def cross_fitted(
-    score: npt.ArrayLike, good: npt.ArrayLike, method: Literal["isotonic", "platt"]
+    score: npt.ArrayLike,
+    good: npt.ArrayLike,
+    method: Literal["isotonic", "platt"],
+    *,
+    group: npt.ArrayLike | None = None,
 ) -> Array | None:
     """P(good) of every answer, from a curve fitted to the other folds.
 
-    Answers are dealt to 5 folds in the order of (score, good): every fold has the same spread of
-    scores, and nothing depends on the order of the records.
+    Folds are dealt at random with a fixed seed, in an order of the answers that does not
+    depend on the order they come in.
 
     Args:
         score: Shape (n,), finite.
         good: Shape (n,), true or false.
         method: The curve, of ``fit_isotonic`` or of ``fit_platt``.
+        group: Shape (n,). Answers that belong together, such as those to one instruction, are
+            in one fold. Default: each answer by itself.
 
     Returns:
-        Shape (n,), in [0, 1]; None when there are fewer than 10 answers.
+        Shape (n,), in [0, 1]; None when there are fewer than 10 answers or groups.
     """
     a, y = paired(score, np.asarray(good, dtype=bool))
-    if len(a) < 2 * FOLDS:
-        return None
-    order = np.lexsort((y, a))
+    order = np.lexsort((y, a))  # also lets both fits run over sorted scores, which is faster
     a, y = a[order], y[order]
+    unit = np.arange(len(a))
+    if group is not None:
+        unit = np.unique(np.asarray(group), return_inverse=True)[1][order]
+    units = int(unit.max(initial=-1)) + 1
+    if units < 2 * FOLDS:
+        return None
+    fold = (np.random.default_rng(0).permutation(units) % FOLDS)[unit]
     fit = fit_isotonic if method == "isotonic" else fit_platt
     result = np.empty(len(a))
     for k in range(FOLDS):
-        others = np.ones(len(a), dtype=bool)
-        others[k::FOLDS] = False
+        others = fold != k
         curve = fit(a[others], y[others])
-        result[order[k::FOLDS]] = curve(a[k::FOLDS])
+        result[order[~others]] = curve(a[~others])
     return result
 
 

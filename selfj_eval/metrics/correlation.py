@@ -18,7 +18,8 @@ def pearson(score: npt.ArrayLike, rating: npt.ArrayLike, *, confidence: float = 
     Args:
         score: Shape (n,), finite.
         rating: Shape (n,), finite.
-        confidence: Level of the interval, in (0, 1). There is an interval from n = 4 on.
+        confidence: Level of the interval, in (0, 1). There is one from n = 4 on, but for a
+            correlation of exactly 1 or -1.
 
     Returns:
         The correlation; undefined with its reason when n < 2 or either side is constant.
@@ -145,7 +146,11 @@ class Concordance(NamedTuple):
 
 
 def partial_correlation(
-    score: npt.ArrayLike, rating: npt.ArrayLike, given: npt.ArrayLike
+    score: npt.ArrayLike,
+    rating: npt.ArrayLike,
+    given: npt.ArrayLike,
+    *,
+    confidence: float = 0.95,
 ) -> Metric:
     """Spearman's partial correlation of score and rating given a third quantity, in [-1, 1].
 
@@ -156,6 +161,7 @@ def partial_correlation(
         score: Shape (n,), finite.
         rating: Shape (n,), finite.
         given: Shape (n,), finite.
+        confidence: Level of the interval: that of ``spearman`` with one degree of freedom less.
 
     Returns:
         The correlation; undefined with its reason when n < 3, when one of the three is
@@ -175,7 +181,9 @@ def partial_correlation(
     left = (1 - sg**2) * (1 - rg**2)
     if left < 1e-12:
         return Metric(None, len(a), "the third quantity orders the records as one of the two does")
-    return Metric(min(1.0, max(-1.0, (sr - sg * rg) / math.sqrt(left))), len(a))
+    rho = min(1.0, max(-1.0, (sr - sg * rg) / math.sqrt(left)))
+    bounds = _atanh_interval(rho, 1 + rho**2 / 2, len(a) - 4, confidence, "bonett-wright")
+    return Metric(rho, len(a), interval=bounds)
 
 
 def _checked(score: npt.ArrayLike, rating: npt.ArrayLike) -> tuple[Array, Array, str | None]:
@@ -200,10 +208,8 @@ def _atanh_interval(
 ) -> Interval | None:
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
-    if degrees < 1:
+    if degrees < 1 or abs(value) >= 1 - 1e-12:
         return None
-    if abs(value) >= 1:
-        return Interval(value, value, confidence, method)
     half = NormalDist().inv_cdf((1 + confidence) / 2) * math.sqrt(variance / degrees)
     centre = math.atanh(value)
     return Interval(math.tanh(centre - half), math.tanh(centre + half), confidence, method)

@@ -40,6 +40,17 @@ class Headline(NamedTuple):
     ece: Metric
 
 
+LABELS = {
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+    "kendall_tau_b": "Kendall tau-b",
+    "acc23": "pairwise accuracy (acc23)",
+    "auroc": "AUROC of good",
+    "augrc": "AUGRC",
+    "aurc": "AURC",
+    "prr": "PRR",
+    "ece": "ECE of score / 9",
+}
 LOWER_IS_BETTER = frozenset({"augrc", "aurc", "ece"})
 
 

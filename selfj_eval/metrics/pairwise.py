@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfj_eval.metrics.correlation import Concordance
-from selfj_eval.metrics.result import Metric, paired
+from selfj_eval.metrics.result import Array, Metric, paired
 
 
 class PreferenceAccuracy(NamedTuple):
@@ -37,25 +37,39 @@ def within_groups(
     Returns:
         Both accuracies, in [0, 1], over pairs; undefined with their reason where no pair counts.
     """
+    return accuracy_of_counts(pair_counts(score, rating, group))
+
+
+def pair_counts(score: npt.ArrayLike, rating: npt.ArrayLike, group: npt.ArrayLike) -> Array:
+    """What ``within_groups`` adds up, for each of g groups: so that groups can be resampled.
+
+    Returns:
+        Shape (g, 4): pairs right (ties half), pairs whose ratings differ, pairs right with ties
+        counted, all pairs.
+    """
     a, b = paired(score, rating)
     _, code = np.unique(np.asarray(group), return_inverse=True)
     order = np.argsort(code, kind="stable")
-    right = ties_right = decided = pairs = 0.0
+    counts = []
     for rows in np.split(order, np.flatnonzero(np.diff(code[order])) + 1):
-        if len(rows) < 2:
-            continue
-        counted = Concordance.of(a[rows], b[rows])
-        right += counted.concordant + counted.tied_score / 2
-        ties_right += counted.concordant + counted.tied_both
-        decided += counted.concordant + counted.discordant + counted.tied_score
-        pairs += len(rows) * (len(rows) - 1) // 2
+        found = Concordance.of(a[rows], b[rows])
+        ordered = found.concordant + found.discordant + found.tied_score
+        right, right_ties = found.concordant + found.tied_score / 2, found.concordant
+        right_ties += found.tied_both
+        counts.append((right, ordered, right_ties, len(rows) * (len(rows) - 1) // 2))
+    return np.array(counts, dtype=float).reshape(-1, 4)
+
+
+def accuracy_of_counts(counts: Array) -> PreferenceAccuracy:
+    """The accuracies of ``within_groups`` from counts of shape (g, 4)."""
+    right, ordered, right_ties, pairs = counts.sum(axis=0).tolist()
     if not pairs:
         reason = "no two scored answers are to the same instruction"
         return PreferenceAccuracy(*[Metric(None, 0, reason)] * 2)
     first = Metric(None, 0, f"all {int(pairs)} pairs have equal ratings")
-    if decided:
-        first = Metric(right / decided, int(decided))
-    return PreferenceAccuracy(first, Metric(ties_right / pairs, int(pairs)))
+    if ordered:
+        first = Metric(right / ordered, int(ordered))
+    return PreferenceAccuracy(first, Metric(right_ties / pairs, int(pairs)))
 
 
 def preference_accuracy(

@@ -130,14 +130,16 @@ def prr(curve: RiskCoverage) -> Metric:
     return Metric((random - _aurc(curve)) / (random - _oracle_aurc(curve)), curve.n)
 
 
-def coverage_at_risk(curve: RiskCoverage, risk: float) -> float:
+def coverage_at_risk(curve: RiskCoverage, risk: float) -> Metric:
     """Largest coverage whose selective risk on these records is at most ``risk``; 0 if none is.
 
     This looks at the records themselves and promises nothing about others: see
     ``selfj_eval.metrics.guarantee``.
     """
+    if not curve.n:
+        return Metric(None, 0, "no scored records")
     fits = np.flatnonzero(curve.risk <= risk + 1e-12)
-    return float(curve.coverage[fits[-1]]) if len(fits) else 0.0
+    return Metric(float(curve.coverage[fits[-1]]) if len(fits) else 0.0, curve.n)
 
 
 def accuracy_at_coverage(curve: RiskCoverage, coverage: float) -> Metric:

@@ -11,6 +11,7 @@ import numpy as np
 from selfj_eval import __version__, comparison, evaluation
 from selfj_eval.errors import DataError
 from selfj_eval.evaluation import Settings
+from selfj_eval.metrics import LABELS, LOWER_IS_BETTER
 from selfj_eval.report import figures
 from selfj_eval.report.texts import label, visible
 from selfj_eval.scores import Scored, Scores, distinct_names
@@ -83,6 +84,8 @@ def report(
         settings=settings,
         figures=drawn,
         groups=figures.forest_groups(documents, "category"),
+        model_rows=figures.forest_groups(documents, "model"),
+        metric_names={n: t + (" ↓" if n in LOWER_IS_BETTER else "") for n, t in LABELS.items()},
         most_groups=figures.MOST_GROUPS,
         differences=_differences(judges, settings, progress),
         disagreements=[(n, _worst(s, texts)) for n, s in zip(names, judges, strict=True)],

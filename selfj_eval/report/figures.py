@@ -63,12 +63,14 @@ def _style(k: int) -> dict[str, Any]:
 def risk_coverage(documents: Sequence[Document], names: Sequence[str]) -> str:
     """Selective risk over coverage, with a perfect and with a random order."""
     figure, axes = _figure(3.4)
-    counts = documents[0]["counts"]
+    counts = [(d["counts"]["good"], d["counts"]["used"]) for d in documents]
+    of_whom = "" if len(set(counts)) == 1 else f", {label(names[0], 16)}"
     coverage = np.linspace(0, 1, 101)
-    bad = 1 - counts["good"] / counts["used"]
-    perfect = np.maximum(0, coverage - (1 - bad)) / np.maximum(coverage, 1e-9)
-    axes.plot(coverage, perfect, color=_INK, linewidth=0.8, linestyle=":", label="perfect order")
-    axes.axhline(bad, color=_INK, linewidth=0.8, linestyle=(0, (6, 3)), label="random order")
+    good = counts[0][0] / counts[0][1]
+    perfect = np.maximum(0, coverage - good) / np.maximum(coverage, 1e-9)
+    thin: dict[str, Any] = {"color": _INK, "linewidth": 0.8}
+    axes.plot(coverage, perfect, **thin, linestyle=":", label=f"perfect order{of_whom}")
+    axes.axhline(1 - good, **thin, linestyle=(0, (6, 3)), label=f"random order{of_whom}")
     for k, (document, name) in enumerate(zip(documents, names, strict=True)):
         curve = document["selective"]["curve"]
         x, y = curve["coverage"], curve["risk"]
@@ -208,11 +210,16 @@ def _svg(figure: Figure, name: str) -> str:
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     text = re.sub(r"<svg ", '<svg aria-hidden="true" ', text, count=1)
+    return re.sub(r"<[^>]*>", _tag, re.sub(r">\s+<", "><", text))
+
+
+def _tag(match: re.Match[str]) -> str:
+    """A tag in the page's colours and at half its size; names and numbers between tags stay."""
+    tag = re.sub(r"\s+", " ", match[0])
     for colour, variable in _VARIABLES.items():
-        text = text.replace(colour, f"var({variable})")
-    # Half the size: no ids that nothing refers to, fonts left to the page, tenths of a pixel.
-    text = re.sub(r' id="[\w.]*_\d+"', "", text)
-    text = re.sub(r' transform="rotate\(-0 [^"]*"', "", text)
-    text = re.sub(r"font-family: [^;]*; ", "", text)
-    text = re.sub(r"-?\d+\.\d{3,}", lambda match: f"{float(match[0]):.1f}", text)
-    return re.sub(r"\s+", " ", text)
+        tag = tag.replace(colour, f"var({variable})")
+    # No ids that nothing refers to, fonts left to the page, tenths of a pixel.
+    tag = re.sub(r' id="[\w.]*_\d+"', "", tag)
+    tag = re.sub(r' transform="rotate\(-0 [^"]*"', "", tag)
+    tag = re.sub(r"font-family: [^;]*; ", "", tag)
+    return re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.1f}", tag)
