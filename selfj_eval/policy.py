@@ -125,7 +125,47 @@ class Policy:
             raise DataError(f"is not a policy of this version: {error}.", path=path) from error
 
 
-def choose(scores: Scores, *, max_risk: float, confidence: float, good_at: float) -> Policy | None:
+def calibration_set(
+    scores: Scores, good_at: float, *, all_answers: bool = False
+) -> tuple[Columns, list[str]]:
+    """The rated answers that a promise can be made on, and what speaks against it.
+
+    Where instructions are known, one answer to each, drawn at random with a fixed seed: answers
+    to one instruction are not independent, and with all of them promises are broken too often.
+
+    Args:
+        scores: Scored answers with ratings.
+        good_at: As in ``Policy``.
+        all_answers: Take all of them all the same.
+
+    Returns:
+        The answers, and sentences for a reader of the promise.
+    """
+    from selfj_eval.evaluation import warnings_on
+    from selfj_eval.evaluation.columns import Columns
+    from selfj_eval.metrics import one_of_each
+
+    data = Columns.of(scores.rated, good_at)
+    notes = [*scores.warnings, *warnings_on(scores, data)]
+    n = len(data.answers)
+    if data.group is None or (instructions := len(set(data.group.tolist()))) == n:
+        return data, notes
+    about = f"{n} answers to {instructions} instructions"
+    if all_answers:
+        return data, [*notes, f"{about}: they are not independent, the promise is too bold"]
+    chosen = [data.answers[k] for k in one_of_each(data.group)]
+    notes.append(f"{about}: one answer to each is used, drawn at random (see --all-answers)")
+    return Columns.of(chosen, good_at), notes
+
+
+def choose(
+    scores: Scores,
+    *,
+    max_risk: float,
+    confidence: float,
+    good_at: float,
+    all_answers: bool = False,
+) -> Policy | None:
     """The policy with the largest coverage that can be certified, or None.
 
     Args:
@@ -133,14 +173,14 @@ def choose(scores: Scores, *, max_risk: float, confidence: float, good_at: float
         max_risk: Largest share of bad answers among the accepted, in (0, 1).
         confidence: In (0, 1); see ``metrics.certify`` for the promise.
         good_at: As in ``Policy``.
+        all_answers: As for ``calibration_set``.
 
     Raises:
         DataError: If no answer has a score and a rating.
     """
-    from selfj_eval.evaluation.columns import Columns
     from selfj_eval.metrics import certify, fit_platt
 
-    data = Columns.of(scores.rated, good_at)
+    data, notes = calibration_set(scores, good_at, all_answers=all_answers)
     if not len(data.score):
         raise DataError("no answer has a score and a rating to calibrate on.", path=scores.path)
     found = certify(data.score, data.good, max_risk=max_risk, confidence=confidence)
@@ -156,7 +196,7 @@ def choose(scores: Scores, *, max_risk: float, confidence: float, good_at: float
         "unscored": sum(a.score is None for a in scores.answers),
         "lowest_score": float(data.score.min()),
         "highest_score": float(data.score.max()),
-        "warnings": caveats(scores, data),
+        "warnings": notes,
     }
     judge = scores.run.get("judge")
     return Policy(
@@ -169,17 +209,3 @@ def choose(scores: Scores, *, max_risk: float, confidence: float, good_at: float
         used,
         judge if isinstance(judge, dict) else None,
     )
-
-
-def caveats(scores: Scores, data: Columns) -> list[str]:
-    """What speaks against a promise made on these answers, as sentences."""
-    from selfj_eval.evaluation import warnings_on
-
-    found = [*scores.warnings, *warnings_on(scores, data)]
-    n = len(data.answers)
-    if data.group is not None and (instructions := len(set(data.group.tolist()))) < n:
-        found.append(
-            f"{n} answers to {instructions} instructions: the promise takes answers to be "
-            "independent; one answer an instruction is safe"
-        )
-    return found

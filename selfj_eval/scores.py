@@ -93,16 +93,18 @@ def read_scores(path: str | Path, *, ratings: str | Path | None = None) -> Score
         ratings: A file with ``id`` and ``rating``. Its ratings replace those in ``path``; other
             fields of a record that ``path`` lacks, such as texts, are taken from it too.
 
+    A rating outside its scale is left out, with a warning.
+
     Raises:
         DataError: Naming file, place and field, if a row is not a scored answer; also when the two
             files have no id in common.
     """
     path = Path(path)
-    answers = _answers(path, score=True)
+    answers, warnings = _answers(path, score=True)
     run = _run_of(path)
-    warnings = []
     if ratings is not None:
-        given = {a.id: a for a in _answers(Path(ratings), score=False)}
+        others, warnings = _answers(Path(ratings), score=False)
+        given = {a.id: a for a in others}
         known = sum(a.id in given for a in answers)
         if not known:
             raise DataError(
@@ -148,15 +150,18 @@ def groups(answers: Sequence[Scored]) -> np.ndarray[Any, np.dtype[np.int64]] | N
     return np.array([number[text] for text in texts if text is not None])
 
 
-def _answers(path: Path, *, score: bool) -> list[Scored]:
+def _answers(path: Path, *, score: bool) -> tuple[list[Scored], list[str]]:
     rows = read_rows(path)
     if not rows:
         raise DataError("holds no rows.", path=path)
     shown, known = printable(path), {f.name for f in fields(Scored)}
-    answers, places = list[Scored](), list[tuple[str, str]]()
+    answers, places, outside = list[Scored](), list[tuple[str, str]](), list[str]()
     for place, row in rows:
         if isinstance(row.get("doc"), dict) and "doc_id" in row:  # lm-eval's samples
             row = {"id": row["doc_id"], **row["doc"], "score": row.get("score")}
+        if why := _off_scale(row):
+            outside.append(f"{place}: {why}")
+            row = {name: value for name, value in row.items() if name != "rating"}
         values = checked_fields(
             row,
             required=("id",),
@@ -179,7 +184,20 @@ def _answers(path: Path, *, score: bool) -> list[Scored]:
         message = f"no row has a rating; the first has: {have}. Add the ratings."
         raise DataError(message, path=path, field="rating")
     refuse_repeated_ids(places, path=path)
-    return answers
+    warnings = []
+    if outside:
+        much = f"{len(outside)} ratings lie outside their scale and are left out"
+        warnings.append(f"{much}; first {shown}, {outside[0]}")
+    return answers, warnings
+
+
+def _off_scale(row: Mapping[str, Any]) -> str | None:
+    """Why a rating cannot be on its scale; None where it is, or where that is not the question."""
+    ends = [row.get(name) for name in ("rating_min", "rating", "rating_max")]
+    known = [x for x in ends if isinstance(x, int | float) and not isinstance(x, bool)]
+    if len(known) < len(ends) or not known[0] < known[2] or known[0] <= known[1] <= known[2]:
+        return None
+    return f"{known[1]:g} is not in {known[0]:g} to {known[2]:g}"
 
 
 def _merged(answer: Scored, given: Scored | None) -> Scored:

@@ -127,11 +127,6 @@ def test_select_chooses_and_applies(
     saved = json.loads(policy.read_text())
     assert saved["calibration"]["n"] == 800
     assert "note" not in out
-    repeated = [row | {"instruction": f"i{k // 4}"} for k, row in enumerate(scored(800, seed=1))]
-    again = tmp_path / "again.json"
-    same = jsonl(*repeated, name="repeated.jsonl")
-    _, out, _ = run(capsys, "select", same, "--max-risk", 0.15, "--output", again)
-    assert "note: 800 answers to 200 instructions: the promise takes answers to be inde" in out
 
     fresh = [*scored(3000, seed=2), {"id": "u", "score": None, "error": "no digit"}]
     new = jsonl(*fresh, name="new.jsonl")
@@ -243,11 +238,17 @@ def test_what_speaks_against_a_promise_stands_in_the_policy(
         for k, r in enumerate(scored(800))
     ]
     policy = tmp_path / "p.json"
-    _, out, _ = run(capsys, "select", jsonl(*rows), "--max-risk", 0.3, "--output", policy)
-    kept = json.loads(policy.read_text())["calibration"]["warnings"]
-    assert any("the scale of the ratings is not known" in warning for warning in kept)
-    assert any("800 answers to 200 instructions" in warning for warning in kept)
-    assert all(f"note: {warning}" in out for warning in kept)
+    arguments = ["select", jsonl(*rows), "--max-risk", 0.35, "--output", policy]
+    for option, n, said in (
+        ([], 200, "800 answers to 200 instructions: one answer to each is used, drawn at random"),
+        (["--all-answers"], 800, "800 answers to 200 instructions: they are not independent"),
+    ):
+        _, out, _ = run(capsys, *arguments, *option)
+        kept = json.loads(policy.read_text())["calibration"]
+        assert kept["n"] == n
+        assert any("the scale of the ratings is not known" in w for w in kept["warnings"])
+        assert any(said in w for w in kept["warnings"])
+        assert all(f"note: {w}" in out for w in kept["warnings"])
 
 
 def test_json_is_strict_whatever_the_terminal(jsonl: Jsonl, command: Any) -> None:

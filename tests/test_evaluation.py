@@ -127,10 +127,6 @@ def test_samples_of_lm_eval(jsonl: Jsonl) -> None:
         ([{"id": "1", "score": "high"}], "line 1, field 'score': expected a number, got str"),
         ([{"id": "1", "score": 1e999}], "line 1, field 'score': is inf"),
         ([{"id": "1", "score": 1}] * 2, "'1' occurs twice, first in line 1"),
-        (
-            [{"id": "1", "score": 1, "rating": 11, "rating_min": 1, "rating_max": 10}],
-            "field 'rating': 11 lies outside its scale 1.0 to 10.0; correct one.",
-        ),
     ],
 )
 def test_files_that_are_no_scores(jsonl: Jsonl, rows: list[Any], message: str) -> None:
@@ -158,12 +154,17 @@ def test_files_that_are_no_scores(jsonl: Jsonl, rows: list[Any], message: str) -
             "only 1 scored records; at least 2 are needed",
         ),
         (
+            [{"id": "1", "score": 3, "rating": 11, "rating_min": 1, "rating_max": 10}],
+            "1 of 1 answers have no rating; give them with --ratings FILE",
+            "only 0 scored records; at least 2 are needed",
+        ),
+        (
             [{"id": "1", "score": None, "rating": 3, "error": "no digit"}],
             "1 of 1 answers are unscored and left out; first 1: no digit",
             "only 0 scored records; at least 2 are needed",
         ),
     ],
-    ids=["no rating", "equal ratings", "one record", "all unscored"],
+    ids=["no rating", "equal ratings", "one record", "off its scale", "all unscored"],
 )
 def test_what_cannot_be_computed_says_why_and_the_rest_comes(
     jsonl: Jsonl, rows: list[Any], warning: str, undefined: str
@@ -176,6 +177,19 @@ def test_what_cannot_be_computed_says_why_and_the_rest_comes(
     if document["counts"]["used"]:
         assert document["headline"]["ece"]["value"] is not None
         assert document["distribution"][0]["n"] == document["counts"]["used"]
+
+
+def test_ratings_outside_their_scale_are_left_out_and_counted(jsonl: Jsonl) -> None:
+    rows = answers(40, rating_min=1, rating_max=10)
+    rows[5]["rating"], rows[6]["rating"] = 11, -1
+    path = jsonl(*rows, name="s.jsonl")
+    bare = [{"id": r["id"], "score": r["score"]} for r in rows]
+    for scores in (read_scores(path), read_scores(jsonl(*bare, name="b.jsonl"), ratings=path)):
+        document = evaluate(scores, FAST)
+        assert document["counts"]["used"] == 38
+        warning = "2 ratings lie outside their scale and are left out; first "
+        assert f"{warning}{path}, line 6: 11 is not in 1 to 10" in document["warnings"]
+        assert document["headline"]["spearman"]["value"] > 0.5
 
 
 def test_ratings_without_a_scale_and_scores_off_ours(jsonl: Jsonl) -> None:

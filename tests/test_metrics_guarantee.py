@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfj_eval.metrics import certify, fewest_records, lowest_certifiable_risk
+from selfj_eval.metrics import certify, fewest_records, lowest_certifiable_risk, one_of_each
 from selfj_eval.reading import read_records
 from selfj_eval.records import rescaled
 
@@ -102,6 +102,37 @@ def test_promise_on_random_halves_of_real_ratings(data: Path) -> None:
     assert len(other) > 0.9 * SPLITS
     assert over / SPLITS <= allowed(0.9)
     assert np.mean(other) < 0.2
+
+
+@pytest.mark.parametrize("name", ["mtbench", "qlora_vicuna"])
+def test_one_answer_to_each_instruction_keeps_the_promise(data: Path, name: str) -> None:
+    """About 60 instructions with dozens of answers each, drawn whole, as they would be in life."""
+    records = read_records(data / "judge_bench" / f"pointwise_{name}.parquet")
+    quality = np.array([rescaled(r.rating, r.rating_min, r.rating_max) for r in records])
+    good, rng = quality >= 6, np.random.default_rng(0)
+    score = quality + rng.normal(0, 3, len(quality))
+    _, group = np.unique([r.instruction for r in records], return_inverse=True)
+    members = [np.flatnonzero(group == k) for k in range(group.max() + 1)]
+    risk = 0.85 * (1 - good.mean())
+    broken = {"all": 0, "one": 0}
+    for seed in range(SPLITS // 2):
+        drawn = [members[k] for k in rng.integers(0, len(members), len(members))]
+        rows = np.concatenate(drawn)
+        label = np.repeat(np.arange(len(drawn)), [len(d) for d in drawn])
+        for which, chosen in (("all", rows), ("one", rows[one_of_each(label, seed=seed)])):
+            found = certify(score[chosen], good[chosen], max_risk=risk, confidence=0.9)
+            if found is not None:
+                broken[which] += accepted_risk(score, good, found.threshold) > risk
+    assert broken["one"] / (SPLITS // 2) <= allowed(0.9)
+    assert broken["all"] / (SPLITS // 2) > 0.15  # why all of them are not used
+
+
+def test_one_of_each() -> None:
+    group = np.array(["b", "a", "b", "c", "a", "b"])
+    draws = [one_of_each(group, seed=seed) for seed in range(60)]
+    assert all(group[rows].tolist() == ["a", "b", "c"] for rows in draws)
+    assert {int(rows[1]) for rows in draws} == {0, 2, 5}
+    assert one_of_each([]).tolist() == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=60))

@@ -21,8 +21,10 @@ _EXAMPLES = """examples:
 The first line chooses, on rated answers, the threshold that accepts most of them while the share of
 bad answers among all that will be accepted stays at or below --max-risk, with probability at least
 --confidence over calibration sets. The promise is for new answers from the same source (same
-judge, same kind of instructions, same models). The second line applies it: accept or decline
-for each answer, with the estimated probability that it is good. Unscored answers are declined.
+judge, same kind of instructions, same models). Where texts are known, one answer to each
+instruction is used, since several are not independent. The second line applies it: accept or
+decline for each answer, with the estimated probability that it is good. Unscored answers are
+declined.
 Exit status: 0; 1 when no threshold can be certified (nothing is written then); 2 for wrong input.
 """
 
@@ -50,6 +52,12 @@ def add_parser(subparsers: Any) -> None:
         help="the policy (.json; default: SCORES.policy.json), or the decisions (.jsonl, .json, "
         ".csv or .parquet; default: SCORES.decisions.jsonl)",
     )
+    parser.add_argument(
+        "--all-answers",
+        action="store_true",
+        help="use all answers to an instruction, not one drawn at random; they are not "
+        "independent, and promises made on them are broken more often than stated",
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
 
@@ -60,9 +68,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _choose(options: argparse.Namespace) -> int:
-    from selfj_eval.evaluation.columns import Columns
     from selfj_eval.metrics import fewest_records, lowest_certifiable_risk
-    from selfj_eval.policy import caveats, choose
+    from selfj_eval.policy import calibration_set, choose
     from selfj_eval.scores import read_scores
 
     check_range("--max-risk", options.max_risk)
@@ -74,12 +81,13 @@ def _choose(options: argparse.Namespace) -> int:
     )
     scores = read_scores(options.scores, ratings=options.ratings)
     target = {"max_risk": options.max_risk, "confidence": settings.confidence}
-    policy = choose(scores, **target, good_at=settings.good_at)
-    data = Columns.of(scores.rated, settings.good_at)
+    every = {"good_at": settings.good_at, "all_answers": options.all_answers}
+    policy = choose(scores, **target, **every)
+    data, notes = calibration_set(scores, **every)
     n, bad = len(data.score), int((~data.good).sum())
     summary: dict[str, Any] = {"certified": policy is not None} | target
     summary |= {"n": n, "bad": bad, "unscored": sum(a.score is None for a in scores.answers)}
-    summary["warnings"] = caveats(scores, data)
+    summary["warnings"] = notes
     if policy is None:
         lowest = lowest_certifiable_risk(data.score, data.good, confidence=settings.confidence)
         fewest = fewest_records(options.max_risk, settings.confidence)
@@ -96,7 +104,7 @@ def _choose(options: argparse.Namespace) -> int:
 
 
 def _print_choice(found: dict[str, Any]) -> None:
-    print(f"{found['n']:,} rated answers, {found['bad'] / found['n']:.1%} of them bad", end="")
+    print(f"{found['n']:,} rated answers used, {found['bad'] / found['n']:.1%} of them bad", end="")
     print(f"; {found['unscored']:,} unscored answers are left out")
     for warning in found["warnings"]:
         print(f"  note: {shown(warning)}")

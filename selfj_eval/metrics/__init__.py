@@ -32,6 +32,7 @@ from selfj_eval.metrics.guarantee import (
     certify,
     fewest_records,
     lowest_certifiable_risk,
+    one_of_each,
 )
 from selfj_eval.metrics.headline import (
     GOOD_AT,
@@ -110,6 +111,7 @@ __all__ = [
     "kendall_tau_b",
     "log_loss",
     "lowest_certifiable_risk",
+    "one_of_each",
     "pair_counts",
     "partial_correlation",
     "pearson",

@@ -40,8 +40,9 @@ def certify(
 
     The promise: over draws of the calibration records, with probability at least
     ``confidence`` the share of bad answers among all future answers that score at least the
-    threshold is at most ``max_risk``, when future records come from the same source
-    (exchangeable with these). It holds for any number of records; there is no approximation.
+    threshold is at most ``max_risk``, when these records are independent draws from the source
+    that future ones come from (``one_of_each`` helps where they come in groups). It holds for
+    any number of records; there is no approximation.
 
     How: each distinct score is a threshold to be tested ("Learn then Test", Angelopoulos et al.
     2021, arXiv 2110.01052). With m accepted and k bad among them, its p-value is
@@ -65,6 +66,22 @@ def certify(
     _check(max_risk, confidence)
     curve = risk_coverage(score, ~np.asarray(good, dtype=bool))
     return _certify(curve, max_risk, confidence)
+
+
+def one_of_each(group: npt.ArrayLike, *, seed: int = 0) -> npt.NDArray[np.int64]:
+    """One record of each group, drawn at random: records that ``certify`` may take as independent.
+
+    Args:
+        group: Shape (n,): equal for records that belong together, such as answers to one
+            instruction.
+        seed: Of the draw.
+
+    Returns:
+        Shape (g,): indices in increasing order of the groups.
+    """
+    code = np.unique(np.asarray(group), return_inverse=True)[1]
+    order = np.lexsort((np.random.default_rng(seed).random(len(code)), code))
+    return order[np.flatnonzero(np.diff(code[order], prepend=-1))]
 
 
 def lowest_certifiable_risk(
