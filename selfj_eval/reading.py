@@ -204,8 +204,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
             for batch in file.iter_batches(batch_size=4096):
                 for row in batch.to_pylist():
                     number += 1
-                    # pandas writes NaN where a value is missing
-                    yield f"row {number}", {k: None if v != v else v for k, v in row.items()}
+                    yield f"row {number}", row
     except (pa.ArrowException, ValueError, OverflowError, KeyError) as error:
         raise DataError(f"is not a readable Parquet file: {brief(error)}.", path=path) from error
 

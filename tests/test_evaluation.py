@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
@@ -263,11 +262,9 @@ def test_gaps_in_ratings_and_missing_values_of_pandas(jsonl: Jsonl, tmp_path: Pa
     bare = [{"id": r["id"], "score": r["score"]} for r in rows]
     scores = read_scores(jsonl(*bare, name="s.jsonl"), ratings=jsonl(*given, name="r.jsonl"))
     assert evaluate(scores, FAST)["counts"]["used"] == 28
-    columns = {k: [float("nan") if r.get(k) is None else r[k] for r in given] for k in ("rating",)}
-    table = pa.table(
-        {"id": [r["id"] for r in rows], "score": [r["score"] for r in rows], **columns}
-    )
-    pq.write_table(table, tmp_path / "p.parquet")
+    frame = pd.DataFrame(given).astype({"rating": float})  # pandas has NaN where one is missing
+    assert frame["rating"].isna().sum() == 2
+    frame.to_parquet(tmp_path / "p.parquet")
     assert evaluate(read_scores(tmp_path / "p.parquet"), FAST)["counts"]["used"] == 28
     with pytest.raises(DataError, match="no row has a rating; the first has: id, score"):
         read_scores(jsonl(*bare, name="s.jsonl"), ratings=jsonl(*bare, name="r.jsonl"))
