@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from selfj_eval.errors import DataError
-from selfj_eval.evaluation import Settings, provenance
+from selfj_eval.evaluation import Settings, few_units, provenance
 from selfj_eval.evaluation.columns import Columns, plain
 from selfj_eval.metrics import headline_differences
 from selfj_eval.metrics.bootstrap import evaluations
@@ -74,7 +74,7 @@ def compare(
             "second": len(second.answers),
             "compared": len(answers),
         },
-        "warnings": _warnings(first, second, len(answers)),
+        "warnings": _warnings(first, second, data),
         "settings": vars(settings)
         | {"resampled": "records" if data.group is None else "instructions"},
         "metrics": {
@@ -107,7 +107,7 @@ def _shared(first: Scores, second: Scores) -> tuple[list[Scored], list[float]]:
     return answers, scores
 
 
-def _warnings(first: Scores, second: Scores, compared: int) -> list[str]:
+def _warnings(first: Scores, second: Scores, data: Columns) -> list[str]:
     found = [*first.warnings, *(w for w in second.warnings if w not in first.warnings)]
     if first.sha256 == second.sha256:
         found.append("the two files have the same content: is one of them the wrong one?")
@@ -130,6 +130,4 @@ def _warnings(first: Scores, second: Scores, compared: int) -> list[str]:
         for k in both
     ):
         found.append(f"{other} records have another answer in the second file: are they the same?")
-    if 0 < compared < 30:
-        found.append(f"only {compared} records are compared: intervals are rough")
-    return found
+    return [*found, *few_units(data)]

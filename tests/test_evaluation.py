@@ -89,7 +89,7 @@ def test_ratings_from_another_file(jsonl: Jsonl) -> None:
     assert document["counts"]["instructions"] == 7
     assert document["counts"]["good"] == sum(r["rating"] >= 7 for r in rows)  # 6 on 0..9
     assert document["length"]["score_length"]["value"] is not None
-    assert document["warnings"] == []
+    assert document["warnings"] == ["only 7 instructions: intervals are rough, or missing"]
     part = read_scores(
         jsonl(*bare, {"id": "new", "score": 3}, name="s.jsonl"),
         ratings=jsonl(*ratings[:30], {"id": "other", "rating": 1}, name="r.jsonl"),
@@ -144,12 +144,12 @@ def test_files_that_are_no_scores(jsonl: Jsonl, rows: list[Any], message: str) -
         ),
         (
             [{"id": str(k), "score": k, "rating": 3} for k in range(5)],
-            "only 5 answers: intervals are rough",
+            "only 5 answers: intervals are rough, or missing",
             "all 5 ratings are equal (3)",
         ),
         (
             [{"id": "1", "score": 4.5, "rating": 3, "rating_min": 1, "rating_max": 5}],
-            "only 1 answers: intervals are rough",
+            "only 1 answers: intervals are rough, or missing",
             "only 1 scored records; at least 2 are needed",
         ),
         (

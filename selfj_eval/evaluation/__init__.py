@@ -18,6 +18,8 @@ from selfj_eval.metrics.bootstrap import RESAMPLES, evaluations
 from selfj_eval.scores import Scores, groups
 
 KIND = "selfj-evaluation"
+FEWEST_UNITS = 30
+"""Of answers or instructions: with fewer, a reader is told that intervals are rough."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,14 @@ def warnings_on(scores: Scores, data: Columns) -> list[str]:
     if len(data.scales) > 1:
         how = "were put on 0 to 9" if data.scaled else "are taken as they are: give them one scale"
         found.append(f"the ratings have {len(data.scales)} different scales and {how}")
-    if 0 < len(data.answers) < 30:
-        found.append(f"only {len(data.answers)} answers: intervals are rough")
-    return found
+    return [*found, *few_units(data)]
+
+
+def few_units(data: Columns) -> list[str]:
+    """A warning where the bootstrap has little to draw from."""
+    drawn, unit = len(data.answers), "answers"
+    if data.group is not None:
+        drawn, unit = len(np.unique(data.group)), "instructions"
+    if not 0 < drawn < FEWEST_UNITS:
+        return []
+    return [f"only {drawn} {unit}: intervals are rough, or missing"]
