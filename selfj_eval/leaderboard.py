@@ -67,7 +67,7 @@ def read_results(paths: Iterable[str | Path]) -> tuple[list[Row], list[str]]:
     """Read lm-eval's results and evaluations: files, or folders, where other JSON is passed over.
 
     Returns:
-        The newest result of each judge, data set, reference and good_at; and what was left out
+        The result made last of each judge, data set, reference and good_at; and what was left out
         and why.
 
     Raises:
@@ -96,7 +96,7 @@ def read_results(paths: Iterable[str | Path]) -> tuple[list[Row], list[str]]:
     results.sort(key=lambda result: (result[0], *result[1].values()))  # whatever their order
     last = {key(row): row for _, row in results}
     older = (row for _, row in results if last[key(row)] != row)
-    left_out += [f"{row['dataset']}: another, older result of {row['judge']}" for row in older]
+    left_out += [f"{row['dataset']}: another result of {row['judge']}" for row in older]
     return list(last.values()), sorted(left_out)
 
 
@@ -146,12 +146,10 @@ def write_csv(path: str | Path, rows: Iterable[Row]) -> None:
 def markdown(rows: Iterable[Row]) -> str:
     """One table, the judges of a data set below each other; runs with --limit are marked."""
     metrics = [f"{name} ↓" if name in LOWER_IS_BETTER else name for name in _METRICS]
-    lines = [["data set", "reference", "judge", "n", "unscored", *metrics]]
-    lines.append(["---"] * 3 + ["---:"] * (2 + len(metrics)))
+    lines = [["data set", "reference", "judge", "good at", "n", "unscored", *metrics]]
+    lines.append(["---"] * 3 + ["---:"] * (3 + len(metrics)))
     for row in rows:
-        names = [
-            re.sub(r"([\\`*<\[\]|])", r"\\\1", " ".join(name.split())) for name in key(row)[:3]
-        ]
+        names = [re.sub(r"([\\`*<\[\]|])", r"\\\1", " ".join(name.split())) for name in key(row)]
         limited = " (limited)" if "--limit" in re.split(r"[\s=]", row["command"]) else ""
         counts = [(row["n"] or "-") + limited, row["unscored"] or "-"]
         values = [f"{round(float(row[m]), 3) + 0.0:.3f}" if row[m] else "-" for m in _METRICS]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -119,10 +119,10 @@ class Policy:
         for name, kinds in (("calibration", dict), ("judge", dict | None)):
             if not isinstance(value.get(name), kinds):
                 raise DataError("expected an object.", path=path, field=name)
-        try:
-            return cls(**value)
-        except TypeError as error:
-            raise DataError(f"is not a policy of this version: {error}.", path=path) from error
+        if unknown := sorted(value.keys() - {field.name for field in fields(cls)}):
+            message = f"no field of a policy; this is version {__version__}."
+            raise DataError(message, path=path, field=unknown[0])
+        return cls(**value)
 
 
 def calibration_set(
@@ -196,6 +196,7 @@ def choose(
         "unscored": sum(a.score is None for a in scores.answers),
         "lowest_score": float(data.score.min()),
         "highest_score": float(data.score.max()),
+        "scaled_ratings": data.scaled,
         "warnings": notes,
     }
     judge = scores.run.get("judge")

@@ -60,7 +60,7 @@ def check_output(
     Args:
         path: The output.
         formats: Endings that its name may have.
-        inputs: Files that are read and must not be written over.
+        inputs: Files that are read, with their run files, and must not be written over.
 
     Raises:
         StoreError: If the ending is unknown, the folder does not exist, or it is an input.
@@ -68,7 +68,8 @@ def check_output(
     path = Path(path)
     if path.suffix.lower() not in formats:
         raise StoreError(f"{path}: unknown format; end the name in one of {', '.join(formats)}.")
-    if path.resolve() in {Path(file).resolve() for file in inputs if file is not None}:
+    read = {Path(file) for file in inputs if file is not None}
+    if path.resolve() in {file.resolve() for file in (*read, *map(run_file, read))}:
         raise StoreError(f"{path} is an input and would be overwritten; name another file.")
     if not path.parent.is_dir():
         raise StoreError(f"{path}: there is no folder {path.parent}; make it first.")

@@ -204,6 +204,7 @@ def test_no_command_writes_over_what_it_reads(
         ["eval", table, "--ratings", table, "--csv", tmp_path / "." / "s.csv"],
         ["select", table, "--policy", policy, "--output", table],
         ["select", table, "--policy", policy, "--output", policy],
+        ["select", table, "--max-risk", 0.5, "--output", f"{table}.run.json"],
         ["select", policy, "--max-risk", 0.5, "--output", policy],
         ["report", page, "--output", page],
         ["leaderboard", policy, "--output", tmp_path / "l.csv", "--markdown", policy],
@@ -223,11 +224,14 @@ def test_a_policy_meets_scores_of_another_scale_and_other_options(
     run(capsys, "select", path, "--max-risk", 0.2, "--output", policy)
     percent = jsonl(*[r | {"score": 11 * r["score"]} for r in scored(50)], name="percent.jsonl")
     _, out, _ = run(capsys, "select", percent, "--policy", policy)
-    assert "are not on 0..9, as those of the policy were: it promises nothing" in out
+    assert "are not on one scale: it promises nothing" in out
+    unscaled = jsonl(*[{k: r[k] for k in ("id", "score", "rating")} for r in scored(50)])
+    _, out, _ = run(capsys, "select", unscaled, "--policy", policy)
+    assert "a rating's scale is known in one of the two only" in out
     for option in ("--good-at", "--confidence"):
         status, _, err = run(capsys, "select", path, "--policy", policy, option, 0.5)
         assert status == 2
-        assert f"{option} belongs to the policy" in err
+        assert f"{option} is for choosing a policy" in err
 
 
 def test_what_speaks_against_a_promise_stands_in_the_policy(

@@ -230,7 +230,7 @@ def test_rows_are_sorted_whatever_the_order_of_the_arguments(
         ("b", "no", "judge"), ("b", "yes", "a judge"), ("b", "yes", "judge"),
     ]  # fmt: skip
     assert rows[0]["pearson"] == "0.75", "the newest counts"
-    assert read_results(files)[1] == ["a: another, older result of judge"] * 2
+    assert read_results(files)[1] == ["a: another result of judge"] * 2
 
 
 def test_the_table_is_kept_and_its_rows_replaced_by_key(
@@ -276,7 +276,7 @@ def test_round_trip_of_names_that_spreadsheets_take_for_formulas(
     assert not any(cell.startswith(("=", "+", "@", "\t", "\r")) for cell in cells)
     table = markdown(rows).splitlines()
     assert len(table) == len(rows) + 2
-    assert {line.replace("\\|", "").count("|") for line in table} == {15}
+    assert {line.replace("\\|", "").count("|") for line in table} == {16}
 
 
 def test_tasks_without_our_metrics_and_groups_are_left_out(lm_eval: Make) -> None:

@@ -58,7 +58,7 @@ def test_a_service_needs_no_numpy(tmp_path: Path) -> None:
         (lambda d: d.update(calibration=3), "field 'calibration': expected an object"),
         (lambda d: d.update(judge="x"), "field 'judge': expected an object"),
         (lambda d: d.update(max_risk=5), "field 'max_risk': expected a number between 0 and 1"),
-        (lambda d: d.update(more=3), "is not a policy of this version"),
+        (lambda d: d.update(more=3), "field 'more': no field of a policy"),
     ],
 )
 def test_files_that_are_no_policy(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 from selfj_eval.cli.evaluating import shown
 
+_DEFAULT = "leaderboards/judges.csv"
 _EXAMPLES = """examples:
   lm_eval --model hf --model_args pretrained=MODEL --tasks judge_bench --output_path results
   selfj leaderboard results
@@ -38,7 +40,6 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--output",
-        default="leaderboards/judges.csv",
         metavar="FILE",
         help="the table, new or to be added to (default: leaderboards/judges.csv)",
     )
@@ -53,6 +54,9 @@ def run(options: argparse.Namespace) -> int:
     from selfj_eval.errors import printable
     from selfj_eval.writing import atomic_write, check_output
 
+    if options.output is None:
+        options.output = _DEFAULT
+        Path(_DEFAULT).parent.mkdir(exist_ok=True)
     outputs = [check_output(options.output, formats=(".csv",), inputs=options.results)]
     if options.markdown:
         outputs.append(check_output(options.markdown, formats=(".md",), inputs=options.results))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.evaluating import add_options, check_range, settings_from, shown
@@ -131,10 +132,10 @@ def _apply(options: argparse.Namespace) -> int:
     from selfj_eval.scores import read_scores
     from selfj_eval.writing import write_rows
 
-    for name in ("good_at", "confidence"):
-        if getattr(options, name) is not None:
+    for name in ("good_at", "confidence", "all_answers"):
+        if getattr(options, name):
             flag = f"--{name.replace('_', '-')}"
-            raise DataError(f"{flag} belongs to the policy: leave it out, or choose a new policy.")
+            raise DataError(f"{flag} is for choosing a policy: leave it out, or choose a new one.")
     output = check_output(
         options.output or f"{options.scores}.decisions.jsonl",
         inputs=(options.scores, options.ratings, options.policy),
@@ -178,15 +179,18 @@ def _apply(options: argparse.Namespace) -> int:
 
 def _mismatch(policy: Policy, scores: Scores) -> list[str]:
     """What shows that these scores are not like those that the promise was made with."""
-    found = []
+    found: list[str] = []
     known = [a.score for a in scores.answers if a.score is not None]
-    on_scale = policy.calibration.get("lowest_score", 0) >= 0
-    on_scale = on_scale and policy.calibration.get("highest_score", 9) <= 9
-    if on_scale and any(not 0 <= score <= 9 for score in known):
+    ends = [policy.calibration.get(name) for name in ("lowest_score", "highest_score")]
+    if known and None not in ends and _on_our_scale(ends) != _on_our_scale(known):
         found.append(
-            f"scores from {min(known):g} to {max(known):g} are not on 0..9, as those of the policy "
-            "were: it promises nothing"
+            f"these scores, from {min(known):g} to {max(known):g}, and those of the policy, from "
+            f"{ends[0]:g} to {ends[1]:g}, are not on one scale: it promises nothing"
         )
+    rated = [a for a in scores.answers if a.rating is not None]
+    scaled = all(None not in (a.rating_min, a.rating_max) for a in rated)
+    if rated and scaled != policy.calibration.get("scaled_ratings", scaled):
+        found.append("a rating's scale is known in one of the two only: 'bad' is not the same here")
     judge = scores.run.get("judge")
     if not isinstance(judge, dict) or policy.judge is None:
         which = "which judge made the policy's or these scores is not known; it must be the same"
@@ -196,3 +200,9 @@ def _mismatch(policy: Policy, scores: Scores) -> list[str]:
     if changed:
         found.append(f"the policy is for another judge ({', '.join(changed)}): it promises nothing")
     return found
+
+
+def _on_our_scale(scores: Sequence[Any]) -> bool:
+    from selfj_eval.scale import MAX_SCORE, MIN_SCORE
+
+    return min(scores) >= MIN_SCORE and max(scores) <= MAX_SCORE

@@ -102,9 +102,12 @@ def lowest_certifiable_risk(
 
 
 def fewest_records(max_risk: float, confidence: float = 0.95) -> int:
-    """How many accepted records, none of them bad, it takes to certify anything at all."""
+    """How many accepted records, none of them bad, it takes at least to certify anything.
+
+    That few do when all of them have one score; with distinct scores it takes more.
+    """
     _check(max_risk, confidence)
-    return math.ceil(math.log((1 - confidence) / len(STARTS)) / math.log(1 - max_risk))
+    return math.ceil(math.log(1 - confidence) / math.log(1 - max_risk))
 
 
 def _certify(curve: RiskCoverage, max_risk: float, confidence: float) -> Certified | None:
