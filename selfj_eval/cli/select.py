@@ -205,4 +205,4 @@ def _mismatch(policy: Policy, scores: Scores) -> list[str]:
 def _on_our_scale(scores: Sequence[Any]) -> bool:
     from selfj_eval.scale import MAX_SCORE, MIN_SCORE
 
-    return min(scores) >= MIN_SCORE and max(scores) <= MAX_SCORE
+    return bool(min(scores) >= MIN_SCORE and max(scores) <= MAX_SCORE)
