@@ -1,19 +1,20 @@
-"""Judgments on disk: keyed by content, safe against a kill at any moment, resumable."""
+"""Finished work on disk: keyed by content, safe against a kill at any moment, resumable."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 
 from selfj_eval.errors import StoreError
 
-_FORMAT = 1
 _LOOKUP = 500  # SQLite's oldest limit on parameters is 999
 
 
@@ -29,8 +30,23 @@ class Stored(NamedTuple):
     trimmed_tokens: int
 
 
-class JudgmentStore:
-    """A file with finished judgments, by key.
+class Answer(NamedTuple):
+    """A generated answer.
+
+    Attributes:
+        text: The text, without white space around it.
+        finish: ``stop`` when the model ended it, ``length`` when it was cut at the limit.
+    """
+
+    text: str
+    finish: str
+
+
+Value = TypeVar("Value")
+
+
+class _Store(ABC, Generic[Value]):
+    """A file with finished work, by key.
 
     The file is an SQLite database in write-ahead mode: what ``put`` has returned from
     survives a kill of the process. Several processes may share it. Not for network file
@@ -40,8 +56,14 @@ class JudgmentStore:
         path: The file; made if it does not exist, in an existing folder.
 
     Raises:
-        StoreError: If the file cannot be opened or is not a judgment store.
+        StoreError: If the file cannot be opened or is not a store of this kind.
     """
+
+    _KIND: ClassVar[str]  # with its article, for messages
+    _FORMAT: ClassVar[int]  # marks the file; no two kinds of store share one
+    _TABLE: ClassVar[str]
+    _COLUMNS: ClassVar[tuple[str, ...]]  # after the key
+    _SCHEMA: ClassVar[str]
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -54,6 +76,14 @@ class JudgmentStore:
             self._db.execute("PRAGMA journal_mode=WAL")
         except sqlite3.Error as error:
             raise self._error(error) from error
+
+    @abstractmethod
+    def _to_row(self, value: Value) -> tuple[Any, ...]:
+        """A value as the columns after its key."""
+
+    @abstractmethod
+    def _from_row(self, row: Sequence[Any]) -> Value:
+        """The value in the columns after its key."""
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -70,20 +100,17 @@ class JudgmentStore:
     def _create(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if version == _FORMAT:
+        if version == self._FORMAT:
             return
         if version or tables:
             raise StoreError(
-                f"{self.path} is a database, but not a judgment store of this version; "
+                f"{self.path} is a database, but not {self._KIND} of this version; "
                 "name another file with --store."
             )
-        self._db.execute(
-            "CREATE TABLE judgments (key BLOB PRIMARY KEY, log_probabilities BLOB NOT NULL, "
-            "trimmed_tokens INTEGER NOT NULL) WITHOUT ROWID"
-        )
-        self._db.execute(f"PRAGMA user_version={_FORMAT}")
+        self._db.execute(self._SCHEMA)
+        self._db.execute(f"PRAGMA user_version={self._FORMAT}")
 
-    def __enter__(self) -> JudgmentStore:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -95,41 +122,38 @@ class JudgmentStore:
         self.close()
 
     def __len__(self) -> int:
-        return int(self._db.execute("SELECT count(*) FROM judgments").fetchone()[0])
+        return int(self._db.execute(f"SELECT count(*) FROM {self._TABLE}").fetchone()[0])
 
-    def get(self, keys: Sequence[bytes]) -> dict[bytes, Stored]:
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, Value]:
         """The stored ones among ``keys``."""
-        found: dict[bytes, Stored] = {}
+        found: dict[bytes, Value] = {}
+        columns = ", ".join(self._COLUMNS)
         try:
             for start in range(0, len(keys), _LOOKUP):
                 part = keys[start : start + _LOOKUP]
                 marks = ",".join("?" * len(part))
                 rows = self._db.execute(
-                    f"SELECT key, log_probabilities, trimmed_tokens FROM judgments "
-                    f"WHERE key IN ({marks})",
-                    part,
+                    f"SELECT key, {columns} FROM {self._TABLE} WHERE key IN ({marks})", part
                 )
-                for key, blob, trimmed in rows:
-                    found[key] = Stored(tuple(np.frombuffer(blob, "<f8").tolist()), trimmed)
+                for key, *row in rows:
+                    found[key] = self._from_row(row)
         except sqlite3.Error as error:
             raise self._error(error) from error
         return found
 
-    def put(self, judgments: Mapping[bytes, Stored]) -> None:
-        """Keep finished judgments; all of them or, when this raises, none.
+    def put(self, values: Mapping[bytes, Value]) -> None:
+        """Keep finished work; all of it or, when this raises, none.
 
-        A key that is already there keeps its first judgment.
+        A key that is already there keeps its first value.
 
         Raises:
-            StoreError: If they cannot be written, for example because the disk is full.
+            StoreError: If it cannot be written, for example because the disk is full.
         """
-        rows = [
-            (key, np.asarray(stored.log_probabilities, "<f8").tobytes(), stored.trimmed_tokens)
-            for key, stored in judgments.items()
-        ]
+        rows = [(key, *self._to_row(value)) for key, value in values.items()]
+        marks = ", ".join("?" * (1 + len(self._COLUMNS)))
         try:
             with self._transaction():
-                self._db.executemany("INSERT OR IGNORE INTO judgments VALUES (?, ?, ?)", rows)
+                self._db.executemany(f"INSERT OR IGNORE INTO {self._TABLE} VALUES ({marks})", rows)
         except sqlite3.Error as error:
             raise self._error(error) from error
 
@@ -142,7 +166,7 @@ class JudgmentStore:
         if name == "SQLITE_FULL":
             advice = "the disk is full. What was finished is kept: free space and run it again."
         elif name in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
-            advice = "it is not a judgment store, or is damaged. Name another file with --store."
+            advice = f"it is not {self._KIND}, or is damaged. Name another file with --store."
         elif name.startswith("SQLITE_CANTOPEN"):
             advice = "it cannot be opened. Does its folder exist, and may you write there?"
         elif name.startswith("SQLITE_BUSY"):
@@ -151,4 +175,40 @@ class JudgmentStore:
             advice = f"it cannot be written ({error}). Is the disk full or write-protected?"
         else:
             advice = str(error)
-        return StoreError(f"judgment store {self.path}: {advice}")
+        return StoreError(f"{self._KIND.partition(' ')[2]} {self.path}: {advice}")
+
+
+class JudgmentStore(_Store[Stored]):
+    """A file with finished judgments, by key (``Judge.key``). Everything else: as ``_Store``."""
+
+    _KIND = "a judgment store"
+    _FORMAT = 1
+    _TABLE = "judgments"
+    _COLUMNS = ("log_probabilities", "trimmed_tokens")
+    _SCHEMA = (
+        "CREATE TABLE judgments (key BLOB PRIMARY KEY, log_probabilities BLOB NOT NULL, "
+        "trimmed_tokens INTEGER NOT NULL) WITHOUT ROWID"
+    )
+
+    def _to_row(self, value: Stored) -> tuple[Any, ...]:
+        return np.asarray(value.log_probabilities, "<f8").tobytes(), value.trimmed_tokens
+
+    def _from_row(self, row: Sequence[Any]) -> Stored:
+        return Stored(tuple(np.frombuffer(row[0], "<f8").tolist()), row[1])
+
+
+class AnswerStore(_Store[tuple[Answer, ...]]):
+    """A file with generated answers, by key (``generation.key``): all samples of a key together."""
+
+    _KIND = "an answer store"
+    _FORMAT = 101
+    _TABLE = "answers"
+    _COLUMNS = ("answers",)
+    # With a rowid, unlike judgments: long texts do not belong into the index itself.
+    _SCHEMA = "CREATE TABLE answers (key BLOB PRIMARY KEY, answers TEXT NOT NULL)"
+
+    def _to_row(self, value: tuple[Answer, ...]) -> tuple[Any, ...]:
+        return (json.dumps(value),)
+
+    def _from_row(self, row: Sequence[Any]) -> tuple[Answer, ...]:
+        return tuple(Answer(text, finish) for text, finish in json.loads(row[0]))

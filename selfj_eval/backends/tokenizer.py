@@ -66,7 +66,7 @@ class JudgeTokenizer:
                 "give a folder with a tokenizer.json."
             )
         self.digit_ids = digit_token_ids(self.encode, get_template(template).probe(), model)
-        self.max_tokens = min(_context_length(config, self.tokenizer), DEFAULT_MAX_TOKENS)
+        self.max_tokens = min(context_length(config, self.tokenizer), DEFAULT_MAX_TOKENS)
         state = self.tokenizer.backend_tokenizer.to_str()
         self.fingerprint = hashlib.sha256(state.encode()).hexdigest()
 
@@ -81,7 +81,7 @@ class JudgeTokenizer:
         return found
 
 
-def _context_length(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
+def context_length(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
     """As lm-eval finds it, so that both trim alike; 2048 when nothing says."""
     text_config = getattr(config, "text_config", None) or config
     for name in ("n_positions", "max_position_embeddings", "n_ctx"):

@@ -14,6 +14,8 @@ from selfj_eval.errors import SelfJError
 # Name of the subcommand, and the module that has add_parser(subparsers).
 _COMMANDS = (
     "score",
+    "generate",
+    "best_of",
     "eval",
     "report",
     "select",
@@ -23,6 +25,7 @@ _COMMANDS = (
     "doctor",
     "lm_eval",
     "leaderboard",
+    "alpaca",
 )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval import __version__
+from selfj_eval.cli.judging import add_judge_options, load_judge
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.errors import DataError, StoreError, printable
 
@@ -49,19 +50,14 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--judge", required=True, metavar="MODEL", help="'demo', a model folder, or a hub id"
     )
-    parser.add_argument("--adapter", metavar="DIR", help="LoRA adapter to put on the judge")
+    add_judge_options(parser, "--adapter")
     parser.add_argument(
         "--output",
         metavar="FILE",
         help="judgments: .jsonl, .json, .csv or .parquet (default: INPUT.scores.jsonl, beside "
         "INPUT)",
     )
-    parser.add_argument(
-        "--reference",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="show the judge the reference of the records that have one (default: yes)",
-    )
+    add_judge_options(parser, "--reference")
     parser.add_argument(
         "--field",
         action="append",
@@ -69,44 +65,16 @@ def add_parser(subparsers: Any) -> None:
         metavar="FIELD=NAME",
         help="the record field FIELD is called NAME in the file; may be repeated",
     )
-    parser.add_argument(
-        "--template", default="self-j", help="prompt template: self-j (default) or self-j-unwrapped"
-    )
-    parser.add_argument(
-        "--max-tokens",
-        type=int,
-        metavar="N",
-        help="longest prompt; longer ones lose the middle of the answer, then of the reference "
-        "(default: the judge's context, at most 4096)",
-    )
-    parser.add_argument(
-        "--allow-markers",
-        action="store_true",
-        help="also judge answers that hold text of the judge's prompt",
-    )
+    add_judge_options(parser, "--template", "--max-tokens", "--allow-markers")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N records")
-    parser.add_argument("--store", metavar="FILE", help="keep judgments here instead")
-    parser.add_argument("--revision", help="branch, tag or commit of the judge on the hub")
-    parser.add_argument(
-        "--dtype",
-        default="auto",
-        choices=["auto", "float32", "bfloat16", "float16"],
-        help="number format (default: float32 on a CPU, bfloat16 on a GPU that has it)",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    parser.add_argument("--batch-tokens", type=int, metavar="N", help="padded tokens a batch")
-    parser.add_argument(
-        "--trust-remote-code",
-        action="store_true",
-        help="run Python code that comes with the judge; only for sources you trust",
-    )
+    add_judge_options(parser, "--store", "--revision", "--dtype", "--device", "--batch-tokens")
+    add_judge_options(parser, "--trust-remote-code")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Judge the file; returns the exit status."""
-    from selfj_eval.judge import Judge
     from selfj_eval.reading import read_records
     from selfj_eval.store import JudgmentStore
     from selfj_eval.writing import check_output, run_file, write_json, write_judgments
@@ -125,20 +93,7 @@ def run(options: argparse.Namespace) -> int:
             raise DataError(f"--limit must be at least 1, got {options.limit}.")
         records = records[: options.limit]
     with JudgmentStore(store_file) as store:
-        judge = Judge.load(
-            options.judge,
-            adapter=options.adapter,
-            template=options.template,
-            reference=options.reference,
-            max_tokens=options.max_tokens,
-            allow_markers=options.allow_markers,
-            store=store,
-            revision=options.revision,
-            dtype=options.dtype,
-            device=options.device,
-            batch_tokens=options.batch_tokens,
-            trust_remote_code=options.trust_remote_code,
-        )
+        judge = load_judge(options, store)
         keys = [judge.key(record) for record in records]
         kept = store.get(sorted(set(keys)))
         stored = sum(key in kept for key in keys)

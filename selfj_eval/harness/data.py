@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, Features, Value
 
+from selfj_eval.data_folder import data_file
 from selfj_eval.errors import DataError
 from selfj_eval.reading import read_records
 from selfj_eval.records import RECORD_FIELDS, Record, record_from_mapping
@@ -17,37 +16,12 @@ from selfj_eval.records import RECORD_FIELDS, Record, record_from_mapping
 _NUMBERS = ("rating", "rating_min", "rating_max")
 
 
-def data_file(name: str, selfj_data: str | None = None) -> Path:
-    """A file of the data folder, which has the set ``judge_bench`` in it.
-
-    Args:
-        name: Path below the data folder.
-        selfj_data: The folder; by default the environment variable ``SELFJ_DATA``.
-
-    Raises:
-        DataError: If no folder is named or the file is not there, with the way to get it.
-    """
-    folder = selfj_data or os.environ.get("SELFJ_DATA")
-    ways = (
-        'Set the environment variable SELFJ_DATA (or --metadata \'{"selfj_data": "DIR"}\') to '
-        "a folder with judge_bench/ in it; `selfj data get judge_bench` gets it."
-    )
-    if not folder:
-        raise DataError(f"{name} is needed and no data folder is named. {ways}")
-    path = Path(folder).expanduser() / name
-    if not path.is_file() and (path.parent.parent / path.name).is_file():
-        raise DataError("this is judge_bench itself; name the folder that it lies in.", path=folder)
-    if not path.is_file():
-        raise DataError(f"there is no such file. {ways}", path=path)
-    return path
-
-
 def judge_bench_records(
     *, selfj_source: str, selfj_data: str | None = None, **_: Any
 ) -> dict[str, Dataset]:
     """Rated answers of ``judge_bench``; called by lm-eval with the task's metadata."""
     kind, source = _split(selfj_source, ("pointwise", "unrated"))
-    path = data_file(f"judge_bench/{kind}_{source}.parquet", selfj_data)
+    path = data_file("judge_bench", f"{kind}_{source}.parquet", selfj_data)
     return {"test": record_dataset(read_records(path))}
 
 
@@ -58,7 +32,7 @@ def judge_bench_pairs(
     import pyarrow.parquet as pq
 
     kind, source = _split(selfj_source, ("pairwise",))
-    path = data_file(f"judge_bench/{kind}_{source}.parquet", selfj_data)
+    path = data_file("judge_bench", f"{kind}_{source}.parquet", selfj_data)
     names = ("id", "category", "instruction", "reference")
     pairs = []
     for number, row in enumerate(pq.read_table(path).to_pylist(), 1):

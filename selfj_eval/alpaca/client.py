@@ -1,0 +1,143 @@
+"""The client that the stock ``alpaca_eval`` command makes of our configuration and asks.
+
+AlpacaEval takes it for a completions client: a prompt in, a text out. The prompt holds instruction
+and outputs between separators, the text is JSON with a preference. A client is made for every
+batch, so the judge behind it is one for the process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from selfj_eval.alpaca.preference import preference
+from selfj_eval.alpaca.scorers import JudgeScorer
+from selfj_eval.errors import JudgeError
+
+SEPARATOR = "\uf8f0"
+"""A character for private use, which no text should hold."""
+TEMPLATE = SEPARATOR + SEPARATOR.join(("{instruction}", "{output_1}", "{output_2}")) + SEPARATOR
+
+
+@dataclass(slots=True)
+class Choice:
+    """One completion."""
+
+    text: str
+
+    def model_dump(self) -> dict[str, Any]:
+        """As AlpacaEval reads it."""
+        return {"text": self.text}
+
+
+@dataclass(slots=True)
+class Usage:
+    """What was used: no paid tokens."""
+
+    total_tokens: int = 0
+
+
+@dataclass(slots=True)
+class Completion:
+    """The answer to a batch of prompts."""
+
+    choices: list[Any]
+    usage: Usage
+
+
+class Client:
+    """A judge that looks like a completions client.
+
+    Args:
+        judge: Settings of the judge: ``model`` and options of ``Judge.load``; ``fingerprint``.
+        store: File of the judgment store.
+        temperature: Of the preference.
+        references: File of references, or None.
+    """
+
+    def __init__(
+        self, *, judge: dict[str, Any], store: str, temperature: float, references: str | None
+    ) -> None:
+        self.completions = self
+        self._temperature = temperature
+        self._scorer = _scorer(json.dumps(judge, sort_keys=True), store, references)
+
+    def create(self, *, prompt: list[str], **_: Any) -> Completion:
+        """Judge the outputs in each prompt; one choice a prompt, in order."""
+        read = [_read(text) for text in prompt]
+        pairs = [(r[0], output) for r in read if not isinstance(r, str) for output in r[1:]]
+        scored = iter(self._scorer.pairs(pairs))
+        choices: list[Any] = []
+        for parts in read:
+            if isinstance(parts, str):
+                choices.append(_choice({"preference": None, "error": parts}))
+                continue
+            (score_1, error_1), (score_2, error_2) = next(scored), next(scored)
+            found: dict[str, Any] = {"score_1": score_1, "score_2": score_2, "preference": None}
+            if score_1 is not None and score_2 is not None:
+                found["preference"] = float(preference(score_1, score_2, self._temperature))
+            else:
+                found["error"] = error_1 or error_2
+            choices.append(_choice(found))
+        return Completion(choices, Usage())
+
+
+_counts = {"pairs": 0, "unscored": 0}
+
+
+def _choice(found: dict[str, Any]) -> Choice:
+    _counts["pairs"] += 1
+    if found["preference"] is None:
+        _counts["unscored"] += 1
+        found = {"score_1": None, "score_2": None} | found
+        print(f"selfj: unscored: {found['error']}", file=sys.stderr)
+    return Choice(json.dumps(found))
+
+
+def _read(prompt: str) -> tuple[str, str, str] | str:
+    """Instruction and outputs in a prompt, or why they cannot be told apart."""
+    before, *parts = prompt.split(SEPARATOR)
+    if before or len(parts) != 4 or parts[3]:
+        return f"a text holds the character U+{ord(SEPARATOR):04X}, which separates the texts here"
+    instruction, first, second, _ = parts
+    # AlpacaEval fills its placeholders one after the other, each at its first occurrence, so one
+    # that is part of a text takes what belongs elsewhere and leaves its own place unfilled.
+    if first == "{output_1}" or second == "{output_2}":
+        return "a text holds one of AlpacaEval's placeholders, {output_1} or {output_2}"
+    return instruction, first, second
+
+
+@lru_cache(maxsize=1)
+def _scorer(judge: str, store: str, references: str | None) -> JudgeScorer:
+    """The judge, one for the process.
+
+    Raises:
+        JudgeError: If the judge is no longer the one that the configuration was written for.
+    """
+    from selfj_eval.alpaca.outputs import read_references
+    from selfj_eval.judge import Judge
+    from selfj_eval.store import JudgmentStore
+
+    options = json.loads(judge)
+    written_for = options.pop("fingerprint")
+    loaded = Judge.load(options.pop("model"), store=JudgmentStore(store), **options)
+    identity = loaded.backend.identity
+    if [identity["model"], identity["adapter"]] != written_for:
+        raise JudgeError(
+            "the judge has changed since its AlpacaEval configuration was written, so that kept "
+            "annotations are another judge's; write it again: selfj alpaca config"
+        )
+    given = None if references is None else read_references(references)
+    atexit.register(_summary)
+    return JudgeScorer(loaded, name="selfj", references=given)
+
+
+def _summary() -> None:
+    line = f"selfj: {_counts['pairs']:,} comparisons judged"
+    if _counts["unscored"]:
+        line += f", {_counts['unscored']:,} of them UNSCORED: not in the win rate, nor in n_total"
+    print(line, file=sys.stderr)

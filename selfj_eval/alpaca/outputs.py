@@ -1,0 +1,121 @@
+"""Reading files of AlpacaEval outputs: every row is used, refused or counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from selfj_eval.alpaca.data import Answers, EvaluationSet
+from selfj_eval.errors import DataError, printable
+from selfj_eval.reading import read_rows
+from selfj_eval.records import checked_fields
+
+
+def read_outputs(
+    path: str | Path, instructions: EvaluationSet, *, name: str | None = None
+) -> Answers:
+    """A model's outputs, matched to an evaluation set by the exact text of the instruction.
+
+    Args:
+        path: Rows with ``instruction``, ``output`` and, for the model's name, ``generator``.
+        instructions: The evaluation set.
+        name: The model's name; by default the file's ``generator``, else the file's own name.
+
+    Returns:
+        The answers; instructions without one and rows to no instruction are counted in them.
+
+    Raises:
+        DataError: If a row is damaged, an instruction has two rows, there are several
+            generators, or no row belongs to the evaluation set.
+    """
+    path = Path(path)
+    rows = _rows(path)
+    position = {text: k for k, text in enumerate(instructions.instructions)}
+    outputs: list[str | None] = [None] * len(instructions)
+    unknown = 0
+    for place, row in rows.values():
+        at = position.get(row["instruction"])
+        if at is None:
+            unknown += 1
+            continue
+        outputs[at] = _output(row, path, place)
+    if unknown == len(rows):
+        place, row = next(iter(rows.values()))
+        raise DataError(
+            f"{row['instruction'][:60]!r} is none of the {len(instructions)} instructions of the "
+            "baseline, and no other row has one of them either. Are these outputs for another "
+            "evaluation set? Give its --baseline FILE.",
+            path=path,
+            place=place,
+            field="instruction",
+        )
+    return Answers(name or _generator(rows, path), tuple(outputs), unknown)
+
+
+def read_baseline(path: str | Path) -> tuple[EvaluationSet, Answers]:
+    """A baseline's outputs, which make up an evaluation set of their own."""
+    path = Path(path)
+    rows = _rows(path)
+    datasets = tuple(row.get("dataset") for _, row in rows.values())
+    outputs = tuple(_output(row, path, place) for place, row in rows.values())
+    return (
+        EvaluationSet(tuple(rows), datasets, official=False),
+        Answers(_generator(rows, path), outputs),
+    )
+
+
+def read_references(path: str | Path) -> dict[str, str]:
+    """References by instruction, from rows with ``instruction`` and ``reference``."""
+    path = Path(path)
+    found = {}
+    for text, (place, row) in _rows(path).items():
+        if not isinstance(row.get("reference"), str) or not row["reference"].strip():
+            message = "expected the text of a reference answer."
+            raise DataError(message, path=path, place=place, field="reference")
+        found[text] = row["reference"]
+    return found
+
+
+def _rows(path: Path) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """The rows by instruction."""
+    shown = printable(path)
+    found: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for place, row in read_rows(path):
+        checked_fields(row, required=("instruction",), path=shown, place=place)
+        text = row["instruction"]
+        if text in found:
+            message = (
+                f"{text[:60]!r} has an output in {found[text][0]} already. One answer an "
+                "instruction is judged; choose one (`selfj best-of` does)."
+            )
+            raise DataError(message, path=path, place=place, field="instruction")
+        found[text] = (place, row)
+    if not found:
+        raise DataError("holds no outputs.", path=path)
+    return found
+
+
+def _output(row: Mapping[str, Any], path: Path, place: str) -> str:
+    value = row.get("output")
+    if value is None and path.suffix.lower() == ".csv" and "output" not in row:
+        value = ""  # a table knows no empty text
+    if not isinstance(value, str):
+        have = ", ".join(map(str, row))
+        kind = "null" if value is None else type(value).__name__
+        message = f"expected the answer's text, got {kind}; the fields here are: {have}."
+        raise DataError(message, path=path, place=place, field="output")
+    if any("\ud800" <= c <= "\udfff" for c in value):
+        message = "holds half of a surrogate pair, which is not valid Unicode text."
+        raise DataError(message, path=path, place=place, field="output")
+    return value
+
+
+def _generator(rows: Mapping[str, tuple[str, Mapping[str, Any]]], path: Path) -> str:
+    """The one name in the rows; AlpacaEval itself would call a mixture "Current model"."""
+    names = {str(row["generator"]) for _, row in rows.values() if row.get("generator")}
+    if len(names) > 1:
+        shown = ", ".join(sorted(names)[:3])
+        message = f"holds outputs of {len(names)} models ({shown}, ...); one file a model."
+        raise DataError(message, path=path, field="generator")
+    return names.pop() if names else path.stem

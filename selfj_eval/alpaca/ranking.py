@@ -1,0 +1,260 @@
+"""Ranking AlpacaEval's stored models by a scorer, and its agreement with GPT-4's rankings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from selfj_eval.alpaca import data
+from selfj_eval.alpaca.data import ANNOTATORS, BASELINES, Answers, EvaluationSet
+from selfj_eval.alpaca.preference import fit_temperature, preference
+from selfj_eval.alpaca.scorers import AnswerScores, Progress, Scorer
+from selfj_eval.metrics.bootstrap import RESAMPLES, bootstrap, evaluations
+from selfj_eval.metrics.ranking import rank_biased_overlap
+from selfj_eval.metrics.result import Array
+
+NOT_COMPARED = {"v1": {"falcon-7b-instruct"}}
+"""Its line of the V1 leaderboard is made of falcon-40b-instruct's annotations."""
+METRICS = ("spearman", "kendall_tau_b", "rbo")
+MODEL_SETS = ("release", "all")
+"""The 95 models of the first V2 leaderboard (those with stored outputs), and all."""
+GPT4 = ("v1_win_rate", "v1_length_controlled", "v2_win_rate", "v2_length_controlled")
+_COLUMN = {"win_rate": "win_rate", "length_controlled": "length_controlled_winrate"}
+
+
+class Scored(NamedTuple):
+    """All answers of all models scored.
+
+    Attributes:
+        models: The models' names.
+        score: Shape (models, instructions); NaN where there is no answer or it is unscored.
+        unscored: Shape (models,). How many answers are unscored.
+        missing: Shape (models,). How many instructions have no answer.
+        average_length: Shape (models,). Mean characters of an answer.
+        baseline: Version to the scores of its baseline's answers, shape (instructions,).
+        errors: Why answers are unscored.
+    """
+
+    models: tuple[str, ...]
+    score: Array
+    unscored: list[int]
+    missing: list[int]
+    average_length: list[int]
+    baseline: Mapping[str, Array]
+    errors: list[str]
+
+
+def score_models(
+    scorer: Scorer, instructions: EvaluationSet, models: Sequence[Answers], progress: Progress
+) -> Scored:
+    """Score the answers of all models and of both official baselines."""
+    errors: list[str] = []
+
+    def scored(answers: Answers) -> AnswerScores:
+        found = scorer.score(instructions, answers, progress)
+        errors.extend(f"{answers.model}, instruction {k}: {why}" for k, why in found.errors)
+        return found
+
+    baseline = {v: scored(data.official_baseline(v)).score for v in BASELINES}
+    found = [scored(answers) for answers in models]
+    return Scored(
+        tuple(answers.model for answers in models),
+        np.array([scores.score for scores in found]),
+        [len(scores.errors) for scores in found],
+        [answers.missing for answers in models],
+        [answers.average_length for answers in models],
+        baseline,
+        errors,
+    )
+
+
+def gpt4_rankings() -> dict[str, dict[str, float]]:
+    """GPT-4's official numbers by ``GPT4`` and model, in percent."""
+    found: dict[str, dict[str, float]] = {}
+    for name in GPT4:
+        version, _, kind = name.partition("_")
+        rows = data.leaderboard(version)
+        column = _COLUMN[kind]
+        found[name] = {
+            model: row[column]
+            for model, row in rows.items()
+            if column in row and model not in NOT_COMPARED.get(version, ())
+        }
+    return found
+
+
+def rank(
+    scorer: Scorer,
+    scored: Scored,
+    *,
+    temperature: float | None = None,
+    resamples: int = RESAMPLES,
+    confidence: float = 0.95,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Rank models by mean score and by win rate, and compare the rankings with GPT-4's.
+
+    Intervals are bootstrap intervals over instructions (``metrics.bootstrap``): of the scorer's
+    ranking; GPT-4's is taken as it is.
+
+    Args:
+        scorer, scored: What scored, and the scores.
+        temperature: Of the preferences; by default the scorer's.
+        resamples, confidence, seed: Of the bootstrap.
+        progress: Told how many evaluations of the bootstrap are done (``work`` in all).
+
+    Returns:
+        ``models`` (a row a model, best mean score first), ``agreement`` (a row for each set of
+        models, ranking and GPT-4 ranking), ``preferences`` (agreement with GPT-4's single
+        preferences, and the temperature that fits them), and counts.
+    """
+    degree = scorer.temperature if temperature is None else temperature
+    wins = {v: preference(b, scored.score, degree) - 1 for v, b in scored.baseline.items()}
+    own = {"mean_score": scored.score} | {f"win_rate_{v}": wins[v] for v in BASELINES}
+    gpt4 = gpt4_rankings()
+    cells = _cells(scored, gpt4)
+
+    def statistic(drawn: Any) -> Array:
+        counts = np.bincount(drawn, minlength=scored.score.shape[1])
+        means = {name: _means(values, counts) for name, values in own.items()}
+        return np.concatenate([cell.values(means[cell.own]) for cell in cells])
+
+    found = bootstrap(
+        statistic,
+        scored.score.shape[1],
+        resamples=resamples,
+        confidence=confidence,
+        seed=seed,
+        progress=progress,
+    )
+    agreement = []
+    for k, cell in enumerate(cells):
+        row: dict[str, Any] = {"scorer": scorer.name, "models": cell.models, "by": cell.own}
+        row |= {"gpt4": cell.gpt4, "n_models": len(cell.at)}
+        for j, metric in enumerate(METRICS):
+            value, interval = found.value[3 * k + j], found.intervals[3 * k + j]
+            row[metric] = None if np.isnan(value) else float(value)
+            row[f"{metric}_low"] = None if interval is None else interval.low
+            row[f"{metric}_high"] = None if interval is None else interval.high
+        agreement.append(row)
+    everything = np.ones(scored.score.shape[1])
+    return {
+        "scorer": scorer.name,
+        "temperature": degree,
+        "answers": int(scored.score.size - sum(scored.missing)),
+        "unscored": sum(scored.unscored),
+        "missing": sum(scored.missing),
+        "errors": scored.errors,
+        "models": _model_rows(scored, {n: _means(v, everything) for n, v in own.items()}, gpt4),
+        "agreement": agreement,
+        "preferences": [_single_preferences(v, scored) for v in BASELINES],
+        "settings": {"resamples": resamples, "confidence": confidence, "seed": seed},
+    }
+
+
+def work(scored: Scored, resamples: int = RESAMPLES) -> int:
+    """How many evaluations ``rank`` needs, for a progress bar."""
+    return evaluations(scored.score.shape[1], None, resamples)
+
+
+class _Cell(NamedTuple):
+    """One comparison: our ranking of some models with one of GPT-4's."""
+
+    models: str
+    own: str
+    gpt4: str
+    at: Any  # positions of the models
+    names: list[str]
+    ranks: Array  # of GPT-4's values
+    given: Array
+    order: list[str]  # GPT-4's ranking, best first
+
+    def values(self, means: Array) -> Array:
+        """Spearman, Kendall tau-b and RBO; NaN where our side is constant or undefined."""
+        from scipy.stats import kendalltau, rankdata
+
+        x = means[self.at]
+        if len(x) < 2 or np.isnan(x).any() or np.ptp(x) == 0:
+            return np.full(3, np.nan)
+        rho = np.corrcoef(rankdata(x), self.ranks)[0, 1]
+        tau = kendalltau(x, self.given).statistic
+        order = [name for _, name in sorted(zip(-x, self.names, strict=True))]
+        return np.array([rho, tau, rank_biased_overlap(order, self.order)])
+
+
+def _cells(scored: Scored, gpt4: Mapping[str, Mapping[str, float]]) -> list[_Cell]:
+    from scipy.stats import rankdata
+
+    release = data.leaderboard("v2_release")
+    cells = []
+    for models in MODEL_SETS:
+        for name, values in gpt4.items():
+            at = [
+                k
+                for k, model in enumerate(scored.models)
+                if model in values and (models == "all" or model in release)
+            ]
+            names = [scored.models[k] for k in at]
+            given = np.array([values[n] for n in names])
+            order = [n for _, n in sorted(zip(-given, names, strict=True))]
+            for own in ("mean_score", f"win_rate_{name[:2]}"):
+                ranks = rankdata(given)
+                cells.append(_Cell(models, own, name, np.array(at), names, ranks, given, order))
+    return cells
+
+
+def _means(values: Array, counts: Any) -> Array:
+    """Mean of each row over the drawn instructions that have a value; NaN without any."""
+    there = np.isfinite(values)
+    n = there @ counts
+    with np.errstate(invalid="ignore"):
+        return np.asarray((np.where(there, values, 0.0) @ counts) / np.where(n > 0, n, np.nan))
+
+
+def _model_rows(
+    scored: Scored, means: Mapping[str, Array], gpt4: Mapping[str, Mapping[str, float]]
+) -> list[dict[str, Any]]:
+    release = data.leaderboard("v2_release")
+    rows: list[dict[str, Any]] = []
+    for k in np.argsort(-means["mean_score"], kind="stable"):  # NaN comes last
+        model = scored.models[k]
+        row: dict[str, Any] = {"rank": len(rows) + 1, "model": model}
+        row["mean_score"] = _number(means["mean_score"][k])
+        row |= {n: _number(100 * means[n][k]) for n in means if n != "mean_score"}
+        row |= {f"gpt4_{name}": values.get(model) for name, values in gpt4.items()}
+        row |= {"avg_length": scored.average_length[k], "in_release": model in release}
+        row |= {"n_unscored": scored.unscored[k], "n_missing": scored.missing[k]}
+        rows.append(row)
+    return rows
+
+
+def _single_preferences(version: str, scored: Scored) -> dict[str, Any]:
+    """Agreement with GPT-4's stored preferences, and the temperature that fits them."""
+    place = {model: k for k, model in enumerate(scored.models)}
+    gaps, given = [], []
+    for model, values in data.stored_preferences(ANNOTATORS[version], matching=True).items():
+        if model not in place or model in NOT_COMPARED.get(version, ()):
+            continue
+        for position, value in values.items():
+            gap = scored.score[place[model], position] - scored.baseline[version][position]
+            if value is not None and np.isfinite(gap):
+                gaps.append(gap)
+                given.append(value)
+    gap, wanted = np.array(gaps), np.array(given)
+    fit = fit_temperature(gap, wanted)
+    share = ((np.sign(gap) * np.sign(wanted - 1.5) + 1) / 2)[wanted != 1.5]
+    return {
+        "version": version,
+        "annotator": ANNOTATORS[version],
+        "n": fit.n,
+        "accuracy": float(share.mean()),
+        "temperature": fit.temperature,
+        "log_loss": fit.log_loss,
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

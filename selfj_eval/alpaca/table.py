@@ -1,0 +1,224 @@
+"""The paper's AlpacaEval table: published numbers beside what is obtained here, and how."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import selfj_eval
+from selfj_eval.alpaca import data
+from selfj_eval.alpaca.evaluation import add_length_control, read_leaderboard, row_of
+from selfj_eval.alpaca.upstream import Annotation
+from selfj_eval.errors import DataError, StoreError, brief
+
+CELLS = ("v1", "v2", "v2_lc")
+"""AlpacaEval 1, AlpacaEval 2, AlpacaEval 2 length-controlled; win rates in percent."""
+_NUMBER = {"v1": "win_rate", "v2": "win_rate", "v2_lc": "length_controlled_winrate"}
+_CELL_KEYS = {"published", "leaderboard", "replay", "missing"}
+_ROW_KEYS = {"row", "title", "cells", "judge", "run"}
+
+
+@dataclass
+class Cell:
+    """One number of the table.
+
+    Attributes:
+        published: The paper's, or None where it gives none.
+        leaderboard: AlpacaEval's official one, or None.
+        obtained: What came out here, from GPT-4's preferences; None when nothing did.
+        n: How many preferences it is made of.
+        difference: ``obtained - published``.
+        how: How it was obtained, or why it was not.
+        by_judge: Win rates by Self-J judges, by the judge's name. Not comparable with GPT-4's.
+    """
+
+    published: float | None
+    leaderboard: float | None
+    obtained: float | None = None
+    n: int | None = None
+    difference: float | None = None
+    how: str = ""
+    by_judge: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the manifest.
+
+    Attributes:
+        name, title: For files and commands, and for people.
+        cells: By ``CELLS``, the manifest's entries.
+        judge: Name of the stored outputs a judge can score afresh, or None.
+        run: What the chain does to make the row (``prompt``, ``n``), or None.
+    """
+
+    name: str
+    title: str
+    cells: Mapping[str, Mapping[str, Any]]
+    judge: str | None
+    run: Mapping[str, Any] | None
+
+
+def manifest_file() -> Path:
+    """The manifest that comes with the package.
+
+    Raises:
+        DataError: If the installation is damaged.
+    """
+    package = Path(selfj_eval.__file__).parent
+    for folder in (package / "alpaca", package.parent / "leaderboards"):
+        if (folder / "alpaca_table.yaml").is_file():
+            return folder / "alpaca_table.yaml"
+    raise DataError(f"alpaca_table.yaml is missing from {package}; install selfj-eval again.")
+
+
+def read_manifest(path: Path) -> list[Row]:
+    """The rows of a manifest.
+
+    Raises:
+        DataError: Naming the row and what is wrong with it.
+    """
+    import yaml
+
+    try:
+        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DataError(f"cannot be read: {brief(error)}.", path=path) from error
+    if not isinstance(rows, list) or not rows:
+        raise DataError("expected a list of rows.", path=path)
+    found = []
+    for number, row in enumerate(rows, 1):
+        place = f"row {number}"
+        if not isinstance(row, dict) or not {"row", "title", "cells"} <= set(row) <= _ROW_KEYS:
+            message = f"needs row, title, cells, and may have judge, run; has {row!r:.80}."
+            raise DataError(message, path=path, place=place)
+        for name, cell in row["cells"].items():
+            if name not in CELLS or not isinstance(cell, dict) or not set(cell) <= _CELL_KEYS:
+                message = f"a cell is one of {', '.join(CELLS)} and has {', '.join(_CELL_KEYS)}."
+                raise DataError(message, path=path, place=place, field=str(name))
+        found.append(Row(row["row"], row["title"], row["cells"], row.get("judge"), row.get("run")))
+    return found
+
+
+def build(rows: list[Row], *, results: Path | None = None) -> dict[str, dict[str, Cell]]:
+    """Fill the table: replay stored preferences, and read what ``selfj alpaca run`` left.
+
+    Args:
+        rows: The manifest's.
+        results: Folder of ``selfj alpaca run``, or None.
+
+    Returns:
+        Row and cell name to the cell.
+    """
+    boards = {version: data.leaderboard(version) for version in data.BASELINES}
+    replays: dict[tuple[str, str], Mapping[str, Any]] = {}
+    table: dict[str, dict[str, Cell]] = {}
+    for row in rows:
+        table[row.name] = {}
+        runs = {} if results is None else read_results(results, row.name)
+        for name, entry in row.cells.items():
+            version = name[:2]
+            official = boards[version].get(entry.get("leaderboard", ""), {}).get(_NUMBER[name])
+            cell = Cell(entry.get("published"), official)
+            cell.how = f"not run: {entry['missing']}" if "missing" in entry else ""
+            model = entry.get("replay")
+            if model is not None:
+                if (model, version) not in replays:
+                    replays[model, version] = replay(model, version)
+                _fill(cell, replays[model, version], name, "stored preferences replayed")
+            if version in runs:
+                made = runs[version]
+                how = f"fresh run: {made['annotator']} on answers of {made['model']}"
+                _fill(cell, made["row"], name, how)
+            if results is not None:
+                cell.by_judge |= _judged(results / row.name / f"judge_{version}", row, name)
+            if not cell.how:
+                raise DataError(f"row {row.name}, cell {name}: needs replay or missing.")
+            table[row.name][name] = cell
+    return table
+
+
+def replay(model: str, version: str) -> dict[str, float | int | str]:
+    """A model's line of the leaderboard, from GPT-4's stored preferences.
+
+    Raises:
+        DataError: If there are none.
+    """
+    stored = data.stored_preferences(data.ANNOTATORS[version]).get(model)
+    if not stored:
+        raise DataError(f"no stored preferences of {data.ANNOTATORS[version]} for {model!r}.")
+    instructions, baseline = data.evaluation_set(), data.official_baseline(version)
+    answers = data.stored_outputs({model})[0]
+    annotations: list[Annotation] = [
+        {
+            "index": k,
+            "instruction": instructions.instructions[k],
+            "output_1": baseline.outputs[k],
+            "generator_1": baseline.model,
+            "output_2": answers.outputs[k],
+            "generator_2": model,
+            "annotator": data.ANNOTATORS[version],
+            "preference": value,
+        }
+        for k, value in sorted(stored.items())
+    ]
+    row = row_of(answers, annotations, mode="community")
+    gamed = data.gamed_baselines() if version == "v2" else None
+    add_length_control(row, annotations, gamed, of=len(instructions))
+    return row
+
+
+def result_file(results: Path, row: str, version: str) -> Path:
+    """Where the chain leaves what GPT-4's annotations of a row gave."""
+    return results / row / f"gpt4_{version}.json"
+
+
+def read_results(results: Path, row: str) -> dict[str, Mapping[str, Any]]:
+    """What the chain left for a row, by version."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for version in data.BASELINES:
+        path = result_file(results, row, version)
+        if path.is_file():
+            try:
+                made = json.loads(path.read_text(encoding="utf-8"))
+                found[version] = {key: made[key] for key in ("annotator", "model", "row")}
+            except (ValueError, KeyError, TypeError) as error:
+                message = f"{path} is no result of `selfj alpaca run` ({brief(error)}); delete it."
+                raise StoreError(message) from error
+    return found
+
+
+def _judged(folder: Path, row: Row, name: str) -> dict[str, float]:
+    """The win rate that a judge gave in the chain, by its name."""
+    line = read_leaderboard(folder / "leaderboard.csv").get(row.name, {})
+    if _NUMBER[name] not in line:
+        return {}
+    try:
+        made = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return {str(made["judge"]["name"]): float(line[_NUMBER[name]])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{folder} is no result of a run ({brief(error)}); delete it.") from error
+
+
+def as_json(rows: list[Row], table: Mapping[str, Mapping[str, Cell]]) -> list[dict[str, Any]]:
+    """The table as JSON."""
+    return [
+        {
+            "row": row.name,
+            "title": row.title,
+            "cells": {name: asdict(cell) for name, cell in table[row.name].items()},
+        }
+        for row in rows
+    ]
+
+
+def _fill(cell: Cell, line: Mapping[str, Any], name: str, how: str) -> None:
+    value = line.get(_NUMBER[name])
+    if value is None:
+        return
+    cell.obtained, cell.n = float(value), int(line["n_total"])
+    cell.how = how if cell.n == 805 else f"{how} ({cell.n} of 805)"
+    cell.difference = None if cell.published is None else cell.obtained - cell.published

@@ -1,0 +1,181 @@
+"""AlpacaEval's own metrics and annotators, called as they are; the one place that imports it."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from selfj_eval.alpaca.data import ANNOTATORS, Answers, EvaluationSet
+from selfj_eval.errors import JudgeError, brief
+
+Annotation = Mapping[str, Any]
+"""One comparison in AlpacaEval's own fields: instruction, output_1 and generator_1 (the baseline),
+output_2 and generator_2 (the model), annotator, preference (None where unscored), and ``index``,
+the instruction's position in the official order."""
+
+
+def alpaca_eval() -> Any:
+    """The package, whose import changes the root logger and warns of its own use of setuptools.
+
+    Raises:
+        JudgeError: If it is not installed or cannot be imported, with what to do.
+    """
+    root = logging.getLogger()
+    level = root.level
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import alpaca_eval as package
+            import alpaca_eval.annotators
+            import alpaca_eval.metrics.glm_winrate
+    except ImportError as error:
+        raise JudgeError(
+            f"AlpacaEval cannot be imported ({brief(error)}). Install the extra: "
+            "pip install -c constraints.txt 'selfj-eval[alpaca]' (it holds setuptools below 82, "
+            "which AlpacaEval 0.6.6 needs)."
+        ) from error
+    finally:
+        root.setLevel(level)
+    return package
+
+
+def win_rate(annotations: Sequence[Annotation]) -> dict[str, float | int]:
+    """AlpacaEval's ``get_winrate``.
+
+    Returns:
+        ``win_rate``, ``standard_error`` and ``discrete_win_rate`` in percent, and counts;
+        ``n_total`` counts the rows that have a preference. A value that is undefined, such as
+        the standard error of one row, is left out.
+    """
+    return _plain(alpaca_eval().metrics.get_winrate(_frame(annotations)))
+
+
+def length_controlled(
+    annotations: Sequence[Annotation], gamed: Path, *, of: int
+) -> dict[str, float | int] | str:
+    """AlpacaEval's ``get_length_controlled_winrate``, offline, writing nothing.
+
+    Dubois et al. 2024, "Length-controlled AlpacaEval" (arXiv 2404.04475), as coded in 0.6.6.
+
+    Args:
+        annotations: All rows of one model. Their ``index`` places an instruction; AlpacaEval
+            itself goes by the row, which is the same when none is missing.
+        gamed: Its file ``df_gamed.csv``.
+        of: How many instructions the evaluation set has. On less than 90 % of them there is no
+            length control: it is fitted for the whole set.
+
+    Returns:
+        The numbers of ``win_rate`` with ``length_controlled_winrate`` and ``lc_standard_error``;
+        or the reason why there is no length-controlled win rate.
+    """
+    import sklearn
+
+    frame = _frame(annotations).set_index("index")
+    frame.index.name = None
+    n = int(frame["preference"].notna().sum())
+    if n < 0.9 * of:
+        return f"made for the whole set, and there are preferences for {n} of {of} instructions"
+    if (frame["output_1"].str.len() - frame["output_2"].str.len()).std() == 0:
+        return "all answers differ from the baseline's by the same length"
+    module = alpaca_eval().metrics.glm_winrate
+    download, level = module.hf_hub_download, logging.getLogger().level
+    module.hf_hub_download = lambda **_: str(gamed)
+    try:
+        # AlpacaEval switches scikit-learn's metadata routing on for good.
+        with sklearn.config_context(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = module.get_length_controlled_winrate(
+                frame, save_weights_dir=None, is_warn_extreme_changes=False
+            )
+    except ValueError as error:
+        return f"AlpacaEval's regression failed: {brief(error)}"
+    finally:
+        module.hf_hub_download = download
+        logging.getLogger().setLevel(level)
+    return _plain(found)
+
+
+def annotate_with_gpt4(
+    version: str, instructions: EvaluationSet, baseline: Answers, model: Answers, *, cache: Path
+) -> list[dict[str, Any]]:
+    """Annotate with AlpacaEval's own GPT-4 annotator of a version.
+
+    It speaks to OpenAI, or to what ``OPENAI_BASE_URL`` names, with ``OPENAI_API_KEY``.
+
+    Args:
+        version: ``v1`` or ``v2``.
+        instructions, baseline, model: What to compare.
+        cache: File of AlpacaEval's cache: what is in it is not asked again.
+
+    Returns:
+        AlpacaEval's annotations with their ``index``; ``preference`` is None where the
+        annotator's answer could not be read.
+
+    Raises:
+        JudgeError: If the endpoint cannot be used; what was annotated is in the cache.
+    """
+    package = alpaca_eval()
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)  # it warns at every request that it uses the environment
+    try:
+        annotator = _annotator(package)(annotators_config=ANNOTATORS[version], caching_path=cache)
+        rows = annotator.annotate_head2head(
+            outputs_1=_outputs(instructions, baseline), outputs_2=_outputs(instructions, model)
+        )
+    except Exception as error:  # whatever the client library raises for a bad endpoint
+        raise JudgeError(
+            f"the annotator {ANNOTATORS[version]} failed: {brief(error)}. It needs OPENAI_API_KEY, "
+            "and OPENAI_BASE_URL for a server other than OpenAI's. What was annotated is kept in "
+            f"{cache}: run it again to go on."
+        ) from error
+    finally:
+        root.setLevel(level)
+    position = {text: k for k, text in enumerate(instructions.instructions)}
+    found = []
+    for row in rows:
+        value = row.get("preference")
+        readable = value is not None and value == value and 1 <= value <= 2
+        plain = {k: row[k] for k in ("instruction", "output_1", "output_2", "annotator")}
+        plain |= {"generator_1": baseline.model, "generator_2": model.model}
+        plain |= {"index": position[row["instruction"]]}
+        found.append(plain | {"preference": float(value) if readable else None})
+    return found
+
+
+def _annotator(package: Any) -> Any:
+    """AlpacaEval's annotator, whose cache of nothing but whole numbers pandas 3 cannot extend."""
+
+    class Annotator(package.annotators.PairwiseAnnotator):  # type: ignore[misc]
+        def load_(self, path: Any = None) -> None:
+            super().load_(path)
+            if self.df_annotations is not None:
+                key = self.annotation_key
+                self.df_annotations = self.df_annotations.astype({key: float})
+
+    return Annotator
+
+
+def _outputs(instructions: EvaluationSet, answers: Answers) -> list[dict[str, str]]:
+    pairs = zip(instructions.instructions, answers.outputs, strict=True)
+    return [
+        {"instruction": text, "output": output, "generator": answers.model}
+        for text, output in pairs
+        if output is not None
+    ]
+
+
+def _frame(annotations: Sequence[Annotation]) -> Any:
+    import pandas as pd
+
+    frame = pd.DataFrame.from_records(list(annotations))
+    return frame.assign(preference=frame["preference"].astype(float))
+
+
+def _plain(numbers: Mapping[str, Any]) -> dict[str, float | int]:
+    """Numbers of Python, without those that are NaN."""
+    plain = {k: v.item() if hasattr(v, "item") else v for k, v in numbers.items()}
+    return {k: v for k, v in plain.items() if v == v}

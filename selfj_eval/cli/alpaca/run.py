@@ -1,0 +1,161 @@
+"""``selfj alpaca run``: a row of the table from a model's folder, all the way."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selfj_eval.cli.alpaca.shared import output_folder, provenance
+from selfj_eval.errors import DataError, printable
+
+if TYPE_CHECKING:
+    from selfj_eval.alpaca.table import Row
+
+_EPILOG = """examples:
+  selfj alpaca run llama-2-13b-87k --model ./llama-2-13b --adapter ./my-lora --gpt4 --output runs
+  selfj alpaca run llama-2-13b-87k --model ./mine --judge oceanpty/Self-J --output runs \\
+      --generate="--engine vllm --max-new-tokens 2048"
+  selfj alpaca run wizardlm-13b-best-of-32 --model ./wizardlm --judge oceanpty/Self-J --gpt4 \\
+      --output runs
+  selfj alpaca table --results runs
+
+The model answers AlpacaEval's 805 instructions (selfj generate), a row
+that takes the best of n has the judge choose (selfj best-of), and the answers are compared with
+both baselines: by the judge (selfj alpaca evaluate), and with --gpt4 by AlpacaEval's own GPT-4
+annotators. These ask OpenAI, or the server that OPENAI_BASE_URL names, with the key in
+OPENAI_API_KEY: 805 requests a version, which cost money. All steps keep what is finished: run it
+again to go on.
+Exit status: 0, 1 when answers are missing or unscored, 2 for wrong input.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "run",
+        help="fill a row of the table: generate answers, annotate, compute win rates",
+        description="Fill a row of the table from a model's folder: generate, choose, annotate.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("row", metavar="ROW", help="a row with `run` in the manifest")
+    parser.add_argument("--model", required=True, metavar="MODEL", help="a model folder or hub id")
+    parser.add_argument("--adapter", metavar="DIR", help="LoRA adapter to put on the model")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder for all results")
+    parser.add_argument("--judge", metavar="MODEL", help="compare, and choose the best, by this")
+    parser.add_argument("--judge-adapter", metavar="DIR", help="LoRA adapter to put on the judge")
+    parser.add_argument(
+        "--gpt4", action="store_true", help="annotate with AlpacaEval's GPT-4 annotators"
+    )
+    parser.add_argument(
+        "--generate", default="", metavar="=OPTIONS", help="more options for selfj generate"
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N instructions")
+    parser.add_argument("--manifest", metavar="FILE", help="other rows than the paper's (YAML)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the steps; returns the exit status."""
+    row = _row(options)
+    if not (options.judge or options.gpt4):
+        raise DataError("nothing to compare the answers with: give --judge MODEL, --gpt4 or both.")
+    folder = output_folder(options.output) / row.name
+    folder.mkdir(exist_ok=True)
+    outputs, status = _answers(options, row, folder)
+    if status == 2:
+        return 2
+    for version in ("v1", "v2"):
+        if options.judge:
+            judged = folder / f"judge_{version}"
+            command = ["alpaca", "evaluate", outputs, *_judge(options), "--baseline", version]
+            command += ["--output", judged, "--store", folder / "judgments.store"]
+            status = max(status, _step(*command))
+        if options.gpt4 and status < 2:
+            status = max(status, _gpt4(options, row, version, outputs))
+        if status == 2:
+            return 2
+    print(f"row {row.name} is filled: selfj alpaca table --results {shlex.quote(options.output)}")
+    return status
+
+
+def _row(options: argparse.Namespace) -> Row:
+    from selfj_eval.alpaca.table import manifest_file, read_manifest
+
+    rows = read_manifest(Path(options.manifest) if options.manifest else manifest_file())
+    runnable = {row.name: row for row in rows if row.run}
+    if options.row not in runnable:
+        raise DataError(
+            f"no row {options.row!r} that a run can fill; there are: {', '.join(runnable)}."
+        )
+    row = runnable[options.row]
+    if (row.run or {}).get("n", 1) > 1 and not options.judge:
+        raise DataError(f"row {row.name} takes the best of several answers: give --judge MODEL.")
+    return row
+
+
+def _answers(options: argparse.Namespace, row: Row, folder: Path) -> tuple[Path, int]:
+    """One answer an instruction: its file, and the exit status so far."""
+    settings = dict(row.run or {})
+    n = int(settings.get("n", 1))
+    outputs = folder / "model_outputs.json"
+    generated = outputs if n == 1 else folder / "candidates.json"
+    command: list[Any] = ["generate", "alpaca_eval", "--model", options.model, "--name", row.name]
+    command += [] if options.adapter is None else ["--adapter", options.adapter]
+    command += [] if options.limit is None else ["--limit", options.limit]
+    for name, value in settings.items():
+        command += [f"--{name.replace('_', '-')}", value]
+    # Last, so that what the user gives counts.
+    status = _step(*command, "--output", generated, *shlex.split(options.generate))
+    if n > 1 and status < 2:
+        command = ["best-of", generated, *_judge(options), "--n", n, "--name", row.name]
+        command += ["--output", outputs, "--store", folder / "judgments.store"]
+        status = max(status, _step(*command))
+    return outputs, status
+
+
+def _judge(options: argparse.Namespace) -> list[str]:
+    adapter = [] if options.judge_adapter is None else ["--adapter", options.judge_adapter]
+    return ["--judge", options.judge, *adapter]
+
+
+def _step(*arguments: object) -> int:
+    """One command of this package, shown before it runs."""
+    from selfj_eval.cli import main
+
+    words = [str(argument) for argument in arguments]
+    print(f"$ selfj {shlex.join(words)}", flush=True)
+    return main(words)
+
+
+def _gpt4(options: argparse.Namespace, row: Row, version: str, outputs: Path) -> int:
+    from selfj_eval.alpaca import data
+    from selfj_eval.alpaca.evaluation import add_length_control, row_of
+    from selfj_eval.alpaca.outputs import read_outputs
+    from selfj_eval.alpaca.table import result_file
+    from selfj_eval.alpaca.upstream import annotate_with_gpt4
+    from selfj_eval.writing import write_json
+
+    instructions, baseline = data.evaluation_set(), data.official_baseline(version)
+    model = read_outputs(outputs, instructions)
+    result = result_file(Path(options.output), row.name, version)
+    annotator = data.ANNOTATORS[version]
+    print(f"annotating {len(model.outputs) - model.missing} answers with {annotator}", flush=True)
+    annotations = annotate_with_gpt4(
+        version, instructions, baseline, model, cache=result.with_suffix(".cache.json")
+    )
+    line = row_of(model, annotations, mode="community")
+    gamed = data.gamed_baselines() if version == "v2" else None
+    reason = add_length_control(line, annotations, gamed, of=len(instructions))
+    name = Path(options.model).name + (f"+{Path(options.adapter).name}" if options.adapter else "")
+    write_json(result.with_suffix(".annotations.json"), annotations)
+    document = {"annotator": annotator, "model": name, "row": line, "no_length_control": reason}
+    write_json(result, document | provenance(options))
+    rate = f"{line['win_rate']:.2f} %" if "win_rate" in line else "undefined"
+    print(
+        f"  win rate {rate} on {line['n_total']} of {len(instructions)}, "
+        f"{line['n_unscored']} unscored, {line['n_missing']} missing; {printable(result)}"
+    )
+    return int(bool(line["n_unscored"] or line["n_missing"]))

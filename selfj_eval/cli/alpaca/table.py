@@ -1,0 +1,112 @@
+"""``selfj alpaca table``: the paper's AlpacaEval table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selfj_eval.cli.alpaca.shared import add_judging, check_temperature, judge_scorer
+from selfj_eval.cli.evaluating import table as aligned
+from selfj_eval.cli.progress import ProgressLine
+from selfj_eval.errors import DataError
+
+if TYPE_CHECKING:
+    from selfj_eval.alpaca.table import Cell, Row
+
+_EPILOG = """examples:
+  selfj alpaca table
+  selfj alpaca table --results runs --json
+  selfj alpaca table --judge demo --store judgments.store
+
+Stored GPT-4 preferences go through AlpacaEval's own metric; `selfj alpaca run` fills the rows of
+models that have no stored ones (--results). With --judge, that judge scores the stored outputs of
+the rows that have some: its win rates stand apart, for they are not GPT-4's.
+Exit status: 0, or 2 for wrong input.
+"""
+_TITLES = {"v1": "AlpacaEval 1", "v2": "AlpacaEval 2", "v2_lc": "AlpacaEval 2, length-controlled"}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "table",
+        help="the paper's AlpacaEval table: published numbers, and those obtained here",
+        description="The paper's AlpacaEval table: published numbers beside those obtained here.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--results", metavar="DIR", help="what `selfj alpaca run` wrote")
+    parser.add_argument("--manifest", metavar="FILE", help="other rows than the paper's (YAML)")
+    parser.add_argument("--judge", metavar="MODEL", help="score stored outputs with this judge")
+    add_judging(parser)
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the table."""
+    from selfj_eval.alpaca.table import as_json, build, manifest_file, read_manifest
+
+    check_temperature(options)
+    results = None if options.results is None else Path(options.results)
+    if results is not None and not results.is_dir():
+        raise DataError("there is no such folder.", path=results)
+    rows = read_manifest(Path(options.manifest) if options.manifest else manifest_file())
+    table = build(rows, results=results)
+    if options.judge:
+        _judge(options, rows, table)
+    if options.json:
+        print(json.dumps(as_json(rows, table), allow_nan=False))
+        return 0
+    for row in rows:
+        print(row.title)
+        lines = [["", "published", "leaderboard", "obtained", "difference", "n"]]
+        for name, cell in table[row.name].items():
+            numbers = (cell.published, cell.leaderboard, cell.obtained, cell.difference)
+            shown = ["-" if value is None else f"{value:.4f}" for value in numbers]
+            shown[0] = "-" if cell.published is None else f"{cell.published:g}"
+            lines.append([_TITLES[name], *shown, "" if cell.n is None else str(cell.n)])
+        print(aligned(lines))
+        for name, cell in table[row.name].items():
+            print(f"    {_TITLES[name]}: {cell.how}")
+            for judge, value in cell.by_judge.items():
+                print(f"      by the judge {judge}: {value:.2f}")
+        if row.run:
+            print(f"    make it: selfj alpaca run {row.name} --model FOLDER --output runs ...")
+        print()
+    return 0
+
+
+def _judge(options: argparse.Namespace, rows: list[Row], table: dict[str, dict[str, Cell]]) -> None:
+    """A fresh run of the judge on the stored outputs of the rows that have some."""
+    from selfj_eval.alpaca import data
+    from selfj_eval.alpaca.evaluation import Evaluation
+    from selfj_eval.store import JudgmentStore
+
+    named = [row for row in rows if row.judge]
+    models = {
+        answers.model: answers
+        for answers in data.stored_outputs({r.judge for r in named if r.judge})
+    }
+    instructions = data.evaluation_set()
+    with JudgmentStore(options.store or ":memory:") as store:
+        scorer = judge_scorer(options, store)
+        total = (len(named) + 1) * len(instructions) * len(data.BASELINES)
+        with ProgressLine(total, "judged", "answer") as progress:
+            for version in data.BASELINES:
+                evaluation = Evaluation(
+                    scorer,
+                    instructions,
+                    data.official_baseline(version),
+                    temperature=options.temperature,
+                    gamed=data.gamed_baselines() if version == "v2" else None,
+                    progress=progress,
+                )
+                for row in named:
+                    found = evaluation.evaluate(models[row.judge or ""]).row
+                    for name, number in (("", "win_rate"), ("_lc", "length_controlled_winrate")):
+                        cell = table[row.name].get(version + name)
+                        if cell is not None and number in found:
+                            cell.by_judge[scorer.name] = float(found[number])

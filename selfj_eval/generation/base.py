@@ -1,0 +1,200 @@
+"""What an engine that generates answers offers, how it is asked, and its tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from selfj_eval.errors import DataError, JudgeError, brief
+from selfj_eval.prompts import RESPONSE_WRAPPER
+from selfj_eval.store import Answer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+PROMPTS: Mapping[str, str] = {
+    "wizardlm": "{instruction}" + RESPONSE_WRAPPER,
+    "chat": "the tokenizer's chat template",
+    "plain": "{instruction}",
+}
+"""Prompt forms by name. ``wizardlm`` is what Self-J's models were trained with: nothing, not
+even a space, follows its colon."""
+DEFAULT_PROMPT = "wizardlm"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How answers are drawn.
+
+    Attributes:
+        n: Answers an instruction.
+        temperature: 0 takes the likeliest token each time (greedy).
+        top_p: Draw from the likeliest tokens that together have this probability; 1: from all.
+        max_new_tokens: Longest answer.
+        seed: Start of the random numbers.
+
+    Raises:
+        DataError: If a value makes no sense.
+    """
+
+    n: int = 1
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_new_tokens: int = 1024
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise DataError(f"n, the answers an instruction, must be at least 1, got {self.n}.")
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise DataError(
+                f"temperature must be 0 (greedy) or a number above, got {self.temperature}."
+            )
+        if self.n > 1 and self.temperature == 0:
+            raise DataError(
+                f"{self.n} answers an instruction at temperature 0 would all be the same; give a "
+                "temperature above 0, or take n = 1."
+            )
+        if not 0 < self.top_p <= 1:
+            raise DataError(f"top_p must be above 0 and at most 1, got {self.top_p}.")
+        if self.max_new_tokens < 1:
+            raise DataError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}.")
+        if self.seed < 0:
+            raise DataError(f"the seed must be 0 or more, got {self.seed}.")
+
+
+class Request(NamedTuple):
+    """One instruction, ready for an engine.
+
+    Attributes:
+        key: Under which its answers are stored.
+        tokens: Its prompt.
+        limit: Longest answer in tokens: what was asked for, or what fits into the context.
+    """
+
+    key: bytes
+    tokens: list[int]
+    limit: int
+
+
+class Generator(Protocol):
+    """A loaded model that answers instructions.
+
+    Attributes:
+        identity: What decides the answers (weights, number format, engine, ...): part of the
+            key under which they are stored. Holds no path and no secret.
+        prompt: Name of the prompt form.
+        context: Most tokens that prompt and answer may have together.
+    """
+
+    @property
+    def identity(self) -> Mapping[str, str]: ...
+
+    @property
+    def prompt(self) -> str: ...
+
+    @property
+    def context(self) -> int: ...
+
+    def encode(self, instruction: str) -> list[int]:
+        """The tokens of the instruction's prompt, special tokens included."""
+        ...
+
+    def batches(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Request]]:
+        """All requests in the portions that ``run`` takes; the same for the same requests."""
+        ...
+
+    def run(self, batch: Sequence[Request], sampling: Sampling) -> list[tuple[Answer, ...]]:
+        """``sampling.n`` answers for each request of one batch, decided by nothing else."""
+        ...
+
+
+def seed_of(requests: Sequence[Request]) -> int:
+    """A seed of the requests' own. Their keys hold the seed of the sampling.
+
+    Returns:
+        At most 48 bits: vLLM adds the number of the sample, and must not leave 64 bits.
+    """
+    return int.from_bytes(hashlib.sha256(b"".join(r.key for r in requests)).digest()[:6], "big")
+
+
+class PromptTokenizer:
+    """A model's tokenizer with a prompt form.
+
+    Args:
+        folder: The model's folder.
+        prompt: Name of the prompt form.
+        trust_remote_code: Whether to run Python code that comes with the model.
+
+    Attributes:
+        context: Context length of the model.
+        stop_ids: The tokens that end an answer, in ascending order.
+
+    Raises:
+        JudgeError: If the tokenizer cannot be loaded or has no chat template where one is needed.
+    """
+
+    def __init__(self, folder: Path, prompt: str, *, trust_remote_code: bool = False) -> None:
+        from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+        from transformers.utils import logging as transformers_logging
+
+        from selfj_eval.backends.tokenizer import context_length
+
+        if prompt not in PROMPTS:
+            raise JudgeError(f"no prompt form {prompt!r}; there are: {', '.join(PROMPTS)}.")
+        # "sequence length is longer than ...": that is measured here and told by the caller.
+        transformers_logging.get_logger("transformers.tokenization_utils_base").setLevel(40)
+        try:
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+            self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=trust_remote_code
+            )
+            sources = [self.tokenizer, config]
+            if (folder / "generation_config.json").is_file():
+                sources.append(GenerationConfig.from_pretrained(folder))
+        except Exception as error:  # whatever a damaged file makes the library raise
+            raise JudgeError(
+                f"the tokenizer of {folder} cannot be loaded: {brief(error)}"
+            ) from error
+        if prompt == "chat" and not self.tokenizer.chat_template:
+            raise JudgeError(
+                f"{folder} has no chat template; use --prompt wizardlm or plain, whichever the "
+                "model was trained with."
+            )
+        self.prompt = prompt
+        self.context = context_length(config, self.tokenizer)
+        # Chat models name the end of a turn in one of these places only.
+        stops: set[int] = set()
+        for source in sources:
+            ids = getattr(source, "eos_token_id", None)
+            stops.update(ids if isinstance(ids, list) else [] if ids is None else [ids])
+        self.stop_ids = sorted(stops)
+
+    def encode(self, instruction: str) -> list[int]:
+        """The tokens of the instruction's prompt, special tokens included.
+
+        Raises:
+            JudgeError: If the chat template cannot be filled in.
+        """
+        if self.prompt != "chat":
+            # Not str.format: braces in the instruction stay as they are.
+            text = PROMPTS[self.prompt].replace("{instruction}", instruction)
+            ids: list[int] = self.tokenizer(text).input_ids
+            return ids
+        try:
+            chat = self.tokenizer.apply_chat_template(
+                [{"role": "user", "content": instruction}],
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+        except Exception as error:  # a template is a program of the model's author
+            raise JudgeError(
+                f"the chat template of the model cannot be filled in: {brief(error)}"
+            ) from error
+        # The template has written the special tokens itself.
+        ids = self.tokenizer(chat, add_special_tokens=False).input_ids
+        return ids

@@ -1,0 +1,467 @@
+"""Win rates of models: what is counted, what is written, and the command that does it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+
+from selfj_eval.alpaca.data import (
+    Answers,
+    EvaluationSet,
+    evaluation_set,
+    gamed_baselines,
+    official_baseline,
+    stored_outputs,
+)
+from selfj_eval.alpaca.evaluation import (
+    COLUMNS,
+    Evaluation,
+    ModelResult,
+    read_leaderboard,
+    write_leaderboard,
+)
+from selfj_eval.alpaca.scorers import AnswerScores, LengthScorer, Progress
+from selfj_eval.cli import main
+from selfj_eval.errors import DataError
+
+pytest.importorskip("alpaca_eval")
+
+SET = EvaluationSet(("one?", "two?", "three?", "four?"), (None,) * 4, official=False)
+BASE = Answers("base", ("b2", "b4", "b5", "b9"))
+
+
+class Digits:
+    """The score is the digit at the end; an answer without one is unscored."""
+
+    name = "digits"
+    temperature = 1.0
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def score(
+        self, instructions: EvaluationSet, answers: Answers, progress: Progress
+    ) -> AnswerScores:
+        self.asked.append(answers.model)
+        score = np.full(len(instructions), np.nan)
+        errors = []
+        for k, output in enumerate(answers.outputs):
+            if output is None:
+                continue
+            if output[-1:].isdigit():
+                score[k] = int(output[-1])
+            else:
+                errors.append((k, "no digit"))
+        progress(len(instructions))
+        return AnswerScores(score, tuple(errors), trimmed=len(errors))
+
+
+def evaluate(*outputs: str | None, temperature: float | None = None) -> ModelResult:
+    return Evaluation(Digits(), SET, BASE, temperature=temperature).evaluate(
+        Answers("m", outputs, unknown=3)
+    )
+
+
+def written(path: Path, rows: Mapping[str, Mapping[str, Any]], sort_by: str = "win_rate") -> str:
+    write_leaderboard(path, rows, sort_by=sort_by)
+    return path.read_text(encoding="utf-8")
+
+
+def test_a_row_and_its_annotations() -> None:
+    found = evaluate("a3", "a4", "a1", "a8")
+    wins = [np.e / (1 + np.e), 0.5, 1 / (1 + np.exp(4)), 1 / (1 + np.e)]
+    row = found.row
+    assert row["win_rate"] == pytest.approx(100 * np.mean(wins))
+    assert row["standard_error"] == pytest.approx(100 * np.std(wins, ddof=1) / 2)
+    assert row["discrete_win_rate"] == pytest.approx(100 * (1 + 0.5) / 4)
+    assert [row[k] for k in ("n_wins", "n_wins_base", "n_draws", "n_total")] == [1, 2, 1, 4]
+    assert (row["mean_score"], row["baseline_mean_score"]) == (4, 5)
+    assert (row["n_unknown"], row["n_unscored"], row["n_missing"]) == (3, 0, 0)
+    assert row["avg_length"] == 2 and row["mode"] == "community"
+    assert list(row) == [name for name in COLUMNS if name in row]
+    assert [a["preference"] - 1 for a in found.annotations] == pytest.approx(wins)
+    assert found.annotations[2] == {
+        "index": 2,
+        "instruction": "three?",
+        "output_1": "b5",
+        "generator_1": "base",
+        "output_2": "a1",
+        "generator_2": "m",
+        "annotator": "digits",
+        "score_1": 5.0,
+        "score_2": 1.0,
+        "preference": pytest.approx(1 + wins[2]),
+    }
+    assert "baseline of AlpacaEval 2" in str(found.no_length_control)
+
+
+def test_the_temperature_may_be_given() -> None:
+    assert [
+        a["preference"] for a in evaluate("a3", "a4", "a1", "a8", temperature=0).annotations
+    ] == [*(2.0, 1.5, 1.0, 1.0)]
+
+
+def test_unscored_and_missing_answers_are_counted_and_in_no_mean(tmp_path: Path) -> None:
+    found = evaluate("a3", "?", None, "")
+    row = found.row
+    assert [a["preference"] for a in found.annotations] == [
+        pytest.approx(1 + np.e / (1 + np.e)),
+        None,
+        None,
+    ]
+    assert found.annotations[1]["score_2"] is None
+    assert (row["n_total"], row["n_unscored"], row["n_missing"], row["n_empty"]) == (1, 2, 1, 1)
+    assert row["win_rate"] == pytest.approx(100 * np.e / (1 + np.e))
+    assert row["mean_score"] == 3
+    assert row["n_trimmed"] == 2
+    assert [e for e in found.errors if "two?" in e and "no digit" in e]
+    assert len(found.errors) == 2
+    json.dumps([dict(row), list(found.annotations)], allow_nan=False)
+    assert "nan" not in written(tmp_path / "l.csv", {"m": row}).lower()
+
+
+def test_a_baseline_that_is_unscored_is_said_to_be_it() -> None:
+    evaluation = Evaluation(Digits(), SET, Answers("base", ("b1", "?", "?", "b9")))
+    found = evaluation.evaluate(Answers("m", ("a2", "a3", None, "a4")))
+    assert (found.row["n_unscored"], found.row["n_total"], found.row["n_missing"]) == (1, 2, 1)
+    assert len(found.errors) == 1 and found.errors[0].startswith("base (baseline): instruction 1")
+
+
+def test_the_same_text_is_a_tie() -> None:
+    found = evaluate("b2", "a5", "b5", "a9")
+    assert [a["preference"] for a in found.annotations][::2] == [1.5, 1.5]
+    assert found.annotations[3]["preference"] == 1.5  # other text, same score
+    assert found.row["n_draws"] == 3
+
+
+def test_a_model_that_is_the_baseline_ties_everywhere() -> None:
+    row = evaluate(*BASE.outputs).row
+    assert (row["win_rate"], row["standard_error"], row["n_draws"]) == (50, 0, 4)
+
+
+def test_one_answer_has_a_win_rate_and_no_standard_error(tmp_path: Path) -> None:
+    row = evaluate(None, "a9", None, None).row
+    assert row["n_total"] == 1 and row["win_rate"] == pytest.approx(100 / (1 + np.exp(-5)))
+    assert "standard_error" not in row
+    assert "nan" not in written(tmp_path / "l.csv", {"m": row}).lower()
+
+
+@pytest.mark.parametrize("outputs", [("?", "", "x", "y"), (None,) * 4])
+def test_without_any_score_there_is_no_win_rate(outputs: tuple[Any, ...], tmp_path: Path) -> None:
+    row = evaluate(*outputs).row
+    assert row["n_total"] == 0
+    assert not {"win_rate", "standard_error", "mean_score"} & set(row)
+    assert row["n_unscored"] + row["n_missing"] == 4
+    assert "nan" not in written(tmp_path / "l.csv", {"m": row}).lower()
+
+
+@pytest.mark.xfail(strict=True, reason="the written leaderboard has no column 'win_rate'")
+def test_a_leaderboard_without_any_win_rate_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "l.csv"
+    written(path, {"m": evaluate("?", "?", "?", "?").row})
+    assert set(read_leaderboard(path)) == {"m"}
+
+
+def test_the_baseline_is_scored_once_for_many_models() -> None:
+    scorer = Digits()
+    evaluation = Evaluation(scorer, SET, BASE)
+    for k in range(4):
+        evaluation.evaluate(Answers(f"m{k}", ("a1", "a2", "a3", "a4")))
+    assert scorer.asked == ["base", "m0", "m1", "m2", "m3"]
+
+
+def test_progress_is_told_of_every_answer() -> None:
+    done: list[int] = []
+    evaluation = Evaluation(LengthScorer(), SET, BASE, progress=done.append)
+    evaluation.evaluate(Answers("m", ("a1", None, "a3", "")))
+    assert sum(done) == 7
+
+
+def test_a_leaderboard_is_sorted_and_keeps_lines_of_others(tmp_path: Path) -> None:
+    path = tmp_path / "leaderboard.csv"
+    first = {
+        "low": evaluate("a1", "a1", "a1", "a1").row,
+        "none": evaluate("?", "?", "?", "?").row,
+        'a, "b"\nü': evaluate("a9", "a9", "a9", "a9").row,
+    }
+    written(path, first)
+    before = read_leaderboard(path)
+    assert list(before) == ['a, "b"\nü', "low", "none"]
+    assert float(before["low"]["win_rate"]) == first["low"]["win_rate"]
+    assert "win_rate" not in before["none"]
+    other = {"theirs": {"win_rate": "40.5", "mode": "verified", "license": "MIT"}}
+    text = written(path, before | other | {"mid": evaluate("a3", "a4", "a5", "a8").row})
+    after = read_leaderboard(path)
+    assert list(after) == ['a, "b"\nü', "mid", "theirs", "low", "none"]
+    assert {name: after[name] for name in before} == before
+    assert after["theirs"] == other["theirs"]
+    assert text.splitlines()[0].startswith(",win_rate,standard_error,n_wins,")
+    assert "nan" not in text.lower().replace("none", "")
+
+
+def test_a_leaderboard_sorted_by_the_length_controlled_win_rate(tmp_path: Path) -> None:
+    rows: dict[str, dict[str, Any]] = {
+        "a": {"win_rate": 60.0, "length_controlled_winrate": 20.0},
+        "b": {"win_rate": 30.0, "length_controlled_winrate": 40.0},
+    }
+    for sort_by, order in (("win_rate", ["a", "b"]), ("length_controlled_winrate", ["b", "a"])):
+        written(tmp_path / "l.csv", rows, sort_by)
+        assert list(read_leaderboard(tmp_path / "l.csv")) == order
+
+
+def test_a_file_that_is_no_leaderboard_is_refused(tmp_path: Path) -> None:
+    assert read_leaderboard(tmp_path / "none.csv") == {}
+    (tmp_path / "l.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="no column 'win_rate'"):
+        read_leaderboard(tmp_path / "l.csv")
+
+
+def test_alpaca_eval_reads_the_leaderboard_and_writes_it_for_us(tmp_path: Path) -> None:
+    from selfj_eval.alpaca.upstream import alpaca_eval
+
+    path = tmp_path / "leaderboard.csv"
+    rows = {
+        "one": evaluate("a1", "a2", "a3", "a4").row,
+        "two": evaluate("a9", "a9", "a9", "a9").row,
+        "none": evaluate("?", "?", "?", "?").row,
+    }
+    written(path, rows)
+    package = alpaca_eval()
+    frame = package.utils.load_or_convert_to_dataframe(path)
+    assert list(frame.index) == ["two", "one", "none"]
+    for name in ("one", "two"):
+        assert frame.loc[name, "win_rate"] == rows[name]["win_rate"]
+        assert frame.loc[name, "n_total"] == 4
+    table, annotations = package.main.evaluate(
+        model_outputs=None,
+        precomputed_leaderboard=path,
+        is_return_instead_of_print=True,
+        sort_by="win_rate",
+        output_path=None,
+    )
+    assert annotations is None and list(table.index) == ["two", "one", "none"]
+    again = read_leaderboard(path)  # AlpacaEval has written it anew
+    assert list(again) == ["two", "one", "none"]
+    assert float(again["two"]["win_rate"]) == pytest.approx(rows["two"]["win_rate"])
+    assert "win_rate" not in again["none"]
+
+
+def test_length_control_on_the_official_set(data: Path) -> None:
+    if not (data / "alpaca_eval").is_dir():
+        pytest.skip("SELFJ_DATA has no alpaca_eval/ in it")
+    base = official_baseline("v2")
+    evaluation = Evaluation(LengthScorer(), evaluation_set(), base, gamed=gamed_baselines())
+    found = evaluation.evaluate(stored_outputs({"phi-2"})[0])
+    assert found.no_length_control is None
+    assert 0 < found.row["length_controlled_winrate"] < 100
+    assert found.row["lc_standard_error"] > 0
+    assert (found.row["n_total"], found.row["n_missing"]) == (803, 2)
+    itself = evaluation.evaluate(base)
+    assert itself.no_length_control == "this is the baseline itself"
+    assert itself.row["win_rate"] == 50 and "length_controlled_winrate" not in itself.row
+    few = evaluation.evaluate(Answers("few", ("x", *(None,) * 804)))
+    assert few.no_length_control and few.row["n_total"] == 1
+
+
+# The command, with the demo judge.
+
+TEXTS = ("Sort ascending: 7, 3, 9.", "What is 2 + 3?", "Reverse the word: lamp.")
+
+
+def outputs(path: Path, *given: object, generator: str = "", texts: Sequence[str] = TEXTS) -> Path:
+    rows = [
+        {"instruction": text, "output": output, "generator": generator or path.stem}
+        for text, output in zip(texts, given, strict=False)
+    ]
+    path.write_text(json.dumps(rows))
+    return path
+
+
+def strict(text: str) -> Any:
+    def refuse(constant: str) -> NoReturn:
+        raise AssertionError(f"{constant} in JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+Board = Callable[..., int]
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Board:
+    """Run the command here; its results go to ``board/``."""
+    outputs(tmp_path / "base.json", "3, 7, 9", "5", "It is a lamp.")
+
+    def run(*arguments: object) -> int:
+        base = () if "--baseline" in arguments else ("--baseline", tmp_path / "base.json")
+        fixed = ("--judge", "demo", "--output", tmp_path / "board", *base)
+        return main([str(a) for a in ("alpaca", "evaluate", *arguments, *fixed)])
+
+    return run
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The prompts that a judge is given from now on."""
+    from selfj_eval.backends.transformers import TransformersBackend
+
+    given: list[str] = []
+    score = TransformersBackend.score
+
+    def spied(self: TransformersBackend, prompts: Sequence[str]) -> Any:
+        given.extend(prompts)
+        return score(self, prompts)
+
+    monkeypatch.setattr(TransformersBackend, "score", spied)
+    return given
+
+
+def test_the_command_as_a_user_runs_it(command: Any, tmp_path: Path) -> None:
+    base = outputs(tmp_path / "base.json", "3, 7, 9", "5", "It is a lamp.")
+    mine = outputs(tmp_path / "mine.json", "9, 7, 3", "2 + 3 = 5", "pmal")
+    folder = tmp_path / "board"
+    done = command(
+        *("selfj", "alpaca", "evaluate", mine, "--judge", "demo"),
+        *("--baseline", base, "--output", folder, "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    printed = strict(done.stdout)
+    row = printed["models"]["mine"]
+    assert printed["errors"] == [] and "mine" in printed["no_length_control"]
+    assert (row["n_total"], row["n_missing"]) == (3, 0)
+    kept = strict((folder / "annotations" / "mine.json").read_text())
+    assert row["win_rate"] == pytest.approx(100 * np.mean([a["preference"] - 1 for a in kept]))
+    assert row["mean_score"] == pytest.approx(np.mean([a["score_2"] for a in kept]))
+    gaps = np.array([a["score_2"] - a["score_1"] for a in kept])
+    assert [a["preference"] - 1 for a in kept] == pytest.approx(1 / (1 + np.exp(-gaps)))
+    assert Path(printed["leaderboard"]) == folder / "leaderboard.csv"
+    line = read_leaderboard(folder / "leaderboard.csv")["mine"]
+    assert float(line["win_rate"]) == row["win_rate"]
+    run = strict((folder / "run.json").read_text())
+    assert run["temperature"] == 1.0 and run["baseline"]["name"] == "base"
+    assert "alpaca evaluate" in run["command"] and run["judge"]["name"] == "demo"
+
+
+def test_a_second_run_adds_a_model_and_judges_only_what_is_new(
+    board: Board, judged: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = outputs(tmp_path / "one.json", "9, 7, 3", "5", "pmal")
+    two = outputs(tmp_path / "two.json", "9, 7, 3", "23", "a lamp")
+    assert board(one) == 0
+    assert len(judged) == 5  # three of the baseline, and two: one answer is the baseline's own
+    first = read_leaderboard(tmp_path / "board" / "leaderboard.csv")["one"]
+    judged.clear()
+    assert board(two) == 0
+    assert len(judged) == 2 and all("9, 7, 3" not in prompt for prompt in judged)
+    judged.clear()
+    after = read_leaderboard(tmp_path / "board" / "leaderboard.csv")
+    assert set(after) == {"one", "two"} and after["one"] == first
+    assert board(one, two) == 0
+    assert judged == []
+    assert read_leaderboard(tmp_path / "board" / "leaderboard.csv") == after
+    assert {p.name for p in (tmp_path / "board" / "annotations").iterdir()} == {
+        *("one.json", "two.json")
+    }
+    assert "one" in capsys.readouterr().out
+
+
+def test_lines_that_cannot_be_compared_are_refused(
+    board: Board, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = outputs(tmp_path / "one.json", "9, 7, 3", "5", "pmal")
+    other = outputs(tmp_path / "other.json", "7", "4", "I do not know.")
+    assert board(one) == 0
+    path = tmp_path / "board" / "leaderboard.csv"
+    before = path.read_bytes()
+    references = tmp_path / "references.json"
+    references.write_text(json.dumps([{"instruction": TEXTS[1], "reference": "5"}]))
+    for arguments, said in (
+        (("--temperature", 0.5), "another temperature"),
+        (("--baseline", other), "another baseline"),
+        (("--references", references), "another judge"),
+        (("--max-tokens", 500), "another judge"),
+    ):
+        capsys.readouterr()
+        assert board(outputs(tmp_path / "two.json", "1", "2", "3"), *arguments) == 2
+        assert said in capsys.readouterr().err
+        assert path.read_bytes() == before
+    (tmp_path / "board" / "run.json").unlink()
+    assert board(one) == 2
+
+
+def test_what_was_left_is_counted_and_exits_with_1(
+    board: Board, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = (TEXTS[0], "Who?", TEXTS[1])
+    path = outputs(tmp_path / "m.json", "9", "I", "### Response: 9", texts=texts)
+    assert board(path, "--json") == 1
+    row = strict(capsys.readouterr().out)["models"]["m"]
+    assert (row["n_total"], row["n_unscored"], row["n_missing"], row["n_unknown"]) == (1, 1, 1, 1)
+    kept = strict((tmp_path / "board" / "annotations" / "m.json").read_text())
+    assert [a["preference"] is None for a in kept] == [False, True]
+    with (tmp_path / "board" / "leaderboard.csv").open(newline="") as stream:
+        cells = [cell.lower() for line in csv.reader(stream) for cell in line]
+    assert "nan" not in cells and "none" not in cells
+    assert board(path) == 1
+    shown = capsys.readouterr().out
+    assert "UNSCORED 1" in shown and "1 outputs to unknown instructions" in shown
+
+
+def test_a_name_from_the_data_does_not_leave_the_folder(board: Board, tmp_path: Path) -> None:
+    path = outputs(tmp_path / "m.json", "9", "5", "pmal", generator="../../escaped")
+    assert board(path) == 0
+    assert "../../escaped" in read_leaderboard(tmp_path / "board" / "leaderboard.csv")
+    assert len(list((tmp_path / "board" / "annotations").iterdir())) == 1
+    assert not list(tmp_path.parent.glob("*escaped*")) and not list(tmp_path.glob("*escaped*"))
+    # In a later run too, another model may not take its file.
+    name = next((tmp_path / "board" / "annotations").iterdir()).stem
+    assert board(outputs(tmp_path / "n.json", "9", "5", "7", generator=name)) == 2
+
+
+@pytest.mark.xfail(strict=True, raises=UnicodeEncodeError, reason="a traceback, after the judging")
+def test_a_name_that_is_not_valid_text_is_an_error(board: Board, tmp_path: Path) -> None:
+    assert board(outputs(tmp_path / "m.json", "9", "5", "7", generator="a\ud800")) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("m.json", "--temperature", "-1"), "--temperature must be finite"),
+        (("m.json", "--temperature", "nan"), "--temperature must be finite"),
+        (("m.json", "--baseline", "v3"), "neither v1 nor v2 nor a file"),
+        (("m.json", "--length-control", "none.csv"), "no such file"),
+        (("none.json",), "cannot be read"),
+        (("broken.json",), "broken JSON"),
+        (("m.json", "again.json"), "called 'm', as is"),
+        (("m.json", "n.json", "--name", "x"), "--name is for one file"),
+        (("elsewhere.json",), "is none of the 3 instructions"),
+    ],
+)
+def test_wrong_input_exits_with_2_before_any_judge_is_loaded(
+    board: Board,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    from selfj_eval.judge import Judge
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise AssertionError("a judge is loaded")
+
+    monkeypatch.setattr(Judge, "load", refuse)
+    monkeypatch.chdir(tmp_path)
+    for name, generator in (("m", "m"), ("n", "n"), ("again", "m")):
+        outputs(tmp_path / f"{name}.json", "9", "5", "7", generator=generator)
+    outputs(tmp_path / "elsewhere.json", "9", texts=["Who?"])
+    (tmp_path / "broken.json").write_text("[{")
+    assert board(*arguments) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "board" / "leaderboard.csv").exists()
