@@ -321,9 +321,6 @@ def test_a_damaged_parquet_file_is_an_error_with_its_path(
         ),
     ],
 )
-@pytest.mark.xfail(
-    strict=True, reason="ArrowInvalid and KeyError come through where DataError is documented"
-)
 def test_other_damaged_files_are_errors_too(
     damaged: str,
     read: Callable[[], object],

@@ -104,9 +104,6 @@ def test_scores_in_another_unit_have_their_temperature_in_that_unit(
     assert other.log_loss == pytest.approx(one.log_loss, rel=1e-9)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the search ends at a temperature of a thousandth of the largest gap"
-)
 def test_a_few_huge_gaps_do_not_decide_the_temperature(gaps: np.ndarray) -> None:
     """Lengths in characters have such gaps."""
     some = np.append(gaps, [50_000.0, -50_000.0])

@@ -96,6 +96,7 @@ def official_baseline(version: str) -> Answers:
 
 def stored_outputs(models: set[str] | None = None) -> list[Answers]:
     """The stored outputs of all models, or of some, by name."""
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -103,7 +104,10 @@ def stored_outputs(models: set[str] | None = None) -> list[Answers]:
     size = len(evaluation_set())
     found: dict[str, list[str | None]] = {}
     for file in sorted(folder.glob("*.parquet")):
-        table = pq.read_table(file, columns=["instruction_id", "model", "output"])
+        try:
+            table = pq.read_table(file, columns=["instruction_id", "model", "output"])
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            raise DataError(f"is not the pack's file: {brief(error)}.", path=file) from error
         if models is not None:
             names = pc.cast(table["model"], "string")
             table = table.filter(pc.is_in(names, value_set=_array(sorted(models))))
@@ -145,7 +149,10 @@ def leaderboard(name: str) -> dict[str, Mapping[str, float]]:
     path = data_file(PACK, f"leaderboards/{_LEADERBOARDS[name]}")
     table: dict[str, Mapping[str, float]] = {}
     with path.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
+        reader = csv.DictReader(stream)
+        if not {"", "win_rate"} <= set(reader.fieldnames or ()):
+            raise DataError("is no leaderboard: it has no column 'win_rate'.", path=path)
+        for row in reader:
             model = row.pop("")
             table[model] = {k: float(v) for k, v in row.items() if v and k != "mode"}
     if name == "v2_release":  # the baseline's name then

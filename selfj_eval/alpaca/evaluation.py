@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -86,11 +87,12 @@ class Evaluation:
         scores = self.scorer.score(self.instructions, model, self._progress)
         annotations = self._annotations(model, scores)
         row = row_of(model, annotations, mode=self._mode)
-        unscored = [f"{model.model}: {self._said(k, why)}" for k, why in scores.errors]
+        left = {a["index"] for a in annotations if a["preference"] is None}
+        unscored = [f"{model.model}: {self._said(k, e)}" for k, e in scores.errors if k in left]
         unscored += [
             f"{self.baseline.model} (baseline): {self._said(k, why)}"
             for k, why in self.baseline_scores.errors
-            if model.outputs[k] is not None
+            if k in left
         ]
         reason = add_length_control(row, annotations, self._gamed, of=len(self.instructions))
         for name, key in (("mean_score", "score_2"), ("baseline_mean_score", "score_1")):
@@ -178,7 +180,7 @@ def read_leaderboard(path: Path) -> dict[str, dict[str, Any]]:
 
 def write_leaderboard(path: Path, rows: Mapping[str, Mapping[str, Any]], *, sort_by: str) -> None:
     """Write lines as AlpacaEval does: the models in a first column without a name, best first."""
-    known = {name for row in rows.values() for name in row}
+    known = {"win_rate"} | {name for row in rows.values() for name in row}
     columns = [name for name in COLUMNS if name in known] + sorted(known - set(COLUMNS))
 
     def place(item: tuple[str, Mapping[str, Any]]) -> tuple[float, str]:
@@ -202,7 +204,9 @@ def file_names(models: Sequence[str]) -> dict[str, str]:
     """
     names: dict[str, str] = {}
     for model in models:
-        name = re.sub(r"[^A-Za-z0-9._+-]", "_", model).lstrip(".")[:150] or "_"
+        name = re.sub(r"[^A-Za-z0-9._+-]", "_", model).lstrip(".")[:140]
+        if name != model:  # what was cleaned away may be all that tells two names apart
+            name += f"-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
         for other, taken in names.items():
             if taken.lower() == name.lower():
                 raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,16 @@ _TITLES = {
 _COLOURS = ("#4269d0", "#e07b00", "#2a8f4f", "#a463b8", "#b0413e", "#5f6a72")
 
 
+def check_can_draw() -> None:
+    """Say before long work that the figure could not be drawn.
+
+    Raises:
+        JudgeError: If matplotlib is not installed.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise JudgeError("the figure needs matplotlib: pip install 'selfj-eval[report]'")
+
+
 def draw(documents: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw rankings (``ranking.rank``), one a scorer, to a file.
 
@@ -25,11 +36,8 @@ def draw(documents: Sequence[dict[str, Any]], path: Path) -> None:
     interval. Right, for each scorer: mean score of each model against GPT-4's AlpacaEval 2 win
     rate, the models of the first leaderboard filled.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise JudgeError("the figure needs matplotlib: pip install 'selfj-eval[report]'") from error
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
 
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "selfj", "font.size": 9}):
         width = 4.2 + 3.2 * len(documents)

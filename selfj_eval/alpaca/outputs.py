@@ -31,6 +31,7 @@ def read_outputs(
     """
     path = Path(path)
     rows = _rows(path)
+    _check_columns(rows, path)
     position = {text: k for k, text in enumerate(instructions.instructions)}
     outputs: list[str | None] = [None] * len(instructions)
     unknown = 0
@@ -50,18 +51,19 @@ def read_outputs(
             place=place,
             field="instruction",
         )
-    return Answers(name or _generator(rows, path), tuple(outputs), unknown)
+    return Answers(_valid(name or _generator(rows, path), path), tuple(outputs), unknown)
 
 
 def read_baseline(path: str | Path) -> tuple[EvaluationSet, Answers]:
     """A baseline's outputs, which make up an evaluation set of their own."""
     path = Path(path)
     rows = _rows(path)
+    _check_columns(rows, path)
     datasets = tuple(row.get("dataset") for _, row in rows.values())
     outputs = tuple(_output(row, path, place) for place, row in rows.values())
     return (
         EvaluationSet(tuple(rows), datasets, official=False),
-        Answers(_generator(rows, path), outputs),
+        Answers(_valid(_generator(rows, path), path), outputs),
     )
 
 
@@ -96,6 +98,14 @@ def _rows(path: Path) -> dict[str, tuple[str, Mapping[str, Any]]]:
     return found
 
 
+def _check_columns(rows: Mapping[str, tuple[str, Mapping[str, Any]]], path: Path) -> None:
+    """In a table an empty cell is an empty answer, so the column itself has to be there."""
+    if not any("output" in row for _, row in rows.values()):
+        have = ", ".join(map(str, next(iter(rows.values()))[1]))
+        message = f"no row has an answer; the fields here are: {have}."
+        raise DataError(message, path=path, field="output")
+
+
 def _output(row: Mapping[str, Any], path: Path, place: str) -> str:
     value = row.get("output")
     if value is None and path.suffix.lower() == ".csv" and "output" not in row:
@@ -119,3 +129,10 @@ def _generator(rows: Mapping[str, tuple[str, Mapping[str, Any]]], path: Path) ->
         message = f"holds outputs of {len(names)} models ({shown}, ...); one file a model."
         raise DataError(message, path=path, field="generator")
     return names.pop() if names else path.stem
+
+
+def _valid(name: str, path: Path) -> str:
+    if any("\ud800" <= c <= "\udfff" for c in name):
+        message = "holds half of a surrogate pair, which is not valid Unicode text."
+        raise DataError(message, path=path, field="generator")
+    return name

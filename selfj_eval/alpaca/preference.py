@@ -45,7 +45,7 @@ class Calibration(NamedTuple):
 
     Attributes:
         temperature: Maximum-likelihood temperature, or None where the preferences do not rise
-            with the scores, so that there is none.
+            with the scores, so that there is none. 0 where the higher score always wins.
         log_loss: Mean cross-entropy in nats of the given preferences under it; without a
             temperature, that of a coin, log(2).
         n: Number of preferences.
@@ -67,21 +67,25 @@ def fit_temperature(gap: npt.ArrayLike, given: npt.ArrayLike) -> Calibration:
         gap: Score of the model's answer less that of the baseline's, shape (n,), finite.
         given: Preferences in [1, 2], shape (n,).
     """
-    from scipy.optimize import minimize_scalar
-    from scipy.special import log_expit
+    from scipy.optimize import brentq
+    from scipy.special import expit, log_expit
 
     x, p = np.asarray(gap, dtype=np.float64), np.asarray(given, dtype=np.float64) - 1
     if x.shape != p.shape or x.ndim != 1 or not len(x):
         raise ValueError(f"expected two arrays of shape (n,), n > 0, got {x.shape} and {p.shape}")
-    scale = float(np.abs(x).max())
 
-    if scale == 0 or float((x * (p - 0.5)).mean()) <= 0:  # downhill from a slope of 0
+    def slope_of_loss(inverse: float) -> float:
+        return float((x * (expit(inverse * x) - p)).mean())
+
+    if slope_of_loss(0.0) >= 0:
         return Calibration(None, float(np.log(2)), len(x))
-
-    def loss(slope: float) -> float:
-        z = slope * (x / scale)
-        return float(-(p * log_expit(z) + (1 - p) * log_expit(-z)).mean())
-
-    # Convex in the slope; at a slope of 1000 the largest gap decides all by itself.
-    best = minimize_scalar(loss, bounds=(0, 1000), method="bounded", options={"xatol": 1e-7})
-    return Calibration(float(scale / best.x), float(best.fun), len(x))
+    if float((x * ((x > 0) - p)).mean()) <= 0:  # however small the temperature, the loss falls
+        return Calibration(0.0, float(np.log(2) * (x == 0).mean()), len(x))
+    # The loss is convex in 1 / T: its slope changes sign once.
+    inverse = 1 / float(np.abs(x).max())
+    while slope_of_loss(inverse) < 0:
+        inverse *= 2
+    inverse = brentq(slope_of_loss, 0.0, inverse, xtol=1e-12 * inverse, rtol=1e-12)
+    z = inverse * x
+    loss = -(p * log_expit(z) + (1 - p) * log_expit(-z)).mean()
+    return Calibration(float(1 / inverse), float(loss), len(x))

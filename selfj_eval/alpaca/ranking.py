@@ -195,14 +195,17 @@ def _cells(scored: Scored, gpt4: Mapping[str, Mapping[str, float]]) -> list[_Cel
             at = [
                 k
                 for k, model in enumerate(scored.models)
-                if model in values and (models == "all" or model in release)
+                if model in values
+                and (models == "all" or model in release)
+                and np.isfinite(scored.score[k]).any()
             ]
             names = [scored.models[k] for k in at]
             given = np.array([values[n] for n in names])
             order = [n for _, n in sorted(zip(-given, names, strict=True))]
             for own in ("mean_score", f"win_rate_{name[:2]}"):
                 ranks = rankdata(given)
-                cells.append(_Cell(models, own, name, np.array(at), names, ranks, given, order))
+                where = np.array(at, dtype=np.int64)
+                cells.append(_Cell(models, own, name, where, names, ranks, given, order))
     return cells
 
 
@@ -244,16 +247,14 @@ def _single_preferences(version: str, scored: Scored) -> dict[str, Any]:
                 gaps.append(gap)
                 given.append(value)
     gap, wanted = np.array(gaps), np.array(given)
+    found: dict[str, Any] = {"version": version, "annotator": ANNOTATORS[version], "n": len(gap)}
+    nothing = {"accuracy": None, "temperature": None, "log_loss": None}
+    if not (wanted != 1.5).any():
+        return found | nothing
     fit = fit_temperature(gap, wanted)
     share = ((np.sign(gap) * np.sign(wanted - 1.5) + 1) / 2)[wanted != 1.5]
-    return {
-        "version": version,
-        "annotator": ANNOTATORS[version],
-        "n": fit.n,
-        "accuracy": float(share.mean()),
-        "temperature": fit.temperature,
-        "log_loss": fit.log_loss,
-    }
+    found |= {"accuracy": float(share.mean()), "temperature": fit.temperature}
+    return found | {"log_loss": fit.log_loss}
 
 
 def _number(value: float) -> float | None:

@@ -150,6 +150,8 @@ def _annotator(package: Any) -> Any:
     """AlpacaEval's annotator, whose cache of nothing but whole numbers pandas 3 cannot extend."""
 
     class Annotator(package.annotators.PairwiseAnnotator):  # type: ignore[misc]
+        df_annotations: Any
+
         def load_(self, path: Any = None) -> None:
             super().load_(path)
             if self.df_annotations is not None:

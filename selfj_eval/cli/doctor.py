@@ -47,7 +47,8 @@ def add_parser(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the findings; returns the exit status."""
     versions = {name: _version(name) for name in _PACKAGES}
-    checks = [_demo_judge(), _device(), _vllm(), _openai(), _lm_eval_tasks(), _data()]
+    checks = [_demo_judge(), _device(), _vllm(), _openai()]
+    checks += [_alpaca_eval(), _lm_eval_tasks(), _data()]
     if options.json:
         found = {"python": sys.version.split()[0], "packages": versions}
         print(json.dumps(found | {"checks": [check._asdict() for check in checks]}))
@@ -95,13 +96,29 @@ def _device() -> Check:
 def _vllm() -> Check:
     if importlib.util.find_spec("vllm") is None:
         return Check("vllm", None, "not installed; it needs an environment of its own (install.md)")
-    return Check("vllm", True, "installed: lm_eval --model vllm runs the judge tasks")
+    return Check(
+        "vllm", True, "installed: for lm_eval --model vllm, and selfj generate --engine vllm"
+    )
 
 
 def _openai() -> Check:
     if importlib.util.find_spec("openai") is None:
         return Check("openai", None, "not installed: pip install 'selfj-eval[openai]'")
     return Check("openai", None, "installed; no backend of this version uses it")
+
+
+def _alpaca_eval() -> Check:
+    name = "alpaca-eval"
+    if importlib.util.find_spec("alpaca_eval") is None:
+        return Check(name, None, "not installed: pip install 'selfj-eval[alpaca]'")
+    from selfj_eval.alpaca.upstream import alpaca_eval
+    from selfj_eval.errors import JudgeError
+
+    try:
+        alpaca_eval()
+    except JudgeError as error:
+        return Check(name, False, str(error))
+    return Check(name, True, "installed: selfj alpaca, and a judge for alpaca_eval")
 
 
 def _lm_eval_tasks() -> Check:
@@ -126,6 +143,8 @@ def _data() -> Check:
     if not folder:
         return Check("data", None, "SELFJ_DATA is not set; only the selfj_*_demo tasks can run")
     number = len(list(Path(folder).expanduser().glob("judge_bench/*.parquet")))
+    alpaca = (Path(folder).expanduser() / "alpaca_eval" / "instructions.parquet").is_file()
     if number:
-        return Check("data", True, f"SELFJ_DATA has {number} files of judge_bench")
+        more = " and AlpacaEval's data" if alpaca else "; not AlpacaEval's data (docs/data.md)"
+        return Check("data", True, f"SELFJ_DATA has {number} files of judge_bench{more}")
     return Check("data", False, f"SELFJ_DATA={folder} has no judge_bench/*.parquet in it")

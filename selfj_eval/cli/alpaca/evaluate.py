@@ -152,7 +152,24 @@ def _baseline(options: argparse.Namespace) -> tuple[EvaluationSet, Answers, Path
         raise DataError(
             f"--baseline {options.baseline}: neither v1 nor v2 nor a file of outputs that is there."
         )
-    return (*read_baseline(options.baseline), given)
+    instructions, baseline = read_baseline(options.baseline)
+    if given is not None:
+        _check_length_control(given, len(instructions))
+    return instructions, baseline, given
+
+
+def _check_length_control(path: Path, instructions: int) -> None:
+    """Its difficulties go by the instruction's position, so it has to be for the same set."""
+    from selfj_eval.reading import read_rows
+
+    indices = {row.get("index") for _, row in read_rows(path)}
+    if len(indices) != instructions or None in indices:
+        raise DataError(
+            f"has difficulties of {len(indices - {None})} instructions, and the baseline has "
+            f"{instructions}: length control is for AlpacaEval's own instructions, in its order.",
+            path=path,
+            field="index",
+        )
 
 
 def _needed(baseline: Answers, models: list[Answers]) -> Answers:

@@ -64,11 +64,12 @@ def add_parser(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Rank with each scorer; returns the exit status."""
     from selfj_eval.alpaca import data
-    from selfj_eval.alpaca.figure import draw
+    from selfj_eval.alpaca.figure import check_can_draw, draw
     from selfj_eval.store import JudgmentStore
     from selfj_eval.writing import write_json, write_rows
 
     check_temperature(options)
+    check_can_draw()
     if options.resamples < 20:
         raise DataError(f"--resamples must be at least 20, got {options.resamples}.")
     names = [_file_name(name) for name in options.scorer]
@@ -77,7 +78,9 @@ def run(options: argparse.Namespace) -> int:
     folder = output_folder(options.output)
     instructions, models = data.evaluation_set(), data.stored_outputs()
     documents = []
-    with JudgmentStore(options.store or folder / "judgments.store") as store:
+    judged = any(name != "length" for name in options.scorer)
+    file = options.store or folder / "judgments.store"
+    with JudgmentStore(file if judged else ":memory:") as store:
         for scorer_name in options.scorer:
             documents.append(_rank(options, scorer_name, instructions, models, store))
     for name, document in zip(names, documents, strict=True):
@@ -145,6 +148,9 @@ def _print(document: dict[str, Any]) -> None:
         lines.append(cells)
     print(table(lines))
     for found in document["preferences"]:
+        if found["accuracy"] is None:
+            print(f"  no single preferences of {found['annotator']} to compare with")
+            continue
         fit = "none: preferences do not rise with the score"
         if found["temperature"] is not None:
             fit = f"{found['temperature']:.4g} (log loss {found['log_loss']:.3f} nats)"
