@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several tests run at a time
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -8,10 +8,12 @@ batch, so the judge behind it is one for the process.
 from __future__ import annotations
 
 import atexit
+import hashlib
 import json
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from selfj_eval.alpaca.preference import preference
@@ -57,14 +59,22 @@ class Client:
         store: File of the judgment store.
         temperature: Of the preference.
         references: File of references, or None.
+        references_sha256: Of its content when the configuration was written.
     """
 
     def __init__(
-        self, *, judge: dict[str, Any], store: str, temperature: float, references: str | None
+        self,
+        *,
+        judge: dict[str, Any],
+        store: str,
+        temperature: float,
+        references: str | None,
+        references_sha256: str | None,
     ) -> None:
         self.completions = self
         self._temperature = temperature
-        self._scorer = _scorer(json.dumps(judge, sort_keys=True), store, references)
+        settings = json.dumps(judge, sort_keys=True)
+        self._scorer = _scorer(settings, store, references, references_sha256)
 
     def create(self, *, prompt: list[str], **_: Any) -> Completion:
         """Judge the outputs in each prompt; one choice a prompt, in order."""
@@ -112,11 +122,11 @@ def _read(prompt: str) -> tuple[str, str, str] | str:
 
 
 @lru_cache(maxsize=1)
-def _scorer(judge: str, store: str, references: str | None) -> JudgeScorer:
+def _scorer(judge: str, store: str, references: str | None, sha256: str | None) -> JudgeScorer:
     """The judge, one for the process.
 
     Raises:
-        JudgeError: If the judge is no longer the one that the configuration was written for.
+        JudgeError: If judge or references are no longer those the configuration was written for.
     """
     from selfj_eval.alpaca.outputs import read_references
     from selfj_eval.judge import Judge
@@ -126,10 +136,13 @@ def _scorer(judge: str, store: str, references: str | None) -> JudgeScorer:
     written_for = options.pop("fingerprint")
     loaded = Judge.load(options.pop("model"), store=JudgmentStore(store), **options)
     identity = loaded.backend.identity
-    if [identity["model"], identity["adapter"]] != written_for:
+    same = [identity["model"], identity["adapter"]] == written_for
+    if references is not None:
+        same &= hashlib.sha256(Path(references).read_bytes()).hexdigest() == sha256
+    if not same:
         raise JudgeError(
-            "the judge has changed since its AlpacaEval configuration was written, so that kept "
-            "annotations are another judge's; write it again: selfj alpaca config"
+            "the judge or its references have changed since the AlpacaEval configuration was "
+            "written, so that kept annotations are another's; write it again: selfj alpaca config"
         )
     given = None if references is None else read_references(references)
     atexit.register(_summary)

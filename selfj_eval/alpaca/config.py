@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 from selfj_eval.alpaca.client import TEMPLATE
 from selfj_eval.alpaca.data import BASELINES, evaluation_set, gamed_baselines, official_baseline
 from selfj_eval.backends.weights import check_weights, fingerprint, resolve_folder
+from selfj_eval.errors import StoreError
 from selfj_eval.writing import atomic_write, write_json
 
+_CLIENT = "selfj_eval.alpaca.client.Client"
 _COMMIT = "0" * 40  # a snapshot's name on the hub; this one is not from there
 
 
@@ -52,11 +54,16 @@ def write_config(
     Raises:
         JudgeError: If there is no such judge.
         DataError: If the pack is asked for and missing.
+        StoreError: If the folder holds the configuration of something else.
     """
     import yaml
 
     folder = Path(folder).expanduser().resolve()
-    weights = resolve_folder(judge["model"], revision=judge.get("revision"))
+    weights = resolve_folder(
+        judge["model"],
+        revision=judge.get("revision"),
+        code=bool(judge.get("trust_remote_code")),
+    )
     check_weights(weights)
     settings = {k: v for k, v in judge.items() if v is not None}
     # The folder rather than a hub's name: the stock command may have to run with another cache.
@@ -71,18 +78,24 @@ def write_config(
     given = None if references is None else Path(references).resolve()
     decides = {k: v for k, v in settings.items() if k not in ("model", "adapter", "revision")}
     decides |= {"temperature": temperature}
+    references_sha256 = None
     if given is not None:
-        decides["references"] = hashlib.sha256(given.read_bytes()).hexdigest()
+        references_sha256 = hashlib.sha256(given.read_bytes()).hexdigest()
+        decides["references"] = references_sha256
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     annotator = f"selfj-{Path(judge['model']).name or 'judge'}-{digest[:8]}"
 
     folder.mkdir(parents=True, exist_ok=True)
+    other = folder / "configs.yaml"
+    if other.exists() and _CLIENT not in _read_text(folder / "client.yaml"):
+        raise StoreError(f"{other} is another annotator's; name another --output.")
     client = {
-        "client_class": "selfj_eval.alpaca.client.Client",
+        "client_class": _CLIENT,
         "judge": settings,
         "store": str(folder / "judgments.store"),
         "temperature": float(temperature),
         "references": None if given is None else str(given),
+        "references_sha256": references_sha256,
     }
     config = {
         "prompt_template": str(folder / "prompt.txt"),
@@ -139,6 +152,10 @@ def _write_hub_cache(folder: Path) -> Path:
     _write_text(repository / "refs" / "main", _COMMIT)
     _write_text(snapshot / "df_gamed.csv", gamed_baselines().read_text(encoding="utf-8"))
     return folder / "hub"
+
+
+def _read_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -34,12 +34,10 @@ class EvaluationSet:
     Attributes:
         instructions: The texts, no two alike.
         datasets: Where each comes from, or None.
-        official: Whether they are AlpacaEval's own 805.
     """
 
     instructions: tuple[str, ...]
     datasets: tuple[str | None, ...]
-    official: bool = True
 
     def __len__(self) -> int:
         return len(self.instructions)

@@ -96,7 +96,7 @@ class Evaluation:
         ]
         reason = add_length_control(row, annotations, self._gamed, of=len(self.instructions))
         for name, key in (("mean_score", "score_2"), ("baseline_mean_score", "score_1")):
-            row |= _mean(name, [a[key] for a in annotations])
+            row |= _mean(name, [a[key] for a in annotations if a["preference"] is not None])
         row["n_trimmed"] = scores.trimmed
         ordered = {name: row[name] for name in COLUMNS if name in row}
         return ModelResult(model.model, ordered, annotations, unscored, reason)
@@ -152,10 +152,7 @@ def add_length_control(
     """Put the length-controlled win rate into a line; returns why there is none, or None."""
     if gamed is None:
         return "made for the baseline of AlpacaEval 2 and its own instructions only"
-    if not annotations or annotations[0]["generator_1"] == annotations[0]["generator_2"]:
-        found: dict[str, float | int] | str = "this is the baseline itself"
-    else:
-        found = length_controlled(annotations, gamed, of=of)
+    found = length_controlled(annotations, gamed, of=of) if annotations else "no answers"
     if isinstance(found, str):
         return found
     names = ("length_controlled_winrate", "lc_standard_error")
@@ -218,7 +215,7 @@ def file_names(models: Sequence[str]) -> dict[str, str]:
 
 
 def _mean(name: str, scores: Sequence[float | None]) -> dict[str, float]:
-    scored = [score for score in scores if score is not None]
+    scored = [score for score in scores if score is not None]  # a tie of equal texts may have none
     return {name: sum(scored) / len(scored)} if scored else {}
 
 

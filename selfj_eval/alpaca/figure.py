@@ -99,4 +99,4 @@ def _models(axes: Any, document: dict[str, Any], colour: str) -> None:
     axes.set_xlabel("AlpacaEval 2 win rate by GPT-4 (%)")
     axes.set_ylabel("mean characters" if document["scorer"] == "length" else "mean score")
     axes.set_title(document["scorer"], fontsize=9)
-    axes.legend(frameon=False, fontsize=7, loc="lower right")
+    axes.legend(frameon=False, fontsize=7)

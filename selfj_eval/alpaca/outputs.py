@@ -62,7 +62,7 @@ def read_baseline(path: str | Path) -> tuple[EvaluationSet, Answers]:
     datasets = tuple(row.get("dataset") for _, row in rows.values())
     outputs = tuple(_output(row, path, place) for place, row in rows.values())
     return (
-        EvaluationSet(tuple(rows), datasets, official=False),
+        EvaluationSet(tuple(rows), datasets),
         Answers(_valid(_generator(rows, path), path), outputs),
     )
 
@@ -77,6 +77,24 @@ def read_references(path: str | Path) -> dict[str, str]:
             raise DataError(message, path=path, place=place, field="reference")
         found[text] = row["reference"]
     return found
+
+
+def check_gamed(path: Path) -> None:
+    """Refuse a file that AlpacaEval's length control could not use as its ``df_gamed.csv``."""
+    numbers = ("preference", "index", "std_delta_len", "instruction_difficulty")
+    rows = read_rows(path)
+    if not rows:
+        raise DataError("is empty; expected AlpacaEval's df_gamed.csv.", path=path)
+    for place, row in rows:
+        for name in ("model", "not_gamed_baseline", *numbers):
+            try:
+                if name in numbers:
+                    float(row[name])
+                elif not row[name]:
+                    raise ValueError
+            except (KeyError, TypeError, ValueError):
+                message = "missing or no number; expected AlpacaEval's df_gamed.csv."
+                raise DataError(message, path=path, place=place, field=name) from None
 
 
 def _rows(path: Path) -> dict[str, tuple[str, Mapping[str, Any]]]:

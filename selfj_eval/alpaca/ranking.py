@@ -15,8 +15,11 @@ from selfj_eval.metrics.bootstrap import RESAMPLES, bootstrap, evaluations
 from selfj_eval.metrics.ranking import rank_biased_overlap
 from selfj_eval.metrics.result import Array
 
-NOT_COMPARED = {"v1": {"falcon-7b-instruct"}}
-"""Its line of the V1 leaderboard is made of falcon-40b-instruct's annotations."""
+NOT_COMPARED = {
+    "v1": {"falcon-7b-instruct", "text_davinci_003", "Mistral-7B+RAHF-DUAL+LoRA"},
+}
+"""Models whose line of a leaderboard is about other texts than the stored ones: made of
+falcon-40b-instruct's annotations, of the baseline's own answers, and against another baseline."""
 METRICS = ("spearman", "kendall_tau_b", "rbo")
 MODEL_SETS = ("release", "all")
 """The 95 models of the first V2 leaderboard (those with stored outputs), and all."""
@@ -31,6 +34,7 @@ class Scored(NamedTuple):
         models: The models' names.
         score: Shape (models, instructions); NaN where there is no answer or it is unscored.
         unscored: Shape (models,). How many answers are unscored.
+        trimmed: Shape (models,). How many were too long for the judge and lost their middle.
         missing: Shape (models,). How many instructions have no answer.
         average_length: Shape (models,). Mean characters of an answer.
         baseline: Version to the scores of its baseline's answers, shape (instructions,).
@@ -40,6 +44,7 @@ class Scored(NamedTuple):
     models: tuple[str, ...]
     score: Array
     unscored: list[int]
+    trimmed: list[int]
     missing: list[int]
     average_length: list[int]
     baseline: Mapping[str, Array]
@@ -63,6 +68,7 @@ def score_models(
         tuple(answers.model for answers in models),
         np.array([scores.score for scores in found]),
         [len(scores.errors) for scores in found],
+        [scores.trimmed for scores in found],
         [answers.missing for answers in models],
         [answers.average_length for answers in models],
         baseline,
@@ -146,6 +152,7 @@ def rank(
         "temperature": degree,
         "answers": int(scored.score.size - sum(scored.missing)),
         "unscored": sum(scored.unscored),
+        "trimmed": sum(scored.trimmed),
         "missing": sum(scored.missing),
         "errors": scored.errors,
         "models": _model_rows(scored, {n: _means(v, everything) for n, v in own.items()}, gpt4),
@@ -230,6 +237,7 @@ def _model_rows(
         row |= {f"gpt4_{name}": values.get(model) for name, values in gpt4.items()}
         row |= {"avg_length": scored.average_length[k], "in_release": model in release}
         row |= {"n_unscored": scored.unscored[k], "n_missing": scored.missing[k]}
+        row["n_trimmed"] = scored.trimmed[k]
         rows.append(row)
     return rows
 
@@ -248,11 +256,13 @@ def _single_preferences(version: str, scored: Scored) -> dict[str, Any]:
                 given.append(value)
     gap, wanted = np.array(gaps), np.array(given)
     found: dict[str, Any] = {"version": version, "annotator": ANNOTATORS[version], "n": len(gap)}
+    decided = wanted != 1.5
+    found["n_decided"] = int(decided.sum())
     nothing = {"accuracy": None, "temperature": None, "log_loss": None}
-    if not (wanted != 1.5).any():
+    if not decided.any():
         return found | nothing
     fit = fit_temperature(gap, wanted)
-    share = ((np.sign(gap) * np.sign(wanted - 1.5) + 1) / 2)[wanted != 1.5]
+    share = ((np.sign(gap) * np.sign(wanted - 1.5) + 1) / 2)[decided]
     found |= {"accuracy": float(share.mean()), "temperature": fit.temperature}
     return found | {"log_loss": fit.log_loss}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -32,7 +33,8 @@ class Cell:
         n: How many preferences it is made of.
         difference: ``obtained - published``.
         how: How it was obtained, or why it was not.
-        by_judge: Win rates by Self-J judges, by the judge's name. Not comparable with GPT-4's.
+        by_judge: What Self-J judges gave, by the judge's name: ``value`` (a win rate, not
+            comparable with GPT-4's), ``n``, ``n_unscored``, ``n_missing``.
     """
 
     published: float | None
@@ -41,7 +43,7 @@ class Cell:
     n: int | None = None
     difference: float | None = None
     how: str = ""
-    by_judge: dict[str, float] = field(default_factory=dict)
+    by_judge: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,17 +91,24 @@ def read_manifest(path: Path) -> list[Row]:
         raise DataError(f"cannot be read: {brief(error)}.", path=path) from error
     if not isinstance(rows, list) or not rows:
         raise DataError("expected a list of rows.", path=path)
-    found = []
+    found: list[Row] = []
     for number, row in enumerate(rows, 1):
         place = f"row {number}"
         if not isinstance(row, dict) or not {"row", "title", "cells"} <= set(row) <= _ROW_KEYS:
             message = f"needs row, title, cells, and may have judge, run; has {row!r:.80}."
             raise DataError(message, path=path, place=place)
-        for name, cell in row["cells"].items():
+        name, cells, run = str(row["row"]), row["cells"], row.get("run")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name) or name in {r.name for r in found}:
+            message = "expected a name of its own in lower-case letters, digits, '.' and '-'."
+            raise DataError(message, path=path, place=place, field="row")
+        if not isinstance(cells, dict) or not isinstance(run, dict | None):
+            message = "cells, and run where there is one, have names and values."
+            raise DataError(message, path=path, place=place)
+        for name, cell in cells.items():
             if name not in CELLS or not isinstance(cell, dict) or not set(cell) <= _CELL_KEYS:
                 message = f"a cell is one of {', '.join(CELLS)} and has {', '.join(_CELL_KEYS)}."
                 raise DataError(message, path=path, place=place, field=str(name))
-        found.append(Row(row["row"], row["title"], row["cells"], row.get("judge"), row.get("run")))
+        found.append(Row(str(row["row"]), str(row["title"]), cells, row.get("judge"), run))
     return found
 
 
@@ -191,14 +200,22 @@ def read_results(results: Path, row: str) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def _judged(folder: Path, row: Row, name: str) -> dict[str, float]:
-    """The win rate that a judge gave in the chain, by its name."""
-    line = read_leaderboard(folder / "leaderboard.csv").get(row.name, {})
-    if _NUMBER[name] not in line:
+def by_judge(line: Mapping[str, Any], cell: str) -> dict[str, float] | None:
+    """What a cell says of a judge's line of the leaderboard; None where it has no number."""
+    if _NUMBER.get(cell) not in line:
+        return None
+    counts = {"n": line["n_total"]} | {k: line[k] for k in ("n_unscored", "n_missing")}
+    return {"value": float(line[_NUMBER[cell]])} | {k: int(v) for k, v in counts.items()}
+
+
+def _judged(folder: Path, row: Row, name: str) -> dict[str, dict[str, float]]:
+    """What a judge gave in the chain, by its name."""
+    found = by_judge(read_leaderboard(folder / "leaderboard.csv").get(row.name, {}), name)
+    if found is None:
         return {}
     try:
         made = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return {str(made["judge"]["name"]): float(line[_NUMBER[name]])}
+        return {str(made["judge"]["name"]): found}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{folder} is no result of a run ({brief(error)}); delete it.") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from selfj_eval.alpaca.data import ANNOTATORS, Answers, EvaluationSet
 from selfj_eval.errors import JudgeError, brief
 
+_CHUNK = 10  # comparisons after which AlpacaEval keeps what it has
 Annotation = Mapping[str, Any]
 """One comparison in AlpacaEval's own fields: instruction, output_1 and generator_1 (the baseline),
 output_2 and generator_2 (the model), annotator, preference (None where unscored), and ``index``,
@@ -78,7 +80,8 @@ def length_controlled(
     n = int(frame["preference"].notna().sum())
     if n < 0.9 * of:
         return f"made for the whole set, and there are preferences for {n} of {of} instructions"
-    if (frame["output_1"].str.len() - frame["output_2"].str.len()).std() == 0:
+    itself = frame["generator_1"].iloc[0] == frame["generator_2"].iloc[0]  # 50, unfitted
+    if not itself and (frame["output_1"].str.len() - frame["output_2"].str.len()).std() == 0:
         return "all answers differ from the baseline's by the same length"
     module = alpaca_eval().metrics.glm_winrate
     download, level = module.hf_hub_download, logging.getLogger().level
@@ -124,13 +127,15 @@ def annotate_with_gpt4(
     try:
         annotator = _annotator(package)(annotators_config=ANNOTATORS[version], caching_path=cache)
         rows = annotator.annotate_head2head(
-            outputs_1=_outputs(instructions, baseline), outputs_2=_outputs(instructions, model)
+            outputs_1=_outputs(instructions, baseline),
+            outputs_2=_outputs(instructions, model),
+            chunksize=_CHUNK,
         )
     except Exception as error:  # whatever the client library raises for a bad endpoint
         raise JudgeError(
             f"the annotator {ANNOTATORS[version]} failed: {brief(error)}. It needs OPENAI_API_KEY, "
-            "and OPENAI_BASE_URL for a server other than OpenAI's. What was annotated is kept in "
-            f"{cache}: run it again to go on."
+            "and OPENAI_BASE_URL for a server other than OpenAI's. What was annotated, but for the "
+            f"last {_CHUNK} at most, is kept in {cache}: run it again to go on."
         ) from error
     finally:
         root.setLevel(level)
@@ -147,16 +152,28 @@ def annotate_with_gpt4(
 
 
 def _annotator(package: Any) -> Any:
-    """AlpacaEval's annotator, whose cache of nothing but whole numbers pandas 3 cannot extend."""
+    """AlpacaEval's annotator, with a cache that survives a kill and a second run.
+
+    It writes its cache in place, and pandas 3 cannot extend one of nothing but whole numbers.
+    """
 
     class Annotator(package.annotators.PairwiseAnnotator):  # type: ignore[misc]
         df_annotations: Any
 
         def load_(self, path: Any = None) -> None:
             super().load_(path)
-            if self.df_annotations is not None:
+            if self.df_annotations is not None:  # none is kept yet
                 key = self.annotation_key
                 self.df_annotations = self.df_annotations.astype({key: float})
+
+        def save(self, path: Any = None) -> None:
+            final = Path(path or self.caching_path)
+            partial = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+            try:
+                super().save(partial)
+                partial.replace(final)
+            finally:
+                partial.unlink(missing_ok=True)
 
     return Annotator
 

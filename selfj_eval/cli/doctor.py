@@ -147,4 +147,6 @@ def _data() -> Check:
     if number:
         more = " and AlpacaEval's data" if alpaca else "; not AlpacaEval's data (docs/data.md)"
         return Check("data", True, f"SELFJ_DATA has {number} files of judge_bench{more}")
+    if alpaca:
+        return Check("data", True, "SELFJ_DATA has AlpacaEval's data; not judge_bench")
     return Check("data", False, f"SELFJ_DATA={folder} has no judge_bench/*.parquet in it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,10 +88,12 @@ def run(options: argparse.Namespace) -> int:
         write_leaderboard,
     )
     from selfj_eval.alpaca.outputs import read_outputs
+    from selfj_eval.alpaca.upstream import alpaca_eval
     from selfj_eval.store import JudgmentStore
     from selfj_eval.writing import write_json
 
     check_temperature(options)
+    alpaca_eval()  # not there: say so before anything is judged
     if options.name and len(options.outputs) > 1:
         raise DataError("--name is for one file of outputs; put `generator` into the files.")
     instructions, baseline, gamed = _baseline(options)
@@ -103,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
     before = read_leaderboard(board)
     files = file_names([*before, *(m.model for m in models if m.model not in before)])
     with JudgmentStore(options.store or folder / "judgments.store") as store:
-        scorer = judge_scorer(options, store)
+        scorer = judge_scorer(options, store, instructions)
         temperature = scorer.temperature if options.temperature is None else options.temperature
         settings = {"judge": described(options, scorer), "temperature": temperature}
         settings["baseline"] = {
@@ -130,6 +133,10 @@ def run(options: argparse.Namespace) -> int:
     for result in results:
         name = files[result.model]
         write_json(folder / "annotations" / f"{name}.json", list(result.annotations))
+    # Once more, for what another run has put there in the meantime.
+    before = read_leaderboard(board)
+    if before:
+        _check_same(folder, settings)
     rows = before | {result.model: dict(result.row) for result in results}
     sort_by = "win_rate" if gamed is None else "length_controlled_winrate"
     write_json(folder / "run.json", settings | provenance(options))
@@ -140,11 +147,11 @@ def run(options: argparse.Namespace) -> int:
 def _baseline(options: argparse.Namespace) -> tuple[EvaluationSet, Answers, Path | None]:
     """Evaluation set, baseline, and the file for length control where there is one."""
     from selfj_eval.alpaca import data
-    from selfj_eval.alpaca.outputs import read_baseline
+    from selfj_eval.alpaca.outputs import check_gamed, read_baseline
 
     given = None if options.length_control is None else Path(options.length_control)
-    if given is not None and not given.is_file():
-        raise DataError("there is no such file.", path=given)
+    if given is not None:
+        check_gamed(given)
     if options.baseline in data.BASELINES:
         gamed = data.gamed_baselines() if given is None and options.baseline == "v2" else given
         return data.evaluation_set(), data.official_baseline(options.baseline), gamed
@@ -154,21 +161,33 @@ def _baseline(options: argparse.Namespace) -> tuple[EvaluationSet, Answers, Path
         )
     instructions, baseline = read_baseline(options.baseline)
     if given is not None:
-        _check_length_control(given, len(instructions))
+        _check_order(instructions, options.baseline)
     return instructions, baseline, given
 
 
-def _check_length_control(path: Path, instructions: int) -> None:
-    """Its difficulties go by the instruction's position, so it has to be for the same set."""
-    from selfj_eval.reading import read_rows
+def _check_order(instructions: EvaluationSet, path: str) -> None:
+    """Length control goes by an instruction's position in AlpacaEval's own order."""
+    import os
 
-    indices = {row.get("index") for _, row in read_rows(path)}
-    if len(indices) != instructions or None in indices:
+    from selfj_eval.alpaca.data import evaluation_set
+
+    if not os.environ.get("SELFJ_DATA"):
+        print(
+            "note: SELFJ_DATA is not set, so it cannot be checked that the baseline's instructions "
+            "are AlpacaEval's own, in its order, as length control needs them",
+            file=sys.stderr,
+        )
+        return
+    official = evaluation_set().instructions
+    if instructions.instructions != official:
+        pairs = enumerate(zip(instructions.instructions, official, strict=False))
+        first = next((k for k, (a, b) in pairs if a != b), min(len(instructions), len(official)))
         raise DataError(
-            f"has difficulties of {len(indices - {None})} instructions, and the baseline has "
-            f"{instructions}: length control is for AlpacaEval's own instructions, in its order.",
+            f"--length-control needs AlpacaEval's {len(official)} instructions in their order; "
+            "this file has others, or another order. Leave the option out, or sort the file.",
             path=path,
-            field="index",
+            place=f"output {first + 1}",
+            field="instruction",
         )
 
 
@@ -244,8 +263,13 @@ def _report(options: argparse.Namespace, results: list[ModelResult], board: Path
     print(table(lines))
     for reason in sorted(set(reasons.values())):
         print(f"  no length control: {reason}")
+    texts = {
+        "n_unknown": "outputs to unknown instructions",
+        "n_empty": "empty",
+        "n_trimmed": "too long for the judge's prompt: their middle was left out",
+    }
     for result in results:
-        for name, text in (("n_unknown", "outputs to unknown instructions"), ("n_empty", "empty")):
+        for name, text in texts.items():
             if result.row[name]:
                 print(f"  {shown(result.model)}: {result.row[name]} {text}")
     if errors:

@@ -84,7 +84,11 @@ def run(options: argparse.Namespace) -> int:
         for scorer_name in options.scorer:
             documents.append(_rank(options, scorer_name, instructions, models, store))
     for name, document in zip(names, documents, strict=True):
-        write_rows(folder / f"models_{name}.csv", document["models"])
+        # GPT-4's numbers are in the official leaderboards, and with --json.
+        rows = [
+            {k: v for k, v in r.items() if not k.startswith("gpt4_")} for r in document["models"]
+        ]
+        write_rows(folder / f"models_{name}.csv", rows)
     write_rows(folder / "agreement.csv", [r for d in documents for r in d["agreement"]])
     left_out = ("models", "agreement", "errors")
     about = [{k: v for k, v in d.items() if k not in left_out} for d in documents]
@@ -111,7 +115,7 @@ def _rank(
     else:
         chosen = copy.copy(options)
         chosen.judge = name
-        scorer = judge_scorer(chosen, store)
+        scorer = judge_scorer(chosen, store, instructions)
         about = described(chosen, scorer)
     total = sum(len(a.outputs) - a.missing for a in models) + 2 * len(instructions)
     with ProgressLine(total, f"{scorer.name}: scored", "answer") as progress:
@@ -136,7 +140,7 @@ def _print(document: dict[str, Any]) -> None:
     print(
         f"{shown(document['scorer'])}: {len(document['models'])} models, "
         f"{document['answers']:,} answers, {document['unscored']:,} unscored, "
-        f"{document['missing']:,} missing"
+        f"{document['missing']:,} missing, {document['trimmed']:,} trimmed to the judge's context"
     )
     lines = [["by", "GPT-4", "models", "n", "Spearman", "", "Kendall", "", "RBO", ""]]
     for row in document["agreement"]:
@@ -155,8 +159,8 @@ def _print(document: dict[str, Any]) -> None:
         if found["temperature"] is not None:
             fit = f"{found['temperature']:.4g} (log loss {found['log_loss']:.3f} nats)"
         print(
-            f"  {found['n']:,} single preferences of {found['annotator']}: {found['accuracy']:.1%} "
-            f"the same way; temperature that fits them: {fit}"
+            f"  {found['n_decided']:,} decided preferences of {found['annotator']}: "
+            f"{found['accuracy']:.1%} the same way; temperature that fits them: {fit}"
         )
     for error in document["errors"][:5]:
         print(f"  UNSCORED {shown(error)}")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.cli.alpaca.shared import output_folder, provenance
+from selfj_eval.cli.alpaca.shared import digest, output_folder, provenance
 from selfj_eval.errors import DataError, printable
 
 if TYPE_CHECKING:
     from selfj_eval.alpaca.table import Row
 
+_KEYS = ("OPENAI_API_KEY", "OPENAI_API_KEYS", "OPENAI_CLIENT_CONFIG_PATH")
 _EPILOG = """examples:
   selfj alpaca run llama-2-13b-87k --model ./llama-2-13b --adapter ./my-lora --gpt4 --output runs
   selfj alpaca run llama-2-13b-87k --model ./mine --judge oceanpty/Self-J --output runs \\
@@ -59,7 +61,12 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the steps; returns the exit status."""
+    from selfj_eval.alpaca.upstream import alpaca_eval
+
     row = _row(options)
+    alpaca_eval()
+    if options.gpt4 and not any(os.environ.get(name) for name in _KEYS):
+        raise DataError("--gpt4 needs the key of the server in the environment: OPENAI_API_KEY.")
     if not (options.judge or options.gpt4):
         raise DataError("nothing to compare the answers with: give --judge MODEL, --gpt4 or both.")
     folder = output_folder(options.output) / row.name
@@ -102,18 +109,29 @@ def _answers(options: argparse.Namespace, row: Row, folder: Path) -> tuple[Path,
     n = int(settings.get("n", 1))
     outputs = folder / "model_outputs.json"
     generated = outputs if n == 1 else folder / "candidates.json"
-    command: list[Any] = ["generate", "alpaca_eval", "--model", options.model, "--name", row.name]
+    command: list[Any] = ["generate", "alpaca_eval", "--model", options.model]
     command += [] if options.adapter is None else ["--adapter", options.adapter]
     command += [] if options.limit is None else ["--limit", options.limit]
     for name, value in settings.items():
         command += [f"--{name.replace('_', '-')}", value]
-    # Last, so that what the user gives counts.
-    status = _step(*command, "--output", generated, *shlex.split(options.generate))
+    # What the user gives counts, but for what the next steps rely on.
+    command += shlex.split(options.generate)
+    before = digest(outputs) if outputs.is_file() else None
+    status = _step(*command, "--name", row.name, "--output", generated)
     if n > 1 and status < 2:
         command = ["best-of", generated, *_judge(options), "--n", n, "--name", row.name]
         command += ["--output", outputs, "--store", folder / "judgments.store"]
         status = max(status, _step(*command))
+    if status < 2 and before is not None and digest(outputs) != before:
+        _forget(folder)
     return outputs, status
+
+
+def _forget(folder: Path) -> None:
+    """Remove what other answers gave; what was paid for stays in the caches, by content."""
+    for version in ("v1", "v2"):
+        for name in (f"gpt4_{version}.json", f"judge_{version}/leaderboard.csv"):
+            (folder / name).unlink(missing_ok=True)
 
 
 def _judge(options: argparse.Namespace) -> list[str]:

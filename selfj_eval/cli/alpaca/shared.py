@@ -7,6 +7,7 @@ import hashlib
 import math
 import platform
 import shlex
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +18,7 @@ from selfj_eval.cli.judging import add_judge_options, load_judge
 from selfj_eval.errors import DataError, StoreError, printable
 
 if TYPE_CHECKING:
+    from selfj_eval.alpaca.data import EvaluationSet
     from selfj_eval.alpaca.scorers import JudgeScorer
     from selfj_eval.store import JudgmentStore
 
@@ -62,12 +64,24 @@ def output_folder(name: str) -> Path:
     return folder
 
 
-def judge_scorer(options: argparse.Namespace, store: JudgmentStore) -> JudgeScorer:
-    """The judge that the options ask for, as a scorer."""
+def judge_scorer(
+    options: argparse.Namespace, store: JudgmentStore, instructions: EvaluationSet
+) -> JudgeScorer:
+    """The judge that the options ask for, as a scorer.
+
+    Raises:
+        DataError: If references are given and none belongs to an instruction.
+    """
     from selfj_eval.alpaca.outputs import read_references
     from selfj_eval.alpaca.scorers import JudgeScorer
 
     references = None if options.references is None else read_references(options.references)
+    if references is not None:
+        known = sum(text in references for text in instructions.instructions)
+        if not known:
+            message = "has no reference to any of the instructions; their texts have to be equal."
+            raise DataError(message, path=options.references)
+        print(f"{known:,} of {len(instructions):,} instructions have a reference", file=sys.stderr)
     judge = load_judge(options, store)
     return JudgeScorer(judge, name=judge_name(options), references=references)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.alpaca.shared import add_judging, check_temperature, judge_scorer
+from selfj_eval.cli.evaluating import shown
 from selfj_eval.cli.evaluating import table as aligned
+from selfj_eval.cli.judging import judge_options_given
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.errors import DataError
 
@@ -23,7 +26,7 @@ _EPILOG = """examples:
 Stored GPT-4 preferences go through AlpacaEval's own metric; `selfj alpaca run` fills the rows of
 models that have no stored ones (--results). With --judge, that judge scores the stored outputs of
 the rows that have some: its win rates stand apart, for they are not GPT-4's.
-Exit status: 0, or 2 for wrong input.
+Exit status: 0; 1 when answers were unscored; 2 for wrong input.
 """
 _TITLES = {"v1": "AlpacaEval 1", "v2": "AlpacaEval 2", "v2_lc": "AlpacaEval 2, length-controlled"}
 
@@ -48,51 +51,72 @@ def add_parser(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the table."""
     from selfj_eval.alpaca.table import as_json, build, manifest_file, read_manifest
+    from selfj_eval.alpaca.upstream import alpaca_eval
 
     check_temperature(options)
+    alpaca_eval()
+    stray = [flag for flag in ("references", "temperature") if getattr(options, flag) is not None]
+    stray = [f"--{flag}" for flag in stray] + judge_options_given(options)
+    if stray and not options.judge:
+        raise DataError(
+            f"{', '.join(stray)}: for a judge that runs; give --judge, or leave it out."
+        )
+    if options.judge and not options.store:
+        raise DataError("give --store FILE with --judge: finished judgments are kept there.")
     results = None if options.results is None else Path(options.results)
     if results is not None and not results.is_dir():
         raise DataError("there is no such folder.", path=results)
     rows = read_manifest(Path(options.manifest) if options.manifest else manifest_file())
     table = build(rows, results=results)
-    if options.judge:
-        _judge(options, rows, table)
+    errors = _judge(options, rows, table) if options.judge else []
+    for error in errors[:10]:
+        print(f"UNSCORED {shown(error)}", file=sys.stderr)
+    status = int(bool(errors))
     if options.json:
         print(json.dumps(as_json(rows, table), allow_nan=False))
-        return 0
+        return status
     for row in rows:
         print(row.title)
         lines = [["", "published", "leaderboard", "obtained", "difference", "n"]]
         for name, cell in table[row.name].items():
             numbers = (cell.published, cell.leaderboard, cell.obtained, cell.difference)
-            shown = ["-" if value is None else f"{value:.4f}" for value in numbers]
-            shown[0] = "-" if cell.published is None else f"{cell.published:g}"
-            lines.append([_TITLES[name], *shown, "" if cell.n is None else str(cell.n)])
+            cells = ["-" if value is None else f"{value:.4f}" for value in numbers]
+            cells[0] = "-" if cell.published is None else f"{cell.published:g}"
+            lines.append([_TITLES[name], *cells, "" if cell.n is None else str(cell.n)])
         print(aligned(lines))
         for name, cell in table[row.name].items():
             print(f"    {_TITLES[name]}: {cell.how}")
-            for judge, value in cell.by_judge.items():
-                print(f"      by the judge {judge}: {value:.2f}")
+            for judge, found in cell.by_judge.items():
+                print(
+                    f"      by the judge {shown(judge)}: {found['value']:.2f} (n {found['n']}, "
+                    f"{found['n_unscored']} unscored, {found['n_missing']} missing)"
+                )
         if row.run:
             print(f"    make it: selfj alpaca run {row.name} --model FOLDER --output runs ...")
         print()
-    return 0
+    return status
 
 
-def _judge(options: argparse.Namespace, rows: list[Row], table: dict[str, dict[str, Cell]]) -> None:
-    """A fresh run of the judge on the stored outputs of the rows that have some."""
+def _judge(
+    options: argparse.Namespace, rows: list[Row], table: dict[str, dict[str, Cell]]
+) -> list[str]:
+    """A fresh run of the judge on the stored outputs of the rows that have some.
+
+    Returns:
+        Why answers are unscored.
+    """
     from selfj_eval.alpaca import data
     from selfj_eval.alpaca.evaluation import Evaluation
+    from selfj_eval.alpaca.table import by_judge
     from selfj_eval.store import JudgmentStore
 
     named = [row for row in rows if row.judge]
-    models = {
-        answers.model: answers
-        for answers in data.stored_outputs({r.judge for r in named if r.judge})
-    }
+    stored = data.stored_outputs({row.judge for row in named if row.judge})
+    models = {answers.model: answers for answers in stored}
     instructions = data.evaluation_set()
-    with JudgmentStore(options.store or ":memory:") as store:
-        scorer = judge_scorer(options, store)
+    errors: list[str] = []
+    with JudgmentStore(options.store) as store:
+        scorer = judge_scorer(options, store, instructions)
         total = (len(named) + 1) * len(instructions) * len(data.BASELINES)
         with ProgressLine(total, "judged", "answer") as progress:
             for version in data.BASELINES:
@@ -105,8 +129,10 @@ def _judge(options: argparse.Namespace, rows: list[Row], table: dict[str, dict[s
                     progress=progress,
                 )
                 for row in named:
-                    found = evaluation.evaluate(models[row.judge or ""]).row
-                    for name, number in (("", "win_rate"), ("_lc", "length_controlled_winrate")):
-                        cell = table[row.name].get(version + name)
-                        if cell is not None and number in found:
-                            cell.by_judge[scorer.name] = float(found[number])
+                    result = evaluation.evaluate(models[row.judge or ""])
+                    errors += result.errors
+                    for name in (version, f"{version}_lc"):
+                        cell, found = table[row.name].get(name), by_judge(result.row, name)
+                        if cell is not None and found is not None:
+                            cell.by_judge[scorer.name] = found
+    return list(dict.fromkeys(errors))
