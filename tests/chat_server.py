@@ -4,15 +4,17 @@ It prefers the longer of the two outputs in AlpacaEval's prompts, whichever plac
 answers AlpacaEval 1's annotator with a ranking and AlpacaEval 2's with log-probabilities. Every
 request is a line in LOG.
 
-    python chat_server.py LOG [BROKEN]
+    python chat_server.py LOG [BROKEN [LAST]]
 
 BROKEN: text that makes it answer with nonsense where a prompt holds it.
+LAST: the number of the request at which it is gone.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,6 +34,10 @@ class Handler(BaseHTTPRequestHandler):
         with Path(sys.argv[1]).open("a", encoding="utf-8") as log:
             line = {"model": body["model"], "authorization": self.headers["Authorization"]}
             log.write(json.dumps(line) + "\n")
+        if len(sys.argv) > 3 and len(Path(sys.argv[1]).read_text().splitlines()) >= int(
+            sys.argv[3]
+        ):
+            os._exit(1)
         prompt = body["messages"][-1]["content"]
         first, second = (len(text) for text in OUTPUTS.findall(prompt)[-2:])
         broken = len(sys.argv) > 2 and sys.argv[2] in prompt

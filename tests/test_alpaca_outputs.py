@@ -16,7 +16,7 @@ from selfj_eval.alpaca.outputs import read_baseline, read_outputs, read_referenc
 from selfj_eval.errors import DataError
 
 TEXTS = ("Sort ascending: 7, 3, 9.", "What is 2 + 3?", "Reverse the word: lamp.", "Name a\ncolour.")
-SET = EvaluationSet(TEXTS, (None,) * 4, official=False)
+SET = EvaluationSet(TEXTS, (None,) * 4)
 Write = Callable[..., Path]
 
 
@@ -177,7 +177,6 @@ def test_a_baseline_makes_up_the_evaluation_set(write: Write) -> None:
     instructions, baseline = read_baseline(write(*rows))
     assert instructions.instructions == ("B?", "A?", "C?") and len(instructions) == 3
     assert instructions.datasets == ("d", None, None)
-    assert not instructions.official
     assert baseline.model == "tiny" and baseline.outputs == ("b", "", "c")
     mine = read_outputs(write(row("C?", "x"), row("B?", "y"), name="mine.json"), instructions)
     assert mine.outputs == ("y", None, "x")

@@ -97,7 +97,9 @@ def test_a_row_from_a_model_folder(
     assert cells["v2"]["difference"] == pytest.approx(mean - 7.33)
     assert f"({N} of 805)" in cells["v2"]["how"]
     assert cells["v1"]["obtained"] == 0  # the long answers win
-    assert 0 < cells["v1"]["by_judge"]["demo"] < 100
+    judged = cells["v1"]["by_judge"]["demo"]
+    assert 0 < judged.pop("value") < 100
+    assert judged == {"n": N, "n_unscored": 0, "n_missing": 805 - N}
 
     again = command(*line, **where)
     assert again.returncode == 1, again.stderr
@@ -150,17 +152,79 @@ def test_best_of_n_row(command: Run, data: Path, tiny_judge: Path, tmp_path: Pat
     [
         (("llama-2-13b-87k", "--model", "x"), "give --judge MODEL, --gpt4 or both"),
         (("vicuna-13b-v1.5", "--model", "x", "--gpt4"), "no row 'vicuna-13b-v1.5' that a run can"),
-        (("llama-2-13b-87k", "--model", "./nothing", "--gpt4"), "no folder './nothing'"),
+        (("llama-2-13b-87k", "--model", "./nothing", "--judge", "demo"), "no folder './nothing'"),
+        (("llama-2-13b-87k", "--model", "x", "--gpt4"), "OPENAI_API_KEY"),
     ],
 )
 def test_wrong_runs(
     command: Run, data: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     done = command(
-        *("selfj", "alpaca", "run", *arguments, "--output", tmp_path), SELFJ_DATA=str(data)
+        *("selfj", "alpaca", "run", *arguments, "--output", tmp_path),
+        SELFJ_DATA=str(data),
+        OPENAI_API_KEY="",
     )
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_a_server_that_dies_loses_little(
+    command: Run, data: Path, tiny_judge: Path, tmp_path: Path, server: Any
+) -> None:
+    """What was paid for is kept, and only the rest is asked when it goes on."""
+    many = 24
+    line = ("selfj", "alpaca", "run", "llama-2-13b-87k", "--model", tiny_judge, "--gpt4")
+    line += ("--output", tmp_path / "runs", "--limit", many, "--generate=--max-new-tokens 2")
+    url, log = server("no such text", "15")  # dies at the 15th request
+    where = {"SELFJ_DATA": str(data), "OPENAI_API_KEY": KEY}
+    first = command(*line, OPENAI_BASE_URL=url, **where)
+    assert first.returncode == 2
+    assert "run it again to go on" in first.stderr
+    cache = tmp_path / "runs" / "llama-2-13b-87k" / "gpt4_v1.cache.json"
+    assert len(json.loads(cache.read_text())) == 10
+    url, log = server()
+    again = command(*line, OPENAI_BASE_URL=url, **where)
+    assert again.returncode == 1, again.stderr
+    assert len(log.read_text().splitlines()) == 2 * many - 10
+    assert not list(cache.parent.glob("*.tmp"))
+
+
+def test_answers_of_another_model_forget_the_old_numbers(
+    command: Run, data: Path, tiny_judge: Path, tmp_path: Path, server: Any
+) -> None:
+    url, _ = server()
+    line = ("selfj", "alpaca", "run", "llama-2-13b-87k", "--output", tmp_path, "--limit", 2)
+    line += ("--generate=--max-new-tokens 2 --name x --output y.json",)  # not for them to say
+    where = {"SELFJ_DATA": str(data), "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": url}
+    assert command(*line, "--model", tiny_judge, "--gpt4", **where).returncode == 1
+    cells = _table(command, data, "--results", tmp_path)["llama-2-13b-87k"]
+    assert cells["v2"]["n"] == 2
+    assert command(*line, "--model", "demo", "--judge", "demo", **where).returncode == 1
+    cells = _table(command, data, "--results", tmp_path)["llama-2-13b-87k"]
+    assert cells["v2"]["obtained"] is None
+    assert cells["v2"]["by_judge"]["demo"]["n"] == 2
+    assert not Path("y.json").exists()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "- {row: ../x, title: T, cells: {v1: {missing: m}}}",
+        "- {row: a, title: T, cells: []}",
+        "- {row: a, title: T, run: yes, cells: {v1: {missing: m}}}",
+        "- {row: a, title: T, cells: {v3: {missing: m}}}",
+        "- &r {row: a, title: T, cells: {v1: {missing: m}}}\n- *r",
+        "- !!python/object/apply:os.getcwd []",
+        "rows: 3",
+    ],
+)
+def test_manifests_that_are_none(command: Run, data: Path, tmp_path: Path, rows: str) -> None:
+    (tmp_path / "table.yaml").write_text(rows)
+    line = ("selfj", "alpaca", "table", "--manifest", tmp_path / "table.yaml")
+    done = command(*line, SELFJ_DATA=str(data))
+    assert done.returncode == 2
+    assert done.stderr.startswith("selfj: error: ") and "table.yaml" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_endpoint_that_is_not_there(
