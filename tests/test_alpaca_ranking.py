@@ -202,7 +202,7 @@ def test_single_preferences_against_another_computation(
 
 def test_the_files_have_no_text_for_nothing(ranked: Run) -> None:
     files = {path.name for path in ranked.folder.iterdir()}
-    assert {"agreement.csv", "models_length.csv", "ranking.svg", "ranking.run.json"} <= files
+    assert {"agreement.csv", "models_length.csv", "ranking.svg", "ranking.json"} <= files
     for name, key in (("agreement.csv", "agreement"), ("models_length.csv", "models")):
         frame = pd.read_csv(ranked.folder / name, keep_default_na=False, dtype=str)
         assert len(frame) == len(ranked.document[key])
@@ -210,7 +210,7 @@ def test_the_files_have_no_text_for_nothing(ranked: Run) -> None:
         assert list(frame.columns) == (columns if key == "models" else [*ranked.document[key][0]])
         words = {word.lower() for column in frame for word in frame[column]}
         assert not words & {"nan", "none", "null", "inf"}
-    run = json.loads((ranked.folder / "ranking.run.json").read_text())
+    run = json.loads((ranked.folder / "ranking.json").read_text())
     assert "--resamples 50" in run["command"]
     assert run["scorers"][0]["scorer"] == "length"
 

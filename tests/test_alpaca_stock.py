@@ -28,10 +28,11 @@ def _start(line: str, outputs: Path, folder: Path) -> subprocess.Popen[str]:
     words = shlex.split(line.replace("OUTPUTS.json", str(outputs), 1))
     given = dict(word.split("=", 1) for word in words[: words.index("alpaca_eval")])
     words = words[words.index("alpaca_eval") :]
+    words[words.index("--output_path") + 1] = str(folder)
     # One thread each: two of them run side by side.
     environment = os.environ | given | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [str(BIN / words[0]), *words[1:], "--output_path", str(folder)],
+        [str(BIN / words[0]), *words[1:]],
         env={k: v for k, v in environment.items() if k != "SELFJ_DATA"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -121,7 +122,7 @@ def test_stock_command_and_our_own_give_the_same_numbers(
                 assert float(rows[model][name]) == pytest.approx(float(value), abs=1e-6), name
         assert 0 < float(rows[model]["mean_score"]) < 9
     assert rows["text_davinci_001"]["n_missing"] == "2"
-    assert ("length_controlled_winrate" in rows[MODELS[0]]) == (version == "v2")
+    assert bool(rows[MODELS[0]]["length_controlled_winrate"]) == (version == "v2")
 
 
 def test_second_run_does_not_call_the_judge(real: Mapping[str, Any]) -> None:

@@ -26,12 +26,14 @@ class Written(NamedTuple):
         annotator: The annotator's name, which changes with everything that decides its numbers.
         baselines: File of the baseline's outputs by version; empty without the data pack.
         hub_cache: For ``HF_HUB_CACHE``, with what length control needs; None without the pack.
+        replaced: The annotator that the folder was for before, or None.
     """
 
     folder: Path
     annotator: str
     baselines: Mapping[str, Path]
     hub_cache: Path | None
+    replaced: str | None
 
 
 def write_config(
@@ -89,6 +91,7 @@ def write_config(
     other = folder / "configs.yaml"
     if other.exists() and _CLIENT not in _read_text(folder / "client.yaml"):
         raise StoreError(f"{other} is another annotator's; name another --output.")
+    replaced = next(iter(yaml.safe_load(_read_text(other)) or ()), None)
     client = {
         "client_class": _CLIENT,
         "judge": settings,
@@ -122,8 +125,9 @@ def write_config(
     _write_text(folder / "client.yaml", yaml.safe_dump({"default": [client]}, sort_keys=False))
     _write_text(folder / "configs.yaml", yaml.safe_dump({annotator: config}, sort_keys=False))
     if not offline_data:
-        return Written(folder, annotator, {}, None)
-    return Written(folder, annotator, _write_baselines(folder), _write_hub_cache(folder))
+        return Written(folder, annotator, {}, None, replaced)
+    baselines, cache = _write_baselines(folder), _write_hub_cache(folder)
+    return Written(folder, annotator, baselines, cache, replaced)
 
 
 def _write_baselines(folder: Path) -> dict[str, Path]:

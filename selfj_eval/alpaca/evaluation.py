@@ -177,8 +177,8 @@ def read_leaderboard(path: Path) -> dict[str, dict[str, Any]]:
 
 def write_leaderboard(path: Path, rows: Mapping[str, Mapping[str, Any]], *, sort_by: str) -> None:
     """Write lines as AlpacaEval does: the models in a first column without a name, best first."""
-    known = {"win_rate"} | {name for row in rows.values() for name in row}
-    columns = [name for name in COLUMNS if name in known] + sorted(known - set(COLUMNS))
+    more = {name for row in rows.values() for name in row} - set(COLUMNS)
+    columns = [*COLUMNS, *sorted(more)]  # all of ours always: AlpacaEval sorts by some
 
     def place(item: tuple[str, Mapping[str, Any]]) -> tuple[float, str]:
         value = item[1].get(sort_by, item[1].get("win_rate"))

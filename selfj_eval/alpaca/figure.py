@@ -72,7 +72,8 @@ def _agreement(axes: Any, documents: Sequence[dict[str, Any]]) -> None:
             if low is not None:
                 axes.plot([x, x], [low, high], color=colour, linewidth=1.5)
     axes.axhline(0, color="#888888", linewidth=0.8)
-    axes.set_xticks(range(len(_TITLES)), list(_TITLES.values()), fontsize=7)
+    axes.set_xticks(range(len(_TITLES)), list(_TITLES.values()), fontsize=6)
+    axes.set_xlim(-0.6, len(_TITLES) - 0.4)
     axes.set_ylim(-1, 1)
     axes.set_ylabel("Spearman with GPT-4's ranking, all models")
     axes.set_title("ranking by win rate", fontsize=9)
@@ -94,7 +95,7 @@ def _models(axes: Any, document: dict[str, Any], colour: str) -> None:
             facecolors=face,
             edgecolors=colour,
             linewidths=0.8,
-            label="first leaderboard" if release else "later",
+            label="of its first leaderboard" if release else "later models",
         )
     axes.set_xlabel("AlpacaEval 2 win rate by GPT-4 (%)")
     axes.set_ylabel("mean characters" if document["scorer"] == "length" else "mean score")

@@ -137,7 +137,10 @@ def build(rows: list[Row], *, results: Path | None = None) -> dict[str, dict[str
             if model is not None:
                 if (model, version) not in replays:
                     replays[model, version] = replay(model, version)
-                _fill(cell, replays[model, version], name, "stored preferences replayed")
+                how = "stored preferences replayed"
+                if name == "v2_lc":
+                    how += ", with the data pack's stand-in for AlpacaEval's df_gamed.csv"
+                _fill(cell, replays[model, version], name, how)
             if version in runs:
                 made = runs[version]
                 how = f"fresh run: {made['annotator']} on answers of {made['model']}"

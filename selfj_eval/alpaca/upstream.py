@@ -123,7 +123,8 @@ def annotate_with_gpt4(
     package = alpaca_eval()
     root = logging.getLogger()
     level = root.level
-    root.setLevel(logging.ERROR)  # it warns at every request that it uses the environment
+    # It warns at every request that it uses the environment, and prints what it raises anyway.
+    root.setLevel(logging.CRITICAL)
     try:
         annotator = _annotator(package)(annotators_config=ANNOTATORS[version], caching_path=cache)
         rows = annotator.annotate_head2head(
@@ -133,9 +134,9 @@ def annotate_with_gpt4(
         )
     except Exception as error:  # whatever the client library raises for a bad endpoint
         raise JudgeError(
-            f"the annotator {ANNOTATORS[version]} failed: {brief(error)}. It needs OPENAI_API_KEY, "
-            "and OPENAI_BASE_URL for a server other than OpenAI's. What was annotated, but for the "
-            f"last {_CHUNK} at most, is kept in {cache}: run it again to go on."
+            f"the annotator {ANNOTATORS[version]} failed: {brief(error).rstrip('.')}. Check "
+            "OPENAI_API_KEY and OPENAI_BASE_URL (unset: OpenAI's own). What was annotated, but for "
+            f"the last {_CHUNK} at most, is kept in {cache}: run it again to go on."
         ) from error
     finally:
         root.setLevel(level)

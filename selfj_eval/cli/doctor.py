@@ -104,7 +104,7 @@ def _vllm() -> Check:
 def _openai() -> Check:
     if importlib.util.find_spec("openai") is None:
         return Check("openai", None, "not installed: pip install 'selfj-eval[openai]'")
-    return Check("openai", None, "installed; no backend of this version uses it")
+    return Check("openai", None, "installed: selfj alpaca run --gpt4; judging with it is to come")
 
 
 def _alpaca_eval() -> Check:

@@ -88,6 +88,7 @@ def run(options: argparse.Namespace) -> int:
         line += f"--annotators_config {folder} "
         # AlpacaEval's own cache, which two runs at a time would break: one file a version.
         line += f"--caching_path {shlex.quote(str(written.folder / f'annotations_{version}.json'))}"
+        line += f" --output_path results_{version}"
         if version == "v1":
             line = f"IS_ALPACA_EVAL_2=False {line}"
         else:  # it would write the fitted weights into its own package
@@ -103,6 +104,7 @@ def run(options: argparse.Namespace) -> int:
                 {
                     "annotators_config": str(written.folder),
                     "annotator": written.annotator,
+                    "replaced": written.replaced,
                     "baselines": files,
                     "hub_cache": None if written.hub_cache is None else str(written.hub_cache),
                     "commands": commands,
@@ -111,6 +113,8 @@ def run(options: argparse.Namespace) -> int:
         )
         return 0
     print(f"annotator {written.annotator} written to {written.folder}")
+    if written.replaced not in (None, written.annotator):
+        print(f"  in place of {written.replaced}, whose kept annotations are not used for it")
     if not written.baselines:
         print("  SELFJ_DATA is not set: give the baseline's outputs yourself; length control is")
         print("  fetched from the hub by alpaca_eval")

@@ -137,11 +137,16 @@ def run(options: argparse.Namespace) -> int:
     before = read_leaderboard(board)
     if before:
         _check_same(folder, settings)
+    replaced = {
+        result.model: (int(before[result.model].get("n_total", 0)), int(result.row["n_total"]))
+        for result in results
+        if result.model in before
+    }
     rows = before | {result.model: dict(result.row) for result in results}
     sort_by = "win_rate" if gamed is None else "length_controlled_winrate"
     write_json(folder / "run.json", settings | provenance(options))
     write_leaderboard(board, rows, sort_by=sort_by)
-    return _report(options, results, board)
+    return _report(options, results, board, replaced)
 
 
 def _baseline(options: argparse.Namespace) -> tuple[EvaluationSet, Answers, Path | None]:
@@ -234,7 +239,12 @@ def _check_same(folder: Path, settings: dict[str, Any]) -> None:
         )
 
 
-def _report(options: argparse.Namespace, results: list[ModelResult], board: Path) -> int:
+def _report(
+    options: argparse.Namespace,
+    results: list[ModelResult],
+    board: Path,
+    replaced: dict[str, tuple[int, int]],
+) -> int:
     left = ("n_unscored", "n_missing", "n_unknown")
     status = int(any(int(result.row[name]) for result in results for name in left))
     errors = list(dict.fromkeys(error for result in results for error in result.errors))
@@ -247,6 +257,7 @@ def _report(options: argparse.Namespace, results: list[ModelResult], board: Path
                     "models": rows,
                     "errors": errors,
                     "no_length_control": reasons,
+                    "replaced": replaced,
                     "leaderboard": printable(board),
                 },
                 allow_nan=False,
@@ -272,6 +283,8 @@ def _report(options: argparse.Namespace, results: list[ModelResult], board: Path
         for name, text in texts.items():
             if result.row[name]:
                 print(f"  {shown(result.model)}: {result.row[name]} {text}")
+    for model, (n_before, n_now) in replaced.items():
+        print(f"  {shown(model)}: replaces a line of {n_before} comparisons with one of {n_now}")
     if errors:
         print(f"  UNSCORED {len(errors):,}")
         for error in errors[:10]:

@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
     write_rows(folder / "agreement.csv", [r for d in documents for r in d["agreement"]])
     left_out = ("models", "agreement", "errors")
     about = [{k: v for k, v in d.items() if k not in left_out} for d in documents]
-    write_json(folder / "ranking.run.json", {"scorers": about} | provenance(options))
+    write_json(folder / "ranking.json", {"scorers": about} | provenance(options))
     draw(documents, folder / "ranking.svg")
     if options.json:
         print(json.dumps(documents, allow_nan=False))
@@ -160,7 +160,8 @@ def _print(document: dict[str, Any]) -> None:
             fit = f"{found['temperature']:.4g} (log loss {found['log_loss']:.3f} nats)"
         print(
             f"  {found['n_decided']:,} decided preferences of {found['annotator']}: "
-            f"{found['accuracy']:.1%} the same way; temperature that fits them: {fit}"
+            f"{found['accuracy']:.1%} the same way; temperature that fits them, in units of the "
+            f"score: {fit}"
         )
     for error in document["errors"][:5]:
         print(f"  UNSCORED {shown(error)}")

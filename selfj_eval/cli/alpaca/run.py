@@ -47,7 +47,15 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--adapter", metavar="DIR", help="LoRA adapter to put on the model")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for all results")
     parser.add_argument("--judge", metavar="MODEL", help="compare, and choose the best, by this")
-    parser.add_argument("--judge-adapter", metavar="DIR", help="LoRA adapter to put on the judge")
+    parser.add_argument(
+        "--judge-options",
+        default="",
+        metavar="=OPTIONS",
+        help="how the judge runs, as for selfj best-of: --judge-options='--adapter DIR'",
+    )
+    parser.add_argument(
+        "--temperature", metavar="T", help="of the judge's preferences (selfj alpaca evaluate)"
+    )
     parser.add_argument(
         "--gpt4", action="store_true", help="annotate with AlpacaEval's GPT-4 annotators"
     )
@@ -79,12 +87,18 @@ def run(options: argparse.Namespace) -> int:
             judged = folder / f"judge_{version}"
             command = ["alpaca", "evaluate", outputs, *_judge(options), "--baseline", version]
             command += ["--output", judged, "--store", folder / "judgments.store"]
+            if options.temperature is not None:
+                command += ["--temperature", options.temperature]
             status = max(status, _step(*command))
         if options.gpt4 and status < 2:
             status = max(status, _gpt4(options, row, version, outputs))
         if status == 2:
             return 2
-    print(f"row {row.name} is filled: selfj alpaca table --results {shlex.quote(options.output)}")
+    by = [name for name, given in (("the judge", options.judge), ("GPT-4", options.gpt4)) if given]
+    print(
+        f"row {row.name} has numbers by {' and '.join(by)}: "
+        f"selfj alpaca table --results {shlex.quote(options.output)}"
+    )
     return status
 
 
@@ -135,8 +149,7 @@ def _forget(folder: Path) -> None:
 
 
 def _judge(options: argparse.Namespace) -> list[str]:
-    adapter = [] if options.judge_adapter is None else ["--adapter", options.judge_adapter]
-    return ["--judge", options.judge, *adapter]
+    return ["--judge", options.judge, *shlex.split(options.judge_options)]
 
 
 def _step(*arguments: object) -> int:

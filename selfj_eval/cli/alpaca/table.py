@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         return status
     for row in rows:
         print(row.title)
-        lines = [["", "published", "leaderboard", "obtained", "difference", "n"]]
+        lines = [["", "published", "leaderboard", "obtained", "less published", "n"]]
         for name, cell in table[row.name].items():
             numbers = (cell.published, cell.leaderboard, cell.obtained, cell.difference)
             cells = ["-" if value is None else f"{value:.4f}" for value in numbers]
@@ -85,13 +85,13 @@ def run(options: argparse.Namespace) -> int:
             lines.append([_TITLES[name], *cells, "" if cell.n is None else str(cell.n)])
         print(aligned(lines))
         for name, cell in table[row.name].items():
-            print(f"    {_TITLES[name]}: {cell.how}")
+            print(f"    {_TITLES[name]}, by GPT-4: {cell.how}")
             for judge, found in cell.by_judge.items():
                 print(
                     f"      by the judge {shown(judge)}: {found['value']:.2f} (n {found['n']}, "
                     f"{found['n_unscored']} unscored, {found['n_missing']} missing)"
                 )
-        if row.run:
+        if row.run and not any(cell.n for cell in table[row.name].values()):
             print(f"    make it: selfj alpaca run {row.name} --model FOLDER --output runs ...")
         print()
     return status
