@@ -96,6 +96,7 @@ def test_a_row_from_a_model_folder(
     assert cells["v2"]["obtained"] == pytest.approx(mean)
     assert cells["v2"]["difference"] == pytest.approx(mean - 7.33)
     assert f"({N} of 805)" in cells["v2"]["how"]
+    assert " at 127.0.0.1:" in cells["v2"]["how"]
     assert cells["v1"]["obtained"] == 0  # the long answers win
     judged = cells["v1"]["by_judge"]["demo"]
     assert 0 < judged.pop("value") < 100

@@ -236,3 +236,16 @@ def test_another_run_into_the_same_folder_is_not_lost(
     monkeypatch.setattr(Evaluation, "evaluate", evaluate)
     assert board(outputs(tmp_path / "a.json", "9", "5", "7", generator="a")) == 0
     assert set(read_leaderboard(tmp_path / "board" / "leaderboard.csv")) == {"a", "b"}
+
+
+def test_a_replaced_line_is_said(
+    board: Board, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "board" / "leaderboard.csv"
+    assert board(outputs(tmp_path / "m.json", "9", "5", "7")) == 0
+    assert "replaces" not in capsys.readouterr().out
+    text = path.read_text()
+    assert text.count(",3,") == 1
+    path.write_text(text.replace(",3,", ",3.0,"))  # as alpaca_eval writes it
+    assert board(outputs(tmp_path / "m.json", "9")) == 1
+    assert "m: replaces a line of 3 comparisons with one of 1" in capsys.readouterr().out

@@ -18,6 +18,7 @@ from selfj_eval.errors import DataError, StoreError, brief
 CELLS = ("v1", "v2", "v2_lc")
 """AlpacaEval 1, AlpacaEval 2, AlpacaEval 2 length-controlled; win rates in percent."""
 _NUMBER = {"v1": "win_rate", "v2": "win_rate", "v2_lc": "length_controlled_winrate"}
+_RESULT = ("annotator", "endpoint", "model", "row")
 _CELL_KEYS = {"published", "leaderboard", "replay", "missing"}
 _ROW_KEYS = {"row", "title", "cells", "judge", "run"}
 
@@ -143,7 +144,8 @@ def build(rows: list[Row], *, results: Path | None = None) -> dict[str, dict[str
                 _fill(cell, replays[model, version], name, how)
             if version in runs:
                 made = runs[version]
-                how = f"fresh run: {made['annotator']} on answers of {made['model']}"
+                asked = f"{made['annotator']} at {made['endpoint']}"
+                how = f"fresh run: {asked}, answers of {made['model']}"
                 _fill(cell, made["row"], name, how)
             if results is not None:
                 cell.by_judge |= _judged(results / row.name / f"judge_{version}", row, name)
@@ -196,7 +198,7 @@ def read_results(results: Path, row: str) -> dict[str, Mapping[str, Any]]:
         if path.is_file():
             try:
                 made = json.loads(path.read_text(encoding="utf-8"))
-                found[version] = {key: made[key] for key in ("annotator", "model", "row")}
+                found[version] = {key: made[key] for key in _RESULT}
             except (ValueError, KeyError, TypeError) as error:
                 message = f"{path} is no result of `selfj alpaca run` ({brief(error)}); delete it."
                 raise StoreError(message) from error
@@ -208,7 +210,7 @@ def by_judge(line: Mapping[str, Any], cell: str) -> dict[str, float] | None:
     if _NUMBER.get(cell) not in line:
         return None
     counts = {"n": line["n_total"]} | {k: line[k] for k in ("n_unscored", "n_missing")}
-    return {"value": float(line[_NUMBER[cell]])} | {k: int(v) for k, v in counts.items()}
+    return {"value": float(line[_NUMBER[cell]])} | {k: int(float(v)) for k, v in counts.items()}
 
 
 def _judged(folder: Path, row: Row, name: str) -> dict[str, dict[str, float]]:

@@ -138,7 +138,8 @@ def run(options: argparse.Namespace) -> int:
     if before:
         _check_same(folder, settings)
     replaced = {
-        result.model: (int(before[result.model].get("n_total", 0)), int(result.row["n_total"]))
+        # alpaca_eval writes counts as 805.0 where it has added a line of its own.
+        result.model: (int(float(before[result.model].get("n_total", 0))), result.row["n_total"])
         for result in results
         if result.model in before
     }
@@ -243,7 +244,7 @@ def _report(
     options: argparse.Namespace,
     results: list[ModelResult],
     board: Path,
-    replaced: dict[str, tuple[int, int]],
+    replaced: dict[str, tuple[int, Any]],
 ) -> int:
     left = ("n_unscored", "n_missing", "n_unknown")
     status = int(any(int(result.row[name]) for result in results for name in left))

@@ -6,6 +6,7 @@ import argparse
 import os
 import shlex
 from pathlib import Path
+from urllib.parse import urlsplit
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.alpaca.shared import digest, output_folder, provenance
@@ -161,6 +162,13 @@ def _step(*arguments: object) -> int:
     return main(words)
 
 
+def _endpoint() -> str:
+    """Host of the server that is asked: another one may not be GPT-4 at all."""
+    url = urlsplit(os.environ.get("OPENAI_BASE_URL", ""))
+    port = "" if url.port is None else f":{url.port}"
+    return f"{url.hostname}{port}" if url.hostname else "OpenAI"
+
+
 def _gpt4(options: argparse.Namespace, row: Row, version: str, outputs: Path) -> int:
     from selfj_eval.alpaca import data
     from selfj_eval.alpaca.evaluation import add_length_control, row_of
@@ -182,8 +190,8 @@ def _gpt4(options: argparse.Namespace, row: Row, version: str, outputs: Path) ->
     reason = add_length_control(line, annotations, gamed, of=len(instructions))
     name = Path(options.model).name + (f"+{Path(options.adapter).name}" if options.adapter else "")
     write_json(result.with_suffix(".annotations.json"), annotations)
-    document = {"annotator": annotator, "model": name, "row": line, "no_length_control": reason}
-    write_json(result, document | provenance(options))
+    document = {"annotator": annotator, "endpoint": _endpoint(), "model": name, "row": line}
+    write_json(result, document | {"no_length_control": reason} | provenance(options))
     rate = f"{line['win_rate']:.2f} %" if "win_rate" in line else "undefined"
     print(
         f"  win rate {rate} on {line['n_total']} of {len(instructions)}, "
