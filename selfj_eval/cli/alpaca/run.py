@@ -6,8 +6,8 @@ import argparse
 import os
 import shlex
 from pathlib import Path
-from urllib.parse import urlsplit
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from selfj_eval.cli.alpaca.shared import digest, output_folder, provenance
 from selfj_eval.errors import DataError, printable
