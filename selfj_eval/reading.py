@@ -149,8 +149,25 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
                 yield f"line {number}", _object(value, path, f"line {number}")
 
 
+def _is_jsonl(text: str) -> bool:
+    """Whether the first line is an object by itself."""
+    try:
+        return isinstance(json.loads(text.splitlines()[0]), dict)
+    except ValueError:
+        return False
+
+
 def _read_json(path: Path) -> Iterator[Row]:
-    value = _loads(_decode(path.read_bytes(), path), path)
+    text = _decode(path.read_bytes(), path)
+    if not text.strip():
+        raise DataError("is empty.", path=path)
+    try:
+        value = _loads(text, path)
+    except DataError as error:
+        if _is_jsonl(text):
+            message = "holds one object a line, which is JSONL; name it .jsonl."
+            raise DataError(message, path=path) from error
+        raise
     if not isinstance(value, list):
         raise DataError(
             f"expected a JSON array of objects, got {type(value).__name__}; one object a line "

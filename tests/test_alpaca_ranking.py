@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -18,15 +16,8 @@ import pytest
 from scipy.stats import kendalltau, spearmanr
 
 from selfj_eval.alpaca.data import (
-    ANNOTATORS,
-    Answers,
-    evaluation_set,
     leaderboard,
-    stored_preferences,
 )
-from selfj_eval.alpaca.ranking import gpt4_rankings, rank, score_models, work
-from selfj_eval.alpaca.scorers import AnswerScores, Progress
-from selfj_eval.cli import main
 
 MEASURED = """
 import pathlib, resource, subprocess, sys
@@ -228,139 +219,3 @@ def test_ranking_does_not_need_much_memory(ranked: Run) -> None:
 
 
 # A scorer of our own.
-
-
-class Given:
-    """The same score for every answer of a model; None: unscored."""
-
-    name = "given"
-    temperature = 100.0  # so high that no preference is rounded to 1 or 2
-
-    def __init__(self, scores: Mapping[str, float | None], base: float = 0.0) -> None:
-        self._scores, self._base = scores, base
-
-    def score(self, instructions: Any, answers: Answers, progress: Progress) -> AnswerScores:
-        value = self._scores.get(answers.model, self._base)
-        progress(len(instructions))
-        if value is None:
-            errors = tuple((k, "refused") for k in range(len(instructions)))
-            return AnswerScores(np.full(len(instructions), np.nan), errors)
-        return AnswerScores(np.full(len(instructions), value))
-
-
-Rank = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def ranking(pack: Path, monkeypatch: pytest.MonkeyPatch) -> Rank:
-    """Rank 48 models with made-up answers, a few resamples and no jackknife."""
-    module = importlib.import_module("selfj_eval.metrics.bootstrap")
-    monkeypatch.setattr(module, "LARGEST_JACKKNIFE", 0)
-    instructions = evaluation_set()
-    names = [*stored_preferences(ANNOTATORS["v2"]), "wizardlm-13b-v1.2"]
-    models = [Answers(name, ("x",) * 805) for name in names]
-
-    def run(scorer: Given, resamples: int = 3) -> dict[str, Any]:
-        scored = score_models(scorer, instructions, models, lambda _: None)
-        done: list[int] = []
-        document = rank(scorer, scored, resamples=resamples, progress=done.append)
-        assert sum(done) == work(scored, resamples)
-        return document
-
-    return run
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_gpt4s_own_win_rate_agrees_with_itself(ranking: Rank, sign: int) -> None:
-    given = {model: sign * row["win_rate"] for model, row in leaderboard("v2").items()}
-    document = ranking(Given(given, base=sign * 50.0))
-    rows = [r for r in document["agreement"] if r["gpt4"] == "v2_win_rate"]
-    assert len(rows) == 4
-    for row in rows:
-        assert row["spearman"] == pytest.approx(sign)
-        assert row["kendall_tau_b"] == pytest.approx(sign)
-        assert row["rbo"] == pytest.approx(1) if sign == 1 else row["rbo"] < 0.5
-    some = [r for r in document["models"] if r["gpt4_v2_win_rate"] is not None]
-    best = max(some, key=lambda r: sign * r["gpt4_v2_win_rate"])
-    assert best["rank"] == 1
-
-
-def test_preferences_that_fall_with_the_score_have_no_temperature(ranking: Rank) -> None:
-    given = {model: row["win_rate"] for model, row in leaderboard("v2").items()}
-    found = {}
-    for base in (200.0, -200.0):  # every model loses, mostly rightly; every model wins
-        document = ranking(Given(given | {"gpt4_1106_preview": base}))
-        json.dumps(document, allow_nan=False)
-        found[base] = next(r for r in document["preferences"] if r["version"] == "v2")
-    assert found[200.0]["temperature"] > 0 and found[200.0]["accuracy"] > 0.5
-    assert found[-200.0]["temperature"] is None and found[-200.0]["accuracy"] < 0.5
-
-
-def test_a_model_without_scores_is_left_out_of_the_comparison(ranking: Rank) -> None:
-    given: dict[str, float | None] = {m: r["win_rate"] for m, r in leaderboard("v2").items()}
-    given["wizardlm-13b-v1.2"] = None
-    document = ranking(Given(given, base=50.0))
-    assert document["unscored"] == 805 and len(document["errors"]) == 805
-    last = document["models"][-1]
-    assert last["model"] == "wizardlm-13b-v1.2" and last["n_unscored"] == 805
-    assert last["mean_score"] is None and last["win_rate_v2"] is None
-    whole = ranking(Given({m: r["win_rate"] for m, r in leaderboard("v2").items()}, base=50.0))
-    for row, complete in zip(document["agreement"], whole["agreement"], strict=True):
-        # GPT-4's length-controlled V1 has no number of it.
-        less = "v1_length" not in row["gpt4"]
-        assert row["n_models"] == complete["n_models"] - less
-        assert row["spearman"] is not None
-    json.dumps(document, allow_nan=False)
-
-
-def test_a_scorer_that_scores_everything_alike_ranks_nothing(ranking: Rank) -> None:
-    document = ranking(Given({}, base=5.0))
-    assert all(row["spearman"] is None and row["rbo"] is None for row in document["agreement"])
-    assert all(row["temperature"] is None for row in document["preferences"])
-    json.dumps(document, allow_nan=False)
-
-
-def test_a_scorer_that_scores_nothing_is_reported_and_no_crash(ranking: Rank) -> None:
-    everything = dict.fromkeys([*leaderboard("v2"), *leaderboard("v1")])
-    document = ranking(Given(everything))
-    assert all(row["mean_score"] is None for row in document["models"])
-    json.dumps(document, allow_nan=False)
-
-
-def test_gpt4s_rankings_are_the_official_leaderboards(pack: Path) -> None:
-    found = gpt4_rankings()
-    assert {name: len(values) for name, values in found.items()} == {
-        "v1_win_rate": 99,
-        "v1_length_controlled": sum(
-            "length_controlled_winrate" in row and model not in OTHER_TEXTS
-            for model, row in leaderboard("v1").items()
-        ),
-        "v2_win_rate": 223,
-        "v2_length_controlled": 223,
-    }
-    assert found["v2_length_controlled"]["vicuna-13b-v1.5"] == pytest.approx(10.4844, abs=1e-4)
-    assert found["v1_win_rate"]["llama-2-13b-chat-hf"] == pytest.approx(81.0945, abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("--scorer", "length", "--resamples", "5"), "--resamples must be at least 20"),
-        (("--scorer", "length", "--temperature", "-1"), "--temperature must be finite"),
-        (("--scorer", "a/judge", "--scorer", "b/judge"), "two --scorer would share a file name"),
-        (("--scorer", "length", "--scorer", "length"), "two --scorer would share a file name"),
-    ],
-)
-def test_wrong_usage_exits_with_2(
-    arguments: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["alpaca", "rank", *arguments, "--output", str(tmp_path / "out")]) == 2
-    assert said in capsys.readouterr().err
-
-
-def test_without_the_data_it_exits_with_2(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("SELFJ_DATA", raising=False)
-    assert main(["alpaca", "rank", "--scorer", "length", "--output", str(tmp_path / "out")]) == 2
-    assert "SELFJ_DATA" in capsys.readouterr().err

@@ -265,3 +265,15 @@ def test_instructions_are_read_with_what_is_known(jsonl: Jsonl) -> None:
 def test_rows_that_are_no_instructions(jsonl: Jsonl, rows: list[Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_instructions(jsonl(*rows))
+
+
+def test_a_limit_beyond_the_context_is_said(
+    command: Any, tiny_judge: Path, jsonl: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = jsonl({"instruction": "Say nothing."})
+    line = ("selfj", "generate", source, "--model", tiny_judge, "--output", tmp_path / "a.json")
+    done = command(*line, "--max-new-tokens", 768)
+    assert done.returncode == 0, done.stderr
+    assert "context of 768 tokens has no room for answers of 768" in done.stderr
+    done = command(*line, "--max-new-tokens", 4)
+    assert "context" not in done.stderr

@@ -129,6 +129,11 @@ BAD = {
         text_file(lines(GOOD, GOOD | {"id": "b"}) + '{"id": "c", \n', "x.jsonl"),
         r"x\.jsonl, line 3: broken JSON at column \d+",
     ),
+    "JSONL with another name": (
+        text_file('{"id": 1}\n{"id": 2}\n', "x.json"),
+        r"x\.json: holds one object a line, which is JSONL; name it \.jsonl",
+    ),
+    "empty JSON file": (text_file("\n", "x.json"), r"x\.json: is empty"),
     "broken JSON file": (text_file('[{"id": 1},\n {]', "x.json"), r"x\.json, line 2: broken JSON"),
     "JSON lines named json": (text_file(lines(GOOD), "x.json"), "expected a JSON array of objects"),
     "an array in a line": (

@@ -8,6 +8,7 @@ import importlib
 import json
 import platform
 import shlex
+import sys
 import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -129,6 +130,12 @@ def run(options: argparse.Namespace) -> int:
     name = options.name or "+".join(map(_name, filter(None, (options.model, options.adapter))))
     with AnswerStore(store_file) as store:
         generator = _load(options)
+        if sampling.max_new_tokens >= generator.context:
+            print(
+                f"note: the model's context of {generator.context:,} tokens has no room for "
+                f"answers of {sampling.max_new_tokens:,}; they end where it ends",
+                file=sys.stderr,
+            )
         start = time.monotonic()
         with ProgressLine(len(instructions), "answered", "instruction") as progress:
             texts = [instruction.text for instruction in instructions]

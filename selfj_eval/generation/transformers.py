@@ -68,6 +68,8 @@ class TransformersGenerator:
         if adapter_folder is not None:
             check_weights(adapter_folder, adapter=True)
         self._tokenizer = PromptTokenizer(folder, prompt, trust_remote_code=trust_remote_code)
+        self.prompt, self.encode = prompt, self._tokenizer.encode
+        self.context = self._tokenizer.context
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)
         self._model = load_model(folder, adapter_folder, self.dtype, self.device, trust_remote_code)
@@ -82,20 +84,6 @@ class TransformersGenerator:
             "engine": "transformers",
             "stop": ",".join(map(str, self._tokenizer.stop_ids)),
         }
-
-    @property
-    def prompt(self) -> str:
-        """Name of the prompt form."""
-        return self._tokenizer.prompt
-
-    @property
-    def context(self) -> int:
-        """Most tokens that prompt and answer may have together."""
-        return self._tokenizer.context
-
-    def encode(self, instruction: str) -> list[int]:
-        """The tokens of the instruction's prompt, special tokens included."""
-        return self._tokenizer.encode(instruction)
 
     def batches(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Request]]:
         """Requests of about the same length together, longest first; a batch has one limit."""

@@ -66,6 +66,7 @@ class VllmGenerator:
         if adapter_folder is not None:
             check_weights(adapter_folder, adapter=True)
         self._tokenizer = PromptTokenizer(folder, prompt, trust_remote_code=trust_remote_code)
+        self.prompt, self.encode = prompt, self._tokenizer.encode
         lora = {} if adapter_folder is None else {"max_lora_rank": _rank(adapter_folder)}
         try:
             self._llm = LLM(
@@ -83,7 +84,7 @@ class VllmGenerator:
         self._lora = (
             None if adapter_folder is None else LoRARequest("adapter", 1, str(adapter_folder))
         )
-        self._context = min(self._tokenizer.context, int(config.max_model_len))
+        self.context = min(self._tokenizer.context, int(config.max_model_len))
         self.identity: Mapping[str, str] = {
             "model": fingerprint(folder),
             "adapter": "" if adapter_folder is None else fingerprint(adapter_folder),
@@ -91,20 +92,6 @@ class VllmGenerator:
             "engine": "vllm",
             "stop": ",".join(map(str, self._tokenizer.stop_ids)),
         }
-
-    @property
-    def prompt(self) -> str:
-        """Name of the prompt form."""
-        return self._tokenizer.prompt
-
-    @property
-    def context(self) -> int:
-        """Most tokens that prompt and answer may have together."""
-        return self._context
-
-    def encode(self, instruction: str) -> list[int]:
-        """The tokens of the instruction's prompt, special tokens included."""
-        return self._tokenizer.encode(instruction)
 
     def batches(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Request]]:
         """Chunks in the order given."""
