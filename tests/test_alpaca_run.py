@@ -155,6 +155,10 @@ def test_best_of_n_row(command: Run, data: Path, tiny_judge: Path, tmp_path: Pat
         (("vicuna-13b-v1.5", "--model", "x", "--gpt4"), "no row 'vicuna-13b-v1.5' that a run can"),
         (("llama-2-13b-87k", "--model", "./nothing", "--judge", "demo"), "no folder './nothing'"),
         (("llama-2-13b-87k", "--model", "x", "--gpt4"), "OPENAI_API_KEY"),
+        (
+            ("llama-2-13b-87k", "--model", "x", "--judge", "demo", "--judge-options='"),
+            "--judge-options=': No closing quotation",
+        ),
     ],
 )
 def test_wrong_runs(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from selfj_eval.alpaca.client import TEMPLATE
 from selfj_eval.alpaca.data import BASELINES, evaluation_set, gamed_baselines, official_baseline
-from selfj_eval.backends.weights import check_weights, fingerprint, resolve_folder
+from selfj_eval.backends.weights import model_folders
 from selfj_eval.errors import StoreError
 from selfj_eval.writing import atomic_write, write_json
 
@@ -61,22 +61,16 @@ def write_config(
     import yaml
 
     folder = Path(folder).expanduser().resolve()
-    weights = resolve_folder(
-        judge["model"],
-        revision=judge.get("revision"),
-        code=bool(judge.get("trust_remote_code")),
+    code = bool(judge.get("trust_remote_code"))
+    folders = model_folders(
+        judge["model"], judge.get("adapter"), revision=judge.get("revision"), code=code
     )
-    check_weights(weights)
     settings = {k: v for k, v in judge.items() if v is not None}
-    # The folder rather than a hub's name: the stock command may have to run with another cache.
-    settings |= {"model": str(weights.resolve())}
-    adapter_hash = ""
-    if judge.get("adapter") is not None:
-        adapter = resolve_folder(judge["adapter"])
-        check_weights(adapter, adapter=True)
-        settings["adapter"] = str(adapter.resolve())
-        adapter_hash = fingerprint(adapter)
-    settings["fingerprint"] = [fingerprint(weights), adapter_hash]
+    # Folders rather than names of the hub: the stock command may have to run with another cache.
+    settings["model"] = str(folders.model.resolve())
+    if folders.adapter is not None:
+        settings["adapter"] = str(folders.adapter.resolve())
+    settings["fingerprint"] = list(folders.identity().values())
     given = None if references is None else Path(references).resolve()
     decides = {k: v for k, v in settings.items() if k not in ("model", "adapter", "revision")}
     decides |= {"temperature": temperature}

@@ -10,7 +10,7 @@ import numpy as np
 from selfj_eval.backends.base import Batch
 from selfj_eval.backends.loading import choose_device, choose_dtype, load_model
 from selfj_eval.backends.tokenizer import JudgeTokenizer
-from selfj_eval.backends.weights import check_weights, fingerprint, resolve_folder
+from selfj_eval.backends.weights import model_folders
 from selfj_eval.errors import JudgeError
 from selfj_eval.prompts import DEFAULT_TEMPLATE, Offsets
 
@@ -52,11 +52,8 @@ class TransformersBackend:
         batch_tokens: int | None = None,
         trust_remote_code: bool = False,
     ) -> None:
-        folder = resolve_folder(model, revision=revision, code=trust_remote_code)
-        check_weights(folder)
-        adapter_folder = None if adapter is None else resolve_folder(adapter)
-        if adapter_folder is not None:
-            check_weights(adapter_folder, adapter=True)
+        folders = model_folders(model, adapter, revision=revision, code=trust_remote_code)
+        folder, adapter_folder = folders
         self._tokenizer = JudgeTokenizer(
             str(folder), template=template, trust_remote_code=trust_remote_code
         )
@@ -66,8 +63,7 @@ class TransformersBackend:
         on_cpu = self.device.startswith("cpu")
         self._batch_tokens = batch_tokens or (CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS)
         self.identity: Mapping[str, str] = {
-            "model": fingerprint(folder),
-            "adapter": "" if adapter_folder is None else fingerprint(adapter_folder),
+            **folders.identity(),
             "dtype": self.dtype,
         }
         self._check_causal(str(folder))

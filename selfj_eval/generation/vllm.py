@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from selfj_eval.backends.weights import check_weights, fingerprint, resolve_folder
+from selfj_eval.backends.weights import model_folders
 from selfj_eval.errors import JudgeError, brief
 from selfj_eval.generation.base import (
     DEFAULT_PROMPT,
@@ -60,11 +60,8 @@ class VllmGenerator:
                 f"vLLM cannot be imported ({brief(error)}); it needs an environment of its own "
                 "(docs/install.md). Or use --engine transformers."
             ) from error
-        folder = resolve_folder(model, revision=revision, code=trust_remote_code)
-        check_weights(folder)
-        adapter_folder = None if adapter is None else resolve_folder(adapter)
-        if adapter_folder is not None:
-            check_weights(adapter_folder, adapter=True)
+        folders = model_folders(model, adapter, revision=revision, code=trust_remote_code)
+        folder, adapter_folder = folders
         self._tokenizer = PromptTokenizer(folder, prompt, trust_remote_code=trust_remote_code)
         self.prompt, self.encode = prompt, self._tokenizer.encode
         lora = {} if adapter_folder is None else {"max_lora_rank": _rank(adapter_folder)}
@@ -86,8 +83,7 @@ class VllmGenerator:
         )
         self.context = min(self._tokenizer.context, int(config.max_model_len))
         self.identity: Mapping[str, str] = {
-            "model": fingerprint(folder),
-            "adapter": "" if adapter_folder is None else fingerprint(adapter_folder),
+            **folders.identity(),
             "dtype": str(config.dtype).removeprefix("torch."),
             "engine": "vllm",
             "stop": ",".join(map(str, self._tokenizer.stop_ids)),

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.alpaca.shared import (
+    PACKAGES,
     add_judging,
     check_temperature,
     described,
-    digest,
     judge_scorer,
     output_folder,
-    provenance,
 )
 from selfj_eval.cli.evaluating import shown, table
 from selfj_eval.cli.progress import ProgressLine
+from selfj_eval.cli.provenance import digest, provenance
 from selfj_eval.errors import DataError, StoreError, printable
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def run(options: argparse.Namespace) -> int:
     }
     rows = before | {result.model: dict(result.row) for result in results}
     sort_by = "win_rate" if gamed is None else "length_controlled_winrate"
-    write_json(folder / "run.json", settings | provenance(options))
+    write_json(folder / "run.json", settings | provenance(options, *PACKAGES))
     write_leaderboard(board, rows, sort_by=sort_by)
     return _report(options, results, board, replaced)
 

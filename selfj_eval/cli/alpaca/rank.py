@@ -9,15 +9,16 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.alpaca.shared import (
+    PACKAGES,
     add_judging,
     check_temperature,
     described,
     judge_scorer,
     output_folder,
-    provenance,
 )
 from selfj_eval.cli.evaluating import shown, table
 from selfj_eval.cli.progress import ProgressLine
+from selfj_eval.cli.provenance import provenance
 from selfj_eval.errors import DataError, printable
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def run(options: argparse.Namespace) -> int:
     check_can_draw()
     if options.resamples < 20:
         raise DataError(f"--resamples must be at least 20, got {options.resamples}.")
+    if options.seed < 0:
+        raise DataError(f"--seed must be at least 0, got {options.seed}.")
     names = [_file_name(name) for name in options.scorer]
     if len(set(names)) < len(names):
         raise DataError(f"two --scorer would share a file name: {', '.join(names)}.")
@@ -92,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     write_rows(folder / "agreement.csv", [r for d in documents for r in d["agreement"]])
     left_out = ("models", "agreement", "errors")
     about = [{k: v for k, v in d.items() if k not in left_out} for d in documents]
-    write_json(folder / "ranking.json", {"scorers": about} | provenance(options))
+    write_json(folder / "ranking.json", {"scorers": about} | provenance(options, *PACKAGES))
     draw(documents, folder / "ranking.svg")
     if options.json:
         print(json.dumps(documents, allow_nan=False))

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from selfj_eval.cli.alpaca.shared import digest, output_folder, provenance
+from selfj_eval.cli.alpaca.shared import (
+    PACKAGES,
+    output_folder,
+)
+from selfj_eval.cli.provenance import digest, provenance
 from selfj_eval.errors import DataError, printable
 
 if TYPE_CHECKING:
@@ -76,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
     alpaca_eval()
     if options.gpt4 and not any(os.environ.get(name) for name in _KEYS):
         raise DataError("--gpt4 needs the key of the server in the environment: OPENAI_API_KEY.")
+    _words("--judge-options", options.judge_options)  # wrong: say so before the generation
     if not (options.judge or options.gpt4):
         raise DataError("nothing to compare the answers with: give --judge MODEL, --gpt4 or both.")
     folder = output_folder(options.output) / row.name
@@ -130,7 +135,7 @@ def _answers(options: argparse.Namespace, row: Row, folder: Path) -> tuple[Path,
     for name, value in settings.items():
         command += [f"--{name.replace('_', '-')}", value]
     # What the user gives counts, but for what the next steps rely on.
-    command += shlex.split(options.generate)
+    command += _words("--generate", options.generate)
     before = digest(outputs) if outputs.is_file() else None
     status = _step(*command, "--name", row.name, "--output", generated)
     if n > 1 and status < 2:
@@ -149,8 +154,15 @@ def _forget(folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
+def _words(flag: str, text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise DataError(f"{flag}={text}: {error}; write it as on a command line.") from error
+
+
 def _judge(options: argparse.Namespace) -> list[str]:
-    return ["--judge", options.judge, *shlex.split(options.judge_options)]
+    return ["--judge", options.judge, *_words("--judge-options", options.judge_options)]
 
 
 def _step(*arguments: object) -> int:
@@ -191,7 +203,7 @@ def _gpt4(options: argparse.Namespace, row: Row, version: str, outputs: Path) ->
     name = Path(options.model).name + (f"+{Path(options.adapter).name}" if options.adapter else "")
     write_json(result.with_suffix(".annotations.json"), annotations)
     document = {"annotator": annotator, "endpoint": _endpoint(), "model": name, "row": line}
-    write_json(result, document | {"no_length_control": reason} | provenance(options))
+    write_json(result, document | {"no_length_control": reason} | provenance(options, *PACKAGES))
     rate = f"{line['win_rate']:.2f} %" if "win_rate" in line else "undefined"
     print(
         f"  win rate {rate} on {line['n_total']} of {len(instructions)}, "

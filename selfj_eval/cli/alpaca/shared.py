@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import math
-import platform
-import shlex
 import sys
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval import __version__
 from selfj_eval.cli.judging import add_judge_options, load_judge
-from selfj_eval.errors import DataError, StoreError, printable
+from selfj_eval.cli.provenance import digest
+from selfj_eval.errors import DataError, StoreError
 
 if TYPE_CHECKING:
     from selfj_eval.alpaca.data import EvaluationSet
@@ -106,21 +101,5 @@ def described(options: argparse.Namespace, scorer: JudgeScorer) -> dict[str, Any
     }
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def provenance(options: argparse.Namespace) -> dict[str, Any]:
-    """How and with what a result was made."""
-    versions = {"selfj-eval": __version__, "python": platform.python_version()}
-    for name in ("alpaca-eval", "torch", "transformers", "scikit-learn", "scipy"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return {
-        "command": printable(shlex.join(["selfj", *options.argv])),
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": versions,
-    }
+PACKAGES = ("alpaca-eval", "torch", "transformers", "scikit-learn", "scipy")
+"""What decides the numbers here, for ``provenance``."""
