@@ -1,0 +1,1 @@
+"""Training a judge: labels, paired data, self-distillation, instruction tuning, merging."""

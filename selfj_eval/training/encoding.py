@@ -1,0 +1,161 @@
+"""From pairs to token ids and padded batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from selfj_eval.errors import DataError, JudgeError
+from selfj_eval.prompts import PromptTemplate, fit_prompt
+from selfj_eval.scale import digit_token_ids
+from selfj_eval.training.pairs import Pair
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+
+
+class Label(NamedTuple):
+    """How a label is written in tokens.
+
+    Attributes:
+        digits: Ids of "0".."9" after the prompt; for an encoder its classes 0..9.
+        end: The token that follows the digit; None for an encoder.
+    """
+
+    digits: list[int]
+    end: int | None
+
+
+class Encoded(NamedTuple):
+    """Token ids of the pairs.
+
+    Attributes:
+        dataset: Columns ``ref`` and ``free`` (lists of ids; ``ref`` empty without reference),
+            ``label`` (0..9) and ``length`` (tokens of both together).
+        counts: ``prompts``, of them ``trimmed``, with ``trimmed_tokens`` in all.
+    """
+
+    dataset: Dataset
+    counts: dict[str, int]
+
+
+def label_tokens(tokenizer: PreTrainedTokenizerBase, template: PromptTemplate, name: str) -> Label:
+    """The label's tokens for a decoder, checked against the template.
+
+    Raises:
+        JudgeError: If a digit is not one token after the template, or there is no end token.
+    """
+    digits = digit_token_ids(lambda text: tokenizer(text).input_ids, template.probe(), name)
+    if tokenizer.eos_token_id is None:
+        raise JudgeError(f"the tokenizer of {name} has no end token (eos), which ends a label.")
+    return Label(digits, int(tokenizer.eos_token_id))
+
+
+def encode_pairs(
+    pairs: Sequence[Pair],
+    tokenizer: PreTrainedTokenizerBase,
+    template: PromptTemplate,
+    label: Label,
+    max_tokens: int,
+) -> Encoded:
+    """Token ids of all pairs, prompts of which are trimmed in the middle where they are too long.
+
+    For a decoder the digit follows the prompt; its end token is only predicted. The label is
+    never cut: the prompt is held to ``max_tokens`` less the label's tokens, by the function that
+    also trims when judging.
+
+    Raises:
+        DataError: If ``max_tokens`` has no room even for the template.
+    """
+    from datasets import Dataset
+
+    budget = max_tokens - (2 if label.end is not None else 0)
+    counts = {"prompts": 0, "trimmed": 0, "trimmed_tokens": 0}
+
+    def tokens(chunk: Sequence[Pair], reference: bool) -> list[list[int]]:
+        texts = [
+            template.render(p.instruction, p.response, p.reference if reference else None)
+            for p in chunk
+        ]
+        rows: list[list[int]] = tokenizer(texts).input_ids if texts else []
+        counts["prompts"] += len(rows)
+        for at, (pair, row) in enumerate(zip(chunk, rows, strict=True)):
+            if len(row) > budget:
+                try:
+                    prompt = fit_prompt(
+                        template,
+                        pair.instruction,
+                        pair.response,
+                        pair.reference if reference else None,
+                        tokenize=lambda t: tokenizer(t, return_offsets_mapping=True)[
+                            "offset_mapping"
+                        ],
+                        max_tokens=budget,
+                    )
+                except JudgeError as error:
+                    raise DataError(f"max_tokens {max_tokens}: {error}") from error
+                counts["trimmed"] += 1
+                counts["trimmed_tokens"] += prompt.trimmed_tokens
+                rows[at] = tokenizer(prompt.text).input_ids
+        if label.end is None:
+            return rows
+        return [row + [label.digits[p.label]] for p, row in zip(chunk, rows, strict=True)]
+
+    free = tokens(pairs, False)
+    having = [index for index, pair in enumerate(pairs) if pair.reference is not None]
+    found = tokens([pairs[index] for index in having], True)
+    referred = dict(zip(having, found, strict=True))
+    ref = [referred.get(index, []) for index in range(len(pairs))]
+    columns = {
+        "ref": ref,
+        "free": free,
+        "label": [pair.label for pair in pairs],
+        "length": [len(a) + len(b) for a, b in zip(ref, free, strict=True)],
+    }
+    return Encoded(Dataset.from_dict(columns), counts)
+
+
+@dataclass(frozen=True, slots=True)
+class PairCollator:
+    """Pads encoded pairs to a batch of b answers, r of which have a reference.
+
+    The result has ``labels`` (b,), ``referred`` (r,), and for ``ref`` (r rows) and ``free`` (b
+    rows) each ``*_input_ids``, ``*_attention_mask`` and, for a decoder, ``*_position_ids``. A
+    decoder's rows are padded on the left, so that all labels stand at the end: teacher and
+    student are aligned whatever their lengths.
+
+    Attributes:
+        pad: Id of the padding token.
+        left: Whether to pad on the left (decoders).
+    """
+
+    pad: int
+    left: bool
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """The batch."""
+        import torch
+
+        referred = [at for at, row in enumerate(rows) if row["ref"]]
+        # Without any reference the teacher gets a stand-in that does not count, since all
+        # processes of a sharded model must run it equally often.
+        teachers = [rows[at]["ref"] for at in referred] or [rows[0]["free"]]
+        batch = {
+            "labels": torch.tensor([row["label"] for row in rows]),
+            "referred": torch.tensor(referred, dtype=torch.long),
+        }
+        for name, ids in (("ref", teachers), ("free", [row["free"] for row in rows])):
+            width = max(map(len, ids))
+            padded = torch.full((len(ids), width), self.pad)
+            mask = torch.zeros(len(ids), width, dtype=torch.long)
+            for at, row in enumerate(ids):
+                place = slice(width - len(row), None) if self.left else slice(len(row))
+                padded[at, place] = torch.tensor(row)
+                mask[at, place] = 1
+            batch |= {f"{name}_input_ids": padded, f"{name}_attention_mask": mask}
+            if self.left:
+                batch[f"{name}_position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
+        return batch

@@ -1,0 +1,139 @@
+"""The paired self-distillation as a ``transformers.Trainer``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from transformers import Trainer
+
+from selfj_eval.training.encoding import Label
+from selfj_eval.training.loss import PairLoss, Targets, pair_loss
+from selfj_eval.training.settings import JudgeConfig
+
+if TYPE_CHECKING:
+    from transformers import EvalPrediction
+
+_PARTS = ("ce_ref", "ce_free", "kl")
+
+
+class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
+    """Trains teacher and student in one model, batches as ``PairCollator`` makes them.
+
+    Args:
+        config: Weights of the loss.
+        label: How labels are written.
+        **rest: As for ``transformers.Trainer``.
+    """
+
+    # Each step's loss is a mean already; without this, accumulation would add them up.
+    loss_is_scaled_for_ga = False
+
+    def __init__(self, config: JudgeConfig, label: Label, **rest: Any) -> None:
+        super().__init__(compute_metrics=agreement, **rest)
+        self.config, self.label = config, label
+        self.model_accepts_loss_kwargs = False
+        self._sums = torch.zeros(len(_PARTS) + 1, dtype=torch.float64)
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """The loss of a batch; sums its parts for the log."""
+        loss, _ = self._step(model, inputs)
+        if model.training:
+            parts = [getattr(loss, name).item() for name in _PARTS]
+            self._sums += torch.tensor([*parts, 1.0], dtype=torch.float64)
+        return (loss.total, {}) if return_outputs else loss.total
+
+    def prediction_step(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Loss, both expected scores (b, 2), the teacher's NaN without reference, and labels."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss, scores = self._step(model, inputs)
+        return loss.total.detach(), scores, inputs["labels"]
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds the means of the loss's parts since the last line."""
+        if "loss" in logs:
+            sums = self.accelerator.reduce(self._sums.to(self.args.device, torch.float32), "sum")
+            means = (sums[:-1] / sums[-1].clamp(min=1)).tolist()
+            logs |= dict(zip(_PARTS, means, strict=True))
+            self._sums.zero_()
+        super().log(logs, start_time)
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted: the estimate knows one input only."""
+        return 0
+
+    def _step(
+        self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]
+    ) -> tuple[PairLoss, torch.Tensor]:
+        teacher, student = (self._logits(model, inputs, name) for name in ("ref", "free"))
+        digits = torch.tensor(self.label.digits, device=student.device)
+        labels, referred = inputs["labels"], inputs["referred"]
+        warm = min(1.0, (self.state.global_step + 1) / max(1, self.config.kl_warmup_steps))
+        loss = pair_loss(
+            teacher,
+            student,
+            Targets(labels, digits, self.label.end, self.config.label_spread),
+            referred,
+            student_weight=self.config.student_weight,
+            kl_weight=self.config.kl_weight * warm,
+        )
+        scores = torch.full((len(labels), 2), torch.nan, device=student.device)
+        grades = torch.arange(10.0, device=student.device)
+        with torch.no_grad():
+            scores[:, 1] = student[:, 0, digits].float().softmax(-1) @ grades
+            if len(referred):
+                scores[referred, 0] = teacher[:, 0, digits].float().softmax(-1) @ grades
+        return loss, scores
+
+    def _logits(
+        self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], name: str
+    ) -> torch.Tensor:
+        """At the label positions only: (rows, 2, vocabulary), or (rows, 1, 10) of an encoder."""
+        own = {
+            key.removeprefix(f"{name}_"): value
+            for key, value in inputs.items()
+            if key.startswith(f"{name}_")
+        }
+        logits: torch.Tensor
+        if self.label.end is None:
+            logits = model(**own).logits
+            return logits[:, None]
+        logits = model(**own, use_cache=False, logits_to_keep=2).logits
+        return logits
+
+
+def agreement(prediction: EvalPrediction) -> dict[str, float]:
+    """Agreement of the scores with the labels.
+
+    Returns:
+        ``teacher_*`` (with reference) and ``student_*`` of ``pearson``, ``spearman`` and ``mae``
+        (mean absolute error, in points); undefined ones are left out.
+    """
+    from scipy.stats import pearsonr, spearmanr
+
+    scores, labels = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
+    found: dict[str, float] = {}
+    for column, name in enumerate(("teacher", "student")):
+        own = ~np.isnan(scores[:, column])
+        x, y = scores[own, column], labels[own]
+        if len(x) == 0:
+            continue
+        found[f"{name}_mae"] = float(np.abs(x - y).mean())
+        if len(x) > 2 and x.std() > 0 and y.std() > 0:
+            found[f"{name}_pearson"] = float(pearsonr(x, y)[0])
+            found[f"{name}_spearman"] = float(spearmanr(x, y)[0])
+    return found
