@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from selfj_eval.errors import JudgeError
 from selfj_eval.prompts import (
     CUT,
     DEFAULT_TEMPLATE,
+    SECTIONS,
     Prompt,
     PromptTemplate,
     fit_prompt,
@@ -124,7 +126,7 @@ class Judge:
         model: str,
         *,
         adapter: str | None = None,
-        template: str = DEFAULT_TEMPLATE,
+        template: str | None = None,
         reference: bool = True,
         max_tokens: int | None = None,
         allow_markers: bool = False,
@@ -141,23 +143,38 @@ class Judge:
             model: ``demo`` (embedded), a model folder, or a hub id such as ``oceanpty/Self-J``.
             adapter, revision, dtype, device, batch_tokens, trust_remote_code: As for
                 ``backends.transformers.TransformersBackend``.
-            template, reference, max_tokens, allow_markers, store: As for ``Judge``.
+            template: Name of the prompt template; by default the judge's own, ``sections`` for
+                an encoder and ``self-j`` for others.
+            reference, max_tokens, allow_markers, store: As for ``Judge``.
 
         Raises:
             JudgeError: If the judge cannot be loaded whole and safely.
         """
+        from selfj_eval.backends.encoder import EncoderBackend, is_encoder
         from selfj_eval.backends.transformers import TransformersBackend
+        from selfj_eval.backends.weights import resolve_folder
 
-        backend = TransformersBackend(
-            model,
-            adapter=adapter,
-            template=template,
-            revision=revision,
-            dtype=dtype,
-            device=device,
-            batch_tokens=batch_tokens,
-            trust_remote_code=trust_remote_code,
-        )
+        folder = resolve_folder(model, revision=revision, code=trust_remote_code, weights=False)
+        encoder = is_encoder(folder)
+        own = SECTIONS if encoder else DEFAULT_TEMPLATE
+        template = own if template is None else template
+        more: dict[str, Any] = {
+            "revision": revision,
+            "dtype": dtype,
+            "device": device,
+            "batch_tokens": batch_tokens,
+            "trust_remote_code": trust_remote_code,
+        }
+        backend: Backend
+        if encoder:
+            if adapter is not None or template != own:
+                raise JudgeError(
+                    f"{model} is an encoder judge: it takes no adapter, and only the prompt "
+                    f"template {own!r}; leave out --adapter and --template."
+                )
+            backend = EncoderBackend(model, **more)
+        else:
+            backend = TransformersBackend(model, adapter=adapter, template=template, **more)
         return cls(
             backend,
             template=template,

@@ -80,6 +80,9 @@ class PromptTemplate:
         return next((section for section in _SECTIONS if section in lines), None)
 
 
+SECTIONS = "sections"
+"""Self-J's prompts without the words before the question, which an encoder has no use for."""
+
 TEMPLATES = {
     template.name: template
     for template in (
@@ -87,6 +90,11 @@ TEMPLATES = {
             "self-j", _WITH_REFERENCE + RESPONSE_WRAPPER, _WITHOUT_REFERENCE + RESPONSE_WRAPPER
         ),
         PromptTemplate("self-j-unwrapped", _WITH_REFERENCE, _WITHOUT_REFERENCE),
+        PromptTemplate(
+            SECTIONS,
+            _WITH_REFERENCE.removeprefix(_WITH_REFERENCE.partition("[Question]")[0]),
+            _WITHOUT_REFERENCE.removeprefix(_WITHOUT_REFERENCE.partition("[Question]")[0]),
+        ),
     )
 }
 DEFAULT_TEMPLATE = "self-j"

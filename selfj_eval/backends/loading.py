@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from selfj_eval.errors import JudgeError, brief
 
@@ -56,26 +56,61 @@ def choose_dtype(dtype: str, device: str) -> str:
 def load_model(
     folder: Path, adapter: Path | None, dtype: str, device: str, trust_remote_code: bool
 ) -> PreTrainedModel:
-    """A model in evaluation mode on its device, with the adapter merged into it.
+    """A causal model in evaluation mode on its device, with the adapter merged into it.
+
+    Raises:
+        JudgeError: If anything is damaged, missing or does not fit.
+    """
+    model = load_weights(
+        folder, dtype=dtype, trust_remote_code=trust_remote_code, device_map={"": device}
+    )
+    if adapter is not None:
+        model = _with_adapter(model, folder, adapter)
+    model.eval()
+    return model
+
+
+def load_weights(
+    folder: Path,
+    *,
+    dtype: str,
+    trust_remote_code: bool,
+    encoder: bool = False,
+    new_head: bool = False,
+    **more: Any,
+) -> PreTrainedModel:
+    """A model as its folder says, whole or not at all.
+
+    Args:
+        folder: A checked folder (``weights.check_weights``).
+        dtype: Number format.
+        trust_remote_code: Whether to run Python code that comes with the model.
+        encoder: Load a sequence classifier in place of a causal model.
+        new_head: Its head may be missing, and is random then.
+        **more: As for ``from_pretrained``.
 
     Raises:
         JudgeError: If anything is damaged, missing or does not fit.
     """
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
     from transformers.utils import logging as transformers_logging
 
+    auto = AutoModelForSequenceClassification if encoder else AutoModelForCausalLM
     progress_was_on = transformers_logging.is_progress_bar_enabled()
+    verbosity = transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
+    if new_head:
+        transformers_logging.set_verbosity_error()  # says at length that the head is new
     try:
-        model, loading = AutoModelForCausalLM.from_pretrained(
+        model, loading = auto.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
-            device_map={"": device},
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            **more,
         )
     except SafetensorError as error:
         raise JudgeError(
@@ -83,20 +118,23 @@ def load_model(
             "checkout complete? Fetch it again."
         ) from error
     except Exception as error:  # whatever a damaged or foreign folder makes the library raise
-        raise JudgeError(f"the judge {folder} cannot be loaded: {brief(error)}") from error
+        raise JudgeError(f"the model {folder} cannot be loaded: {brief(error)}") from error
     finally:
+        transformers_logging.set_verbosity(verbosity)
         if progress_was_on:
             transformers_logging.enable_progress_bar()
     # transformers fills missing weights with random numbers and only warns.
-    broken = sorted({*loading["missing_keys"], *(str(k[0]) for k in loading["mismatched_keys"])})
+    missing = set(loading["missing_keys"])
+    if new_head:
+        # Whatever the base model itself does not have belongs to the head.
+        missing = {key for key in missing if key.startswith(f"{model.base_model_prefix}.")}
+        missing -= {key for key in missing if ".pooler." in key}
+    broken = sorted({*missing, *(str(k[0]) for k in loading["mismatched_keys"])})
     if broken:
         raise JudgeError(
             f"the weights in {folder} do not fit its config.json: {len(broken)} tensors are "
             f"missing or have another shape, the first is {broken[0]}."
         )
-    if adapter is not None:
-        model = _with_adapter(model, folder, adapter)
-    model.eval()
     return model
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfj_eval.backends.weights import resolve_folder
@@ -45,26 +46,8 @@ class JudgeTokenizer:
         revision: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
-        from transformers import AutoConfig, AutoTokenizer
-        from transformers.utils import logging as transformers_logging
-
         folder = resolve_folder(model, revision=revision, code=trust_remote_code, weights=False)
-        # "sequence length is longer than ...": prompts are trimmed after they are measured.
-        transformers_logging.get_logger("transformers.tokenization_utils_base").setLevel(40)
-        try:
-            config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
-            self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-                folder, trust_remote_code=trust_remote_code
-            )
-        except Exception as error:  # whatever a damaged file makes the library raise
-            raise JudgeError(
-                f"the tokenizer of {model} cannot be loaded: {brief(error)}"
-            ) from error
-        if not self.tokenizer.is_fast:
-            raise JudgeError(
-                f"the tokenizer of {model} gives no character offsets, which trimming needs; "
-                "give a folder with a tokenizer.json."
-            )
+        config, self.tokenizer = load_tokenizer(folder, trust_remote_code)
         self.digit_ids = digit_token_ids(self.encode, get_template(template).probe(), model)
         self.max_tokens = min(context_length(config, self.tokenizer), DEFAULT_MAX_TOKENS)
         state = self.tokenizer.backend_tokenizer.to_str()
@@ -81,6 +64,34 @@ class JudgeTokenizer:
         return found
 
 
+def load_tokenizer(
+    folder: Path, trust_remote_code: bool = False
+) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
+    """A model's configuration and its tokenizer, which gives character offsets.
+
+    Raises:
+        JudgeError: If they cannot be loaded, or the tokenizer gives no offsets.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
+
+    # "sequence length is longer than ...": prompts are trimmed after they are measured.
+    transformers_logging.get_logger("transformers.tokenization_utils_base").setLevel(40)
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=trust_remote_code
+        )
+    except Exception as error:  # whatever a damaged file makes the library raise
+        raise JudgeError(f"the tokenizer of {folder} cannot be loaded: {brief(error)}") from error
+    if not tokenizer.is_fast:
+        raise JudgeError(
+            f"the tokenizer of {folder} gives no character offsets, which trimming needs; "
+            "give a folder with a tokenizer.json."
+        )
+    return config, tokenizer
+
+
 def context_length(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
     """As lm-eval finds it, so that both trim alike; 2048 when nothing says."""
     text_config = getattr(config, "text_config", None) or config
@@ -89,3 +100,11 @@ def context_length(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase)
             return int(length)
     named = tokenizer.model_max_length
     return int(named) if named < 1e12 else 2048  # transformers writes 1e30 for "not set"
+
+
+def encoder_length(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Longest text of an encoder: its positions, less those a RoBERTa keeps for padding."""
+    positions = context_length(config, tokenizer)
+    if "roberta" in str(config.model_type):
+        positions -= int(config.pad_token_id) + 1
+    return min(positions, int(tokenizer.model_max_length))

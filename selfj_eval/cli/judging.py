@@ -17,8 +17,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "show the judge the reference of the records that have one (default: yes)",
     },
     "--template": {
-        "default": "self-j",
-        "help": "prompt template: self-j (default) or self-j-unwrapped",
+        "help": "prompt template: self-j, self-j-unwrapped or sections (default: self-j, of an "
+        "encoder sections)",
     },
     "--max-tokens": {
         "type": int,

@@ -115,7 +115,7 @@ def _run_of(options: argparse.Namespace, judge: Judge, source: Path) -> dict[str
             "model": options.judge,
             "revision": options.revision,
             "adapter": options.adapter,
-            "template": options.template,
+            "template": judge.template.name,
             "reference": options.reference,
             "max_tokens": judge.max_tokens,
             "identity": dict(judge.backend.identity),

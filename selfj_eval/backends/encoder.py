@@ -1,0 +1,137 @@
+"""Judging with an encoder: a sequence classifier whose ten classes are the digits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from selfj_eval.backends.base import Batch
+from selfj_eval.backends.loading import choose_device, choose_dtype, load_weights
+from selfj_eval.backends.tokenizer import encoder_length, load_tokenizer
+from selfj_eval.backends.weights import model_folders
+from selfj_eval.errors import JudgeError
+from selfj_eval.prompts import Offsets
+from selfj_eval.scale import DIGITS
+
+if TYPE_CHECKING:
+    import torch
+
+CPU_BATCH_TOKENS = 4096
+GPU_BATCH_TOKENS = 65536
+"""Padded tokens a batch."""
+
+
+def is_encoder(folder: Path) -> bool:
+    """Whether a model folder holds a sequence classifier, which is no causal judge."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        names = config.get("architectures") or []
+    except (OSError, ValueError, AttributeError):
+        return False  # the loader says what is wrong
+    return any(str(name).endswith("ForSequenceClassification") for name in names)
+
+
+class EncoderBackend:
+    """An encoder judge in transformers.
+
+    The softmax over its ten classes takes the place of the digit tokens' probabilities, so its
+    digit mass is always 1.
+
+    Args:
+        model: A model folder or hub id.
+        revision, dtype, device, batch_tokens, trust_remote_code: As for
+            ``backends.transformers.TransformersBackend``.
+
+    Raises:
+        JudgeError: If it cannot be loaded whole and safely, or its classes are not the digits.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        revision: str | None = None,
+        dtype: str = "auto",
+        device: str = "auto",
+        batch_tokens: int | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        folders = model_folders(model, revision=revision, code=trust_remote_code)
+        folder = folders.model
+        config, self._tokenizer = load_tokenizer(folder, trust_remote_code)
+        named = {str(label): int(at) for at, label in dict(config.id2label).items()}
+        if sorted(named) != list(DIGITS):
+            raise JudgeError(
+                f"{model} is a classifier with {len(named)} classes ({', '.join(list(named)[:3])}"
+                "...), not a judge: its classes must be the ten digits. Train one with selfj "
+                "train judge --architecture encoder."
+            )
+        self._classes = [named[digit] for digit in DIGITS]
+        self.max_tokens = encoder_length(config, self._tokenizer)
+        self.device = choose_device(device)
+        self.dtype = choose_dtype(dtype, self.device)
+        loaded = load_weights(
+            folder,
+            dtype=self.dtype,
+            trust_remote_code=trust_remote_code,
+            encoder=True,
+            device_map={"": self.device},
+        )
+        self._model = loaded.eval()
+        on_cpu = self.device.startswith("cpu")
+        self._batch_tokens = batch_tokens or (CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS)
+        self.identity: Mapping[str, str] = {**folders.identity(), "dtype": self.dtype}
+
+    def tokenize(self, text: str) -> Offsets:
+        """Character offsets of the tokens of ``text``, special tokens included."""
+        found: Offsets = self._tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
+        return found
+
+    def score(self, prompts: Sequence[str]) -> Iterator[Batch]:
+        """Judge all prompts, longest first.
+
+        Args:
+            prompts: Finished prompts of at most ``max_tokens`` tokens.
+
+        Yields:
+            Batches with float64 log-probabilities of shape (m, 10).
+        """
+        if not prompts:
+            return
+        ids = self._tokenizer(list(prompts)).input_ids
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]), reverse=True)
+        start = 0
+        while start < len(order):
+            rows = max(1, self._batch_tokens // len(ids[order[start]]))
+            indices = order[start : start + rows]
+            yield Batch(indices, self._forward([ids[i] for i in indices]))
+            start += rows
+
+    def _forward(self, rows: list[list[int]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        import torch
+
+        width = max(map(len, rows))
+        batch = torch.zeros(len(rows), width, dtype=torch.long)
+        if self._tokenizer.pad_token_id is not None:
+            batch += self._tokenizer.pad_token_id
+        mask = torch.zeros_like(batch)
+        for at, row in enumerate(rows):
+            batch[at, : len(row)] = torch.tensor(row)
+            mask[at, : len(row)] = 1
+        try:
+            with torch.inference_mode():
+                logits: torch.Tensor = self._model(
+                    input_ids=batch.to(self.device), attention_mask=mask.to(self.device)
+                ).logits
+        except torch.OutOfMemoryError as error:
+            raise JudgeError(
+                f"out of memory with {len(rows)} prompts of up to {width} tokens on {self.device}; "
+                "lower --batch-tokens. What was finished is kept."
+            ) from error
+        result = logits.double().log_softmax(-1)[:, self._classes].cpu().numpy()
+        found: np.ndarray[Any, np.dtype[np.float64]] = result
+        return found

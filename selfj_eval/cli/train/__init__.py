@@ -1,0 +1,30 @@
+"""``selfj train``: training of judges and of the models they judge."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from typing import Any
+
+_COMMANDS = ("judge",)
+_EPILOG = """examples:
+  selfj train judge --config configs/self-j-13b.yaml
+  accelerate launch --config_file configs/accelerate/fsdp.yaml -m selfj_eval train judge \\
+      --config configs/self-j-13b.yaml
+
+docs/training.md tells the whole way.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand with its own subcommands."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train a judge",
+        description="Train a judge.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="train_command", required=True, metavar="COMMAND")
+    for name in _COMMANDS:
+        importlib.import_module(f"selfj_eval.cli.train.{name}").add_parser(commands)

@@ -1,0 +1,198 @@
+"""``selfj train judge`` as its users run it: it learns, goes on, and refuses bad data."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from selfj_eval.demo import JUDGE_DIR
+from selfj_eval.training.pairs import Pair, write_pairs
+
+Train = Callable[..., subprocess.CompletedProcess[str]]
+
+QUICK = ("--lora-r=0", "--max-tokens=256", "--learning-rate=1e-3", "--warmup-steps=20",
+         "--adam-beta2=0.98",
+         "--gradient-accumulation=1", "--batch-size=32", "--epochs=1")  # fmt: skip
+
+
+SEEN = ("red", "blue", "green", "yellow", "purple", "brown")
+HIDDEN = ("lion", "tiger", "bear", "wolf", "rabbit")
+
+
+def split_pairs(count: int, seed: int) -> list[Pair]:
+    """Five points can be seen in the answer, four only in the reference."""
+    rng = random.Random(seed)
+    pairs = []
+    for number in range(count):
+        seen, hidden = rng.randrange(6), rng.randrange(5)
+        fill = " ".join(rng.choice(("door", "cake", "song", "boat")) for _ in range(3))
+        response, reference = f"{SEEN[seen]} {fill}", f"{HIDDEN[hidden]} {fill}"
+        pairs.append(Pair(str(number), "Name two words.", response, reference, seen + hidden))
+    return pairs
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small Llama with random weights and the demo judge's tokenizer."""
+    folder = tmp_path_factory.mktemp("base")
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(JUDGE_DIR)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=96, intermediate_size=256, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=512,
+        tie_word_embeddings=False, initializer_range=0.05, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Training and validation pairs of the split task."""
+    folder = tmp_path_factory.mktemp("pairs")
+    write_pairs(folder / "ref.jsonl", folder / "noref.jsonl", split_pairs(6400, 1))
+    few = split_pairs(96, 3)
+    write_pairs(folder / "few.ref.jsonl", folder / "few.noref.jsonl", few)
+    write_pairs(folder / "val.ref.jsonl", folder / "val.noref.jsonl", split_pairs(300, 2))
+    return folder
+
+
+@pytest.fixture
+def train(base: Path, data: Path, tmp_path: Path) -> Train:
+    """Runs the command in ``tmp_path``; ``start`` is what stands before ``selfj``."""
+
+    def run(
+        output: str, *flags: str, ref: str = "few.ref.jsonl", noref: str = "few.noref.jsonl",
+        start: tuple[str, ...] = (sys.executable, "-m"), status: int = 0,
+    ) -> subprocess.CompletedProcess[str]:  # fmt: skip
+        done = subprocess.run(
+            [*start, "selfj_eval", "train", "judge", "--base", str(base),
+             "--train-ref", str(data / ref), "--train-noref", str(data / noref),
+             "--output", output, *QUICK, *flags],
+            capture_output=True, text=True, cwd=tmp_path, check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        )  # fmt: skip
+        assert done.returncode == status, done.stderr[-2000:]
+        return done
+
+    return run
+
+
+def test_teacher_and_student_learn_what_each_can_see(
+    train: Train, data: Path, tmp_path: Path
+) -> None:
+    done = train(
+        "judge", "--json", f"--validation-ref={data / 'val.ref.jsonl'}",
+        f"--validation-noref={data / 'val.noref.jsonl'}", ref="ref.jsonl", noref="noref.jsonl",
+    )  # fmt: skip
+    metrics = json.loads(done.stdout)["metrics"]
+    teacher, student = metrics["teacher_spearman"], metrics["student_spearman"]
+    assert teacher >= 0.8 and student >= 0.6 and teacher > student + 0.08, metrics
+    # The folder is a judge, and what stands beside it says how it was made.
+    records = tmp_path / "records.jsonl"
+    rows = [
+        {"id": pair.id, "instruction": pair.instruction, "response": pair.response,
+         "reference": pair.reference, "rating": pair.label}
+        for pair in split_pairs(40, 4)
+    ]  # fmt: skip
+    records.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    subprocess.run(
+        [sys.executable, "-m", "selfj_eval", "score", str(records), "--judge", "judge",
+         "--output", "scores.jsonl"],
+        check=True, cwd=tmp_path, capture_output=True,
+    )  # fmt: skip
+    scores = [json.loads(line) for line in (tmp_path / "scores.jsonl").open()]
+    apart = [abs(row["score"] - row["rating"]) for row in scores]
+    assert sum(apart) / len(apart) < 1.5
+    assert not list((tmp_path / "judge").glob("*.bin"))
+    about = json.loads((tmp_path / "judge" / "training.json").read_text())
+    assert about["data"]["train"]["labels"] == [
+        sum(pair.label == label for pair in split_pairs(6400, 1)) for label in range(10)
+    ]
+    assert len(about["files"]["train_ref"]["sha256"]) == 64
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    name = "model.safetensors" if (folder / "model.safetensors").exists() else "adapter_model"
+    loaded: dict[str, torch.Tensor] = load_file(folder / Path(name).with_suffix(".safetensors"))
+    return loaded
+
+
+def killed_after_checkpoint(train: Train, tmp_path: Path, *flags: str) -> None:
+    """Start the training of ``output`` b and kill it once it has a checkpoint."""
+    stop = tmp_path / "sitecustomize.py"
+    stop.write_text(
+        "import os, signal\nimport transformers.trainer as t\nold = t.Trainer._save_checkpoint\n"
+        "def new(self, *a, **k):\n    old(self, *a, **k)\n"
+        "    if self.state.global_step == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "t.Trainer._save_checkpoint = new\n"
+    )
+    try:
+        train("b", *flags, start=("env", f"PYTHONPATH={tmp_path}", sys.executable, "-m"),
+              status=-9)  # fmt: skip
+    finally:
+        stop.unlink()
+
+
+@pytest.mark.parametrize("kind", [(), ("--lora-r=4", "--gradient-checkpointing")])
+def test_killed_and_resumed_is_never_killed(
+    train: Train, tmp_path: Path, kind: tuple[str, ...]
+) -> None:
+    flags = ("--batch-size=16", "--save-steps=2", "--epochs=1", *kind)
+    train("a", *flags)
+    killed_after_checkpoint(train, tmp_path, *flags)
+    assert not (tmp_path / "b").exists()
+    other = train("b", *flags, "--learning-rate=2e-3", status=2).stderr
+    assert "learning_rate" in other and "Traceback" not in other
+    train("b", *flags)
+    one, two = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not (tmp_path / "b.checkpoints").exists()
+    assert "exists" in train("b", *flags, status=2).stderr
+
+
+def test_two_processes_train_as_one(train: Train, tmp_path: Path) -> None:
+    flags = ("--no-group-by-length", "--logging-steps=1")
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone",
+                "-m")  # fmt: skip
+    found = []
+    for output, batch, start in (("one", 8, (sys.executable, "-m")), ("two", 4, launcher)):
+        train(output, f"--batch-size={batch}", *flags, start=start)
+        history = json.loads((tmp_path / output / "training.json").read_text())["history"]
+        found.append([line["loss"] for line in history if "loss" in line])
+    assert len(found[0]) == 12
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-4
+
+
+def test_gradient_accumulation_changes_nothing(train: Train, tmp_path: Path) -> None:
+    flags = ("--no-group-by-length", "--max-steps=4")
+    train("whole", "--batch-size=16", *flags)
+    train("parts", "--batch-size=4", "--gradient-accumulation=4", *flags)
+    one, two = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-4
+
+
+def test_data_is_refused_before_anything_is_loaded(
+    train: Train, data: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in (data / "few.noref.jsonl").open()]
+    rows[4]["output"] = "10"
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    error = train("x", "--base=/nowhere", noref=str(bad), status=2).stderr
+    assert f"{bad}, line 5, field 'output'" in error and "0 to 9" in error
+    assert not (tmp_path / "x").exists()
