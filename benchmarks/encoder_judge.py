@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +39,7 @@ GROUPS = (
 HUMAN = ("shepherd_human", "roscoe_human")  # measured, never trained on
 KEPT_BACK = 0.1
 DISTILLATION = (2.0, 0.0)
+Measure = Callable[..., Metric]
 
 
 def main() -> None:
@@ -186,11 +187,6 @@ def tables(work: Path, sets: dict[str, list[Record]]) -> str:
         for source, records in sets.items():
             known = {r.id: r for r in records}
 
-            def cell(values: dict[str, float], known: dict[str, Record] = known) -> str:
-                ids = sorted(values)
-                ratings = [known[i].rating or 0.0 for i in ids]
-                return number(measure([values[i] for i in ids], ratings)) if ids else "-"
-
             parts = [
                 scored.get((kl, "source", prompt), {}).get(source, {})
                 for kl in DISTILLATION
@@ -198,10 +194,11 @@ def tables(work: Path, sets: dict[str, list[Record]]) -> str:
             ]
             best = parts[0] or parts[1]
             baseline = {i: known[i] for i in parts[1]}
-            row = [source, str(len(parts[1])), *map(cell, parts)]
+            row = [source, str(len(parts[1])), *(cell(p, known, measure) for p in parts)]
             row += [within(best, known, measure)]
-            row += [cell({i: float(len(r.response)) for i, r in baseline.items()})]
-            row += [cell({i: cosine[i] for i in baseline})]
+            lengths = {i: float(len(r.response)) for i, r in baseline.items()}
+            row += [cell(lengths, known, measure)]
+            row += [cell({i: cosine[i] for i in baseline}, known, measure)]
             text.append(f"| {' | '.join(row)} |")
     head = ["Pearson, unseen instructions", "n", "with (2)", "without (2)", "with (0)",
             "without (0)"]  # fmt: skip
@@ -220,7 +217,14 @@ def tables(work: Path, sets: dict[str, list[Record]]) -> str:
     return "\n".join(text)
 
 
-def within(scores: dict[str, float], known: dict[str, Record], measure: type) -> str:
+def cell(scores: dict[str, float], known: dict[str, Record], measure: Measure) -> str:
+    """Agreement with the ratings."""
+    ids = sorted(scores)
+    ratings = [known[i].rating or 0.0 for i in ids]
+    return number(measure([scores[i] for i in ids], ratings)) if ids else "-"
+
+
+def within(scores: dict[str, float], known: dict[str, Record], measure: Measure) -> str:
     """Mean over models with at least ten scored answers, of the correlation within each."""
     groups: dict[str, list[str]] = {}
     for i in scores:

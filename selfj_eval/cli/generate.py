@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selfj_eval.cli.generating import add_generator_options, load_generator
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import digest, provenance
 from selfj_eval.errors import DataError, StoreError, printable
@@ -57,51 +57,10 @@ def add_parser(subparsers: Any) -> None:
     add("--model", required=True, metavar="MODEL", help="'demo', a model folder, or a hub id")
     add("--adapter", metavar="DIR", help="LoRA adapter to put on the model")
     add("--output", required=True, metavar="FILE", help="answers: .json, .jsonl, .csv or .parquet")
-    add(
-        "--engine",
-        default="transformers",
-        choices=["transformers", "vllm"],
-        help="what runs the model (default: transformers)",
-    )
-    add(
-        "--prompt",
-        default="wizardlm",
-        choices=["wizardlm", "chat", "plain"],
-        help="prompt form; the one that the model was trained with (default: wizardlm)",
-    )
-    add("--n", type=int, default=1, metavar="N", help="answers an instruction (default: 1)")
-    add("--temperature", type=float, default=0.0, help="0: the likeliest token (default: 0)")
-    add("--top-p", type=float, default=1.0, help="draw from this much probability (default: 1)")
-    add(
-        "--max-new-tokens",
-        type=int,
-        default=1024,
-        metavar="N",
-        help="longest answer; what is longer is cut, and counted (default: 1024)",
-    )
-    add("--seed", type=int, default=0, help="start of the random numbers (default: 0)")
+    add_generator_options(parser)
     add("--name", help="the generator's name in the output (default: MODEL's, +DIR's)")
     add("--limit", type=int, metavar="N", help="only the first N instructions")
     add("--store", metavar="FILE", help="keep finished answers here instead")
-    add(
-        "--batch-size",
-        type=int,
-        metavar="N",
-        help="answers generated together, transformers only (default: 8 on a CPU, 32 on a GPU)",
-    )
-    add(
-        "--dtype",
-        default="auto",
-        choices=["auto", "float32", "bfloat16", "float16"],
-        help="number format (default: float32 on a CPU, bfloat16 on a GPU; vllm: the model's own)",
-    )
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps; transformers only")
-    add("--revision", help="branch, tag or commit of the model on the hub")
-    add(
-        "--trust-remote-code",
-        action="store_true",
-        help="run Python code that comes with the model; only for sources you trust",
-    )
     add("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
 
@@ -123,13 +82,7 @@ def run(options: argparse.Namespace) -> int:
     instructions = _instructions(source)[: options.limit]
     name = options.name or "+".join(map(_name, filter(None, (options.model, options.adapter))))
     with AnswerStore(store_file) as store:
-        generator = _load(options)
-        if sampling.max_new_tokens >= generator.context:
-            print(
-                f"note: the model's context of {generator.context:,} tokens has no room for "
-                f"answers of {sampling.max_new_tokens:,}; they end where it ends",
-                file=sys.stderr,
-            )
+        generator = load_generator(options, sampling)
         start = time.monotonic()
         with ProgressLine(len(instructions), "answered", "instruction") as progress:
             texts = [instruction.text for instruction in instructions]
@@ -185,25 +138,6 @@ def _name(folder: str) -> str:
     """Last part of a path or hub id."""
     name = Path(folder).name
     return name if name not in ("", "..") else Path(folder).resolve().name
-
-
-def _load(options: argparse.Namespace) -> Generator:
-    model: dict[str, Any] = {
-        name: getattr(options, name)
-        for name in ("model", "adapter", "prompt", "revision", "dtype", "trust_remote_code")
-    }
-    if options.engine == "vllm":
-        from selfj_eval.generation.vllm import VllmGenerator
-
-        if options.batch_size is not None or options.device != "auto":
-            raise DataError(
-                "--batch-size and --device are for --engine transformers: vLLM forms its own "
-                "batches on the devices it finds (CUDA_VISIBLE_DEVICES); leave them out."
-            )
-        return VllmGenerator(**model)
-    from selfj_eval.generation.transformers import TransformersGenerator
-
-    return TransformersGenerator(**model, batch_size=options.batch_size, device=options.device)
 
 
 def _write(

@@ -209,8 +209,8 @@ def _refuse_mixed(rows: Iterable[_Row]) -> None:
             raise row.fail(
                 "instruction",
                 f"mixed templates: this prompt {kinds[row.wrapped]} wrapped (it "
-                f"{'ends' if row.wrapped else 'does not end'} in {RESPONSE_WRAPPER.strip()!r}), but "
-                f"{first.where} {kinds[first.wrapped]}; write all of them in one way.",
+                f"{'ends' if row.wrapped else 'does not end'} in {RESPONSE_WRAPPER.strip()!r}), "
+                f"but {first.where} {kinds[first.wrapped]}; write all of them in one way.",
             )
 
 
