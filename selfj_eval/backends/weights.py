@@ -11,7 +11,7 @@ from typing import NamedTuple
 from selfj_eval.errors import JudgeError
 
 _DECIDES_SCORES = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.py", "merges.txt")
-_IRRELEVANT = {"generation_config.json", "trainer_state.json"}
+_IRRELEVANT = {"generation_config.json", "trainer_state.json", "training.json", "merge.json"}
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 

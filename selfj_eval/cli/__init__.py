@@ -17,6 +17,7 @@ _COMMANDS = (
     "generate",
     "best_of",
     "label",
+    "merge",
     "eval",
     "report",
     "select",

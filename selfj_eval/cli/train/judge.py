@@ -48,6 +48,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; returns the exit status."""
+    from selfj_eval.training.card import write_card
     from selfj_eval.training.judge import remove_checkpoints, train_judge
     from selfj_eval.writing import write_json
 
@@ -67,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
         **provenance(options, "torch", "transformers", "peft", "accelerate"),
     }
     write_json(output / "training.json", about)
+    write_card(output)
     remove_checkpoints(config)
     if options.json:
         print(json.dumps({name: about[name] for name in about if name != "history"}))

@@ -1,0 +1,108 @@
+"""The model card of a trained judge: what it is, its numbers, and how it was made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from selfj_eval.writing import atomic_write
+
+_HIDDEN = ("base", "output", "train_ref", "train_noref", "validation_ref", "validation_noref")
+
+
+def write_card(folder: Path) -> None:
+    """Write ``README.md`` from the ``training.json`` and ``merge.json`` in a model's folder."""
+    notes = {}
+    for name in ("training", "merge"):
+        file = folder / f"{name}.json"
+        if file.is_file():
+            notes[name] = json.loads(file.read_text(encoding="utf-8"))
+    text = model_card(folder.name, notes.get("training"), notes.get("merge"))
+    with atomic_write(folder / "README.md") as stream:
+        stream.write(text.encode())
+
+
+def model_card(
+    name: str, training: Mapping[str, Any] | None, merged: Mapping[str, Any] | None = None
+) -> str:
+    """The text of a model card.
+
+    Args:
+        name: The model's name.
+        training: What ``selfj train judge`` wrote, if it is known.
+        merged: What ``selfj merge`` wrote, for a merged model.
+
+    Returns:
+        Markdown. Of files and folders it names the last part only.
+    """
+    base = _last(str((merged or {}).get("base") or (training or {}).get("config", {}).get("base")))
+    lines = ["---", "library_name: transformers", "tags: [selfj-eval, self-j]", "---"]
+    lines += [f"# {_plain(name)}", ""]
+    lines.append(f"A judge of answers, trained from {_plain(base)} with selfj-eval (Self-J, arXiv "
+                 "2409.00935): it predicts an answer's quality, 0 to 9, with a reference or "
+                 "without.")  # fmt: skip
+    lines += ["", f"    selfj score answers.jsonl --judge {_plain(name)}"]
+    if training is not None:
+        lines += ["", *_numbers(training), *_data(training), *_made(training)]
+    if merged is not None:
+        lines += ["", f"Adapter and base were merged in {merged['dtype']}: base "
+                  f"`{merged['base_fingerprint'][:16]}`, adapter "
+                  f"`{merged['adapter_fingerprint'][:16]}` (SHA-256 of weights and "
+                  "configuration).", "", f"    {_plain(_command(merged))}"]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _numbers(training: Mapping[str, Any]) -> list[str]:
+    metrics = training["metrics"]
+    rows = []
+    for side, prompt in (("teacher", "with reference"), ("student", "without")):
+        found = [metrics.get(f"{side}_{kind}") for kind in ("pearson", "spearman", "mae")]
+        if any(value is not None for value in found):
+            cells = ["-" if value is None else f"{value:.3f}" for value in found]
+            rows.append(f"| {prompt} | {' | '.join(cells)} |")
+    if not rows:
+        return ["It was not measured: the training had no validation file.", ""]
+    head = ["| prompt | Pearson | Spearman | mean absolute error |", "| --- |" + " ---: |" * 3]
+    return ["Agreement with the labels of the validation file:", "", *head, *rows, ""]
+
+
+def _data(training: Mapping[str, Any]) -> list[str]:
+    lines = ["| file | SHA-256 |", "| --- | --- |"]
+    for name, file in training["files"].items():
+        lines.append(f"| {name}: {_plain(_last(file['name']))} | `{file['sha256'][:16]}` |")
+    counts = training["data"]["train"]
+    lines += ["", f"{counts['pairs']:,} answers in training, {counts['with_reference']:,} of them "
+              f"with reference; {counts['trimmed']:,} of {counts['prompts']:,} prompts were "
+              "trimmed.", ""]  # fmt: skip
+    return lines
+
+
+def _made(training: Mapping[str, Any]) -> list[str]:
+    settings = {k: v for k, v in training["config"].items() if k not in _HIDDEN}
+    versions = ", ".join(f"{k} {v}" for k, v in training["versions"].items())
+    return [
+        f"Base: `{training['base_fingerprint'][:16]}`. Made {training['made']} with {versions}:",
+        "",
+        f"    {_plain(_command(training))}",
+        "",
+        "Settings: " + ", ".join(f"{_plain(k)} {_plain(str(v))}" for k, v in settings.items()),
+    ]
+
+
+def _command(about: Mapping[str, Any]) -> str:
+    """The command, with the last part of each path."""
+    return " ".join(
+        "=".join(_last(piece) for piece in part.split("=")) for part in about["command"].split()
+    )
+
+
+def _last(path: str) -> str:
+    """Last part of a path; a hub id stays."""
+    return path if path.count("/") == 1 and not path.startswith((".", "/")) else Path(path).name
+
+
+def _plain(text: str) -> str:
+    """Text that is no Markdown and ends no line."""
+    return "".join("\\" + c if c in "\\`*_[]<>|#" else c for c in " ".join(text.split()))

@@ -1,0 +1,79 @@
+"""An adapter put into its base: one folder that every engine loads."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from selfj_eval.backends.loading import load_model
+from selfj_eval.backends.tokenizer import load_tokenizer
+from selfj_eval.backends.weights import fingerprint, model_folders, resolve_folder
+from selfj_eval.errors import DataError, StoreError
+
+_NOTES = ("training.json",)
+
+
+def merge(
+    adapter: str, output: Path, *, base: str | None = None, dtype: str = "float32"
+) -> dict[str, Any]:
+    """Merge a LoRA adapter into its base and write the whole model.
+
+    The base is loaded whole, in ``dtype``: merging into a quantised one would lose what the
+    adapter learned. The folder appears when it is complete.
+
+    Args:
+        adapter: Its folder or hub id.
+        output: Folder to make.
+        base: The base model; by default the one that the adapter names.
+        dtype: Number format of the result, ``float32``, ``bfloat16`` or ``float16``.
+
+    Returns:
+        ``base`` (as given or named by the adapter), ``base_fingerprint``,
+        ``adapter_fingerprint``, ``fingerprint``, ``parameters``.
+
+    Raises:
+        StoreError: If the output exists.
+        DataError: If no base is given or named.
+        JudgeError: If base or adapter cannot be loaded, or do not fit.
+    """
+    if output.exists():
+        raise StoreError(f"{output} exists; name a new folder, or remove it first.")
+    if not output.parent.is_dir():
+        raise StoreError(f"{output}: there is no folder {output.parent}; make it first.")
+    adapter_folder = resolve_folder(adapter)
+    base = base or _named_base(adapter_folder)
+    folders = model_folders(base, adapter)
+    _, tokenizer = load_tokenizer(folders.model)  # training an adapter leaves it as it is
+    model = load_model(folders.model, folders.adapter, dtype, "cpu", False)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as place:
+        draft = Path(place) / "model"
+        model.save_pretrained(draft)
+        tokenizer.save_pretrained(draft)
+        for name in _NOTES:
+            if (adapter_folder / name).is_file():
+                shutil.copyfile(adapter_folder / name, draft / name)
+        draft.chmod(0o755)
+        for file in draft.iterdir():
+            file.chmod(0o644)
+        draft.replace(output)
+    return {
+        "base": base,
+        "base_fingerprint": fingerprint(folders.model),
+        "adapter_fingerprint": fingerprint(adapter_folder),
+        "fingerprint": fingerprint(output),
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+    }
+
+
+def _named_base(adapter: Path) -> str:
+    file = adapter / "adapter_config.json"
+    try:
+        named = json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        named = None
+    if not isinstance(named, str) or not named:
+        raise DataError("names no base model; give it with --base.", path=file)
+    return named

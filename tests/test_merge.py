@@ -1,0 +1,84 @@
+"""``selfj merge``: one folder that judges as adapter and base together do, with its card."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from selfj_eval import Judge, Record
+from selfj_eval.demo import JUDGE_DIR, ladder
+from selfj_eval.training.pairs import Pair, write_pairs
+
+
+def selfj(folder: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "selfj_eval", *arguments],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr[-2000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``adapter``, trained on the demo judge."""
+    folder = tmp_path_factory.mktemp("merge")
+    records = [r for r in ladder("train", instructions=6, seed=0) if r.response.strip()]
+    pairs = [
+        Pair(r.id, r.instruction, r.response, r.reference, int(r.rating or 0)) for r in records
+    ]
+    for part, some in (("train", pairs[:40]), ("val", pairs[40:])):
+        write_pairs(folder / f"{part}.ref.jsonl", folder / f"{part}.noref.jsonl", some)
+    selfj(
+        folder, "train", "judge", "--base", str(JUDGE_DIR), "--train-ref=train.ref.jsonl",
+        "--train-noref=train.noref.jsonl", "--validation-ref=val.ref.jsonl",
+        "--validation-noref=val.noref.jsonl", "--output=adapter", "--lora-r=4", "--batch-size=8",
+        "--gradient-accumulation=1", "--epochs=1", "--warmup-steps=0", "--learning-rate=1e-3",
+    )  # fmt: skip
+    return folder
+
+
+def test_merged_judges_as_adapter_and_base(trained: Path) -> None:
+    selfj(trained, "merge", "--adapter=adapter", "--output=merged")
+    records = [Record("1", "What is 2 + 3?", "5", "5"), Record("2", "Name a colour.", "blue")]
+    plain = Judge.load(str(JUDGE_DIR)).judge(records)
+    adapted = Judge.load(str(JUDGE_DIR), adapter=str(trained / "adapter")).judge(records)
+    merged = Judge.load(str(trained / "merged")).judge(records)
+    for a, b, c in zip(adapted, merged, plain, strict=True):
+        assert a.score == pytest.approx(b.score, abs=1e-5)
+        assert a.score != pytest.approx(c.score, abs=1e-5)
+    assert "exists" in selfj(trained, "merge", "--adapter=adapter", "--output=merged",
+                             status=2).stderr  # fmt: skip
+
+
+def test_the_card_has_the_numbers_and_no_path(trained: Path) -> None:
+    if not (trained / "merged").exists():
+        selfj(trained, "merge", "--adapter=adapter", "--output=merged")
+    metrics = json.loads((trained / "adapter" / "training.json").read_text())["metrics"]
+    for folder in ("adapter", "merged"):
+        card = (trained / folder / "README.md").read_text()
+        assert f"{metrics['teacher_pearson']:.3f}" in card
+        assert f"{metrics['student_spearman']:.3f}" in card
+        assert "train.ref.jsonl" in card and "selfj train judge" in card
+        assert str(trained) not in card and str(JUDGE_DIR.parent) not in card
+        assert len(re.findall(r"`[0-9a-f]{16}`", card)) >= 4
+    assert "merged in float32" in card
+
+
+def test_an_adapter_without_a_base_is_refused(trained: Path, tmp_path: Path) -> None:
+    for file in (trained / "adapter").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = None
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    done = selfj(trained, "merge", "--adapter", str(tmp_path), "--output=other", status=2)
+    assert "--base" in done.stderr and "Traceback" not in done.stderr
+    other = selfj(trained, "merge", "--adapter=adapter", "--base=/nowhere/x", "--output=other",
+                  status=2)  # fmt: skip
+    assert "no folder '/nowhere/x'" in other.stderr
+    assert not (trained / "other").exists()
