@@ -62,7 +62,7 @@ class EncoderBackend:
     ) -> None:
         folders = model_folders(model, revision=revision, code=trust_remote_code)
         folder = folders.model
-        config, self._tokenizer = load_tokenizer(folder, trust_remote_code)
+        config, self._tokenizer = load_tokenizer(folder, model, trust_remote_code)
         named = {str(label): int(at) for at, label in dict(config.id2label).items()}
         if sorted(named) != list(DIGITS):
             raise JudgeError(

@@ -47,7 +47,7 @@ class JudgeTokenizer:
         trust_remote_code: bool = False,
     ) -> None:
         folder = resolve_folder(model, revision=revision, code=trust_remote_code, weights=False)
-        config, self.tokenizer = load_tokenizer(folder, trust_remote_code)
+        config, self.tokenizer = load_tokenizer(folder, model, trust_remote_code)
         self.digit_ids = digit_token_ids(self.encode, get_template(template).probe(), model)
         self.max_tokens = min(context_length(config, self.tokenizer), DEFAULT_MAX_TOKENS)
         state = self.tokenizer.backend_tokenizer.to_str()
@@ -65,9 +65,14 @@ class JudgeTokenizer:
 
 
 def load_tokenizer(
-    folder: Path, trust_remote_code: bool = False
+    folder: Path, name: str, trust_remote_code: bool = False
 ) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
     """A model's configuration and its tokenizer, which gives character offsets.
+
+    Args:
+        folder: The model's folder.
+        name: What the user calls the model, for errors.
+        trust_remote_code: Whether to run Python code that comes with the model.
 
     Raises:
         JudgeError: If they cannot be loaded, or the tokenizer gives no offsets.
@@ -83,10 +88,10 @@ def load_tokenizer(
             folder, trust_remote_code=trust_remote_code
         )
     except Exception as error:  # whatever a damaged file makes the library raise
-        raise JudgeError(f"the tokenizer of {folder} cannot be loaded: {brief(error)}") from error
+        raise JudgeError(f"the tokenizer of {name} cannot be loaded: {brief(error)}") from error
     if not tokenizer.is_fast:
         raise JudgeError(
-            f"the tokenizer of {folder} gives no character offsets, which trimming needs; "
+            f"the tokenizer of {name} gives no character offsets, which trimming needs; "
             "give a folder with a tokenizer.json."
         )
     return config, tokenizer

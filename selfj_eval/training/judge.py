@@ -169,7 +169,7 @@ def _checkpoint(place: Path, config: JudgeConfig, folder: Path) -> str | None:
 
 
 def _tokenizer(config: JudgeConfig, folder: Path) -> tuple[PreTrainedTokenizerBase, Label]:
-    model, tokenizer = load_tokenizer(folder, config.trust_remote_code)
+    model, tokenizer = load_tokenizer(folder, config.base, config.trust_remote_code)
     encoder = config.architecture == "encoder"
     longest = (encoder_length if encoder else context_length)(model, tokenizer)
     if config.max_tokens > longest:

@@ -46,7 +46,7 @@ def merge(
     adapter_folder = resolve_folder(adapter)
     base = base or _named_base(adapter_folder)
     folders = model_folders(base, adapter)
-    _, tokenizer = load_tokenizer(folders.model)  # training an adapter leaves it as it is
+    _, tokenizer = load_tokenizer(folders.model, base)  # training an adapter leaves it as it is
     model = load_model(folders.model, folders.adapter, dtype, "cpu", False)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as place:
         draft = Path(place) / "model"
