@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.backends.loading import choose_device, choose_dtype, load_weights
+from selfj_eval.backends.loading import choose_device
 from selfj_eval.backends.tokenizer import context_length, encoder_length, load_tokenizer
 from selfj_eval.backends.weights import check_weights, fingerprint, resolve_folder
 from selfj_eval.errors import DataError, JudgeError, StoreError
 from selfj_eval.prompts import DEFAULT_TEMPLATE, SECTIONS, get_template
+from selfj_eval.training.base import load_base, training_dtype
 from selfj_eval.training.encoding import (
     Encoded,
     Label,
@@ -26,7 +26,7 @@ from selfj_eval.training.settings import JudgeConfig
 from selfj_eval.writing import write_json
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+    from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 ENCODER_LABEL = Label(list(range(10)), None)
 
@@ -68,11 +68,13 @@ def train_judge(config: JudgeConfig) -> dict[str, Any]:
     import torch
     from transformers import set_seed
 
+    # First of all: it finds the other processes, and on which device the base is to be loaded.
+    arguments = _arguments(config, checkpoints, validation is not None)
     set_seed(config.seed)  # a new head and new adapters are random
     tokenizer, label = _tokenizer(config, folder)
     parts = {"train": train} | ({} if validation is None else {"validation": validation})
     encoded = {name: _encode(pairs, tokenizer, label, config) for name, pairs in parts.items()}
-    model = _model(config, folder, tokenizer)
+    model = load_base(config, folder, tokenizer)
 
     from selfj_eval.training.trainer import JudgeTrainer
 
@@ -81,7 +83,7 @@ def train_judge(config: JudgeConfig) -> dict[str, Any]:
         config=config,
         label=label,
         model=model,
-        args=_arguments(config, checkpoints, validation is not None),
+        args=arguments,
         data_collator=PairCollator(0 if pad is None else pad, left=label.end is not None),
         train_dataset=encoded["train"].dataset,
         eval_dataset=encoded["validation"].dataset if validation is not None else None,
@@ -189,108 +191,11 @@ def _encode(
     return encode_pairs(pairs, tokenizer, template, label, config.max_tokens)
 
 
-def _dtype(config: JudgeConfig) -> str:
-    device = choose_device("auto")
-    dtype = choose_dtype(config.dtype, device)
-    # float16 needs to be asked for: its gradients overflow.
-    return "float32" if dtype == "float16" and config.dtype == "auto" else dtype
-
-
-def _model(
-    config: JudgeConfig, folder: Path, tokenizer: PreTrainedTokenizerBase
-) -> PreTrainedModel:
-    more: dict[str, Any] = {}
-    if config.architecture == "encoder":
-        digits = list("0123456789")
-        more = {"num_labels": 10, "id2label": dict(enumerate(digits)),
-                "label2id": {digit: at for at, digit in enumerate(digits)}}  # fmt: skip
-    if config.quantization != "none":
-        more["quantization_config"] = _quantization(config)
-    dtype = _dtype(config)
-    model = load_weights(
-        folder,
-        # What is trained itself stays in float32; autocast computes in less.
-        dtype=dtype if config.lora_r else "float32",
-        trust_remote_code=config.trust_remote_code,
-        encoder=config.architecture == "encoder",
-        new_head=config.architecture == "encoder",
-        **more,
-    )
-    if config.architecture == "encoder" and model.config.pad_token_id is None:
-        model.config.pad_token_id = tokenizer.pad_token_id
-    if config.lora_r:
-        return _with_new_adapter(model, config)
-    if config.freeze_layers:
-        _freeze(model, config.freeze_layers)
-    return model
-
-
-def _quantization(config: JudgeConfig) -> Any:
-    from importlib.util import find_spec
-
-    import torch
-    from transformers import BitsAndBytesConfig
-
-    if find_spec("bitsandbytes") is None:
-        raise JudgeError(
-            f"quantization {config.quantization} needs bitsandbytes; pip install bitsandbytes."
-        )
-    if config.quantization == "8bit":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=getattr(torch, _dtype(config)),
-    )
-
-
-def _with_new_adapter(model: PreTrainedModel, config: JudgeConfig) -> PreTrainedModel:
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-
-    if config.quantization != "none":
-        model = prepare_model_for_kbit_training(
-            model, use_gradient_checkpointing=config.gradient_checkpointing
-        )
-    elif config.gradient_checkpointing:
-        model.enable_input_require_grads()
-    settings = LoraConfig(
-        r=config.lora_r,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules=list(config.lora_modules),
-        task_type="CAUSAL_LM",
-    )
-    try:
-        adapted: PreTrainedModel = get_peft_model(model, settings)
-    except ValueError as error:
-        raise DataError(
-            f"the base has no layers named {', '.join(config.lora_modules)}; name those of its "
-            "attention.",
-            field="lora_modules",
-        ) from error
-    return adapted
-
-
-def _freeze(model: PreTrainedModel, layers: int) -> None:
-    """No gradients for the embeddings and the first layers."""
-    import torch
-
-    inner = getattr(model.base_model, "encoder", model.base_model)
-    stack = getattr(inner, "layer", getattr(inner, "layers", None))
-    if not isinstance(stack, torch.nn.ModuleList) or layers > len(stack):
-        known = len(stack) if isinstance(stack, torch.nn.ModuleList) else "unknown"
-        raise DataError(f"the base has {known} layers, got {layers}.", field="freeze_layers")
-    for part in (getattr(model.base_model, "embeddings", model.get_input_embeddings()),
-                 *stack[:layers]):  # fmt: skip
-        part.requires_grad_(False)
-
-
 def _arguments(config: JudgeConfig, place: Path, validate: bool) -> TrainingArguments:
     from transformers import TrainingArguments
 
-    dtype = _dtype(config)
-    settings: Mapping[str, Any] = {
+    dtype = training_dtype(config)
+    settings: dict[str, Any] = {
         "output_dir": str(place),
         "per_device_train_batch_size": config.batch_size,
         "per_device_eval_batch_size": config.batch_size,
@@ -306,8 +211,6 @@ def _arguments(config: JudgeConfig, place: Path, validate: bool) -> TrainingArgu
         "use_cpu": choose_device("auto") == "cpu",
         "bf16": dtype == "bfloat16",
         "fp16": dtype == "float16",
-        "gradient_checkpointing": config.gradient_checkpointing,
-        "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "train_sampling_strategy": "group_by_length" if config.group_by_length else "random",
         "length_column_name": "length",
         "remove_unused_columns": False,
@@ -323,4 +226,7 @@ def _arguments(config: JudgeConfig, place: Path, validate: bool) -> TrainingArgu
         "report_to": list(config.report_to) or "none",
         "dataloader_pin_memory": choose_device("auto") == "cuda",
     }
+    if config.gradient_checkpointing:
+        kind = {"use_reentrant": False}
+        settings |= {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": kind}
     return TrainingArguments(**settings)
