@@ -46,3 +46,18 @@ class Backend(Protocol):
     def score(self, prompts: Sequence[str]) -> Iterator[Batch]:
         """Judge all prompts, in an order of the backend's choice; yields as batches finish."""
         ...
+
+
+def longest_first(ids: Sequence[Sequence[int]], batch_tokens: int) -> Iterator[list[int]]:
+    """Positions of rows of token ids in batches, longest rows first.
+
+    Args:
+        ids: The rows.
+        batch_tokens: Most tokens a batch has when it is padded, unless one row has more.
+    """
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]), reverse=True)
+    start = 0
+    while start < len(order):
+        rows = max(1, batch_tokens // len(ids[order[start]]))
+        yield order[start : start + rows]
+        start += rows

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfj_eval.backends.base import Batch
+from selfj_eval.backends.base import Batch, longest_first
 from selfj_eval.backends.loading import choose_device, choose_dtype, load_weights
 from selfj_eval.backends.tokenizer import encoder_length, load_tokenizer
 from selfj_eval.backends.weights import model_folders
@@ -103,13 +103,8 @@ class EncoderBackend:
         if not prompts:
             return
         ids = self._tokenizer(list(prompts)).input_ids
-        order = sorted(range(len(ids)), key=lambda i: len(ids[i]), reverse=True)
-        start = 0
-        while start < len(order):
-            rows = max(1, self._batch_tokens // len(ids[order[start]]))
-            indices = order[start : start + rows]
+        for indices in longest_first(ids, self._batch_tokens):
             yield Batch(indices, self._forward([ids[i] for i in indices]))
-            start += rows
 
     def _forward(self, rows: list[list[int]]) -> np.ndarray[Any, np.dtype[np.float64]]:
         import torch

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfj_eval.backends.base import Batch
+from selfj_eval.backends.base import Batch, longest_first
 from selfj_eval.backends.loading import choose_device, choose_dtype, load_model
 from selfj_eval.backends.tokenizer import JudgeTokenizer
 from selfj_eval.backends.weights import model_folders
@@ -89,13 +89,8 @@ class TransformersBackend:
         if not prompts:
             return
         ids = self._tokenizer.tokenizer(list(prompts)).input_ids
-        order = sorted(range(len(ids)), key=lambda i: len(ids[i]), reverse=True)
-        start = 0
-        while start < len(order):
-            rows = max(1, self._batch_tokens // len(ids[order[start]]))
-            indices = order[start : start + rows]
+        for indices in longest_first(ids, self._batch_tokens):
             yield Batch(indices, self._forward([ids[i] for i in indices]))
-            start += rows
 
     def _check_causal(self, name: str) -> None:
         """Refuse a model that sees the padding or anything else behind the prompt."""
