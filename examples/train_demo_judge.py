@@ -1,19 +1,17 @@
 """Train the tiny judge of ``selfj_eval.demo`` from scratch, on a CPU.
 
-Builds a tokenizer and a small Llama, trains it on the ladder's training split with and
-without reference, measures it on the embedded benchmark, whose instructions it never saw,
-and writes a Hugging Face folder. The same command gives the same judge on one machine.
+Builds a tokenizer and a small Llama with random weights, writes the ladder's training split as
+paired labels, trains with ``selfj train judge``, measures the judge on the embedded benchmark,
+whose instructions it never saw, and writes a Hugging Face folder. The same command gives the same
+judge on one machine, also when it was interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -21,20 +19,21 @@ import numpy as np
 import torch
 from scipy.stats import pearsonr, spearmanr
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from selfj_eval import Judge
+from selfj_eval.cli import main as selfj
 from selfj_eval.demo import TEST_INSTRUCTIONS, demo_records, ladder
 from selfj_eval.prompts import TEMPLATES
 from selfj_eval.records import Record
-from selfj_eval.scale import DIGITS, digit_token_ids, expected_score
+from selfj_eval.training.pairs import Pair, write_pairs
 
 EXAMPLES = """\
 examples:
   python examples/train_demo_judge.py --output my-judge
-      the judge that comes with the package
+      a judge like the one that comes with the package
   python examples/train_demo_judge.py --output quick --steps 300 --instructions 1000
-      a much worse one, in two minutes
+      a much worse one, in a few minutes
 """
 
 TEMPLATE = TEMPLATES["self-j"]
@@ -43,31 +42,55 @@ POSITIONS = 1024
 WIDTH = 128
 LAYERS = 4
 HEAD = 32
-LABEL_SPREAD = 0.4
-"""Width, in points, of the normal curve put around each label: 5 is nearly right for 6."""
-LONG_EVERY, LONG_BATCH, LONG_CHARACTERS = 50, 8, 2500
-"""Every so many steps, a few long prompts, so that the model has seen late positions."""
+LONG_EVERY, LONG_CHARACTERS = 200, 2500
+"""One answer in so many gets a long prompt, so that the model has seen late positions."""
+SETTINGS = """\
+# Both prompts count alike, and nothing is distilled: from scratch the distillation pulls the
+# teacher towards ignoring the reference.
+student_weight: 1
+kl_weight: 0
+label_spread: 0.4
+lora_r: 0
+max_tokens: 1024
+gradient_accumulation: 1
+warmup_steps: 100
+adam_beta2: 0.98
+weight_decay: 0.05
+dtype: bfloat16
+logging_steps: 50
+"""
 
 
 def main() -> None:
     """Parse arguments, train, measure, write."""
     args = parse_args()
-    if args.output.exists():
-        sys.exit(f"error: {args.output} exists; name a new folder, or remove it first.")
+    work = Path(f"{args.output}.work")
+    work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(2)
     torch.manual_seed(args.seed)
-    started = time.monotonic()
     records = ladder("train", instructions=args.instructions, seed=args.seed)
     tokenizer = build_tokenizer(records[:10_000])
     model = build_model(tokenizer)
-    size = sum(weight.numel() for weight in model.parameters())
-    print(f"{len(records)} answers, {len(tokenizer)} tokens, {size:,} parameters", flush=True)
-    train(model, tokenizer, records, args)
-    minutes = (time.monotonic() - started) / 60
-    report = measure(model, tokenizer)
+    tokenizer.save_pretrained(work / "base")
+    model.save_pretrained(work / "base")
+    write_pairs(work / "ref.jsonl", work / "noref.jsonl", pairs(records, Random(args.seed)))
+    (work / "settings.yaml").write_text(SETTINGS, encoding="utf-8")
+    status = selfj(
+        [
+            "train", "judge", "--config", str(work / "settings.yaml"),
+            "--base", str(work / "base"), "--train-ref", str(work / "ref.jsonl"),
+            "--train-noref", str(work / "noref.jsonl"), "--output", str(args.output),
+            "--max-steps", str(args.steps), "--batch-size", str(args.batch),
+            "--learning-rate", str(args.rate), "--seed", str(args.seed),
+        ]
+    )  # fmt: skip
+    if status:
+        sys.exit(status)
+    report = measure(args.output)
     print(report)
-    write_folder(args.output, model, tokenizer, model_card(report, size, minutes))
-    print(f"wrote {args.output} after {minutes:.0f} minutes of training")
+    about = json.loads((args.output / "training.json").read_text(encoding="utf-8"))
+    size, minutes = about["parameters"]["all"], about["seconds"] / 60
+    (args.output / "README.md").write_text(model_card(report, size, minutes), encoding="utf-8")
 
 
 def parse_args() -> argparse.Namespace:
@@ -146,126 +169,33 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def train(
-    model: LlamaForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    records: Sequence[Record],
-    args: argparse.Namespace,
-) -> None:
-    """Cross-entropy of the digit after the prompt, with and without reference."""
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=args.rate, betas=(0.9, 0.98), weight_decay=0.05
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / 100, max(0.02, 1 - step / args.steps))
-    )
-    spread = -((torch.arange(10.0)[:, None] - torch.arange(10.0)) ** 2) / (2 * LABEL_SPREAD**2)
-    labels = torch.zeros(10, len(tokenizer))
-    labels[:, _digits(tokenizer)] = spread.softmax(-1)
-    rng = Random(args.seed)
-    batches = _batches(records, args.batch, rng)
-    losses, started = [], time.monotonic()
-    for step in range(1, args.steps + 1):
-        batch = _lengthen(records, rng) if step % LONG_EVERY == 0 else next(batches)
-        target = labels[[int(record.rating or 0) for record in batch]]
-        both = []
-        for with_reference in (True, False):
-            ids, last = _pad(_encode(tokenizer, batch, with_reference), tokenizer.pad_token_id)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
-                logits = model.lm_head(hidden[torch.arange(len(batch)), last])
-            loss = functional.cross_entropy(logits.float(), target)
-            loss.backward()
-            both.append(loss.item())
-        losses.append(both)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad(set_to_none=True)
-        if step % 50 == 0 or step == args.steps:
-            with_it, without = np.mean(losses, axis=0)
-            losses.clear()
-            print(
-                f"step {step}/{args.steps}  loss {with_it:.3f} with, {without:.3f} without "
-                f"reference  {time.monotonic() - started:.0f} s",
-                flush=True,
-            )
-    model.eval()
+def pairs(records: Sequence[Record], rng: Random) -> list[Pair]:
+    """The training data, in an order that is not the ladder's; a few with long instructions."""
+    found = []
+    for number, record in enumerate(rng.sample(records, len(records))):
+        instruction = record.instruction
+        if number % LONG_EVERY == 0:
+            room, others = rng.randrange(LONG_CHARACTERS), [instruction]
+            while sum(map(len, others)) < room:
+                other = rng.choice(records)
+                others.insert(0, f"{other.instruction}\n{other.reference}")
+            instruction = "\n\n".join(others)
+        if record.response.strip():
+            label = int(record.rating or 0)
+            found.append(Pair(record.id, instruction, record.response, record.reference, label))
+    return found
 
 
-def _batches(records: Sequence[Record], size: int, rng: Random) -> Iterator[list[Record]]:
-    """Batches of about equal length in random order, for ever."""
-    while True:
-        mixed = rng.sample(records, len(records))
-        for start in range(0, len(mixed), 50 * size):
-            pool = sorted(
-                mixed[start : start + 50 * size],
-                key=lambda r: len(r.instruction) + len(r.response) + len(r.reference or ""),
-            )
-            batches = [pool[at : at + size] for at in range(0, len(pool), size)]
-            rng.shuffle(batches)
-            yield from batches
-
-
-def _lengthen(records: Sequence[Record], rng: Random) -> list[Record]:
-    """A few records with other texts before their instructions."""
-    batch = []
-    for record in rng.sample(records, LONG_BATCH):
-        room, others = rng.randrange(LONG_CHARACTERS), [record.instruction]
-        while sum(map(len, others)) < room:
-            other = rng.choice(records)
-            others.insert(0, f"{other.instruction}\n{other.reference}")
-        long = "\n\n".join(others)
-        batch.append(Record("", long, record.response, record.reference, record.rating))
-    return batch
-
-
-def _encode(
-    tokenizer: PreTrainedTokenizerFast, records: Sequence[Record], with_reference: bool
-) -> list[list[int]]:
-    prompts = [
-        TEMPLATE.render(r.instruction, r.response, r.reference if with_reference else None)
-        for r in records
-    ]
-    ids: list[list[int]] = tokenizer(prompts, verbose=False).input_ids
-    half = POSITIONS // 2
-    return [row if len(row) <= POSITIONS else row[:half] + row[-half:] for row in ids]
-
-
-def _pad(sequences: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids of shape (b, n), padded on the right, and each row's last real place (b,).
-
-    A causal model needs no mask then: what comes later is never looked at.
-    """
-    last = torch.tensor([len(sequence) - 1 for sequence in sequences])
-    ids = torch.full((len(sequences), int(last.max()) + 1), pad)
-    for row, sequence in zip(ids, sequences, strict=True):
-        row[: len(sequence)] = torch.tensor(sequence)
-    return ids, last
-
-
-def _digits(tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    return digit_token_ids(lambda text: tokenizer(text).input_ids, TEMPLATE.probe(), "demo")
-
-
-@torch.no_grad()
-def measure(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> str:
+def measure(folder: Path) -> str:
     """Agreement with the ratings of the embedded benchmark, as Markdown tables."""
     records = demo_records()
     ratings = np.array([record.rating for record in records])
     kinds = np.array([record.category for record in records])
     whole, table = [], {kind: [kind] for kind in sorted(set(kinds))}
     for with_reference in (True, False):
-        log_probabilities = np.empty((len(records), len(DIGITS)))
-        sequences = _encode(tokenizer, records, with_reference)
-        order = sorted(range(len(records)), key=lambda index: len(sequences[index]))
-        for start in range(0, len(order), 50):
-            pick = order[start : start + 50]
-            ids, last = _pad([sequences[index] for index in pick], tokenizer.pad_token_id)
-            hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
-            logits = model.lm_head(hidden[torch.arange(len(pick)), last]).double()
-            log_probabilities[pick] = logits.log_softmax(-1)[:, _digits(tokenizer)].numpy()
-        score, _, mass = expected_score(log_probabilities)
+        judgments = Judge.load(str(folder), reference=with_reference).judge(records)
+        score = np.array([judgment.score for judgment in judgments], dtype=float)
+        mass = np.array([judgment.digit_mass for judgment in judgments], dtype=float)
         name = "with reference" if with_reference else "without"
         numbers = spearmanr(score, ratings)[0], pearsonr(score, ratings)[0], mass.mean()
         whole.append(f"| {name} | " + " | ".join(f"{number:.3f}" for number in numbers) + " |")
@@ -278,7 +208,6 @@ def measure(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> str:
 
 def model_card(report: str, size: int, minutes: float) -> str:
     """The text of the folder's README.md."""
-    command = shlex.join(["python", *sys.argv])
     return f"""\
 ---
 license: apache-2.0
@@ -300,29 +229,8 @@ each; none of the instructions is in the training split):
 
 Made in {minutes:.0f} minutes on two CPU cores with
 
-    {command}
+    python examples/train_demo_judge.py --output my-judge
 """
-
-
-def write_folder(
-    folder: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, card: str
-) -> None:
-    """Write a Hugging Face folder; it appears complete or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as place:
-        draft = Path(place) / "judge"
-        model.save_pretrained(draft)
-        tokenizer.save_pretrained(draft)
-        settings = draft / "tokenizer_config.json"
-        config = json.loads(settings.read_text(encoding="utf-8"))
-        # The name that every version of transformers since 4 knows.
-        config["tokenizer_class"] = "PreTrainedTokenizerFast"
-        config.pop("backend", None)
-        settings.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        (draft / "README.md").write_text(card, encoding="utf-8")
-        for file in draft.iterdir():
-            file.chmod(0o644)
-        draft.replace(folder)
 
 
 if __name__ == "__main__":

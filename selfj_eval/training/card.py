@@ -1,4 +1,4 @@
-"""The model card of a trained judge: what it is, its numbers, and how it was made."""
+"""The model card of a trained model: what it is, its numbers, and how it was made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from selfj_eval.writing import atomic_write
 
-_HIDDEN = ("base", "output", "train_ref", "train_noref", "validation_ref", "validation_noref")
+_FILES = ("train", "validation", "train_ref", "train_noref", "validation_ref", "validation_noref")
+_HIDDEN = ("base", "output", *_FILES)
 
 
 def write_card(folder: Path) -> None:
@@ -31,7 +32,7 @@ def model_card(
 
     Args:
         name: The model's name.
-        training: What ``selfj train judge`` wrote, if it is known.
+        training: What ``selfj train`` wrote, if it is known.
         merged: What ``selfj merge`` wrote, for a merged model.
 
     Returns:
@@ -40,10 +41,18 @@ def model_card(
     base = _last(str((merged or {}).get("base") or (training or {}).get("config", {}).get("base")))
     lines = ["---", "library_name: transformers", "tags: [selfj-eval, self-j]", "---"]
     lines += [f"# {_plain(name)}", ""]
-    lines.append(f"A judge of answers, trained from {_plain(base)} with selfj-eval (Self-J, arXiv "
-                 "2409.00935): it predicts an answer's quality, 0 to 9, with a reference or "
-                 "without.")  # fmt: skip
-    lines += ["", f"    selfj score answers.jsonl --judge {_plain(name)}"]
+    sft = (training or {}).get("kind") == "sft"
+    if sft:
+        lines.append(f"Trained from {_plain(base)} with selfj-eval to answer instructions.")
+        model = _plain(base) if merged is None else _plain(name)
+        adapter = f" --adapter {_plain(name)}" if merged is None else ""
+        if merged is None and not (training or {})["config"]["lora_r"]:
+            model, adapter = _plain(name), ""
+        form = (training or {})["config"]["prompt"]
+        lines += ["", f"    selfj generate questions.jsonl --model {model}{adapter} "
+                  f"--prompt {form} --output answers.jsonl"]  # fmt: skip
+    else:
+        lines += _judge(name, base)
     if training is not None:
         lines += ["", *_numbers(training), *_data(training), *_made(training)]
     if merged is not None:
@@ -54,8 +63,18 @@ def model_card(
     return "\n".join(lines) + "\n"
 
 
+def _judge(name: str, base: str) -> list[str]:
+    return [f"A judge of answers, trained from {_plain(base)} with selfj-eval (Self-J, arXiv "
+            "2409.00935): it predicts an answer's quality, 0 to 9, with a reference or "
+            "without.", "", f"    selfj score answers.jsonl --judge {_plain(name)}"]  # fmt: skip
+
+
 def _numbers(training: Mapping[str, Any]) -> list[str]:
     metrics = training["metrics"]
+    if training.get("kind") == "sft":
+        means = {"training": training["loss"], "validation": metrics.get("loss")}
+        losses = [f"| {part} | {loss:.3f} |" for part, loss in means.items() if loss is not None]
+        return ["| part | mean loss a token |", "| --- | ---: |", *losses, ""]
     rows = []
     for side, prompt in (("teacher", "with reference"), ("student", "without")):
         found = [metrics.get(f"{side}_{kind}") for kind in ("pearson", "spearman", "mae")]
@@ -73,6 +92,9 @@ def _data(training: Mapping[str, Any]) -> list[str]:
     for name, file in training["files"].items():
         lines.append(f"| {name}: {_plain(_last(file['name']))} | `{file['sha256'][:16]}` |")
     counts = training["data"]["train"]
+    if training.get("kind") == "sft":
+        return [*lines, "", f"{counts['used']:,} of {counts['rows']:,} rows were used, "
+                f"{counts['too_long']:,} were too long.", ""]  # fmt: skip
     lines += ["", f"{counts['pairs']:,} answers in training, {counts['with_reference']:,} of them "
               f"with reference; {counts['trimmed']:,} of {counts['prompts']:,} prompts were "
               "trimmed.", ""]  # fmt: skip

@@ -6,11 +6,12 @@ import argparse
 import importlib
 from typing import Any
 
-_COMMANDS = ("judge",)
+_COMMANDS = ("judge", "sft")
 _EPILOG = """examples:
   selfj train judge --config configs/self-j-13b.yaml
   accelerate launch --config_file configs/accelerate/fsdp.yaml -m selfj_eval train judge \\
       --config configs/self-j-13b.yaml
+  selfj train sft --config configs/sft-llama-2-13b.yaml
 
 docs/training.md tells the whole way.
 """
@@ -20,8 +21,8 @@ def add_parser(subparsers: Any) -> None:
     """Add the subcommand with its own subcommands."""
     parser = subparsers.add_parser(
         "train",
-        help="train a judge",
-        description="Train a judge.",
+        help="train a judge, or instruction-tune a model",
+        description="Train a judge, or instruction-tune a model.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
