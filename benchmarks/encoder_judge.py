@@ -1,7 +1,7 @@
 """Train the small encoder judge on GPT-4's ratings and measure it on what it never saw.
 
-The rated sets of judge_bench fall into three groups; each group is scored by a judge that was
-trained on the other two, without any instruction of the scored group. From the sets it is trained
+The rated sets of judge_bench fall into five groups; each group is scored by a judge that was
+trained on the others, without any instruction of the scored group. From the sets it is trained
 on, every tenth instruction is kept back too. All of it with distillation 2 and 0. Finished parts
 are kept in the work folder, so the same command goes on.
 
@@ -32,10 +32,13 @@ from selfj_eval.training.similarity import Embedder
 from selfj_eval.writing import write_json, write_rows
 
 GROUPS = (
-    ("arena_bench", "autoj_single_train", "llmbar_gpt4", "llmbar_gpt4_noref", "shepherd_human"),
-    ("mtbench", "just_eval", "cje_arena", "llms_from_scratch", "roscoe_human"),
-    ("qlora_vicuna", "vicuna_blog", "prometheus_vicuna", "selfeval_vicuna", "cherry"),
+    ("qlora_vicuna", "vicuna_blog", "prometheus_vicuna", "selfeval_vicuna"),
+    ("arena_bench", "llms_from_scratch", "roscoe_human"),
+    ("mtbench", "llmbar_gpt4", "llmbar_gpt4_noref"),
+    ("cje_arena", "autoj_single_train", "shepherd_human"),
+    ("just_eval", "cherry"),
 )
+"""Sets with the same instructions stand together: none of a scored group is trained on."""
 HUMAN = ("shepherd_human", "roscoe_human")  # measured, never trained on
 KEPT_BACK = 0.1
 DISTILLATION = (2.0, 0.0)
@@ -51,16 +54,20 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for judges and scores")
     parser.add_argument("--answers", type=int, default=300, help="of a set in training")
     parser.add_argument("--scored", type=int, default=500, help="of a set, at most")
-    parser.add_argument("--max-tokens", type=int, default=224)
+    parser.add_argument("--max-tokens", type=int, default=256)
     parser.add_argument("--epochs", type=float, default=1)
+    parser.add_argument(
+        "--distillation", type=float, nargs="+", default=DISTILLATION, help="only these, no tables"
+    )
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     sets = {name: read_set(name) for group in GROUPS for name in group}
-    for kl_weight in DISTILLATION:
+    for kl_weight in options.distillation:
         for number, held_out in enumerate(GROUPS):
             score_group(options, sets, number, held_out, kl_weight)
-    write_cosine(options, sets)
-    print(tables(options.work, sets))
+    if tuple(options.distillation) == DISTILLATION:
+        write_cosine(options, sets)
+        print(tables(options.work, sets))
 
 
 def read_set(name: str) -> list[Record]:
@@ -116,7 +123,8 @@ def score_group(
         output=str(work / name), allow_unpaired=True, architecture="encoder",
         max_tokens=options.max_tokens, kl_weight=kl_weight, label_spread=1.0, lora_r=0,
         freeze_layers=3, dtype="bfloat16", epochs=options.epochs, learning_rate=2e-4,
-        warmup_steps=20, batch_size=16, gradient_accumulation=1, student_weight=1.0,
+        warmup_steps=20, weight_decay=0.01, batch_size=16, gradient_accumulation=1,
+        student_weight=1.0,
     )  # fmt: skip
     if not (work / name).exists():
         result = train_judge(config)

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.utils.data import SequentialSampler
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from selfj_eval.demo import JUDGE_DIR
 from selfj_eval.training.pairs import Pair, write_pairs
+from selfj_eval.training.trainer import ShuffledBatches
 
 Train = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -177,6 +179,18 @@ def test_two_processes_train_as_one(train: Train, tmp_path: Path) -> None:
     assert found[0] == pytest.approx(found[1], rel=1e-5)
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-4
+
+
+@pytest.mark.parametrize("rows", [1, 15, 16, 17, 160, 165])
+def test_batches_are_shuffled_whole(rows: int) -> None:
+    torch.manual_seed(0)
+    found = list(ShuffledBatches(SequentialSampler(range(rows)), 16))
+    assert sorted(found) == list(range(rows))
+    batches = [found[at : at + 16] for at in range(0, rows, 16)]
+    assert all(batch == list(range(batch[0], batch[0] + len(batch))) for batch in batches)
+    assert found[0] == 0
+    assert rows % 16 == 0 or found[-1] == rows - 1
+    assert rows < 160 or found != sorted(found)
 
 
 def test_gradient_accumulation_changes_nothing(train: Train, tmp_path: Path) -> None:

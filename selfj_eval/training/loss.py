@@ -53,7 +53,8 @@ def pair_loss(
 
     Self-J (arXiv 2409.00935, section 3), there with 0.3 and 2. Cross-entropies are means over the
     label tokens, digit and end; the KL divergence is over the whole vocabulary, at the digit, a
-    mean over answers.
+    mean over answers. The terms of the teacher count by the share of the batch that has a
+    reference, r / b, so that an answer weighs the same in whichever batch it is.
 
     Args:
         teacher: Shape (r, t, v). Logits at the t label positions of the r answers that have a
@@ -64,7 +65,8 @@ def pair_loss(
         student_weight, kl_weight: See above.
 
     Returns:
-        The loss and its parts. Without any reference the teacher's parts are 0.
+        The loss and its parts, means over the answers that have them. Without any reference the
+        teacher's parts are 0.
     """
     import torch
 
@@ -78,7 +80,8 @@ def pair_loss(
         )
     else:
         ce_ref = kl = log_ref.sum() * 0  # every process of a sharded model has the same graph
-    total = ce_ref + student_weight * ce_free + kl_weight * kl
+    share = len(referred) / len(student)
+    total = share * (ce_ref + kl_weight * kl) + student_weight * ce_free
     return PairLoss(total, ce_ref, ce_free, kl)
 
 

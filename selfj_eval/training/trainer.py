@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset, Sampler
 from transformers import Trainer
 
 from selfj_eval.training.encoding import Label
@@ -35,6 +37,16 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
         self.config, self.label = config, label
         self.model_accepts_loss_kwargs = False
         self._sums = torch.zeros(len(_PARTS) + 1, dtype=torch.float64)
+
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Any:
+        sampler = super()._get_train_sampler(train_dataset)
+        if sampler is None or not self.config.group_by_length:
+            return sampler
+        settings = self.args
+        return ShuffledBatches(
+            sampler,
+            settings.train_batch_size * settings.gradient_accumulation_steps * settings.world_size,
+        )
 
     def compute_loss(
         self,
@@ -114,6 +126,38 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
             return logits[:, None]
         logits = model(**own, use_cache=False, logits_to_keep=2).logits
         return logits
+
+
+class ShuffledBatches(Sampler[int]):
+    """The batches of a sampler in random order.
+
+    A sampler that groups by length goes from long to short again and again, and a model that is
+    trained so forgets the one over the other. The first batch stays first, since it has the
+    longest rows and shows at once whether memory suffices; an incomplete one stays last.
+
+    Args:
+        sampler: Gives all indices, those of a batch in a row.
+        batch: Rows of a step, over all processes.
+    """
+
+    def __init__(self, sampler: Sampler[int], batch: int) -> None:
+        self.sampler, self.batch = sampler, batch
+
+    def __len__(self) -> int:
+        """Rows."""
+        return len(self.sampler)  # type: ignore[arg-type]  # samplers of data with a length
+
+    def __iter__(self) -> Iterator[int]:
+        """All indices, once."""
+        indices = list(self.sampler)
+        batches = [indices[at : at + self.batch] for at in range(0, len(indices), self.batch)]
+        last = len(batches) - (len(indices) % self.batch > 0)
+        order = [
+            0,
+            *(torch.randperm(max(0, last - 1)) + 1).tolist(),
+            *range(max(1, last), len(batches)),
+        ]
+        return (index for at in order for index in batches[at])
 
 
 def agreement(prediction: EvalPrediction) -> dict[str, float]:

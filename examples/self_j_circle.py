@@ -1,0 +1,135 @@
+"""The whole of Self-J on a tiny model: tune, answer, label, train a judge, judge.
+
+A model is tuned to answer instructions, answers new ones, evaluates its own answers against
+references, and learns from that to judge without them. All by the commands that a real run uses
+(docs/training.md), in a few minutes on two CPU cores. The model to start from is the demo judge:
+as Llama-2 does, it brings along some ability to evaluate. No rating is used in training; those of
+the embedded benchmark only measure how good the judge became.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+from scipy.stats import spearmanr
+
+from selfj_eval import Judge
+from selfj_eval.cli import main as selfj
+from selfj_eval.demo import JUDGE_DIR, demo_records, ladder
+from selfj_eval.prompts import get_template
+from selfj_eval.records import Record
+from selfj_eval.writing import write_rows
+
+EXAMPLES = """\
+example:
+  python examples/self_j_circle.py --output circle \\
+      --embedder sentence-transformers/all-MiniLM-L6-v2
+"""
+EVALUATING = 0.5
+"""Share of evaluations among the tuning data: a model this small keeps only what it repeats."""
+
+
+def main() -> None:
+    """Run the commands, then measure."""
+    args = parse_args()
+    args.output.mkdir(parents=True)
+    start, base = time.monotonic(), str(JUDGE_DIR)
+    records = ladder("train", instructions=args.instructions, seed=1)
+    tuning = {r.instruction for r in records[: len(records) // 2]}
+    write_rows(args.output / "tuning.jsonl", tuning_rows(records, tuning, Random(0)))
+    asked = {r.instruction: r for r in records if r.instruction not in tuning}
+    questions = [{"id": r.id, "instruction": r.instruction, "reference": r.reference}
+                 for r in asked.values()]  # fmt: skip
+    write_rows(args.output / "questions.jsonl", questions)
+
+    def path(name: str) -> str:
+        return str(args.output / name)
+
+    run(
+        "train", "sft", "--base", base, "--train", path("tuning.jsonl"), "--output", path("model"),
+        "--lora-r", "0", "--batch-size", "32", "--gradient-accumulation", "1", "--epochs", "1",
+        "--learning-rate", "1e-3", "--warmup-steps", "20", "--dtype", "bfloat16",
+        "--max-tokens", "512",
+    )  # fmt: skip
+    run(
+        "label", path("questions.jsonl"), "--model", path("model"), "--embedder", args.embedder,
+        "--n", "4", "--temperature", "1", "--max-new-tokens", "96", "--batch-size", "64",
+        "--output", path("pairs"),
+    )  # fmt: skip
+    pairs = [path(f"pairs.{part}ref.jsonl") for part in ("", "no", "validation.", "validation.no")]
+    run(
+        "train", "judge", "--base", path("model"), "--output", path("adapter"),
+        "--train-ref", pairs[0], "--train-noref", pairs[1],
+        "--validation-ref", pairs[2], "--validation-noref", pairs[3],
+        "--batch-size", "32", "--gradient-accumulation", "1", "--epochs", "3",
+        "--learning-rate", "3e-3", "--warmup-steps", "10", "--dtype", "bfloat16",
+    )  # fmt: skip
+    run("merge", "--adapter", path("adapter"), "--output", path("judge"))
+    report = measure({"the model itself": path("model"), "the judge": path("judge")})
+    (args.output / "report.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
+    print("Spearman with the benchmark's ratings:")
+    for name, found in report.items():
+        print(f"  {name}: {found['with']:.3f} with reference, {found['without']:.3f} without")
+    print(f"{time.monotonic() - start:.0f} s")
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder to make")
+    parser.add_argument(
+        "--embedder", required=True, help="sentence-transformers model: folder or hub id"
+    )
+    parser.add_argument("--instructions", type=int, default=1000, help="default: %(default)s")
+    return parser.parse_args()
+
+
+def run(*command: str) -> None:
+    """One command; an end of the example if it fails altogether."""
+    print(f"\n$ selfj {' '.join(command)}", flush=True)
+    if selfj(list(command)) > 1:  # 1: some answers could not be labelled, and are counted
+        sys.exit(2)
+
+
+def tuning_rows(
+    records: Sequence[Record], instructions: set[str], rng: Random
+) -> list[dict[str, str]]:
+    """Instructions with their references as answers, and evaluations of ladder answers."""
+    chosen = [r for r in records if r.instruction in instructions]
+    rows = [{"instruction": r.instruction, "output": r.response} for r in chosen
+            if r.rating is not None and r.rating >= 8]  # fmt: skip
+    prompt = get_template("self-j-unwrapped")
+    graded = rng.sample(
+        [r for r in chosen if r.response.strip()], int(len(rows) * EVALUATING / (1 - EVALUATING))
+    )
+    rows += [
+        {"instruction": prompt.render(r.instruction, r.response, r.reference),
+         "output": str(int(r.rating or 0))}
+        for r in graded
+    ]  # fmt: skip
+    rng.shuffle(rows)
+    return rows
+
+
+def measure(judges: dict[str, str]) -> dict[str, dict[str, float]]:
+    """Rank correlation with the ratings of the embedded benchmark, with reference and without."""
+    records = demo_records()
+    ratings, report = [r.rating for r in records], {}
+    for name, folder in judges.items():
+        report[name] = {}
+        for prompt, reference in (("with", True), ("without", False)):
+            scores = [j.score for j in Judge.load(folder, reference=reference).judge(records)]
+            report[name][prompt] = float(spearmanr(scores, ratings)[0])
+    return report
+
+
+if __name__ == "__main__":
+    main()
