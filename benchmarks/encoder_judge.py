@@ -24,9 +24,10 @@ from selfj_eval.data_folder import data_file
 from selfj_eval.metrics import Metric
 from selfj_eval.reading import read_records, read_rows
 from selfj_eval.records import rescaled
-from selfj_eval.training.judge import remove_checkpoints, train_judge
+from selfj_eval.training.judge import train_judge
 from selfj_eval.training.labels import LabelRule, in_validation
 from selfj_eval.training.pairs import Pair, write_pairs
+from selfj_eval.training.running import remove_checkpoints
 from selfj_eval.training.settings import JudgeConfig
 from selfj_eval.training.similarity import Embedder
 from selfj_eval.writing import write_json, write_rows

@@ -66,7 +66,6 @@ def main() -> None:
     args = parse_args()
     work = Path(f"{args.output}.work")
     work.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(2)
     torch.manual_seed(args.seed)
     records = ladder("train", instructions=args.instructions, seed=args.seed)
     tokenizer = build_tokenizer(records[:10_000])

@@ -121,7 +121,7 @@ def test_resumed_is_uninterrupted(train: Path, monkeypatch: pytest.MonkeyPatch) 
         patch.setattr(SFTTrainer, "training_step", dying)
         with pytest.raises(KeyboardInterrupt):
             tune(train, "parts", **steps)
-    with pytest.raises(StoreError, match="other settings: learning_rate"):
+    with pytest.raises(StoreError, match="other settings .learning_rate"):
         tune(train, "parts", **steps, learning_rate=1e-3)
     counted = [0]
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from selfj_eval.backends.loading import choose_device, choose_dtype, load_weights
 from selfj_eval.errors import DataError, JudgeError
-from selfj_eval.training.settings import JudgeConfig
+from selfj_eval.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-def training_dtype(config: JudgeConfig) -> str:
+def training_dtype(config: TrainingConfig) -> str:
     """Number format of the arithmetic."""
     device = choose_device("auto")
     dtype = choose_dtype(config.dtype, device)
@@ -22,16 +22,28 @@ def training_dtype(config: JudgeConfig) -> str:
 
 
 def load_base(
-    config: JudgeConfig, folder: Path, tokenizer: PreTrainedTokenizerBase
+    config: TrainingConfig,
+    folder: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    encoder: bool = False,
+    freeze_layers: int = 0,
 ) -> PreTrainedModel:
     """The base with what is to be trained: a new adapter, a new head, or its own weights.
+
+    Args:
+        config: The settings.
+        folder: The base.
+        tokenizer: Its tokenizer.
+        encoder: Whether it is an encoder, which gets a head with the ten digits.
+        freeze_layers: Train neither embeddings nor so many first layers.
 
     Raises:
         DataError: If the settings name layers that it does not have.
         JudgeError: If it cannot be loaded, or bitsandbytes is missing.
     """
     more: dict[str, Any] = {}
-    if config.architecture == "encoder":
+    if encoder:
         digits = list("0123456789")
         more = {"num_labels": 10, "id2label": dict(enumerate(digits)),
                 "label2id": {digit: at for at, digit in enumerate(digits)}}  # fmt: skip
@@ -43,20 +55,20 @@ def load_base(
         # What is trained itself stays in float32; autocast computes in less.
         dtype=dtype if config.lora_r else "float32",
         trust_remote_code=config.trust_remote_code,
-        encoder=config.architecture == "encoder",
-        new_head=config.architecture == "encoder",
+        encoder=encoder,
+        new_head=encoder,
         **more,
     )
-    if config.architecture == "encoder" and model.config.pad_token_id is None:
+    if encoder and model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     if config.lora_r:
         return _with_new_adapter(model, config)
-    if config.freeze_layers:
-        _freeze(model, config.freeze_layers)
+    if freeze_layers:
+        _freeze(model, freeze_layers)
     return model
 
 
-def _quantization(config: JudgeConfig) -> Any:
+def _quantization(config: TrainingConfig) -> Any:
     from importlib.util import find_spec
 
     import torch
@@ -76,7 +88,7 @@ def _quantization(config: JudgeConfig) -> Any:
     )
 
 
-def _with_new_adapter(model: PreTrainedModel, config: JudgeConfig) -> PreTrainedModel:
+def _with_new_adapter(model: PreTrainedModel, config: TrainingConfig) -> PreTrainedModel:
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
     if config.quantization != "none":

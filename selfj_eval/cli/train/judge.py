@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from contextlib import redirect_stdout
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from selfj_eval.cli.provenance import digest, provenance
+from selfj_eval.cli.train.finishing import train_and_note
 from selfj_eval.training.config import add_config_options, given, load_config
 from selfj_eval.training.settings import JudgeConfig
 
@@ -48,36 +43,17 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; returns the exit status."""
-    from selfj_eval.training.card import write_card
-    from selfj_eval.training.judge import remove_checkpoints, train_judge
-    from selfj_eval.writing import write_json
+    from selfj_eval.training.judge import train_judge
 
     config = load_config(JudgeConfig, options.config, given(options, JudgeConfig))
-    with redirect_stdout(sys.stderr):  # transformers writes its log there
-        result = train_judge(config)
-    if not result.pop("main_process"):
-        return 0
-    output = Path(config.output)
-    named = ("train_ref", "train_noref", "validation_ref", "validation_noref")
-    files = {name: Path(file) for name in named if (file := getattr(config, name)) is not None}
-    about = {
-        "kind": "judge",
-        **result,
-        "config": asdict(config),
-        "files": {n: {"name": f.name, "sha256": digest(f)} for n, f in files.items()},
-        **provenance(options, "torch", "transformers", "peft", "accelerate"),
-    }
-    write_json(output / "training.json", about)
-    write_card(output)
-    remove_checkpoints(config)
-    if options.json:
-        print(json.dumps({name: about[name] for name in about if name != "history"}))
-    else:
-        _print_summary(result, output)
+    files = ("train_ref", "train_noref", "validation_ref", "validation_noref")
+    result = train_and_note("judge", config, train_judge, options, files)
+    if result is not None:
+        _print_summary(result, config.output)
     return 0
 
 
-def _print_summary(result: dict[str, Any], output: Path) -> None:
+def _print_summary(result: dict[str, Any], output: str) -> None:
     trained, whole = result["parameters"]["trained"], result["parameters"]["all"]
     print(f"{output}: {result['steps']:,} steps in {result['seconds']:,.0f} s")
     print(f"  trained       {trained:,} of {whole:,} parameters; mean loss {result['loss']:.3f}")

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
-import sys
-from contextlib import redirect_stdout
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from selfj_eval.cli.provenance import digest, provenance
+from selfj_eval.cli.train.finishing import train_and_note
 from selfj_eval.training.config import add_config_options, given, load_config
 
 _EXAMPLES = """examples:
@@ -44,27 +38,13 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; returns the exit status."""
-    from selfj_eval.training.card import write_card
     from selfj_eval.training.sft import SftConfig, train_sft
-    from selfj_eval.writing import write_json
 
     config = load_config(SftConfig, options.config, given(options, SftConfig))
-    with redirect_stdout(sys.stderr):  # transformers writes its log there
-        result = train_sft(config)
-    if not result.pop("main_process"):
+    result = train_and_note("sft", config, train_sft, options, ("train", "validation"))
+    if result is None:
         return 0
-    output, found = Path(config.output), {"train": config.train, "validation": config.validation}
-    files = {name: Path(file) for name, file in found.items() if file is not None}
-    shown = {name: {"name": f.name, "sha256": digest(f)} for name, f in files.items()}
-    about = {"kind": "sft", **result, "config": asdict(config), "files": shown}
-    about |= provenance(options, "torch", "transformers", "peft", "accelerate", "trl")
-    write_json(output / "training.json", about)
-    write_card(output)
-    shutil.rmtree(Path(f"{output}.checkpoints"), ignore_errors=True)
-    if options.json:
-        print(json.dumps({name: value for name, value in about.items() if name != "history"}))
-        return 0
-    print(f"{output}: {result['steps']:,} steps, {result['seconds']:,.0f} s, loss "
+    print(f"{config.output}: {result['steps']:,} steps, {result['seconds']:,.0f} s, loss "
           f"{result['loss']:.3f}")  # fmt: skip
     for name, counts in result["data"].items():
         print(f"  {name:<11} {counts['used']:,} of {counts['rows']:,} rows used, "

@@ -1,0 +1,170 @@
+"""What the trainings have in common: checkpoints, arguments, the finished folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selfj_eval.backends.loading import choose_device
+from selfj_eval.errors import JudgeError, StoreError
+from selfj_eval.training.base import training_dtype
+from selfj_eval.training.settings import TrainingConfig
+from selfj_eval.writing import write_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, Trainer
+
+
+class Run:
+    """A training that can be interrupted: the same settings go on from its last checkpoint.
+
+    Args:
+        config: The settings; checkpoints stand in ``OUTPUT.checkpoints``.
+        data: The settings that name training data; their contents must stay the same.
+        base: Fingerprint of the base.
+
+    Raises:
+        StoreError: If the output exists or has no parent, or the checkpoints belong to another
+            training.
+    """
+
+    def __init__(self, config: TrainingConfig, data: tuple[str, ...], base: str) -> None:
+        self.config, self.base = config, base
+        self.output = free_output(config)
+        self.checkpoints = checkpoints(config)
+        if not self.output.parent.is_dir():
+            raise StoreError(
+                f"{self.output}: there is no folder {self.output.parent}; make it first."
+            )
+        self.checkpoints.mkdir(exist_ok=True)
+        own = asdict(config) | {"base": base}
+        for name in data:
+            own[name] = hashlib.sha256(Path(own[name]).read_bytes()).hexdigest()
+        for name in ("output", "report_to"):
+            del own[name]
+        self._decisive: dict[str, Any] = json.loads(json.dumps(own))
+        self._last = self._last_checkpoint()
+
+    def train(self, trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+        """Train to the end and write the model with its tokenizer.
+
+        Returns:
+            ``parameters`` (trained and all), ``metrics`` (of the validation file, at the end),
+            ``loss`` (mean of the training), ``steps``, ``seconds``, ``history`` (all lines of
+            the log), ``base_fingerprint`` and ``main_process``.
+
+        Raises:
+            JudgeError: If memory does not suffice.
+        """
+        import torch
+
+        main = trainer.is_world_process_zero()
+        if self._last is None and main:
+            write_json(self.checkpoints / "settings.json", self._decisive)
+        try:
+            done = trainer.train(resume_from_checkpoint=self._last)
+        except torch.OutOfMemoryError as error:
+            raise JudgeError(
+                "out of memory; lower batch_size and raise gradient_accumulation by as much, turn "
+                "on gradient_checkpointing, or load the base with quantization 8bit or 4bit. The "
+                "same command goes on from the last checkpoint."
+            ) from error
+        metrics = trainer.evaluate() if trainer.eval_dataset is not None else {}
+        draft = self.checkpoints / "finished"
+        trainer.save_model(str(draft))
+        if main:
+            tokenizer.save_pretrained(draft)
+            (draft / "training_args.bin").unlink(missing_ok=True)  # a pickle, no part of a model
+            draft.replace(self.output)
+        weights = list(trainer.model.parameters())
+        trained = sum(w.numel() for w in weights if w.requires_grad)
+        return {
+            "parameters": {"trained": trained, "all": sum(w.numel() for w in weights)},
+            "metrics": {name.removeprefix("eval_"): value for name, value in metrics.items()},
+            "loss": done.training_loss,
+            "steps": done.global_step,
+            "history": trainer.state.log_history,
+            "seconds": done.metrics["train_runtime"],
+            "base_fingerprint": self.base,
+            "main_process": main,
+        }
+
+    def _last_checkpoint(self) -> str | None:
+        from transformers.trainer_utils import get_last_checkpoint
+
+        known, last = self.checkpoints / "settings.json", get_last_checkpoint(str(self.checkpoints))
+        if last is None or not known.is_file():
+            return None
+        before: Mapping[str, Any] = json.loads(known.read_text(encoding="utf-8"))
+        now = self._decisive
+        other = sorted(name for name in now if now[name] != before.get(name))
+        if other:
+            raise StoreError(
+                f"{self.checkpoints} holds a training with other settings ({', '.join(other)}); "
+                "name another output, remove the checkpoints, or go on with the settings they "
+                "were made with."
+            )
+        return str(last)
+
+
+def free_output(config: TrainingConfig) -> Path:
+    """The folder to make.
+
+    Raises:
+        StoreError: If it exists.
+    """
+    output = Path(config.output)
+    if output.exists():
+        raise StoreError(f"{output} exists; name a new folder, or remove it first.")
+    return output
+
+
+def checkpoints(config: TrainingConfig) -> Path:
+    """Where a training keeps what it needs to go on."""
+    return Path(f"{config.output}.checkpoints")
+
+
+def remove_checkpoints(config: TrainingConfig) -> None:
+    """Remove what a finished training no longer needs."""
+    shutil.rmtree(checkpoints(config), ignore_errors=True)
+
+
+def arguments(config: TrainingConfig, *, validate: bool) -> dict[str, Any]:
+    """The settings as ``transformers.TrainingArguments`` has them."""
+    dtype, device = training_dtype(config), choose_device("auto")
+    found: dict[str, Any] = {
+        "output_dir": str(checkpoints(config)),
+        "per_device_train_batch_size": config.batch_size,
+        "per_device_eval_batch_size": config.batch_size,
+        "gradient_accumulation_steps": config.gradient_accumulation,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "num_train_epochs": config.epochs,
+        "max_steps": config.max_steps,
+        "learning_rate": config.learning_rate,
+        "warmup_steps": config.warmup_steps,
+        "lr_scheduler_type": config.schedule,
+        "weight_decay": config.weight_decay,
+        "adam_beta2": config.adam_beta2,
+        "max_grad_norm": config.max_grad_norm,
+        "use_cpu": device == "cpu",
+        "bf16": dtype == "bfloat16",
+        "fp16": dtype == "float16",
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "logging_steps": config.logging_steps,
+        "logging_first_step": True,
+        "save_steps": config.save_steps,
+        "save_total_limit": 2,
+        "eval_strategy": "steps" if validate else "no",
+        "eval_steps": config.eval_steps if validate else None,
+        "report_to": list(config.report_to) or "none",
+        "dataloader_pin_memory": device == "cuda",
+    }
+    if config.gradient_checkpointing:
+        found["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
+    return found
