@@ -94,6 +94,8 @@ def training_pairs(
             r for r in records
             if r.instruction not in held and not in_validation(r.instruction, KEPT_BACK)
         ]  # fmt: skip
+        if not usable:  # all its instructions are in the scored group
+            continue
         chosen = random.Random(0).sample(usable, min(answers, len(usable)))
         ratings = {"rating": [r.rating or 0.0 for r in chosen]}
         labels = LabelRule.fit(ratings, source="rating").apply(ratings).label
