@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import zscore
 
 from selfj_eval import Judge, Record, metrics
 from selfj_eval.data_folder import data_file
@@ -193,23 +194,24 @@ def tables(work: Path, sets: dict[str, list[Record]]) -> str:
     text = []
     for title, measure in (("Pearson", metrics.pearson), ("Spearman", metrics.spearman)):
         head = [f"{title}, unseen source", "n", "with (2)", "without (2)", "with (0)",
-                "without (0)", "within model (2)", "length", "cosine"]  # fmt: skip
+                "without (0)", "within model (2)", "length", "cosine", "both"]  # fmt: skip
         text += ["", f"| {' | '.join(head)} |", "| --- |" + " ---: |" * (len(head) - 1)]
         for source, records in sets.items():
             known = {r.id: r for r in records}
-
             parts = [
                 scored.get((kl, "source", prompt), {}).get(source, {})
                 for kl in DISTILLATION
                 for prompt in ("with", "without")
             ]
-            best = parts[0] or parts[1]
+            best = parts[1] | parts[0]  # with a reference where there is one
             baseline = {i: known[i] for i in parts[1]}
+            similar = {i: cosine[i] for i in baseline}
             row = [source, str(len(parts[1])), *(cell(p, known, measure) for p in parts)]
             row += [within(best, known, measure)]
             lengths = {i: float(len(r.response)) for i, r in baseline.items()}
             row += [cell(lengths, known, measure)]
-            row += [cell({i: cosine[i] for i in baseline}, known, measure)]
+            row += [cell(similar, known, measure)]
+            row += [cell(added(best, similar), known, measure)]
             text.append(f"| {' | '.join(row)} |")
     head = ["Pearson, unseen instructions", "n", "with (2)", "without (2)", "with (0)",
             "without (0)"]  # fmt: skip
@@ -233,6 +235,12 @@ def cell(scores: dict[str, float], known: dict[str, Record], measure: Measure) -
     ids = sorted(scores)
     ratings = [known[i].rating or 0.0 for i in ids]
     return number(measure([scores[i] for i in ids], ratings)) if ids else "-"
+
+
+def added(scores: dict[str, float], others: dict[str, float]) -> dict[str, float]:
+    """Sum of two raters of the same answers, each standardised."""
+    one, other = (zscore([rater[i] for i in sorted(scores)]) for rater in (scores, others))
+    return dict(zip(sorted(scores), map(float, one + other), strict=True))
 
 
 def within(scores: dict[str, float], known: dict[str, Record], measure: Measure) -> str:
