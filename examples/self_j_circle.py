@@ -67,8 +67,8 @@ def main() -> None:
         "train", "judge", "--base", path("model"), "--output", path("adapter"),
         "--train-ref", pairs[0], "--train-noref", pairs[1],
         "--validation-ref", pairs[2], "--validation-noref", pairs[3],
-        "--batch-size", "32", "--gradient-accumulation", "1", "--epochs", "3",
-        "--learning-rate", "3e-3", "--warmup-steps", "10", "--dtype", "bfloat16",
+        "--batch-size", "32", "--gradient-accumulation", "1", "--epochs", "1",
+        "--learning-rate", "3e-4", "--warmup-steps", "10", "--dtype", "bfloat16",
     )  # fmt: skip
     run("merge", "--adapter", path("adapter"), "--output", path("judge"))
     report = measure({"the model itself": path("model"), "the judge": path("judge")})

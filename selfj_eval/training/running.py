@@ -130,7 +130,13 @@ def checkpoints(config: TrainingConfig) -> Path:
 
 
 def remove_checkpoints(config: TrainingConfig) -> None:
-    """Remove what a finished training no longer needs."""
+    """Remove what a finished training no longer needs; TensorBoard's logs go to ``OUTPUT.runs``."""
+    logs = checkpoints(config) / "runs"  # where transformers lets it write
+    if logs.is_dir():
+        kept = Path(f"{config.output}.runs")
+        kept.mkdir(exist_ok=True)
+        for run in logs.iterdir():
+            run.replace(kept / run.name)
     shutil.rmtree(checkpoints(config), ignore_errors=True)
 
 
