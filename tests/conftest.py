@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -128,3 +130,39 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"a small file system cannot be mounted here: {error}")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+KILLED_WHILE_IT_STORES = """
+import os, sys
+from selfj_eval import store
+
+name, log = sys.argv.pop(1), os.open(sys.argv.pop(1), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+kind = getattr(store, name)
+put = kind.put
+def logged_put(self, values):
+    put(self, values)
+    os.write(log, b"kept\\n")
+kind.put = logged_put
+
+from selfj_eval.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Callable[..., None]:
+    """Starts ``selfj`` and kills it once it has put into a store (a class's name) three times."""
+
+    def start(kind: str, *arguments: object) -> None:
+        log = tmp_path / "puts.log"
+        command = [sys.executable, "-c", KILLED_WHILE_IT_STORES, kind, log, *arguments]
+        process = subprocess.Popen([str(part) for part in command])
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            if log.exists() and log.stat().st_size >= len("kept\n") * 3:
+                break
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "finished too early: nothing was tested"
+
+    return start

@@ -3,10 +3,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +18,7 @@ from selfj_eval.store import AnswerStore
 
 Jsonl = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
+Killed = Callable[..., None]
 
 ROWS = [
     {"id": f"q{i}", "instruction": f"Add {i} and {i * i}.", "reference": str(i + i * i)}
@@ -117,39 +114,15 @@ def test_a_run_file_says_how_the_answers_were_made(
     assert made["counts"]["answers"] == 5
 
 
-INSTRUMENTED = """
-import os, sys, time
-from selfj_eval.store import AnswerStore
-
-log = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-put = AnswerStore.put
-def logged_put(self, values):
-    put(self, values)
-    os.write(log, b"kept\\n")
-AnswerStore.put = logged_put
-
-from selfj_eval.cli import main
-sys.exit(main())
-"""
-
-
 def test_a_killed_run_goes_on_to_the_same_samples(
-    jsonl: Jsonl, tiny_judge: Path, tmp_path: Path, capsys: Capture
+    jsonl: Jsonl, tiny_judge: Path, tmp_path: Path, capsys: Capture, killed: Killed
 ) -> None:
     rows = [{"instruction": f"Add {i} and {i * 37}{' and then' * (i % 5)}."} for i in range(24)]
     common = [jsonl(*rows), "--model", tiny_judge, "--n", 2, "--temperature", 1]
     common += ["--max-new-tokens", 60, "--batch-size", 4]
-    undisturbed, output, log = tmp_path / "u.json", tmp_path / "o.json", tmp_path / "log"
+    undisturbed, output = tmp_path / "u.json", tmp_path / "o.json"
     assert run(*common, "--output", undisturbed) == 0
-    arguments = [sys.executable, "-c", INSTRUMENTED, log, "generate", *common]
-    process = subprocess.Popen([*map(str, arguments), "--output", str(output), "--device", "cpu"])
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if log.exists() and log.stat().st_size >= len("kept\n") * 3:
-            break
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "finished too early: nothing was tested"
+    killed("AnswerStore", "generate", *common, "--output", output, "--device", "cpu")
     assert not output.exists()
     with AnswerStore(f"{output}.store") as store:
         kept = len(store)

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +17,7 @@ from selfj_eval.training.pairs import read_pairs
 
 Jsonl = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
+Killed = Callable[..., None]
 
 ANSWERS = [
     {"id": r.id, "instruction": r.instruction, "response": r.response, "reference": r.reference}
@@ -182,37 +179,13 @@ def test_ratings_on_their_own_scale_with_and_without_reference(
     assert sum(pair.reference is None for pair in pairs) == 50
 
 
-INSTRUMENTED = """
-import os, sys
-from selfj_eval.store import JudgmentStore
-
-log = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-put = JudgmentStore.put
-def logged_put(self, values):
-    put(self, values)
-    os.write(log, b"kept\\n")
-JudgmentStore.put = logged_put
-
-from selfj_eval.cli import main
-sys.exit(main())
-"""
-
-
 def test_a_killed_run_goes_on_to_the_same_labels(
-    jsonl: Jsonl, tmp_path: Path, capsys: Capture
+    jsonl: Jsonl, tmp_path: Path, capsys: Capture, killed: Killed
 ) -> None:
     common = [jsonl(*ANSWERS), *DEMO, "--source", "self-eval", "--batch-tokens", 600]
-    undisturbed, output, log = tmp_path / "u", tmp_path / "o", tmp_path / "log"
+    undisturbed, output = tmp_path / "u", tmp_path / "o"
     assert run(*common, "--output", undisturbed) == 0
-    arguments = [sys.executable, "-c", INSTRUMENTED, log, "label", *common, "--output", output]
-    process = subprocess.Popen([*map(str, arguments), "--device", "cpu"])
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if log.exists() and log.stat().st_size >= len("kept\n") * 3:
-            break
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "finished too early: nothing was tested"
+    killed("JudgmentStore", "label", *common, "--output", output, "--device", "cpu")
     assert files_of(output) == {}
     with JudgmentStore(f"{output}.store.judgments") as store:
         kept = len(store)
@@ -242,6 +215,10 @@ def test_a_killed_run_goes_on_to_the_same_labels(
         (["--source", "rating", "--output", "{folder}/no/p"], "there is no folder"),
         (["--source", "rating", "--judge-adapter", "x"], "--judge-adapter is for --judge"),
         (["--source", "rating", "--adapter", "x"], "--adapter is for --model"),
+        (
+            ["--source", "rating", "--n", "2", "--top-p", ".9"],
+            "as they are; leave out --n, --top-p",
+        ),
     ],
 )
 def test_wrong_options(

