@@ -86,17 +86,8 @@ def training_pairs(
     sets: dict[str, list[Record]], held_out: Iterable[str], answers: int
 ) -> list[Pair]:
     """Labelled answers of the other sets, equally frequent labels within each."""
-    held = {r.instruction for name in held_out for r in sets[name]}
     pairs = []
-    for name, records in sets.items():
-        if name in held_out or name in HUMAN:
-            continue
-        usable = [
-            r for r in records
-            if r.instruction not in held and not in_validation(r.instruction, KEPT_BACK)
-        ]  # fmt: skip
-        if not usable:  # all its instructions are in the scored group
-            continue
+    for usable, _ in split(sets, held_out).values():
         chosen = random.Random(0).sample(usable, min(answers, len(usable)))
         ratings = {"rating": [r.rating or 0.0 for r in chosen]}
         labels = LabelRule.fit(ratings, source="rating").apply(ratings).label
@@ -105,6 +96,27 @@ def training_pairs(
             for r, label in zip(chosen, labels, strict=True)
         ]
     return pairs
+
+
+def split(
+    sets: dict[str, list[Record]], held_out: Iterable[str]
+) -> dict[str, tuple[list[Record], list[Record]]]:
+    """Of each set in training, what may be trained on and what is kept back.
+
+    Without the instructions of the scored group; a set all whose instructions are there is none.
+    """
+    held = {r.instruction for name in held_out for r in sets[name]}
+    found = {}
+    for name, records in sets.items():
+        if name in held_out or name in HUMAN:
+            continue
+        parts: tuple[list[Record], list[Record]] = [], []
+        for record in records:
+            if record.instruction not in held:
+                parts[in_validation(record.instruction, KEPT_BACK)].append(record)
+        if parts[0]:
+            found[name] = parts
+    return found
 
 
 def score_group(
@@ -134,7 +146,7 @@ def score_group(
         result = train_judge(config)
         write_json(work / f"{name}.json", {"seconds": result["seconds"], "loss": result["loss"]})
         remove_checkpoints(config)
-    rows = []
+    rows, known = [], split(sets, held_out)
     for with_reference in (True, False):
         judge = Judge.load(
             str(work / name), reference=with_reference, max_tokens=options.max_tokens,
@@ -144,11 +156,10 @@ def score_group(
             unseen = source in held_out
             if unseen:
                 chosen = sample(records, options.scored)
-            elif source in HUMAN:
+            elif source not in known:
                 continue
             else:
-                chosen = [r for r in records if in_validation(r.instruction, KEPT_BACK)]
-                chosen = sample(chosen, options.scored // 4)
+                chosen = sample(known[source][1], options.scored // 4)
             if with_reference:
                 chosen = [r for r in chosen if r.reference is not None]
             for record, judgment in zip(chosen, judge.judge(chosen), strict=True):
@@ -186,11 +197,15 @@ def tables(work: Path, sets: dict[str, list[Record]]) -> str:
     cosine = json.loads((work / "cosine.json").read_text(encoding="utf-8"))
     scored: dict[tuple[float, str, str], dict[str, dict[str, float]]] = {}
     for kl_weight in DISTILLATION:
-        for file in sorted(work.glob(f"kl{kl_weight:g}-*.scores.parquet")):
-            for _, row in read_rows(file):
-                if row["score"] is not None:
-                    part = scored.setdefault((kl_weight, row["kind"], row["prompt"]), {})
-                    part.setdefault(row["source"], {})[row["id"]] = row["score"]
+        for group, held_out in enumerate(GROUPS):
+            kept = {r.id for _, back in split(sets, held_out).values() for r in back}
+            for _, row in read_rows(work / f"kl{kl_weight:g}-{group}.scores.parquet"):
+                unseen = row["kind"] == "source" or row["id"] in kept
+                if row["score"] is None or not unseen:
+                    continue
+                part = scored.setdefault((kl_weight, row["kind"], row["prompt"]), {})
+                # Several judges have not seen an instruction: the first counts.
+                part.setdefault(row["source"], {}).setdefault(row["id"], row["score"])
     text = []
     for title, measure in (("Pearson", metrics.pearson), ("Spearman", metrics.spearman)):
         head = [f"{title}, unseen source", "n", "with (2)", "without (2)", "with (0)",

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch.utils.data import SequentialSampler
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoTokenizer, EvalPrediction, LlamaConfig, LlamaForCausalLM
 
 from selfj_eval.demo import JUDGE_DIR
 from selfj_eval.training.pairs import Pair, write_pairs
-from selfj_eval.training.trainer import ShuffledBatches
+from selfj_eval.training.running import last_whole_checkpoint, mean_loss
+from selfj_eval.training.trainer import LengthBatches, agreement
 
 Train = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -132,15 +135,30 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return loaded
 
 
-def killed_after_checkpoint(train: Train, tmp_path: Path, *flags: str) -> None:
-    """Start the training of ``output`` b and kill it once it has a checkpoint."""
+AFTER_A_CHECKPOINT = """
+import os, signal
+from transformers import Trainer
+old = Trainer._save_checkpoint
+def new(self, *a, **k):
+    old(self, *a, **k)
+    if self.state.global_step == 8: os.kill(os.getpid(), signal.SIGKILL)
+Trainer._save_checkpoint = new
+"""
+WHILE_IT_IS_WRITTEN = """
+import os, signal
+from transformers import TrainerState
+old = TrainerState.save_to_json
+def new(self, *a, **k):
+    if self.global_step == 10: os.kill(os.getpid(), signal.SIGKILL)
+    old(self, *a, **k)
+TrainerState.save_to_json = new
+"""
+
+
+def killed(train: Train, tmp_path: Path, when: str, *flags: str) -> None:
+    """Start the training of ``output`` b and kill it in its second pass over the data."""
     stop = tmp_path / "sitecustomize.py"
-    stop.write_text(
-        "import os, signal\nimport transformers.trainer as t\nold = t.Trainer._save_checkpoint\n"
-        "def new(self, *a, **k):\n    old(self, *a, **k)\n"
-        "    if self.state.global_step == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "t.Trainer._save_checkpoint = new\n"
-    )
+    stop.write_text(when)
     try:
         train("b", *flags, start=("env", f"PYTHONPATH={tmp_path}", sys.executable, "-m"),
               status=-9)  # fmt: skip
@@ -148,13 +166,20 @@ def killed_after_checkpoint(train: Train, tmp_path: Path, *flags: str) -> None:
         stop.unlink()
 
 
-@pytest.mark.parametrize("kind", [(), ("--lora-r=4", "--gradient-checkpointing")])
+@pytest.mark.parametrize(
+    ("when", "kind"),
+    [
+        (AFTER_A_CHECKPOINT, ()),
+        (WHILE_IT_IS_WRITTEN, ("--lora-r=4", "--lora-dropout=0.1", "--gradient-checkpointing")),
+    ],
+    ids=["whole", "LoRA"],
+)
 def test_killed_and_resumed_is_never_killed(
-    train: Train, tmp_path: Path, kind: tuple[str, ...]
+    train: Train, tmp_path: Path, when: str, kind: tuple[str, ...]
 ) -> None:
-    flags = ("--batch-size=16", "--save-steps=2", "--epochs=1", *kind)
+    flags = ("--batch-size=16", "--save-steps=2", "--epochs=2", *kind)
     train("a", *flags)
-    killed_after_checkpoint(train, tmp_path, *flags)
+    killed(train, tmp_path, when, *flags)
     assert not (tmp_path / "b").exists()
     if not kind:
         other = train("b", *flags, "--learning-rate=2e-3", status=2).stderr
@@ -167,7 +192,7 @@ def test_killed_and_resumed_is_never_killed(
 
 
 def test_two_processes_train_as_one(train: Train, tmp_path: Path) -> None:
-    flags = ("--no-group-by-length", "--logging-steps=1")
+    flags = ("--logging-steps=1",)
     launcher = (sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone",
                 "-m")  # fmt: skip
     found = []
@@ -181,16 +206,24 @@ def test_two_processes_train_as_one(train: Train, tmp_path: Path) -> None:
     assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-4
 
 
-@pytest.mark.parametrize("rows", [1, 15, 16, 17, 160, 165])
-def test_batches_are_shuffled_whole(rows: int) -> None:
-    torch.manual_seed(0)
-    found = list(ShuffledBatches(SequentialSampler(range(rows)), 16))
-    assert sorted(found) == list(range(rows))
-    batches = [found[at : at + 16] for at in range(0, rows, 16)]
-    assert all(batch == list(range(batch[0], batch[0] + len(batch))) for batch in batches)
-    assert found[0] == 0
-    assert rows % 16 == 0 or found[-1] == rows - 1
-    assert rows < 160 or found != sorted(found)
+@pytest.mark.parametrize("rows", [1, 15, 16, 17, 160, 165, 2000])
+def test_batches_of_like_lengths_come_in_an_order_of_seed_and_epoch(rows: int) -> None:
+    lengths = [(7 * n) % 401 + 1 for n in range(rows)]
+    epoch = 0
+    sampler = LengthBatches(lengths, 16, seed=0, epoch=lambda: epoch)
+    torch.manual_seed(1)
+    found = list(sampler)
+    torch.manual_seed(2)
+    assert list(sampler) == found and sorted(found) == list(range(rows)) and len(sampler) == rows
+    assert lengths[found[0]] == max(lengths)
+    batches = [[lengths[n] for n in found[at : at + 16]] for at in range(0, rows, 16)]
+    if rows == 2000:
+        assert sum(max(batch) - min(batch) for batch in batches) / len(batches) < 20
+        means = [sum(batch) / len(batch) for batch in batches]
+        ups = sum(after > before for before, after in itertools.pairwise(means))
+        assert ups > 40  # not from long to short
+        epoch = 1
+        assert list(sampler) != found
 
 
 def test_gradient_accumulation_changes_nothing(train: Train, tmp_path: Path) -> None:
@@ -213,3 +246,41 @@ def test_data_is_refused_before_anything_is_loaded(
     assert not (tmp_path / "x").exists()
     (tmp_path / "x").mkdir()
     assert "x exists; name a new folder" in train("x", status=2).stderr
+
+
+def test_what_is_too_long_is_named_before_the_training(train: Train, tmp_path: Path) -> None:
+    pairs = split_pairs(20, 5)
+    pairs[6] = replace(pairs[6], response="word " * 500)
+    write_pairs(tmp_path / "long.ref.jsonl", tmp_path / "long.noref.jsonl", pairs)
+    files = {"ref": str(tmp_path / "long.ref.jsonl"), "noref": str(tmp_path / "long.noref.jsonl")}
+    done = train("x", "--max-steps=1", **files)
+    (note,) = [line for line in done.stderr.splitlines() if line.startswith("note: 2 of 40")]
+    assert "line 7: " in note and "longer than 256 tokens" in note
+    about = json.loads((tmp_path / "x" / "training.json").read_text())["data"]["train"]
+    assert about["trimmed"] == 2 and about["longest"][0]["tokens"] > 200
+    error = train("y", "--max-tokens=20", **files, status=2).stderr
+    assert "long." in error and "line 7, field 'max_tokens'" in error
+    assert not (tmp_path / "y.checkpoints").exists()
+
+
+def test_a_score_that_is_no_number_is_counted() -> None:
+    scores = np.array([[1, 1, 1], [np.nan, 2, 1], [3, 3, 1], [0, np.nan, 0], [4, 4.5, 1]])
+    found = agreement(EvalPrediction(scores, np.array([1, 2, 3, 4, 5])))
+    assert found["teacher_unscored"] == found["student_unscored"] == 1
+    assert found["teacher_mae"] == pytest.approx(1 / 3)
+    assert found["student_mae"] == pytest.approx(0.5 / 4)
+
+
+def test_checkpoints_that_were_cut_off_do_not_count(tmp_path: Path) -> None:
+    assert last_whole_checkpoint(tmp_path) is None
+    for step, state in ((2, "{}"), (10, "{}"), (12, '{"epo'), (14, None)):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        if state is not None:
+            (folder / "trainer_state.json").write_text(state)
+    assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+
+
+def test_the_mean_loss_is_that_of_all_steps() -> None:
+    history = [{"loss": 4.0, "step": 1}, {"eval_loss": 9.0, "step": 1}, {"loss": 2.0, "step": 4}]
+    assert mean_loss(history) == pytest.approx((4 + 3 * 2) / 4)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,10 +21,12 @@ from selfj_eval.training.card import model_card
 from selfj_eval.training.pairs import Pair, write_pairs
 
 
-def selfj(folder: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+def selfj(
+    folder: Path, *arguments: str, status: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-m", "selfj_eval", *arguments],
-        cwd=folder, capture_output=True, text=True, check=False,
+        cwd=folder, capture_output=True, text=True, check=False, env=os.environ | environment,
     )  # fmt: skip
     assert done.returncode == status, done.stderr[-2000:]
     return done
@@ -96,6 +100,25 @@ def test_the_card_names_a_base_of_the_hub_for_the_hub(base: str, named: bool) ->
     head = model_card("judge", None, {"base": base, "dtype": "float32", "base_fingerprint": "0",
                                       "adapter_fingerprint": "1", "command": "x"})  # fmt: skip
     assert (f"\nbase_model: {base}\n" in head.split("---\n")[1]) == named
+
+
+def test_a_base_of_the_hub_is_named_as_such(trained: Path, tmp_path: Path) -> None:
+    """Not as the place where it lies on this machine, where nobody else would find it."""
+    cached = tmp_path / "hub" / "models--owner--tiny"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("0123456789abcdef0123456789abcdef01234567")
+    shutil.copytree(JUDGE_DIR, cached / "snapshots" / "0123456789abcdef0123456789abcdef01234567")
+    hub = {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    selfj(
+        tmp_path, "train", "judge", "--base=owner/tiny", f"--train-ref={trained}/train.ref.jsonl",
+        f"--train-noref={trained}/train.noref.jsonl", "--output=a", "--lora-r=4", "--max-steps=1",
+        "--gradient-accumulation=1", **hub,
+    )  # fmt: skip
+    selfj(tmp_path, "merge", "--adapter=a", "--output=m", **hub)
+    for folder in (tmp_path / "a", tmp_path / "m"):
+        assert "\nbase_model: owner/tiny\n" in (folder / "README.md").read_text()
+        for file in folder.glob("*.json"):
+            assert "snapshots" not in file.read_text(), file
 
 
 def test_an_adapter_without_a_base_is_refused(trained: Path, tmp_path: Path) -> None:

@@ -49,17 +49,19 @@ def run(options: argparse.Namespace) -> int:
     from selfj_eval.writing import write_json
 
     output = Path(options.output)
-    result = merge(options.adapter, output, base=options.base, dtype=options.dtype)
-    about = {
+    notes = {
         "kind": "merge",
-        **result,
         "dtype": options.dtype,
         **provenance(options, "torch", "transformers", "peft"),
     }
-    write_json(output / "merge.json", about)
-    write_card(output)
+
+    def finish(folder: Path, result: dict[str, Any]) -> None:
+        write_json(folder / "merge.json", {**notes, **result})
+        write_card(folder, output.name)
+
+    result = merge(options.adapter, output, base=options.base, dtype=options.dtype, finish=finish)
     if options.json:
-        print(json.dumps(about))
+        print(json.dumps({**notes, **result}))
     else:
         print(f"{output}: {result['parameters']:,} parameters in {options.dtype}, README.md")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,14 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HIDDEN = ("base", "output", *_FILES)
 
 
-def write_card(folder: Path) -> None:
+def write_card(folder: Path, name: str) -> None:
     """Write ``README.md`` from the ``training.json`` and ``merge.json`` in a model's folder."""
     notes = {}
-    for name in ("training", "merge"):
-        file = folder / f"{name}.json"
+    for kind in ("training", "merge"):
+        file = folder / f"{kind}.json"
         if file.is_file():
-            notes[name] = json.loads(file.read_text(encoding="utf-8"))
-    text = model_card(folder.name, notes.get("training"), notes.get("merge"))
+            notes[kind] = json.loads(file.read_text(encoding="utf-8"))
+    text = model_card(name, notes.get("training"), notes.get("merge"))
     with atomic_write(folder / "README.md") as stream:
         stream.write(text.encode())
 
@@ -90,7 +91,10 @@ def _numbers(training: Mapping[str, Any]) -> list[str]:
     if not rows:
         return ["It was not measured: the training had no validation file.", ""]
     head = ["| prompt | Pearson | Spearman | mean absolute error |", "| --- |" + " ---: |" * 3]
-    return ["Agreement with the labels of the validation file:", "", *head, *rows, ""]
+    lines = ["Agreement with the labels of the validation file:", "", *head, *rows, ""]
+    if seen := training["data"].get("validation", {}).get("seen_instructions"):
+        lines += [f"{seen:,} of its answers are to instructions of the training data.", ""]
+    return lines
 
 
 def _data(training: Mapping[str, Any]) -> list[str]:
@@ -121,8 +125,9 @@ def _made(training: Mapping[str, Any]) -> list[str]:
 
 def _command(about: Mapping[str, Any]) -> str:
     """The command, with the last part of each path."""
-    return " ".join(
-        "=".join(_last(piece) for piece in part.split("=")) for part in about["command"].split()
+    return shlex.join(
+        "=".join(_last(piece) for piece in part.split("="))
+        for part in shlex.split(about["command"])
     )
 
 

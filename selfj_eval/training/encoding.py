@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+_NAMED = 3
+
+
 class Label(NamedTuple):
     """How a label is written in tokens.
 
@@ -36,10 +39,12 @@ class Encoded(NamedTuple):
         dataset: Columns ``ref`` and ``free`` (lists of ids; ``ref`` empty without reference),
             ``label`` (0..9) and ``length`` (tokens of both together).
         counts: ``prompts``, of them ``trimmed``, with ``trimmed_tokens`` in all.
+        longest: ``where`` (file and line) and lost ``tokens`` of the prompts that lost most.
     """
 
     dataset: Dataset
     counts: dict[str, int]
+    longest: list[dict[str, Any]]
 
 
 def label_tokens(tokenizer: PreTrainedTokenizerBase, template: PromptTemplate, name: str) -> Label:
@@ -74,6 +79,7 @@ def encode_pairs(
 
     budget = max_tokens - (2 if label.end is not None else 0)
     counts = {"prompts": 0, "trimmed": 0, "trimmed_tokens": 0}
+    lost: dict[str, int] = {}
 
     def tokens(chunk: Sequence[Pair], reference: bool) -> list[list[int]]:
         texts = [
@@ -96,7 +102,10 @@ def encode_pairs(
                         max_tokens=budget,
                     )
                 except JudgeError as error:
-                    raise DataError(f"max_tokens {max_tokens}: {error}") from error
+                    message = f"max_tokens {max_tokens} is too little: {error}"
+                    raise DataError(message, path=pair.where, field="max_tokens") from error
+                where = pair.where or pair.id
+                lost[where] = max(lost.get(where, 0), prompt.trimmed_tokens)
                 counts["trimmed"] += 1
                 counts["trimmed_tokens"] += prompt.trimmed_tokens
                 rows[at] = tokenizer(prompt.text).input_ids
@@ -115,7 +124,9 @@ def encode_pairs(
         "label": [pair.label for pair in pairs],
         "length": [len(a) + len(b) for a, b in zip(ref, free, strict=True)],
     }
-    return Encoded(Dataset.from_dict(columns), counts)
+    worst = sorted(lost, key=lost.__getitem__, reverse=True)[:_NAMED]
+    longest = [{"where": where, "tokens": lost[where]} for where in worst]
+    return Encoded(Dataset.from_dict(columns), counts, longest)
 
 
 @dataclass(frozen=True, slots=True)

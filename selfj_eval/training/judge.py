@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from selfj_eval.training.encoding import (
     label_tokens,
 )
 from selfj_eval.training.pairs import Pair, read_pairs
-from selfj_eval.training.running import Run, arguments, free_output
+from selfj_eval.training.running import Finish, Run, arguments, free_output
 from selfj_eval.training.settings import JudgeConfig
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 ENCODER_LABEL = Label(list(range(10)), None)
 
 
-def train_judge(config: JudgeConfig) -> dict[str, Any]:
+def train_judge(config: JudgeConfig, finish: Finish | None = None) -> dict[str, Any]:
     """Train a judge and write it to ``config.output``.
 
     All data is read and checked before anything is loaded. Checkpoints stand beside the output,
@@ -35,9 +37,11 @@ def train_judge(config: JudgeConfig) -> dict[str, Any]:
 
     Args:
         config: The settings.
+        finish: What else is to be done to the folder before it appears.
 
     Returns:
-        What was made: ``data`` (counts), and what ``running.Run.train`` tells.
+        What ``running.Run.train`` tells. Of ``data``, ``longest`` are the prompts that lost most,
+        and ``seen_instructions`` counts validation answers to instructions of the training data.
 
     Raises:
         DataError: If the data or the settings cannot be used.
@@ -61,8 +65,6 @@ def train_judge(config: JudgeConfig) -> dict[str, Any]:
     # First of all: it finds the other processes, and on which device the base is to be loaded.
     settings = TrainingArguments(
         **arguments(config, validate=validation is not None),
-        train_sampling_strategy="group_by_length" if config.group_by_length else "random",
-        length_column_name="length",
         remove_unused_columns=False,
         label_names=["labels"],
     )
@@ -70,6 +72,8 @@ def train_judge(config: JudgeConfig) -> dict[str, Any]:
     tokenizer, label = _tokenizer(config, folder)
     parts = {"train": train} | ({} if validation is None else {"validation": validation})
     encoded = {name: _encode(pairs, tokenizer, label, config) for name, pairs in parts.items()}
+    if settings.process_index == 0:
+        _say_trimmed(encoded.values(), config.max_tokens)
 
     from selfj_eval.training.trainer import JudgeTrainer
 
@@ -88,7 +92,23 @@ def train_judge(config: JudgeConfig) -> dict[str, Any]:
         processing_class=tokenizer,
     )  # fmt: skip
     counts = {name: _counts(parts[name], found) for name, found in encoded.items()}
-    return {"data": counts, **run.train(trainer, tokenizer)}
+    if validation is not None:
+        known = {pair.instruction for pair in train}
+        seen = sum(pair.instruction in known for pair in validation)
+        counts["validation"]["seen_instructions"] = seen
+    return run.train(trainer, tokenizer, counts, finish)
+
+
+def _say_trimmed(encoded: Iterable[Encoded], max_tokens: int) -> None:
+    """Name the prompts that lose most, before the training starts."""
+    for found in encoded:
+        if found.counts["trimmed"]:
+            worst = "; ".join(f"{w['where']}: {w['tokens']:,} tokens" for w in found.longest)
+            print(
+                f"note: {found.counts['trimmed']:,} of {found.counts['prompts']:,} prompts are "
+                f"longer than {max_tokens:,} tokens and lose their middles, most of all {worst}",
+                file=sys.stderr,
+            )
 
 
 def _counts(pairs: list[Pair], encoded: Encoded) -> dict[str, Any]:
@@ -97,7 +117,7 @@ def _counts(pairs: list[Pair], encoded: Encoded) -> dict[str, Any]:
         labels[pair.label] += 1
     with_reference = sum(pair.reference is not None for pair in pairs)
     return {"pairs": len(pairs), "with_reference": with_reference, "labels": labels,
-            **encoded.counts}  # fmt: skip
+            **encoded.counts, "longest": encoded.longest}  # fmt: skip
 
 
 def _tokenizer(config: JudgeConfig, folder: Path) -> tuple[PreTrainedTokenizerBase, Label]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ _NOTES = ("training.json",)
 
 
 def merge(
-    adapter: str, output: Path, *, base: str | None = None, dtype: str = "float32"
+    adapter: str,
+    output: Path,
+    *,
+    base: str | None = None,
+    dtype: str = "float32",
+    finish: Callable[[Path, dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Merge a LoRA adapter into its base and write the whole model.
 
@@ -29,6 +35,7 @@ def merge(
         output: Folder to make.
         base: The base model; by default the one that the adapter names.
         dtype: Number format of the result, ``float32``, ``bfloat16`` or ``float16``.
+        finish: Called with the folder, before it appears, and with what is returned.
 
     Returns:
         ``base`` (as given or named by the adapter), ``base_fingerprint``,
@@ -55,17 +62,20 @@ def merge(
         for name in _NOTES:
             if (adapter_folder / name).is_file():
                 shutil.copyfile(adapter_folder / name, draft / name)
+        found = {
+            "base": base,
+            "base_fingerprint": fingerprint(folders.model),
+            "adapter_fingerprint": fingerprint(adapter_folder),
+            "fingerprint": fingerprint(draft),
+            "parameters": sum(weight.numel() for weight in model.parameters()),
+        }
+        if finish is not None:
+            finish(draft, found)
         draft.chmod(0o755)
         for file in draft.iterdir():
             file.chmod(0o644)
         draft.replace(output)
-    return {
-        "base": base,
-        "base_fingerprint": fingerprint(folders.model),
-        "adapter_fingerprint": fingerprint(adapter_folder),
-        "fingerprint": fingerprint(output),
-        "parameters": sum(weight.numel() for weight in model.parameters()),
-    }
+    return found
 
 
 def _named_base(adapter: Path) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,10 @@ from selfj_eval.writing import write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer
+
+
+Finish = Callable[[Path, dict[str, Any]], None]
+"""Called with the finished model's folder, before it gets its name, and what is known of it."""
 
 
 class Run:
@@ -41,28 +47,43 @@ class Run:
             raise StoreError(
                 f"{self.output}: there is no folder {self.output.parent}; make it first."
             )
-        self.checkpoints.mkdir(exist_ok=True)
-        own = asdict(config) | {"base": base}
+        own = asdict(config) | {"base": base, "dtype": training_dtype(config)}
+        own["processes"] = int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun sets it
         for name in data:
             own[name] = hashlib.sha256(Path(own[name]).read_bytes()).hexdigest()
-        for name in ("output", "report_to"):
+        for name in ("output", "report_to", "gradient_checkpointing"):
             del own[name]
         self._decisive: dict[str, Any] = json.loads(json.dumps(own))
         self._last = self._last_checkpoint()
 
-    def train(self, trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    def train(
+        self,
+        trainer: Trainer,
+        tokenizer: PreTrainedTokenizerBase,
+        data: Mapping[str, Any],
+        finish: Finish | None,
+    ) -> dict[str, Any]:
         """Train to the end and write the model with its tokenizer.
 
+        Args:
+            trainer: The trainer.
+            tokenizer: What is written beside the model.
+            data: Counts of the data, part of the result.
+            finish: What else is to be done to the folder before it appears.
+
         Returns:
-            ``parameters`` (trained and all), ``metrics`` (of the validation file, at the end),
-            ``loss`` (mean of the training), ``steps``, ``seconds``, ``history`` (all lines of
-            the log), ``base_fingerprint`` and ``main_process``.
+            ``data``, ``parameters`` (trained and all), ``metrics`` (of the validation file, at
+            the end), ``loss`` (mean over the logged steps), ``steps``, ``seconds`` (since the
+            last start), ``history`` (all lines of the log), ``base_fingerprint`` and
+            ``main_process``.
 
         Raises:
             JudgeError: If memory does not suffice.
         """
         import torch
+        from transformers.trainer_pt_utils import get_model_param_count
 
+        self.checkpoints.mkdir(exist_ok=True)
         main = trainer.is_world_process_zero()
         if self._last is None and main:
             write_json(self.checkpoints / "settings.json", self._decisive)
@@ -70,34 +91,48 @@ class Run:
             done = trainer.train(resume_from_checkpoint=self._last)
         except torch.OutOfMemoryError as error:
             raise JudgeError(
-                "out of memory; lower batch_size and raise gradient_accumulation by as much, turn "
-                "on gradient_checkpointing, or load the base with quantization 8bit or 4bit. The "
-                "same command goes on from the last checkpoint."
+                "out of memory; turn on gradient_checkpointing (the training goes on from its last "
+                "checkpoint), or, to begin anew, lower batch_size and raise gradient_accumulation "
+                f"by as much, or take quantization 8bit or 4bit, and remove {self.checkpoints}."
             ) from error
         metrics = trainer.evaluate() if trainer.eval_dataset is not None else {}
         draft = self.checkpoints / "finished"
         trainer.save_model(str(draft))
-        if main:
-            tokenizer.save_pretrained(draft)
-            (draft / "training_args.bin").unlink(missing_ok=True)  # a pickle, no part of a model
-            draft.replace(self.output)
-        weights = list(trainer.model.parameters())
-        trained = sum(w.numel() for w in weights if w.requires_grad)
-        return {
-            "parameters": {"trained": trained, "all": sum(w.numel() for w in weights)},
-            "metrics": {name.removeprefix("eval_"): value for name, value in metrics.items()},
-            "loss": done.training_loss,
+        found = {
+            "data": dict(data),
+            "parameters": {
+                "trained": get_model_param_count(trainer.model, trainable_only=True),
+                "all": get_model_param_count(trainer.model),
+            },
+            "metrics": {
+                name.removeprefix("eval_"): value
+                for name, value in metrics.items()
+                if math.isfinite(value)
+            },
+            "loss": mean_loss(trainer.state.log_history),
             "steps": done.global_step,
             "history": trainer.state.log_history,
             "seconds": done.metrics["train_runtime"],
             "base_fingerprint": self.base,
-            "main_process": main,
         }
+        if main:
+            tokenizer.save_pretrained(draft)
+            (draft / "training_args.bin").unlink(missing_ok=True)  # a pickle, no part of a model
+            self._name_base(draft)
+            if finish is not None:
+                finish(draft, found)
+            draft.replace(self.output)
+        return found | {"main_process": main}
+
+    def _name_base(self, folder: Path) -> None:
+        """Name a base of the hub as such: peft writes the place where it lies on this machine."""
+        file = folder / "adapter_config.json"
+        if file.is_file() and not Path(self.config.base).expanduser().is_dir():
+            settings = json.loads(file.read_text(encoding="utf-8"))
+            write_json(file, settings | {"base_model_name_or_path": self.config.base})
 
     def _last_checkpoint(self) -> str | None:
-        from transformers.trainer_utils import get_last_checkpoint
-
-        known, last = self.checkpoints / "settings.json", get_last_checkpoint(str(self.checkpoints))
+        known, last = self.checkpoints / "settings.json", last_whole_checkpoint(self.checkpoints)
         if last is None or not known.is_file():
             return None
         before: Mapping[str, Any] = json.loads(known.read_text(encoding="utf-8"))
@@ -110,6 +145,32 @@ class Run:
                 "were made with."
             )
         return str(last)
+
+
+def last_whole_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end: the trainer's state is written last."""
+    for found in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
+        try:
+            json.loads((found / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        return found
+    return None
+
+
+def _step(checkpoint: Path) -> int:
+    number = checkpoint.name.removeprefix("checkpoint-")
+    return int(number) if number.isdecimal() else -1
+
+
+def mean_loss(history: list[dict[str, Any]]) -> float:
+    """Mean over the steps up to the last line of the log that has a loss."""
+    total, before = 0.0, 0
+    for line in history:
+        if "loss" in line:
+            total += line["loss"] * (line["step"] - before)
+            before = line["step"]
+    return total / max(before, 1)
 
 
 def free_output(config: TrainingConfig) -> Path:

@@ -60,6 +60,9 @@ class TrainingConfig:
             self.need(getattr(self, name) >= 1, name, "must be at least 1")
         for name in ("lora_r", "warmup_steps", "weight_decay", "seed"):
             self.need(getattr(self, name) >= 0, name, "must be 0 or more")
+        self.need(0 <= self.lora_dropout < 1, "lora_dropout", "must be in [0, 1)")
+        self.need(0 <= self.adam_beta2 < 1, "adam_beta2", "must be in [0, 1)")
+        self.need(self.max_grad_norm > 0, "max_grad_norm", "must be above 0")
         self.need(self.learning_rate > 0, "learning_rate", "must be above 0")
         self.need(self.max_steps > 0 or self.epochs > 0, "epochs", "must be above 0")
         self.need(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +12,7 @@ from selfj_eval.generation.base import DEFAULT_PROMPT, PROMPTS, PromptTokenizer
 from selfj_eval.reading import read_rows
 from selfj_eval.training.base import load_base
 from selfj_eval.training.config import option
-from selfj_eval.training.running import Run, arguments, free_output
+from selfj_eval.training.running import Finish, Run, arguments, free_output
 from selfj_eval.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
@@ -120,13 +119,17 @@ def encode_examples(
     return used, counts
 
 
-def train_sft(config: SftConfig) -> dict[str, Any]:
+def train_sft(config: SftConfig, finish: Finish | None = None) -> dict[str, Any]:
     """Instruction-tune a model and write it, or its adapter, to ``config.output``.
 
     Checkpoints stand in ``OUTPUT.checkpoints``; the same settings go on from the last.
 
+    Args:
+        config: The settings.
+        finish: What else is to be done to the folder before it appears.
+
     Returns:
-        What was made: ``data`` (counts), and what ``running.Run.train`` tells.
+        What ``running.Run.train`` tells.
 
     Raises:
         DataError: If the data or the settings cannot be used.
@@ -150,9 +153,8 @@ def train_sft(config: SftConfig) -> dict[str, Any]:
     run = Run(config, ("train",), fingerprint(folder))
     trainer = _trainer(config, folder, {name: used for name, (used, _) in encoded.items()})
     # The base's own tokenizer, without the padding token that trl adds.
-    found = run.train(trainer, tokenizer.tokenizer)
-    found["metrics"] = {k: v for k, v in found["metrics"].items() if math.isfinite(v)}
-    return {"data": {name: counts for name, (_, counts) in encoded.items()}, **found}
+    data = {name: counts for name, (_, counts) in encoded.items()}
+    return run.train(trainer, tokenizer.tokenizer, data, finish)
 
 
 def _trainer(config: SftConfig, folder: Path, rows: dict[str, list[Any]]) -> SFTTrainer:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 from transformers import Trainer
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from selfj_eval.training.encoding import Label
 from selfj_eval.training.loss import PairLoss, Targets, pair_loss
@@ -17,7 +18,8 @@ from selfj_eval.training.settings import JudgeConfig
 if TYPE_CHECKING:
     from transformers import EvalPrediction
 
-_PARTS = ("ce_ref", "ce_free", "kl")
+_PARTS = {"ce_ref": 0, "ce_free": 1, "kl": 0}
+"""Parts of the loss; 0: means over the answers with a reference, 1: over all answers."""
 
 
 class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
@@ -36,16 +38,18 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
         super().__init__(compute_metrics=agreement, **rest)
         self.config, self.label = config, label
         self.model_accepts_loss_kwargs = False
-        self._sums = torch.zeros(len(_PARTS) + 1, dtype=torch.float64)
+        self._sums = torch.zeros(len(_PARTS) + 2, dtype=torch.float64)
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Any:
-        sampler = super()._get_train_sampler(train_dataset)
-        if sampler is None or not self.config.group_by_length:
-            return sampler
-        settings = self.args
-        return ShuffledBatches(
-            sampler,
-            settings.train_batch_size * settings.gradient_accumulation_steps * settings.world_size,
+        rows: Any = self.train_dataset if train_dataset is None else train_dataset
+        if not self.config.group_by_length:
+            return super()._get_train_sampler(rows)
+        own = self.args
+        return LengthBatches(
+            rows["length"],
+            own.train_batch_size * own.gradient_accumulation_steps * own.world_size,
+            seed=own.seed,
+            epoch=lambda: int(self.state.epoch or 0),
         )
 
     def compute_loss(
@@ -58,8 +62,9 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
         """The loss of a batch; sums its parts for the log."""
         loss, _ = self._step(model, inputs)
         if model.training:
-            parts = [getattr(loss, name).item() for name in _PARTS]
-            self._sums += torch.tensor([*parts, 1.0], dtype=torch.float64)
+            rows = [len(inputs["referred"]), len(inputs["labels"])]
+            parts = [getattr(loss, name).item() * rows[of] for name, of in _PARTS.items()]
+            self._sums += torch.tensor([*parts, *rows], dtype=torch.float64)
         return (loss.total, {}) if return_outputs else loss.total
 
     def prediction_step(
@@ -69,7 +74,7 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
         prediction_loss_only: bool,
         ignore_keys: list[str] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        """Loss, both expected scores (b, 2), the teacher's NaN without reference, and labels."""
+        """Loss; both expected scores and whether there is a reference (b, 3); labels (b,)."""
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
             loss, scores = self._step(model, inputs)
@@ -79,8 +84,11 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
         """Adds the means of the loss's parts since the last line."""
         if "loss" in logs:
             sums = self.accelerator.reduce(self._sums.to(self.args.device, torch.float32), "sum")
-            means = (sums[:-1] / sums[-1].clamp(min=1)).tolist()
-            logs |= dict(zip(_PARTS, means, strict=True))
+            rows = sums[len(_PARTS) :].clamp(min=1)
+            logs |= {
+                name: (total / rows[of]).item()
+                for (name, of), total in zip(_PARTS.items(), sums[: len(_PARTS)], strict=True)
+            }
             self._sums.zero_()
         super().log(logs, start_time)
 
@@ -103,12 +111,13 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
             student_weight=self.config.student_weight,
             kl_weight=self.config.kl_weight * warm,
         )
-        scores = torch.full((len(labels), 2), torch.nan, device=student.device)
+        scores = torch.zeros((len(labels), 3), device=student.device)
         grades = torch.arange(10.0, device=student.device)
         with torch.no_grad():
             scores[:, 1] = student[:, 0, digits].float().softmax(-1) @ grades
             if len(referred):
                 scores[referred, 0] = teacher[:, 0, digits].float().softmax(-1) @ grades
+                scores[referred, 2] = 1
         return loss, scores
 
     def _logits(
@@ -128,33 +137,39 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
         return logits
 
 
-class ShuffledBatches(Sampler[int]):
-    """The batches of a sampler in random order.
+class LengthBatches(Sampler[int]):
+    """Batches of about equal lengths, in random order.
 
-    A sampler that groups by length goes from long to short again and again, and a model that is
-    trained so forgets the one over the other. The first batch stays first, since it has the
-    longest rows and shows at once whether memory suffices; an incomplete one stays last.
+    Grouping alone goes from long to short again and again, and a model that is trained so forgets
+    the one over the other. The first batch stays first, since it has the longest rows and shows
+    at once whether memory suffices; an incomplete one stays last. The order is decided by seed
+    and epoch alone, so that it is the same in all processes, and after an interruption.
 
     Args:
-        sampler: Gives all indices, those of a batch in a row.
+        lengths: Of all rows.
         batch: Rows of a step, over all processes.
+        seed: Start of the random numbers.
+        epoch: Tells the pass over the data that begins, from 0.
     """
 
-    def __init__(self, sampler: Sampler[int], batch: int) -> None:
-        self.sampler, self.batch = sampler, batch
+    def __init__(
+        self, lengths: Sequence[int], batch: int, *, seed: int, epoch: Callable[[], int]
+    ) -> None:
+        self.lengths, self.batch, self.seed, self.epoch = list(lengths), batch, seed, epoch
 
     def __len__(self) -> int:
         """Rows."""
-        return len(self.sampler)  # type: ignore[arg-type]  # samplers of data with a length
+        return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:
         """All indices, once."""
-        indices = list(self.sampler)
+        random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch())
+        indices = get_length_grouped_indices(self.lengths, self.batch, generator=random)
         batches = [indices[at : at + self.batch] for at in range(0, len(indices), self.batch)]
         last = len(batches) - (len(indices) % self.batch > 0)
         order = [
             0,
-            *(torch.randperm(max(0, last - 1)) + 1).tolist(),
+            *(torch.randperm(max(0, last - 1), generator=random) + 1).tolist(),
             *range(max(1, last), len(batches)),
         ]
         return (index for at in order for index in batches[at])
@@ -165,15 +180,19 @@ def agreement(prediction: EvalPrediction) -> dict[str, float]:
 
     Returns:
         ``teacher_*`` (with reference) and ``student_*`` of ``pearson``, ``spearman`` and ``mae``
-        (mean absolute error, in points); undefined ones are left out.
+        (mean absolute error, in points); undefined ones are left out. ``*_unscored`` counts
+        answers that got no finite score, where there are any: the others are about the rest.
     """
     from scipy.stats import pearsonr, spearmanr
 
     scores, labels = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
     found: dict[str, float] = {}
     for column, name in enumerate(("teacher", "student")):
-        own = ~np.isnan(scores[:, column])
+        asked = scores[:, 2] > 0 if name == "teacher" else np.ones(len(scores), dtype=bool)
+        own = asked & np.isfinite(scores[:, column])
         x, y = scores[own, column], labels[own]
+        if lost := int(asked.sum() - own.sum()):
+            found[f"{name}_unscored"] = float(lost)
         if len(x) == 0:
             continue
         found[f"{name}_mae"] = float(np.abs(x - y).mean())

@@ -10,7 +10,7 @@ _COMMANDS = ("judge", "sft")
 _EPILOG = """examples:
   selfj train judge --config configs/self-j-13b.yaml
   accelerate launch --config_file configs/accelerate/fsdp.yaml -m selfj_eval train judge \\
-      --config configs/self-j-13b.yaml
+      --config configs/self-j-13b.yaml --quantization none --gradient-accumulation 1
   selfj train sft --config configs/sft-llama-2-13b.yaml
 
 docs/training.md tells the whole way.

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from selfj_eval.cli.provenance import digest, provenance
 from selfj_eval.training.settings import TrainingConfig
+
+if TYPE_CHECKING:
+    from selfj_eval.training.running import Finish
 
 C = TypeVar("C", bound=TrainingConfig)
 
@@ -20,7 +23,7 @@ C = TypeVar("C", bound=TrainingConfig)
 def train_and_note(
     kind: str,
     config: C,
-    train: Callable[[C], dict[str, Any]],
+    train: Callable[[C, Finish], dict[str, Any]],
     options: argparse.Namespace,
     files: tuple[str, ...],
 ) -> dict[str, Any] | None:
@@ -40,24 +43,26 @@ def train_and_note(
     from selfj_eval.training.running import remove_checkpoints
     from selfj_eval.writing import write_json
 
-    with redirect_stdout(sys.stderr):  # transformers writes its log there
-        result = train(config)
-    if not result.pop("main_process"):
-        return None
     found = {name: Path(file) for name in files if (file := getattr(config, name)) is not None}
     packages = ("torch", "transformers", "peft", "accelerate")
-    about = {
+    notes = {
         "kind": kind,
-        **result,
         "config": asdict(config),
         "files": {n: {"name": f.name, "sha256": digest(f)} for n, f in found.items()},
         **provenance(options, *packages, *(("trl",) if kind == "sft" else ())),
     }
-    output = Path(config.output)
-    write_json(output / "training.json", about)
-    write_card(output)
+
+    def finish(folder: Path, result: dict[str, Any]) -> None:
+        write_json(folder / "training.json", {**notes, **result})
+        write_card(folder, Path(config.output).name)
+
+    with redirect_stdout(sys.stderr):  # transformers writes its log there
+        result = train(config, finish)
+    if not result.pop("main_process"):
+        return None
     remove_checkpoints(config)
     if options.json:
+        about = {**notes, **result}
         print(json.dumps({name: value for name, value in about.items() if name != "history"}))
         return None
     return result
