@@ -89,6 +89,12 @@ def digit_token_ids(encode: Callable[[str], Sequence[int]], context: str, name: 
     for digit in DIGITS:
         extended = list(encode(context + digit))
         if extended[: len(base)] != base or len(extended) != len(base) + 1:
+            if extended[-1] == base[-1]:  # a token that ends every text
+                raise JudgeError(
+                    f"{name} cannot judge by the next token: its tokenizer ends every text with a "
+                    "token of its own, as encoders do. An encoder is trained with selfj train "
+                    "judge --architecture encoder, and judges in selfj score, not in lm-eval."
+                )
             raise JudgeError(
                 f"the tokenizer of {name} cannot be used for judging: after "
                 f"{context[-16:]!r} the digit {digit!r} is not one token of its own (it turns "

@@ -184,7 +184,9 @@ def test_killed_and_resumed_is_never_killed(
     if not kind:
         other = train("b", *flags, "--learning-rate=2e-3", status=2).stderr
         assert "learning_rate" in other and "Traceback" not in other
-    train("b", *flags)
+        other = train("b", *flags, ref="val.ref.jsonl", noref="val.noref.jsonl", status=2).stderr
+        assert "the contents of train_noref, train_ref have changed" in other
+    assert "going on from b.checkpoints/checkpoint-8" in train("b", *flags).stderr
     one, two = weights(tmp_path / "a"), weights(tmp_path / "b")
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -246,6 +248,9 @@ def test_data_is_refused_before_anything_is_loaded(
     assert not (tmp_path / "x").exists()
     (tmp_path / "x").mkdir()
     assert "x exists; name a new folder" in train("x", status=2).stderr
+    error = train("y", "--report-to=nowhere", status=2).stderr
+    assert "no tracker 'nowhere' here" in error and "Traceback" not in error
+    assert not (tmp_path / "y.checkpoints").exists()
 
 
 def test_what_is_too_long_is_named_before_the_training(train: Train, tmp_path: Path) -> None:

@@ -90,6 +90,9 @@ def test_the_card_has_the_numbers_and_no_path(trained: Path) -> None:
         assert str(trained) not in card and str(JUDGE_DIR.parent) not in card
         assert len(re.findall(r"`[0-9a-f]{16}`", card)) >= 4
     assert "merged in float32" in card
+    # The command on an adapter's card works.
+    adapter = (trained / "adapter" / "README.md").read_text()
+    assert f"--judge {JUDGE_DIR.name} --adapter adapter" in adapter
 
 
 @pytest.mark.parametrize(
@@ -129,6 +132,8 @@ def test_an_adapter_without_a_base_is_refused(trained: Path, tmp_path: Path) -> 
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
     done = selfj(trained, "merge", "--adapter", str(tmp_path), "--output=other", status=2)
     assert "--base" in done.stderr and "Traceback" not in done.stderr
+    whole = selfj(trained, "merge", f"--adapter={JUDGE_DIR}", "--output=other", status=2)
+    assert "is no adapter" in whole.stderr
     other = selfj(trained, "merge", "--adapter=adapter", "--base=/nowhere/x", "--output=other",
                   status=2)  # fmt: skip
     assert "no folder '/nowhere/x'" in other.stderr

@@ -132,3 +132,8 @@ def test_tokenizer_that_merges_the_digit_into_the_prompt_is_refused() -> None:
 def test_tokenizer_without_digits_is_refused() -> None:
     with pytest.raises(JudgeError, match="only 1 different tokens"):
         digit_token_ids(lambda text: [0] * len(text), "x", "unknowing")
+
+
+def test_a_tokenizer_that_ends_every_text_is_told_to_be_an_encoders() -> None:
+    with pytest.raises(JudgeError, match="as encoders do.*--architecture encoder"):
+        digit_token_ids(lambda text: [1, *map(ord, text), 2], "Response:", "bert")

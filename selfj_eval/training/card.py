@@ -59,7 +59,8 @@ def model_card(
         lines += ["", f"    selfj generate questions.jsonl --model {model}{adapter} "
                   f"--prompt {form} --output answers.jsonl"]  # fmt: skip
     else:
-        lines += _judge(name, base)
+        tuned = merged is None and training is not None and training["config"]["lora_r"] > 0
+        lines += _judge(name, base, adapter=tuned)
     if training is not None:
         lines += ["", *_numbers(training), *_data(training), *_made(training)]
     if merged is not None:
@@ -70,10 +71,11 @@ def model_card(
     return "\n".join(lines) + "\n"
 
 
-def _judge(name: str, base: str) -> list[str]:
+def _judge(name: str, base: str, *, adapter: bool) -> list[str]:
+    model = f"{_plain(base)} --adapter {_plain(name)}" if adapter else _plain(name)
     return [f"A judge of answers, trained from {_plain(base)} with selfj-eval (Self-J, arXiv "
             "2409.00935): it predicts an answer's quality, 0 to 9, with a reference or "
-            "without.", "", f"    selfj score answers.jsonl --judge {_plain(name)}"]  # fmt: skip
+            "without.", "", f"    selfj score answers.jsonl --judge {model}"]  # fmt: skip
 
 
 def _numbers(training: Mapping[str, Any]) -> list[str]:

@@ -102,7 +102,7 @@ def encode_pairs(
                         max_tokens=budget,
                     )
                 except JudgeError as error:
-                    message = f"max_tokens {max_tokens} is too little: {error}"
+                    message = f"{max_tokens} leaves no room for the texts in the prompt; give more."
                     raise DataError(message, path=pair.where, field="max_tokens") from error
                 where = pair.where or pair.id
                 lost[where] = max(lost.get(where, 0), prompt.trimmed_tokens)

@@ -80,6 +80,8 @@ def merge(
 
 def _named_base(adapter: Path) -> str:
     file = adapter / "adapter_config.json"
+    if not file.is_file():
+        raise DataError("is no adapter: it has no adapter_config.json.", path=adapter)
     try:
         named = json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"]
     except (OSError, ValueError, KeyError, TypeError):

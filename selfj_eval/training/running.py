@@ -7,13 +7,15 @@ import json
 import math
 import os
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.backends.loading import choose_device
-from selfj_eval.errors import JudgeError, StoreError
+from selfj_eval.errors import DataError, JudgeError, StoreError
 from selfj_eval.training.base import training_dtype
 from selfj_eval.training.settings import TrainingConfig
 from selfj_eval.writing import write_json
@@ -35,6 +37,7 @@ class Run:
         base: Fingerprint of the base.
 
     Raises:
+        DataError: If a tracker is not installed.
         StoreError: If the output exists or has no parent, or the checkpoints belong to another
             training.
     """
@@ -43,6 +46,10 @@ class Run:
         self.config, self.base = config, base
         self.output = free_output(config)
         self.checkpoints = checkpoints(config)
+        for tracker in config.report_to:
+            if find_spec(tracker) is None:
+                message = f"there is no tracker {tracker!r} here; install it, or leave it out."
+                raise DataError(message, field="report_to")
         if not self.output.parent.is_dir():
             raise StoreError(
                 f"{self.output}: there is no folder {self.output.parent}; make it first."
@@ -51,8 +58,9 @@ class Run:
         own["processes"] = int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun sets it
         for name in data:
             own[name] = hashlib.sha256(Path(own[name]).read_bytes()).hexdigest()
-        for name in ("output", "report_to", "gradient_checkpointing"):
+        for name in ("output", "report_to", "gradient_checkpointing", "logging_steps"):
             del own[name]
+        self._data = data
         self._decisive: dict[str, Any] = json.loads(json.dumps(own))
         self._last = self._last_checkpoint()
 
@@ -87,6 +95,8 @@ class Run:
         main = trainer.is_world_process_zero()
         if self._last is None and main:
             write_json(self.checkpoints / "settings.json", self._decisive)
+        elif main:
+            print(f"going on from {self._last}", file=sys.stderr)
         try:
             done = trainer.train(resume_from_checkpoint=self._last)
         except torch.OutOfMemoryError as error:
@@ -138,6 +148,11 @@ class Run:
         before: Mapping[str, Any] = json.loads(known.read_text(encoding="utf-8"))
         now = self._decisive
         other = sorted(name for name in now if now[name] != before.get(name))
+        if changed := [name for name in other if name in self._data]:
+            raise StoreError(
+                f"{self.checkpoints} holds a training on other data: the contents of "
+                f"{', '.join(changed)} have changed. Name another output, or remove them."
+            )
         if other:
             raise StoreError(
                 f"{self.checkpoints} holds a training with other settings ({', '.join(other)}); "
