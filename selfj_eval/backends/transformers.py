@@ -9,6 +9,7 @@ import numpy as np
 
 from selfj_eval.backends.base import Batch, longest_first
 from selfj_eval.backends.loading import choose_device, choose_dtype, load_model
+from selfj_eval.backends.prefix_tree import ATTENTION, pack, register, tree_batches
 from selfj_eval.backends.tokenizer import JudgeTokenizer
 from selfj_eval.backends.weights import model_folders
 from selfj_eval.errors import JudgeError
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 CPU_BATCH_TOKENS = 2048
 GPU_BATCH_TOKENS = 16384
-"""Padded tokens a batch. Small on a CPU, where a padding token costs as much as a real one."""
+"""Tokens a batch, with padding where it is needed."""
+
+Scores = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class TransformersBackend:
@@ -33,7 +36,7 @@ class TransformersBackend:
         dtype: ``auto`` (float32 on a CPU, bfloat16 or float16 on an accelerator), ``float32``,
             ``bfloat16`` or ``float16``.
         device: ``auto`` (an accelerator where there is one), ``cpu``, ``cuda``, ``cuda:1``, ...
-        batch_tokens: Padded tokens a batch; by default chosen by the device.
+        batch_tokens: Tokens a batch; by default chosen by the device.
         trust_remote_code: Whether to run Python code that comes with the model.
 
     Raises:
@@ -67,6 +70,7 @@ class TransformersBackend:
             "dtype": self.dtype,
         }
         self._check_causal(str(folder))
+        self._packs = self._can_pack()
 
     @property
     def max_tokens(self) -> int:
@@ -78,7 +82,10 @@ class TransformersBackend:
         return self._tokenizer.offsets(text)
 
     def score(self, prompts: Sequence[str]) -> Iterator[Batch]:
-        """Judge all prompts, longest first, one forward pass a batch.
+        """Judge all prompts, one forward pass a batch.
+
+        Prompts that begin alike share what they have in common (``prefix_tree``), where the
+        architecture allows it. A batch that does not fit into memory is halved.
 
         Args:
             prompts: Finished prompts, no longer than the model's context.
@@ -89,57 +96,121 @@ class TransformersBackend:
         if not prompts:
             return
         ids = self._tokenizer.tokenizer(list(prompts)).input_ids
-        for indices in longest_first(ids, self._batch_tokens):
-            yield Batch(indices, self._forward([ids[i] for i in indices]))
+        batches = (tree_batches if self._packs else longest_first)(ids, self._batch_tokens)
+        for batch in batches:
+            waiting = [batch]
+            while waiting:
+                indices = waiting.pop()
+                done = self._attempt([ids[i] for i in indices])
+                if done is None:
+                    half = len(indices) // 2
+                    waiting += [indices[half:], indices[:half]]
+                else:
+                    yield Batch(indices, done)
+
+    def _attempt(self, rows: list[list[int]]) -> Scores | None:
+        """The rows' scores, or None if memory does not suffice for all of them at once."""
+        import torch
+
+        try:
+            return (self._forward_tree if self._packs else self._forward)(rows)
+        except torch.OutOfMemoryError as error:
+            if len(rows) > 1:
+                return None
+            raise JudgeError(
+                f"out of memory with one prompt of {len(rows[0])} tokens on {self.device}; lower "
+                "--max-tokens, or use a smaller --dtype. What was finished is kept."
+            ) from error
 
     def _check_causal(self, name: str) -> None:
         """Refuse a model that sees the padding or anything else behind the prompt."""
         ids = self._tokenizer.encode("Rate: 5, 7.")
         alone, padded = self._forward([ids]), self._forward([ids, ids * 3])
-        tolerance = 1e-2 if self.dtype == "float32" else 0.5
-        if not np.allclose(alone[0], padded[0], atol=tolerance, rtol=0, equal_nan=True):
+        if not np.allclose(alone[0], padded[0], atol=self._tolerance, rtol=0, equal_nan=True):
             raise JudgeError(
                 f"{name} cannot judge: what follows a prompt changes its answer, so it is not a "
                 "causal (left-to-right) language model. Use a decoder such as Llama."
             )
 
-    def _forward(self, rows: list[list[int]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def _can_pack(self) -> bool:
+        """Whether a packed row gives what its prompts give alone."""
+        config = self._model.config
+        window = getattr(config, "sliding_window", None)
+        if window is not None and window < self.max_tokens:
+            return False
+        before = config._attn_implementation
+        ids = self._tokenizer.encode("Rate this from 0 to 9, please: five, seven. ") * 3
+        rows = sorted([ids, ids + ids[:9], ids + ids[3:5], ids[-4:] + ids])
+        alone = np.concatenate([self._forward([row]) for row in rows])
+        register()
+        try:
+            self._model.set_attn_implementation(ATTENTION)
+            packed = self._forward_tree(rows)
+        except Exception:  # whatever an architecture that takes no other attention makes of it
+            packed = np.full_like(alone, np.inf)
+        if np.allclose(alone, packed, atol=self._tolerance, rtol=0, equal_nan=True):
+            return True
+        self._model.set_attn_implementation(before)
+        return False
+
+    @property
+    def _tolerance(self) -> float:
+        """Largest difference that is rounding."""
+        return 1e-2 if self.dtype == "float32" else 0.5
+
+    def _forward_tree(self, rows: list[list[int]]) -> Scores:
+        """Log-probabilities of the digits after each row, packed; shape (len(rows), 10)."""
+        import torch
+
+        tree = pack(rows)
+        return self._digits(
+            (torch.zeros(len(rows), dtype=torch.long), torch.tensor(tree.last)),
+            input_ids=torch.tensor([tree.ids]).to(self.device),
+            position_ids=torch.tensor([tree.positions]).to(self.device),
+            selfj_nodes=tree.nodes,
+        )
+
+    def _forward(self, rows: list[list[int]]) -> Scores:
         """Log-probabilities of the digits after each row of token ids; shape (len(rows), 10)."""
         import torch
 
-        last = torch.tensor([len(row) - 1 for row in rows], device=self.device)
         # Padding stands on the right, where causal attention never looks, so no mask is needed
         # and every token has the position it would have alone.
         width = max(map(len, rows))
         batch = torch.tensor([row + row[:1] * (width - len(row)) for row in rows])
+        last = torch.tensor([len(row) - 1 for row in rows])
+        return self._digits((torch.arange(len(rows)), last), input_ids=batch.to(self.device))
 
-        def only_last_positions(
+    def _digits(self, at: tuple[torch.Tensor, torch.Tensor], **inputs: Any) -> Scores:
+        """Log-probabilities of the digits as next tokens at some places; shape (m, 10).
+
+        Args:
+            at: Rows and columns of the places, each of shape (m,).
+            **inputs: Of the model.
+        """
+        import torch
+
+        def only_there(
             _: torch.nn.Module, args: tuple[torch.Tensor, ...]
         ) -> tuple[torch.Tensor, ...]:
-            hidden = args[0]
-            at = last.to(hidden.device)
-            return (hidden[torch.arange(len(rows), device=hidden.device), at, None], *args[1:])
+            rows, columns = (index.to(args[0].device) for index in at)
+            return (args[0][rows, columns, None], *args[1:])
 
         head = self._model.get_output_embeddings()
         # A hook, so that the vocabulary is computed at one position a row while whatever a model
         # does after its head (scaling, soft-capping) still happens.
-        hook = head.register_forward_pre_hook(only_last_positions)
+        hook = head.register_forward_pre_hook(only_there)
         try:
             with torch.inference_mode():
-                logits = self._model(input_ids=batch.to(self.device), use_cache=False).logits
-                if logits.shape[1] != 1:
+                logits = self._model(**inputs, use_cache=False).logits
+                if logits.shape[:2] != (len(at[0]), 1):
                     raise JudgeError(
                         f"{type(self._model).__name__} computes its vocabulary in an unusual way; "
                         "this architecture cannot be used."
                     )
                 log_probabilities = logits[:, -1].float().log_softmax(-1)
                 digits = log_probabilities[:, self._tokenizer.digit_ids]
-        except torch.OutOfMemoryError as error:
-            raise JudgeError(
-                f"out of memory with {len(rows)} prompts of up to {width} tokens on {self.device}; "
-                "lower --batch-tokens, or use a smaller --dtype. What was finished is kept."
-            ) from error
         finally:
             hook.remove()
-        result: np.ndarray[Any, np.dtype[np.float64]] = digits.double().cpu().numpy()
+        result: Scores = digits.double().cpu().numpy()
         return result

@@ -1,0 +1,249 @@
+"""Scoring side by side: the original's way, lm-eval's, a plain forward pass, and selfj-eval's.
+
+Every way judges the same prompts with the same random Llama of about 60 million parameters in
+float32, in turn, so that a busy machine slows all of them; times are those of the processor, and
+what counts is the ratio within a round. Two sets of prompts: a mix of lengths, and best-of-32,
+whose prompts share instruction and reference. The floor is what the arithmetic of the prompts'
+distinct tokens takes at the rate of a large matrix product, measured in the same rounds.
+
+examples:
+  python benchmarks/scoring.py
+  python benchmarks/scoring.py --quick --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from selfj_eval.backends.prefix_tree import pack, tree_batches
+from selfj_eval.backends.transformers import CPU_BATCH_TOKENS, TransformersBackend
+from selfj_eval.demo import JUDGE_DIR, ladder
+from selfj_eval.prompts import get_template
+
+VOCABULARY, WIDTH, LAYERS, INNER = 32_000, 512, 8, 1376
+ANSWER_TOKENS = (20, 60, 100, 150, 200, 300, 450, 650)
+PRODUCT = 2048
+Ways = dict[str, Callable[[list[str]], np.ndarray | None]]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one round, without the original")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        model, tokenizer = write_model(Path(folder))
+        ways, rounds = all_ways(folder, model, tokenizer), 1 if options.quick else options.rounds
+        if options.quick:
+            del ways["original"]
+        report = {
+            "threads": torch.get_num_threads(),
+            "parameters": sum(weight.numel() for weight in model.parameters()),
+            **{
+                name: measure(ways, prompts, rounds, model, tokenizer)
+                for name, prompts in (("mix", mix(tokenizer)), ("best-of-32", best_of(tokenizer)))
+            },
+        }
+    print(json.dumps(report) if options.json else tables(report))
+
+
+def write_model(folder: Path) -> tuple[LlamaForCausalLM, Any]:
+    """A random Llama with the demo judge's tokenizer."""
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(JUDGE_DIR)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=WIDTH, intermediate_size=INNER,
+        num_hidden_layers=LAYERS, num_attention_heads=8, num_key_value_heads=8,
+        max_position_embeddings=2048, pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config).eval()
+    model.save_pretrained(folder)
+    tokenizer.model_max_length = 2048
+    tokenizer.save_pretrained(folder)
+    return model, tokenizer
+
+
+def text(tokenizer: Any, tokens: int, random: Random) -> str:
+    """Words of the ladder, about so many tokens."""
+    records, found = ladder("train", instructions=40), ""
+    while len(tokenizer(found).input_ids) < tokens:
+        found += random.choice(records).response + " "
+    ids = tokenizer(found, add_special_tokens=False).input_ids[:tokens]
+    return str(tokenizer.decode(ids))
+
+
+def mix(tokenizer: Any) -> list[str]:
+    """Sixteen prompts of very different lengths, half of them with a reference."""
+    random, template = Random(0), get_template("self-j-unwrapped")
+    return [
+        template.render(
+            text(tokenizer, 40, random),
+            text(tokenizer, ANSWER_TOKENS[n % 8], random),
+            text(tokenizer, 80, random) if n % 2 else None,
+        )
+        for n in range(16)
+    ]
+
+
+def best_of(tokenizer: Any) -> list[str]:
+    """Three instructions with references, 32 answers to each."""
+    random, template, found = Random(1), get_template("self-j-unwrapped"), []
+    for _ in range(3):
+        asked, reference = text(tokenizer, 60, random), text(tokenizer, 60, random)
+        found += [
+            template.render(asked, text(tokenizer, random.randrange(40, 160), random), reference)
+            for _ in range(32)
+        ]
+    return found
+
+
+def all_ways(folder: str, model: LlamaForCausalLM, tokenizer: Any) -> Ways:
+    """By name; each returns (n, 10) log-probabilities, or None where it gives none."""
+    ours = TransformersBackend(folder, device="cpu", template="self-j-unwrapped")
+    unshared = TransformersBackend(folder, device="cpu", template="self-j-unwrapped")
+    unshared._packs = False
+    digits = ours._tokenizer.digit_ids
+
+    def generated(prompts: list[str]) -> None:
+        tokenizer.padding_side = "left"
+        for start in range(0, len(prompts), 16):
+            batch = tokenizer(prompts[start : start + 16], return_tensors="pt", padding=True)
+            model.generate(
+                input_ids=batch.input_ids, attention_mask=batch.attention_mask, num_beams=2,
+                max_new_tokens=10, min_new_tokens=10, do_sample=False, output_scores=True,
+                return_dict_in_generate=True,
+            )  # fmt: skip
+
+    def plain(prompts: list[str]) -> np.ndarray:
+        tokenizer.padding_side = "left"
+        found = []
+        for start in range(0, len(prompts), 16):
+            batch = tokenizer(prompts[start : start + 16], return_tensors="pt", padding=True)
+            positions = (batch.attention_mask.cumsum(-1) - 1).clamp(min=0)
+            with torch.inference_mode():
+                logits = model(
+                    input_ids=batch.input_ids, attention_mask=batch.attention_mask,
+                    position_ids=positions, use_cache=False, logits_to_keep=1,
+                ).logits  # fmt: skip
+            found.append(logits[:, -1].log_softmax(-1)[:, digits].numpy())
+        return np.concatenate(found)
+
+    def scored(backend: TransformersBackend) -> Callable[[list[str]], np.ndarray]:
+        def run(prompts: list[str]) -> np.ndarray:
+            found = np.empty((len(prompts), 10))
+            for batch in backend.score(prompts):
+                found[batch.indices] = batch.log_probabilities
+            return found
+
+        return run
+
+    return {
+        "original": generated,
+        "lm-eval hf, batch 16": harness(folder, 16),
+        "lm-eval hf, batch 1": harness(folder, 1),
+        "plain forward, batch 16": plain,
+        "selfj, nothing shared": scored(unshared),
+        "selfj": scored(ours),
+    }
+
+
+def harness(folder: str, batch: int) -> Callable[[list[str]], np.ndarray]:
+    """lm-eval's own model with ten choices."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    judge = HFLM(pretrained=folder, device="cpu", dtype="float32", batch_size=batch)
+
+    def run(prompts: list[str]) -> np.ndarray:
+        asked = [
+            Instance("loglikelihood", {}, (prompt, digit), 0)
+            for prompt in prompts
+            for digit in "0123456789"
+        ]
+        answers = judge.loglikelihood(asked, disable_tqdm=True)
+        return np.array([value for value, _ in answers]).reshape(-1, 10)
+
+    return run
+
+
+def measure(
+    ways: Ways, prompts: list[str], rounds: int, model: LlamaForCausalLM, tokenizer: Any
+) -> dict[str, Any]:
+    """Processor seconds of each way in each round, and what the arithmetic would take."""
+    ids = tokenizer(prompts).input_ids
+    alone = ways["selfj, nothing shared"](prompts)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    floor, differences = [], dict.fromkeys(ways, 0.0)
+    distinct = sum(
+        len(pack([ids[at] for at in batch]).ids) for batch in tree_batches(ids, CPU_BATCH_TOKENS)
+    )
+    inner = sum(weight.numel() for weight in model.model.layers.parameters())
+    for _ in range(rounds):
+        for name, way in ways.items():
+            start = time.process_time()
+            found = way(prompts)
+            seconds[name].append(time.process_time() - start)
+            if found is not None:
+                differences[name] = max(differences[name], float(np.abs(found - alone).max()))
+        floor.append(2 * inner * distinct / product_rate())
+    return {
+        "prompts": len(prompts),
+        "tokens": sum(map(len, ids)),
+        "distinct_tokens": distinct,
+        "seconds": seconds,
+        "floor_seconds": floor,
+        "largest_difference": differences,
+    }
+
+
+def product_rate() -> float:
+    """Operations a processor second of a large matrix product."""
+    one, other = torch.randn(PRODUCT, PRODUCT), torch.randn(PRODUCT, PRODUCT)
+    one @ other
+    start = time.process_time()
+    for _ in range(4):
+        one @ other
+    return 4 * 2 * PRODUCT**3 / (time.process_time() - start)
+
+
+def tables(report: dict[str, Any]) -> str:
+    """Markdown."""
+    lines = [f"{report['parameters']:,} parameters, {report['threads']} threads"]
+    for name in ("mix", "best-of-32"):
+        part = report[name]
+        lines += ["", f"{name}: {part['prompts']} prompts, {part['tokens']:,} tokens, "
+                  f"{part['distinct_tokens']:,} of them distinct", "",
+                  "| way | tokens a second | time relative to selfj: median (range) | "
+                  "largest difference |", "| --- | ---: | ---: | ---: |"]  # fmt: skip
+        ours = part["seconds"]["selfj"]
+        for way, seconds in [*part["seconds"].items(), ("floor", part["floor_seconds"])]:
+            ratios = [mine / own for mine, own in zip(seconds, ours, strict=True)]
+            spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+            rate = part["tokens"] / statistics.median(seconds)
+            difference = part["largest_difference"].get(way)
+            shown = "" if difference is None or way == "original" else f"{difference:.0e}"
+            lines.append(f"| {way} | {rate:,.0f} | {spread} | {shown} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Prompts that begin alike, packed into one row: what they share is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import torch
+
+ATTENTION = "selfj_prefix_tree"
+"""Name under which ``register`` makes the attention known to transformers."""
+LEAST_SHARED = 8
+"""Fewer shared tokens are not worth a node of their own."""
+
+
+class Node(NamedTuple):
+    """A run of tokens that belongs to one prompt, or is shared by several.
+
+    Attributes:
+        start, end: Its place in the packed row.
+        before: Places of the runs that stand before it in its prompts, in order.
+    """
+
+    start: int
+    end: int
+    before: tuple[tuple[int, int], ...]
+
+
+class Tree(NamedTuple):
+    """Packed prompts.
+
+    Attributes:
+        ids: Token ids, each shared run once.
+        positions: Of each token, its position in its prompts.
+        nodes: The runs, in the order of the row.
+        last: Of each prompt, in the order given, the place of its last token.
+    """
+
+    ids: list[int]
+    positions: list[int]
+    nodes: list[Node]
+    last: list[int]
+
+
+def tree_batches(rows: Sequence[Sequence[int]], batch_tokens: int) -> Iterator[list[int]]:
+    """Positions of rows of token ids in batches that share their beginnings.
+
+    Args:
+        rows: The rows; none is empty.
+        batch_tokens: About the most tokens of a packed batch, unless one row has more.
+    """
+    batch: list[int] = []
+    used = 0
+    for index in sorted(range(len(rows)), key=lambda at: tuple(rows[at])):
+        new = len(rows[index])
+        if batch:
+            shared = _shared(rows[batch[-1]], rows[index])
+            own = new - shared if shared >= LEAST_SHARED else new
+            if used + own > batch_tokens:
+                yield batch
+                batch, used = [], 0
+            else:
+                new = own
+        batch.append(index)
+        used += new
+    if batch:
+        yield batch
+
+
+def pack(rows: Sequence[Sequence[int]]) -> Tree:
+    """Pack rows of token ids.
+
+    Every row keeps at least its last token to itself, since there its next token is predicted.
+
+    Args:
+        rows: In lexicographic order, as ``tree_batches`` gives them.
+    """
+    common = [_shared(one, other) for one, other in pairwise(rows)]
+    tree = Tree([], [], [], [0] * len(rows))
+    # What is left to pack: rows[low:high], which agree in `depth` tokens, packed at `before`.
+    stack: list[tuple[int, int, int, tuple[tuple[int, int], ...]]] = [(0, len(rows), 0, ())]
+    while stack:
+        low, high, depth, before = stack.pop()
+        if high - low == 1:
+            _append(tree, rows[low], depth, len(rows[low]), before)
+            tree.last[low] = len(tree.ids) - 1
+            continue
+        end = min(common[low : high - 1])
+        if end - depth >= LEAST_SHARED:
+            before = (*before, _append(tree, rows[low], depth, end, before))
+            depth = end
+        # Groups that agree in enough more tokens.
+        cuts = [at + 1 for at in range(low, high - 1) if common[at] < depth + LEAST_SHARED]
+        groups = list(pairwise([low, *cuts, high]))
+        stack += [(*group, depth, before) for group in reversed(groups)]
+    return tree
+
+
+def _append(
+    tree: Tree, row: Sequence[int], start: int, end: int, before: tuple[tuple[int, int], ...]
+) -> tuple[int, int]:
+    place = len(tree.ids), len(tree.ids) + end - start
+    tree.ids.extend(row[start:end])
+    tree.positions.extend(range(start, end))
+    tree.nodes.append(Node(*place, before))
+    return place
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two rows have in common at their beginning, but for their last ones."""
+    most = min(len(one), len(other)) - 1
+    return next((at for at in range(most) if one[at] != other[at]), most)
+
+
+def register() -> None:
+    """Make the attention known to transformers, for ``model.set_attn_implementation``."""
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    ALL_ATTENTION_FUNCTIONS.register(ATTENTION, _attention)
+
+
+def _attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    selfj_nodes: Sequence[Node] | None = None,
+    scaling: float | None = None,
+    **more: Any,
+) -> tuple[torch.Tensor, None]:
+    """Each token attends to those before it in its own prompts.
+
+    Args:
+        module: The layer.
+        query: Shape (1, heads, tokens, width); key and value may have fewer heads.
+        key, value: See query.
+        attention_mask: None: the nodes say all.
+        selfj_nodes: The nodes of a packed row; without them, plain causal attention.
+        scaling: Factor of the products.
+        **more: What the architecture passes on besides.
+
+    Returns:
+        Shape (1, tokens, heads, width).
+    """
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention
+
+    if more.get("softcap") is not None or more.get("s_aux") is not None:
+        raise NotImplementedError("this architecture's attention is not packed")
+    gqa = key.shape[1] != query.shape[1]
+    if selfj_nodes is None:
+        whole = scaled_dot_product_attention(
+            query, key, value, is_causal=query.shape[2] > 1, scale=scaling, enable_gqa=gqa
+        )
+        return whole.transpose(1, 2).contiguous(), None
+    found = torch.empty_like(query)
+    for node in selfj_nodes:
+        own = query[:, :, node.start : node.end]
+        places = [*node.before, (node.start, node.end)]
+        keys, values = (
+            torch.cat([whole[:, :, start:end] for start, end in places], 2)
+            for whole in (key, value)
+        )
+        mask = None
+        if node.before:
+            size = own.shape[2], keys.shape[2]
+            mask = torch.ones(size, dtype=torch.bool, device=own.device).tril(size[1] - size[0])
+        found[:, :, node.start : node.end] = scaled_dot_product_attention(
+            own, keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=gqa
+        )
+    return found.transpose(1, 2).contiguous(), None
