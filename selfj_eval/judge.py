@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from selfj_eval.backends.base import Backend
+from selfj_eval.backends.opening import open_backend
 from selfj_eval.errors import JudgeError
 from selfj_eval.prompts import (
     CUT,
     DEFAULT_TEMPLATE,
-    SECTIONS,
     Prompt,
     PromptTemplate,
     fit_prompt,
@@ -27,6 +27,11 @@ from selfj_eval.store import JudgmentStore, Stored
 
 _TRIMMING = 1  # raise when fit_prompt changes what it makes of the same input
 _WINDOW = 4096  # prompts that are tokenized and sorted by length together
+
+_NO_DIGIT = (
+    "the judge gave no finite probability to any digit; try --dtype float32, and check that the "
+    "weights belong to a judge."
+)
 
 Progress = Callable[[int], None]
 """Called with the number of records that have just been finished."""
@@ -136,13 +141,16 @@ class Judge:
         device: str = "auto",
         batch_tokens: int | None = None,
         trust_remote_code: bool = False,
+        engine: str = "transformers",
+        engine_args: Mapping[str, Any] | None = None,
     ) -> Judge:
-        """Load a judge with transformers.
+        """Load a judge.
 
         Args:
-            model: ``demo`` (embedded), a model folder, or a hub id such as ``oceanpty/Self-J``.
-            adapter, revision, dtype, device, batch_tokens, trust_remote_code: As for
-                ``backends.transformers.TransformersBackend``.
+            model: ``demo`` (embedded), a model folder, a hub id such as ``oceanpty/Self-J``, or
+                with the engine ``openai`` the model's name at the server.
+            adapter, revision, dtype, device, batch_tokens, trust_remote_code, engine,
+                engine_args: As for ``backends.opening.open_backend``.
             template: Name of the prompt template; by default the judge's own, ``sections`` for
                 an encoder and ``self-j`` for others.
             reference, max_tokens, allow_markers, store: As for ``Judge``.
@@ -150,34 +158,21 @@ class Judge:
         Raises:
             JudgeError: If the judge cannot be loaded whole and safely.
         """
-        from selfj_eval.backends.encoder import EncoderBackend, is_encoder
-        from selfj_eval.backends.transformers import TransformersBackend
-        from selfj_eval.backends.weights import resolve_folder
-
-        folder = resolve_folder(model, revision=revision, code=trust_remote_code, weights=False)
-        encoder = is_encoder(folder)
-        own = SECTIONS if encoder else DEFAULT_TEMPLATE
-        template = own if template is None else template
-        more: dict[str, Any] = {
-            "revision": revision,
-            "dtype": dtype,
-            "device": device,
-            "batch_tokens": batch_tokens,
-            "trust_remote_code": trust_remote_code,
-        }
-        backend: Backend
-        if encoder:
-            if adapter is not None or template != own:
-                raise JudgeError(
-                    f"{model} is an encoder judge: it takes no adapter, and only the prompt "
-                    f"template {own!r}; leave out --adapter and --template."
-                )
-            backend = EncoderBackend(model, **more)
-        else:
-            backend = TransformersBackend(model, adapter=adapter, template=template, **more)
-        return cls(
-            backend,
+        opened = open_backend(
+            model,
+            engine=engine,
+            engine_args=engine_args,
+            adapter=adapter,
             template=template,
+            revision=revision,
+            dtype=dtype,
+            device=device,
+            batch_tokens=batch_tokens,
+            trust_remote_code=trust_remote_code,
+        )
+        return cls(
+            opened.backend,
+            template=opened.template,
             reference=reference,
             max_tokens=max_tokens,
             allow_markers=allow_markers,
@@ -227,13 +222,22 @@ class Judge:
         for index, key in enumerate(keys):
             if key and key not in finished:
                 rows.setdefault(key, []).append(index)
-        for batch in self._run({key: records[at[0]] for key, at in rows.items()}):
+        reasons: dict[bytes, str] = {}
+        for batch in self._run({key: records[at[0]] for key, at in rows.items()}, reasons):
             finished.update(batch)
             report(sum(len(rows[key]) for key in batch))
-        return self._judgments(records, errors, [finished.get(key) for key in keys])
+        outcomes = [(finished.get(key), reasons.get(key)) for key in keys]
+        return self._judgments(records, errors, outcomes)
 
-    def _run(self, pending: dict[bytes, Record]) -> Iterator[dict[bytes, Stored]]:
-        """Judge what is not stored yet; yields what has been finished and stored."""
+    def _run(
+        self, pending: dict[bytes, Record], reasons: dict[bytes, str]
+    ) -> Iterator[dict[bytes, Stored]]:
+        """Judge what is not stored yet; yields what has been finished and stored.
+
+        Args:
+            pending: The records, by key.
+            reasons: Gets why a key has no score, where the backend says.
+        """
         keys = list(pending)
         for start in range(0, len(keys), _WINDOW):
             window = keys[start : start + _WINDOW]
@@ -248,6 +252,7 @@ class Judge:
                     scores = expected_score(batch.log_probabilities).score
                     good = [i for i, s in zip(batch.indices, scores, strict=True) if s == s]
                     self.store.put({window[i]: done[window[i]] for i in good})
+                reasons |= {window[i]: reason for i, reason in batch.reasons.items()}
                 yield done
 
     def _reference(self, record: Record) -> str | None:
@@ -257,12 +262,12 @@ class Judge:
         self,
         records: Sequence[Record],
         errors: Sequence[str | None],
-        finished: Sequence[Stored | None],
+        outcomes: Sequence[tuple[Stored | None, str | None]],
     ) -> list[Judgment]:
-        scored = [stored.log_probabilities for stored in finished if stored is not None]
+        scored = [stored.log_probabilities for stored, _ in outcomes if stored is not None]
         expected = zip(*expected_score(scored or np.empty((0, 10))), strict=True)
         judgments = []
-        for record, error, stored in zip(records, errors, finished, strict=True):
+        for record, error, (stored, reason) in zip(records, errors, outcomes, strict=True):
             if stored is None:
                 judgments.append(Judgment(record.id, None, None, None, error=error))
                 continue
@@ -271,10 +276,7 @@ class Judge:
             trimmed = stored.trimmed_tokens
             if math.isnan(score):
                 where = f"{record.where}: " if record.where else ""
-                error = (
-                    f"{where}the judge gave no finite probability to any digit; try --dtype "
-                    "float32, and check that the weights belong to a judge."
-                )
+                error = where + (reason or _NO_DIGIT)
                 judgments.append(Judgment(record.id, None, None, None, error, used, trimmed))
             else:
                 digits = tuple(probabilities.tolist())

@@ -18,10 +18,12 @@ class Batch(NamedTuple):
         indices: Positions of the m prompts in the sequence given to ``score``.
         log_probabilities: Shape (m, 10), float64. Log-probabilities of "0".."9" as the next
             token, in the softmax over the whole vocabulary. NaN rows could not be scored.
+        reasons: Why, by position, where the backend knows.
     """
 
     indices: list[int]
     log_probabilities: npt.NDArray[np.float64]
+    reasons: Mapping[int, str] = {}
 
 
 class Backend(Protocol):
@@ -31,6 +33,8 @@ class Backend(Protocol):
         identity: What decides the numbers (weights, number format, ...): part of the key under
             which a judgment is stored. Holds no path and no secret.
         max_tokens: Longest prompt the judge takes by default.
+        usage: What a server was asked for so far, by what it is called (``requests``, ...);
+            empty for a judge that runs here.
     """
 
     @property
@@ -38,6 +42,9 @@ class Backend(Protocol):
 
     @property
     def max_tokens(self) -> int: ...
+
+    @property
+    def usage(self) -> Mapping[str, float]: ...
 
     def tokenize(self, text: str) -> Offsets:
         """Character offsets of the tokens of ``text``, special tokens included."""

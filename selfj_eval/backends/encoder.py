@@ -50,6 +50,8 @@ class EncoderBackend:
         JudgeError: If it cannot be loaded whole and safely, or its classes are not the digits.
     """
 
+    usage: Mapping[str, float] = {}
+
     def __init__(
         self,
         model: str,

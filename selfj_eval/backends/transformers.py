@@ -43,6 +43,8 @@ class TransformersBackend:
         JudgeError: If the judge cannot be loaded whole and safely.
     """
 
+    usage: Mapping[str, float] = {}
+
     def __init__(
         self,
         model: str,

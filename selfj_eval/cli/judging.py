@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from selfj_eval.backends.opening import ENGINES
+from selfj_eval.errors import JudgeError
+
 if TYPE_CHECKING:
     from selfj_eval.judge import Judge
     from selfj_eval.store import JudgmentStore
@@ -32,6 +35,19 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "also judge answers that hold text of the judge's prompt",
     },
     "--store": {"metavar": "FILE", "help": "keep judgments here instead"},
+    "--engine": {
+        "default": "transformers",
+        "choices": ENGINES,
+        "help": "what runs the judge: transformers, vllm, or openai for a judge behind an "
+        "OpenAI-compatible server (default: transformers)",
+    },
+    "--engine-arg": {
+        "action": "append",
+        "default": [],
+        "metavar": "NAME=VALUE",
+        "help": "an argument of the engine's own, such as tensor_parallel_size=2 (vllm) or "
+        "base_url=http://localhost:8000/v1 (openai); may be repeated (docs/engines.md)",
+    },
     "--revision": {"help": "branch, tag or commit of the judge on the hub"},
     "--dtype": {
         "default": "auto",
@@ -39,7 +55,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "number format (default: float32 on a CPU, bfloat16 on a GPU that has it)",
     },
     "--device": {"default": "auto", "help": "auto, cpu, cuda, cuda:1, mps"},
-    "--batch-tokens": {"type": int, "metavar": "N", "help": "padded tokens a batch"},
+    "--batch-tokens": {"type": int, "metavar": "N", "help": "tokens a batch (transformers)"},
     "--trust-remote-code": {
         "action": "store_true",
         "default": False,
@@ -87,4 +103,26 @@ def load_judge(options: argparse.Namespace, store: JudgmentStore) -> Judge:
         device=options.device,
         batch_tokens=options.batch_tokens,
         trust_remote_code=options.trust_remote_code,
+        engine=options.engine,
+        engine_args=engine_args(options.engine_arg),
     )
+
+
+def engine_args(given: list[str]) -> dict[str, Any]:
+    """Arguments of the form ``NAME=VALUE``; values are read as YAML (numbers, true, null, text).
+
+    Raises:
+        JudgeError: If one has another form.
+    """
+    import yaml
+
+    found = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not (name and equals):
+            raise JudgeError(f"--engine-arg takes NAME=VALUE, got {item!r}.")
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise JudgeError(f"--engine-arg {name}: {value!r} is not readable.") from error
+    return found

@@ -122,6 +122,7 @@ def _evaluate(options: argparse.Namespace, file: Path, found: Measured) -> None:
     chosen = other if options.judge else own
     gc.collect()  # the generator, before another copy of its weights is loaded
     settings = vars(options) | chosen | {"reference": True, "allow_markers": False}
+    settings |= {"engine": "transformers", "engine_arg": []}
     with JudgmentStore(file) as store:
         judge = load_judge(argparse.Namespace(**settings), store)
         kept = store.get(sorted({judge.key(record) for record in found.records}))

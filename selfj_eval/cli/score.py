@@ -63,7 +63,7 @@ def add_parser(subparsers: Any) -> None:
     add_judge_options(parser, "--template", "--max-tokens", "--allow-markers")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N records")
     add_judge_options(parser, "--store", "--revision", "--dtype", "--device", "--batch-tokens")
-    add_judge_options(parser, "--trust-remote-code")
+    add_judge_options(parser, "--trust-remote-code", "--engine", "--engine-arg")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
 

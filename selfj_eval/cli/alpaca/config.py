@@ -9,6 +9,7 @@ import shlex
 from typing import Any
 
 from selfj_eval.cli.alpaca.shared import add_judging, check_temperature
+from selfj_eval.cli.judging import engine_args
 from selfj_eval.errors import DataError
 
 _EPILOG = """examples:
@@ -57,6 +58,11 @@ def run(options: argparse.Namespace) -> int:
             "--temperature 0 makes preferences of whole numbers, on which AlpacaEval's own cache "
             "fails with pandas 3; give a small one, such as 0.01, or use `selfj alpaca evaluate`."
         )
+    if options.engine == "openai":
+        raise DataError(
+            "the stock command's judge runs on this machine; `selfj alpaca evaluate` takes --engine "
+            "openai."
+        )
     alpaca_eval()  # not there: say so now
     if options.references is not None:
         read_references(options.references)
@@ -72,6 +78,8 @@ def run(options: argparse.Namespace) -> int:
         "batch_tokens": options.batch_tokens,
         "trust_remote_code": options.trust_remote_code,
     }
+    if options.engine != "transformers":
+        judge |= {"engine": options.engine, "engine_args": engine_args(options.engine_arg)}
     written = write_config(
         output_folder(options.output),
         judge=judge,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _JUDGE_OPTIONS = (
     *("--adapter", "--template", "--max-tokens", "--allow-markers", "--revision", "--dtype"),
-    *("--device", "--batch-tokens", "--trust-remote-code"),
+    *("--device", "--batch-tokens", "--trust-remote-code", "--engine", "--engine-arg"),
 )
 
 
