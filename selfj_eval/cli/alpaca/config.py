@@ -60,8 +60,8 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.engine == "openai":
         raise DataError(
-            "the stock command's judge runs on this machine; `selfj alpaca evaluate` takes --engine "
-            "openai."
+            "the stock command's judge runs on this machine; `selfj alpaca evaluate` takes "
+            "--engine openai."
         )
     alpaca_eval()  # not there: say so now
     if options.references is not None:
