@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
+from selfj_eval.backends.vllm_loading import engine_settings, load_llm, said
 from selfj_eval.backends.weights import model_folders
-from selfj_eval.errors import JudgeError, brief
+from selfj_eval.errors import JudgeError
 from selfj_eval.generation.base import (
     DEFAULT_PROMPT,
     PromptTokenizer,
@@ -20,7 +19,6 @@ from selfj_eval.store import Answer
 CHUNK = 256
 """Prompts that are handed to vLLM together, which forms its own batches of them, and that are
 lost when the run is killed."""
-_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has room for
 
 
 class VllmGenerator:
@@ -52,39 +50,18 @@ class VllmGenerator:
         dtype: str = "auto",
         trust_remote_code: bool = False,
     ) -> None:
-        try:
-            from vllm import LLM
-            from vllm.lora.request import LoRARequest
-        except ImportError as error:
-            raise JudgeError(
-                f"vLLM cannot be imported ({brief(error)}); it needs an environment of its own "
-                "(docs/install.md). Or use --engine transformers."
-            ) from error
+        settings = engine_settings({})
         folders = model_folders(model, adapter, revision=revision, code=trust_remote_code)
-        folder, adapter_folder = folders
-        self._tokenizer = PromptTokenizer(folder, prompt, trust_remote_code=trust_remote_code)
-        self.prompt, self.encode = prompt, self._tokenizer.encode
-        lora = {} if adapter_folder is None else {"max_lora_rank": _rank(adapter_folder)}
-        try:
-            self._llm = LLM(
-                model=str(folder),
-                dtype=dtype,
-                load_format="safetensors",  # never pickles
-                generation_config="vllm",  # the model's own would change what was asked for
-                trust_remote_code=trust_remote_code,
-                enable_lora=adapter_folder is not None,
-                **lora,
-            )
-            config = self._llm.llm_engine.model_config
-        except Exception as error:  # whatever a foreign model or a full GPU makes it raise
-            raise JudgeError(f"vLLM cannot load {folder}: {brief(error)}") from error
-        self._lora = (
-            None if adapter_folder is None else LoRARequest("adapter", 1, str(adapter_folder))
+        self._tokenizer = PromptTokenizer(
+            folders.model, prompt, trust_remote_code=trust_remote_code
         )
-        self.context = min(self._tokenizer.context, int(config.max_model_len))
+        self.prompt, self.encode = prompt, self._tokenizer.encode
+        loaded = load_llm(folders, settings, dtype=dtype, trust_remote_code=trust_remote_code)
+        self._llm, self._lora = loaded.llm, loaded.lora
+        self.context = min(self._tokenizer.context, loaded.max_model_len)
         self.identity: Mapping[str, str] = {
             **folders.identity(),
-            "dtype": str(config.dtype).removeprefix("torch."),
+            "dtype": loaded.dtype,
             "engine": "vllm",
             "stop": ",".join(map(str, self._tokenizer.stop_ids)),
         }
@@ -118,7 +95,7 @@ class VllmGenerator:
             )
         except Exception as error:  # a dead engine, a GPU without memory, an adapter that misfits
             raise JudgeError(
-                f"vLLM failed while generating: {brief(error)} What was finished is kept."
+                f"vLLM failed while generating: {said(error)} What was finished is kept."
             ) from error
         answers = []
         for output in outputs:
@@ -132,19 +109,3 @@ class VllmGenerator:
                 )
             answers.append(tuple(Answer(s.text.strip(), s.finish_reason) for s in samples))
         return answers
-
-
-def _rank(adapter: Path) -> int:
-    """The smallest rank that vLLM has room for and the adapter fits into."""
-    try:
-        settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-        # Modules may have ranks of their own.
-        wanted = max([settings["r"], *(settings.get("rank_pattern") or {}).values()])
-        return next(rank for rank in _RANKS if rank >= wanted)
-    except StopIteration:
-        raise JudgeError(
-            f"the adapter {adapter} has rank {wanted}, more than vLLM's {_RANKS[-1]}; use --engine "
-            "transformers."
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise JudgeError(f"{adapter}/adapter_config.json is damaged ({error!r}).") from error
