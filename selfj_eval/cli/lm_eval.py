@@ -1,4 +1,4 @@
-"""``selfj lm-eval``: lm_eval, with the Self-J tasks found wherever lm_eval is installed."""
+"""``selfj lm-eval``: lm_eval with the Self-J tasks, wherever it is installed, and a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from selfj_eval.errors import SelfJError
 
 def add_parser(subparsers: Any) -> None:
     """List the subcommand; its arguments are lm_eval's own (``selfj lm-eval --help``)."""
-    subparsers.add_parser("lm-eval", help="run lm_eval with the selfj tasks", add_help=False)
+    subparsers.add_parser(
+        "lm-eval", help="run lm_eval with the selfj tasks and --model selfj", add_help=False
+    )
 
 
 def run(arguments: list[str]) -> int:
@@ -28,9 +30,22 @@ def run(arguments: list[str]) -> int:
         at = 1 if arguments[:1] and arguments[0] in ("run", "ls", "validate") else 0
         at = 2 if arguments[:1] == ["ls"] and len(arguments) > 1 else at
         arguments = [*arguments[:at], "--include_path", str(tasks_folder()), *arguments[at:]]
+    _register_model()
     sys.argv = ["lm_eval", *arguments]
     cli_evaluate()
     return 0
+
+
+def _register_model() -> None:
+    """Make ``--model selfj`` known to lm_eval 0.4.13, which reads no entry points.
+
+    Only the name: the module is imported when a run asks for it.
+    """
+    import lm_eval.models  # noqa: F401  # fills the registry, which happens only while it is empty
+    from lm_eval.api.registry import model_registry
+
+    if "selfj" not in model_registry:
+        model_registry.register("selfj", target="selfj_eval.harness.model:SelfJLM")
 
 
 def found_by_lm_eval() -> bool:
