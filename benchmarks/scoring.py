@@ -26,16 +26,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
 
 from selfj_eval.backends.prefix_tree import pack, tree_batches
 from selfj_eval.backends.transformers import CPU_BATCH_TOKENS, TransformersBackend
-from selfj_eval.demo import JUDGE_DIR, ladder
-from selfj_eval.prompts import get_template
+from selfj_eval.demo import ladder
+from selfj_eval.prompts import DEFAULT_TEMPLATE, get_template
 
 VOCABULARY, WIDTH, LAYERS, INNER = 32_000, 512, 8, 1376
 ANSWER_TOKENS = (20, 60, 100, 150, 200, 300, 450, 650)
 PRODUCT = 2048
+TEMPLATE = get_template(DEFAULT_TEMPLATE)
 Ways = dict[str, Callable[[list[str]], np.ndarray | None]]
 
 
@@ -49,6 +52,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
+    disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:
         model, tokenizer = write_model(Path(folder))
         ways, rounds = all_ways(folder, model, tokenizer), 1 if options.quick else options.rounds
@@ -66,20 +70,41 @@ def main() -> None:
 
 
 def write_model(folder: Path) -> tuple[LlamaForCausalLM, Any]:
-    """A random Llama with the demo judge's tokenizer."""
+    """A random Llama, with a tokenizer to which the judge's prompt is text like any other."""
     torch.manual_seed(0)
-    tokenizer = AutoTokenizer.from_pretrained(JUDGE_DIR)
+    tokenizer = write_tokenizer(folder)
     config = LlamaConfig(
         vocab_size=VOCABULARY, hidden_size=WIDTH, intermediate_size=INNER,
         num_hidden_layers=LAYERS, num_attention_heads=8, num_key_value_heads=8,
-        max_position_embeddings=2048, pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        max_position_embeddings=2048, pad_token_id=1, bos_token_id=0, eos_token_id=1,
     )  # fmt: skip
     model = LlamaForCausalLM(config).eval()
     model.save_pretrained(folder)
-    tokenizer.model_max_length = 2048
-    tokenizer.save_pretrained(folder)
     return model, tokenizer
+
+
+def write_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """Byte pairs of the ladder and the template; a digit is a token."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    words = [f"{r.instruction} {r.response}" for r in ladder("train", instructions=200)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=4000, special_tokens=["<s>", "</s>"], show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
+    tokenizer.train_from_iterator([*words, *[TEMPLATE.render("", "", "")] * 20], trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 0)]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="</s>",
+        model_max_length=2048,
+    )  # fmt: skip
+    fast.save_pretrained(folder)
+    return fast
 
 
 def text(tokenizer: Any, tokens: int, random: Random) -> str:
@@ -93,9 +118,9 @@ def text(tokenizer: Any, tokens: int, random: Random) -> str:
 
 def mix(tokenizer: Any) -> list[str]:
     """Sixteen prompts of very different lengths, half of them with a reference."""
-    random, template = Random(0), get_template("self-j-unwrapped")
+    random = Random(0)
     return [
-        template.render(
+        TEMPLATE.render(
             text(tokenizer, 40, random),
             text(tokenizer, ANSWER_TOKENS[n % 8], random),
             text(tokenizer, 80, random) if n % 2 else None,
@@ -106,11 +131,11 @@ def mix(tokenizer: Any) -> list[str]:
 
 def best_of(tokenizer: Any) -> list[str]:
     """Three instructions with references, 32 answers to each."""
-    random, template, found = Random(1), get_template("self-j-unwrapped"), []
+    random, found = Random(1), []
     for _ in range(3):
         asked, reference = text(tokenizer, 60, random), text(tokenizer, 60, random)
         found += [
-            template.render(asked, text(tokenizer, random.randrange(40, 160), random), reference)
+            TEMPLATE.render(asked, text(tokenizer, random.randrange(40, 160), random), reference)
             for _ in range(32)
         ]
     return found
@@ -118,8 +143,8 @@ def best_of(tokenizer: Any) -> list[str]:
 
 def all_ways(folder: str, model: LlamaForCausalLM, tokenizer: Any) -> Ways:
     """By name; each returns (n, 10) log-probabilities, or None where it gives none."""
-    ours = TransformersBackend(folder, device="cpu", template="self-j-unwrapped")
-    unshared = TransformersBackend(folder, device="cpu", template="self-j-unwrapped")
+    ours = TransformersBackend(folder, device="cpu")
+    unshared = TransformersBackend(folder, device="cpu")
     unshared._packs = False
     digits = ours._tokenizer.digit_ids
 

@@ -21,12 +21,13 @@ from selfj_eval.prompts import (
     fit_prompt,
     get_template,
 )
-from selfj_eval.records import MAX_CHARACTERS, Judgment, Record
+from selfj_eval.records import MAX_CHARACTERS, Judgment, Record, is_unicode
 from selfj_eval.scale import expected_score
 from selfj_eval.store import JudgmentStore, Stored
 
 _TRIMMING = 1  # raise when fit_prompt changes what it makes of the same input
-_WINDOW = 4096  # prompts that are tokenized and sorted by length together
+WINDOW = 4096
+"""Records whose prompts are tokenized and sorted together."""
 
 _NO_DIGIT = (
     "the judge gave no finite probability to any digit; try --dtype float32, and check that the "
@@ -49,13 +50,13 @@ def reason_unjudgeable(
     """
     where = f"{record.where}, " if record.where else ""
     for name in ("response", "reference", "instruction"):
-        length = len(getattr(record, name) or "")
-        if length > MAX_CHARACTERS:
+        text = getattr(record, name) or ""
+        if len(text) > MAX_CHARACTERS:
             return (
-                f"{where}field {name!r}: {length:,} characters, more than the {MAX_CHARACTERS:,} "
-                "that are judged; shorten it if it is what you mean to judge."
+                f"{where}field {name!r}: {len(text):,} characters, more than the "
+                f"{MAX_CHARACTERS:,} that are judged; shorten it if it is what you mean to judge."
             )
-        if any("\ud800" <= c <= "\udfff" for c in getattr(record, name) or ""):
+        if not is_unicode(text):
             return f"{where}field {name!r}: holds half of a surrogate pair, which is not text."
     marker = None if allow_markers else template.marker_in(record.response)
     if marker is not None:
@@ -78,6 +79,10 @@ class Judge:
             (``prompts.fit_prompt``). By default the backend's limit.
         allow_markers: Judge answers that hold text of the prompt template.
         store: Where finished judgments are looked up and kept.
+
+    Attributes:
+        context: Hash of all that decides a judgment but the record: 32 bytes.
+        from_store: How many of the records judged so far had their judgment in the store.
 
     Example:
         >>> from selfj_eval import Judge, Record
@@ -112,7 +117,8 @@ class Judge:
         )
         self.allow_markers = allow_markers
         self.store = store
-        self._context = hashlib.sha256(
+        self.from_store = 0
+        self.context = hashlib.sha256(
             json.dumps(
                 [
                     dict(sorted(backend.identity.items())),
@@ -179,10 +185,20 @@ class Judge:
             store=store,
         )
 
+    @property
+    def description(self) -> dict[str, Any]:
+        """What decides the scores, for the record: strict JSON."""
+        return {
+            "template": self.template.name,
+            "reference": self.reference,
+            "max_tokens": self.max_tokens,
+            "identity": dict(self.backend.identity),
+        }
+
     def key(self, record: Record) -> bytes:
         """Key of a record's judgment in a store: 32 bytes, by content, not by id or place."""
         texts = [record.instruction, record.response, self._reference(record)]
-        return hashlib.sha256(self._context + json.dumps(texts).encode()).digest()
+        return hashlib.sha256(self.context + json.dumps(texts).encode()).digest()
 
     def prompt(self, record: Record) -> Prompt:
         """The prompt that the judge is given for a record."""
@@ -215,6 +231,7 @@ class Judge:
         ]
         keys = [b"" if error else self.key(r) for r, error in zip(records, errors, strict=True)]
         finished = {} if self.store is None else self.store.get(sorted({*keys} - {b""}))
+        self.from_store += sum(key in finished for key in keys)
         report = progress or (lambda _: None)
         report(sum(not key or key in finished for key in keys))
 
@@ -239,8 +256,8 @@ class Judge:
             reasons: Gets why a key has no score, where the backend says.
         """
         keys = list(pending)
-        for start in range(0, len(keys), _WINDOW):
-            window = keys[start : start + _WINDOW]
+        for start in range(0, len(keys), WINDOW):
+            window = keys[start : start + WINDOW]
             prompts = [self.prompt(pending[key]) for key in window]
             for batch in self.backend.score([prompt.text for prompt in prompts]):
                 done = {

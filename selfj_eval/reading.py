@@ -10,13 +10,13 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from selfj_eval.errors import DataError, brief, printable
+from selfj_eval.layouts import Row, alpaca_eval_outputs, lm_eval_samples
 from selfj_eval.records import RECORD_FIELDS, Record, record_from_mapping
-
-Row = tuple[str, Mapping[str, Any]]  # place in the file ("line 3", "row 3"), and the fields
 
 
 def read_records(path: str | Path, *, names: Mapping[str, str] | None = None) -> list[Record]:
@@ -37,39 +37,74 @@ def read_records(path: str | Path, *, names: Mapping[str, str] | None = None) ->
     Raises:
         DataError: If the file cannot be read, or any row is not a valid record.
     """
-    path = Path(path)
+    records, places = [], []
+    for place, record in _iter_placed(Path(path), names):
+        records.append(record)
+        places.append((record.id, place))
+    refuse_repeated_ids(places, path=Path(path), field=(names or {}).get("id", "id"))
+    return records
+
+
+def iter_records(path: str | Path, *, names: Mapping[str, str] | None = None) -> Iterator[Record]:
+    """The records of a file one after the other, as ``read_records`` reads them.
+
+    JSONL and Parquet are not held in memory. Faults are raised where they stand; repeated ids
+    are not looked for.
+    """
+    return (record for _, record in _iter_placed(Path(path), names))
+
+
+def _iter_placed(path: Path, names: Mapping[str, str] | None) -> Iterator[tuple[str, Record]]:
     names = dict(names or {})
     for name in names:
         if name not in RECORD_FIELDS:
             raise DataError(f"no record field {name!r}; there are: {', '.join(RECORD_FIELDS)}.")
-    rows = read_rows(path)
-    if rows and "response" not in {*names, *rows[0][1]}:
-        first = rows[0][1]
-        if "doc" in first and "resps" in first:
-            rows = list(_lm_eval_samples(rows, path))
-        elif "output" in first and "instruction" in first and path.suffix.lower() == ".json":
-            rows, names = _alpaca_eval_outputs(rows, names)
-    if not rows:
+    rows = iter_rows(path)
+    first = next(rows, None)
+    if first is None:
         raise DataError("holds no records.", path=path)
+    rows = chain([first], rows)
+    columns = first[1]
+    if "response" not in {*names, *columns}:
+        if "doc" in columns and "resps" in columns:
+            rows = lm_eval_samples(rows, path)
+        elif "output" in columns and "instruction" in columns and path.suffix.lower() == ".json":
+            rows, names = alpaca_eval_outputs(rows, columns, names)
+    shown, unseen = printable(path), set(names.values())
+    for place, row in rows:
+        unseen -= row.keys()
+        try:
+            yield place, record_from_mapping(row, names=names, path=shown, place=place)
+        except DataError:
+            # A name that no row has explains more than the field that is missing here.
+            for _, later in rows:
+                unseen -= later.keys()
+            _refuse_unseen(unseen, names, columns, path)
+            raise
+    _refuse_unseen(unseen, names, columns, path)
+
+
+def _refuse_unseen(
+    unseen: set[str], names: Mapping[str, str], columns: Mapping[str, Any], path: Path
+) -> None:
     for field, name in names.items():
-        if not any(name in row for _, row in rows):
-            have = ", ".join(map(str, rows[0][1]))
+        if name in unseen:
+            have = ", ".join(map(str, columns))
             message = f"no row has a field {name!r}, which is to hold {field!r}; there are: {have}."
             raise DataError(message, path=path)
-    shown = printable(path)
-    records = [
-        record_from_mapping(row, names=names, path=shown, place=place) for place, row in rows
-    ]
-    refuse_repeated_ids(
-        [(record.id, place) for record, (place, _) in zip(records, rows, strict=True)],
-        path=path,
-        field=names.get("id", "id"),
-    )
-    return records
 
 
 def read_rows(path: str | Path) -> list[Row]:
     """The rows of a file in any of the formats, each with its place; fields are not checked.
+
+    Raises:
+        DataError: If the file cannot be read.
+    """
+    return list(iter_rows(path))
+
+
+def iter_rows(path: str | Path) -> Iterator[Row]:
+    """The rows of a file one after the other; JSONL and Parquet are not held in memory.
 
     Raises:
         DataError: If the file cannot be read.
@@ -81,7 +116,7 @@ def read_rows(path: str | Path) -> list[Row]:
             f"cannot tell the format from the name; use one of {', '.join(_READERS)}.", path=path
         )
     try:
-        return list(reader(path))
+        yield from reader(path)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}.", path=path) from error
 
@@ -238,64 +273,3 @@ _READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".csv": _read_csv,
     ".parquet": _read_parquet,
 }
-
-
-def _lm_eval_samples(rows: list[Row], path: Path) -> Iterator[Row]:
-    """The answers in lm-eval's log of a generation task.
-
-    The whole answer is judged (``resps``), not what a filter extracted from it. The
-    instruction is the document's ``instruction``, else the prompt the model was given; the
-    reference is the document's ``reference``, else the target.
-    """
-    seen = set()
-    for place, row in rows:
-
-        def fail(field: str, message: str, place: str = place) -> DataError:
-            return DataError(message, path=path, place=place, field=field)
-
-        number = row.get("doc_id")
-        if not isinstance(number, int):
-            raise fail("doc_id", "expected the document's number, as lm-eval writes it.")
-        if number in seen:  # the same answers once more, filtered otherwise
-            continue
-        seen.add(number)
-        resps = row.get("resps")
-        answers = resps[0] if isinstance(resps, list) and len(resps) == 1 else None
-        if (
-            not isinstance(answers, list)
-            or not answers
-            or not all(isinstance(answer, str) for answer in answers)
-        ):
-            raise fail(
-                "resps",
-                "holds no generated text; only the samples of generation tasks "
-                "(output_type generate_until) can be judged.",
-            )
-        doc = row["doc"] if isinstance(row.get("doc"), dict) else {}
-        prompt = row.get("arguments")
-        while isinstance(prompt, dict | list) and prompt:
-            prompt = next(iter(prompt.values() if isinstance(prompt, dict) else prompt))
-        target = row["target"] if isinstance(row.get("target"), str) else None
-        for index, answer in enumerate(answers):
-            yield (
-                place,
-                {
-                    "id": str(number) if len(answers) == 1 else f"{number}-{index}",
-                    "instruction": doc.get("instruction") or prompt,
-                    "response": answer,
-                    "reference": doc.get("reference") or target,
-                    "category": doc.get("category"),
-                },
-            )
-
-
-def _alpaca_eval_outputs(
-    rows: list[Row], names: Mapping[str, str]
-) -> tuple[list[Row], dict[str, str]]:
-    """AlpacaEval's ``model_outputs``: other names, and no ids: the position is the id, from 0."""
-    first = rows[0][1]
-    own = {"response": "output", "model": "generator", "category": "dataset"}
-    renamed = {f: name for f, name in own.items() if f not in first and name in first} | dict(names)
-    if "id" in {*names, *first}:
-        return rows, renamed
-    return [(place, {"id": n, **row}) for n, (place, row) in enumerate(rows)], renamed

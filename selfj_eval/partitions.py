@@ -1,0 +1,131 @@
+"""A folder of Parquet files, judged file by file: each is a partition with an output of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfj_eval.errors import DataError
+from selfj_eval.judge import Judge, Progress
+from selfj_eval.scoring import NOTE, Source, Survey, Totals, score_file
+from selfj_eval.store import JudgmentStore
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One file of a folder.
+
+    Attributes:
+        source: The records.
+        output: Its scores file.
+        sha256: Hash of the input.
+        note: What the finished output says of how it was made; None where there is none, or the
+            input has changed since.
+    """
+
+    source: Source
+    output: Path
+    sha256: str
+    note: Mapping[str, Any] | None
+
+    @property
+    def finished(self) -> Totals | None:
+        """The totals of the finished output, or None."""
+        return None if self.note is None else Totals(**self.note["totals"])
+
+    def check(self, judge: Judge) -> None:
+        """Refuse an output that another judge has made.
+
+        Raises:
+            DataError: If it has.
+        """
+        if self.note is not None and self.note["judge"] != made_by(judge):
+            raise DataError(
+                "holds scores of another judge, or made with other settings; name another "
+                "--output.",
+                path=self.output,
+            )
+
+    def survey(self, progress: Progress | None = None) -> Survey:
+        """Read and check the input, if that was not done for the finished output.
+
+        Raises:
+            DataError: For the first record that is none.
+        """
+        done = self.finished
+        found = self.source.survey() if done is None else Survey(done.records, done.rated, ())
+        if progress is not None:
+            progress(1)
+        return found
+
+    def score(self, judge: Judge, survey: Survey, progress: Progress | None = None) -> Totals:
+        """Judge it, if that is not done; an interruption leaves a store beside the output.
+
+        Args:
+            judge: The judge; it gets that store.
+            survey: Of the source.
+            progress: Called as records finish.
+        """
+        self.check(judge)
+        if (done := self.finished) is not None:
+            if progress is not None:
+                progress(done.records)
+            done.from_store = done.records
+            return done
+        file = self.output.with_name(f".{self.output.name}.store")
+        note = {"judge": made_by(judge), "input_sha256": self.sha256}
+        with JudgmentStore(file) as store:
+            judge.store = store
+            totals = score_file(
+                judge, self.source, self.output, survey=survey, progress=progress, note=note
+            )
+        for left in file.parent.glob(f"{file.name}*"):  # SQLite has files beside its own
+            left.unlink(missing_ok=True)
+        return totals
+
+
+def partitions(folder: Path, output: Path, names: Mapping[str, str]) -> list[Partition]:
+    """The Parquet files of a folder, in the order of their names.
+
+    Args:
+        folder: The input.
+        output: Folder of the scores files, which have the names of the inputs.
+        names: As for ``reading.read_records``.
+
+    Raises:
+        DataError: If there is no such file, or something else stands where an output is to be.
+    """
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".parquet")
+    if not files:
+        raise DataError("holds no .parquet file; only those are read from a folder.", path=folder)
+    found = []
+    for file in files:
+        source, target = Source(file, names), output / file.name
+        note, sha256 = _note(target), source.digest()
+        same = note is not None and note["input_sha256"] == sha256
+        found.append(Partition(source, target, sha256, note if same else None))
+    return found
+
+
+def made_by(judge: Judge) -> str:
+    """What decides the judgments of a judge: 64 hexadecimal digits."""
+    shown = f"{judge.context.hex()} reference={judge.reference} markers={judge.allow_markers}"
+    return hashlib.sha256(shown.encode()).hexdigest()
+
+
+def _note(output: Path) -> dict[str, Any] | None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not output.exists():
+        return None
+    try:
+        note = json.loads(pq.read_metadata(output).metadata[NOTE.encode()])
+        return {name: note[name] for name in ("judge", "input_sha256", "totals")}
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+        message = "stands where scores are to be written, and is none; name another --output."
+        raise DataError(message, path=output) from error

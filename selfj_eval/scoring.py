@@ -1,0 +1,180 @@
+"""Judging files of records, a window at a time: memory does not grow with their number."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selfj_eval.judge import WINDOW, Judge, Progress
+from selfj_eval.reading import iter_records, refuse_repeated_ids
+from selfj_eval.records import Judgment, Record
+from selfj_eval.rows import ParquetWriter
+from selfj_eval.writing import fields_of, judgment_fields, judgment_rows, row_writer
+
+NOTE = "selfj_eval"
+"""Name of the note in a Parquet file of scores that says what it was made of."""
+_ERRORS = 1000  # messages that are kept; all of them stand in the output
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of a file once it has been read and checked.
+
+    Attributes:
+        records: How many it holds.
+        rated: How many have a rating.
+        fields: Optional fields that any of them has, sorted.
+    """
+
+    records: int
+    rated: int
+    fields: tuple[str, ...]
+
+
+@dataclass
+class Totals:
+    """What came of judging.
+
+    Attributes:
+        records, scored, unscored, rated: Counts of records.
+        with_reference, trimmed: Counts of scored records.
+        score, digit_mass: Sums over the scored records.
+        from_store: Records whose judgment had been kept.
+        errors: Up to 1,000 lines ``id: why it is unscored``.
+    """
+
+    records: int = 0
+    scored: int = 0
+    unscored: int = 0
+    rated: int = 0
+    with_reference: int = 0
+    trimmed: int = 0
+    score: float = 0.0
+    digit_mass: float = 0.0
+    from_store: int = 0
+    errors: list[str] = field(default_factory=list)
+
+    def count(self, records: Iterable[Record], judgments: Iterable[Judgment]) -> None:
+        """Add judged records."""
+        for record, judgment in zip(records, judgments, strict=True):
+            self.records += 1
+            self.rated += record.rating is not None
+            if judgment.score is None or judgment.digit_mass is None:
+                self.unscored += 1
+                if len(self.errors) < _ERRORS:
+                    self.errors.append(f"{judgment.id}: {judgment.error}")
+                continue
+            self.scored += 1
+            self.score += judgment.score
+            self.digit_mass += judgment.digit_mass
+            self.with_reference += judgment.reference_used
+            self.trimmed += judgment.trimmed_tokens > 0
+
+    def add(self, other: Totals) -> None:
+        """Add those of another file."""
+        for name, value in asdict(other).items():
+            setattr(self, name, getattr(self, name) + value)
+        del self.errors[_ERRORS:]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of records, read as often as need be.
+
+    Attributes:
+        path: The file.
+        names: As for ``reading.read_records``.
+        limit: Only the first so many records, or None.
+    """
+
+    path: Path
+    names: Mapping[str, str] = field(default_factory=dict)
+    limit: int | None = None
+
+    def __iter__(self) -> Iterator[Record]:
+        return islice(iter_records(self.path, names=self.names), self.limit)
+
+    def survey(self) -> Survey:
+        """Read and check the whole file, also behind the limit.
+
+        Raises:
+            DataError: For the first record that is none, or an id that occurs twice.
+        """
+        ids, rated, fields, count = array("q"), 0, set[str](), 0
+        records = iter_records(self.path, names=self.names)
+        while window := list(islice(records, WINDOW)):
+            ids.extend(hash(record.id) for record in window)
+            if self.limit is not None:
+                window = window[: max(0, self.limit - count)]
+            count += len(window)
+            rated += sum(record.rating is not None for record in window)
+            fields |= fields_of(window)
+        self._refuse_repeated(np.asarray(ids))
+        return Survey(count, rated, tuple(sorted(fields)))
+
+    def _refuse_repeated(self, hashes: np.ndarray[Any, np.dtype[np.int64]]) -> None:
+        """Eight bytes a record tell that ids differ; only those that may not are read again."""
+        values, counts = np.unique(hashes, return_counts=True)
+        doubtful = set(values[counts > 1].tolist())
+        if doubtful:
+            again = enumerate(iter_records(self.path, names=self.names))
+            places = [(r.id, _place(r, at)) for at, r in again if hash(r.id) in doubtful]
+            refuse_repeated_ids(places, path=self.path, field=self.names.get("id", "id"))
+
+    def digest(self) -> str:
+        """SHA-256 of the content, with what the fields are called."""
+        with self.path.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256")
+        if self.names:
+            content.update(json.dumps(dict(self.names), sort_keys=True).encode())
+        return content.hexdigest()
+
+
+def score_file(
+    judge: Judge,
+    source: Source,
+    output: Path,
+    *,
+    survey: Survey,
+    progress: Progress | None = None,
+    note: Mapping[str, Any] | None = None,
+) -> Totals:
+    """Judge the records of a file.
+
+    Args:
+        judge: The judge; what it has in its store is not judged again.
+        source: The records.
+        output: The scores file; it appears when it is complete.
+        survey: Of the source.
+        progress: Called as records finish.
+        note: Kept in the output's metadata (Parquet), together with the totals.
+
+    Returns:
+        The totals.
+
+    Raises:
+        StoreError: If the output or the store cannot be written.
+    """
+    totals, before = Totals(), judge.from_store
+    with row_writer(output, judgment_fields(survey.fields)) as writer:
+        records = iter(source)
+        while window := list(islice(records, WINDOW)):
+            judgments = judge.judge(window, progress=progress)
+            totals.count(window, judgments)
+            writer.write(judgment_rows(window, judgments))
+        totals.from_store = judge.from_store - before
+        if note is not None and isinstance(writer, ParquetWriter):
+            writer.note(NOTE, json.dumps({**note, "totals": asdict(totals)}))
+    return totals
+
+
+def _place(record: Record, at: int) -> str:
+    return (record.where or f"record {at + 1}").rpartition(", ")[2]
