@@ -247,7 +247,9 @@ class OpenAIBackend:
                     if form != "exact" or answer.exact:
                         break
                 elif got.kind != "refused" or form == "plain":
-                    raise JudgeError(f"{self._endpoint.base_url}: {got.reason}")
+                    fewer = " If it wants fewer log-probabilities: --engine-arg top_logprobs=5."
+                    more = fewer if got.kind == "refused" else ""
+                    raise JudgeError(f"{self._endpoint.base_url}: {got.reason}{more}")
         if not answer.readable:
             raise JudgeError(f"{self._endpoint.base_url}: {answer.reason}")
         counted = tokens_used(reply)[0]
