@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import asdict
 from typing import Any
 
@@ -36,7 +37,7 @@ class _Scorer:
         self,
         settings: Mapping[str, Any],
         partitions: Sequence[Partition],
-        surveys: Sequence[Survey],
+        surveys: Mapping[int, Survey],
     ) -> None:
         self._partitions, self._surveys = partitions, surveys
         self._settings = settings
@@ -89,23 +90,22 @@ def score_on_workers(
         raise JudgeError(
             "Ray is not installed; pip install 'selfj-eval[ray]', or leave out --engine ray."
         ) from error
-    started = not ray.is_initialized()
-    if started:
-        ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    count = len(partitions)
-    tasks = from_items(list(range(count)), override_num_blocks=count)
-    worker: Any = _Scorer  # Ray makes one in each process
-    try:
-        with bar(count, "checked", "file") as progress:
-            found: dict[int, Any] = {}
-            for at, value in _values(tasks.map(_Surveyor(partitions), num_cpus=1).iter_rows()):
-                found[at] = Survey(**value)
-                progress(1)
-        surveys = [found[at] for at in range(count)]
-        with bar(sum(survey.records for survey in surveys), "judged", "record") as progress:
+    # Ray prints the deaths of workers to stdout, which is for our results.
+    with redirect_stdout(sys.stderr):
+        started = not ray.is_initialized()
+        if started:
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        DataContext.get_current().enable_progress_bars = False
+        count = len(partitions)
+        tasks = from_items(list(range(count)), override_num_blocks=count)
+        worker: Any = _Scorer  # Ray makes one in each process
+        try:
+            surveys: dict[int, Survey] = {}
+            with bar(count, "checked", "file") as progress:
+                for at, value in _values(tasks.map(_Surveyor(partitions), num_cpus=1).iter_rows()):
+                    surveys[at] = Survey(**value)
+                    progress(1)
             scored = tasks.map(
                 worker,
                 fn_constructor_args=[dict(settings), partitions, surveys],
@@ -113,14 +113,16 @@ def score_on_workers(
                 num_gpus=gpus or None,
                 num_cpus=1,
             )
+            totals: dict[int, Totals] = {}
             description: Mapping[str, Any] = {}
-            for at, value in _values(scored.iter_rows()):
-                found[at], description = Totals(**value["totals"]), value["judge"]
-                progress(found[at].records)
-    finally:
-        if started:
-            ray.shutdown()
-    return description, [found[at] for at in range(count)]
+            with bar(sum(s.records for s in surveys.values()), "judged", "record") as progress:
+                for at, value in _values(scored.iter_rows()):
+                    totals[at], description = Totals(**value["totals"]), value["judge"]
+                    progress(totals[at].records)
+        finally:
+            if started:
+                ray.shutdown()
+    return description, [totals[at] for at in range(count)]
 
 
 def _outcome(at: int, job: Callable[[], dict[str, Any]]) -> dict[str, Any]:

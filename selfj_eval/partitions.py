@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ class Partition:
             totals = score_file(
                 judge, self.source, self.output, survey=survey, progress=progress, note=note
             )
-        for left in file.parent.glob(f"{file.name}*"):  # SQLite has files beside its own
+        for left in file.parent.glob(f"{escape(file.name)}*"):  # SQLite has files beside its own
             left.unlink(missing_ok=True)
         return totals
 

@@ -17,7 +17,13 @@ from selfj_eval.judge import WINDOW, Judge, Progress
 from selfj_eval.reading import iter_records, refuse_repeated_ids
 from selfj_eval.records import Judgment, Record
 from selfj_eval.rows import ParquetWriter
-from selfj_eval.writing import fields_of, judgment_fields, judgment_rows, row_writer
+from selfj_eval.writing import (
+    fields_of,
+    judgment_fields,
+    judgment_rows,
+    remove_left_over,
+    row_writer,
+)
 
 NOTE = "selfj_eval"
 """Name of the note in a Parquet file of scores that says what it was made of."""
@@ -117,13 +123,13 @@ class Source:
             count += len(window)
             rated += sum(record.rating is not None for record in window)
             fields |= fields_of(window)
-        self._refuse_repeated(np.asarray(ids))
+        self._refuse_repeated(np.frombuffer(ids, np.int64))
         return Survey(count, rated, tuple(sorted(fields)))
 
     def _refuse_repeated(self, hashes: np.ndarray[Any, np.dtype[np.int64]]) -> None:
         """Eight bytes a record tell that ids differ; only those that may not are read again."""
-        values, counts = np.unique(hashes, return_counts=True)
-        doubtful = set(values[counts > 1].tolist())
+        hashes.sort()
+        doubtful = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
         if doubtful:
             again = enumerate(iter_records(self.path, names=self.names))
             places = [(r.id, _place(r, at)) for at, r in again if hash(r.id) in doubtful]
@@ -163,6 +169,7 @@ def score_file(
     Raises:
         StoreError: If the output or the store cannot be written.
     """
+    remove_left_over(output)
     totals, before = Totals(), judge.from_store
     with row_writer(output, judgment_fields(survey.fields)) as writer:
         records = iter(source)

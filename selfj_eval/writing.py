@@ -8,6 +8,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
+from glob import escape
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -47,6 +48,19 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
                 f"{path}: the disk is full, nothing was written. Free space and run it again."
             ) from error
         raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def remove_left_over(path: str | Path) -> None:
+    """Remove what killed processes of this machine have left of ``atomic_write`` to ``path``."""
+    path = Path(path)
+    for file in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        process = file.name.split(".")[-2]
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            file.unlink(missing_ok=True)
+        except (ValueError, PermissionError):
+            continue  # not ours, or somebody's who is alive
 
 
 def check_output(

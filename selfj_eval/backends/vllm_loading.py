@@ -17,6 +17,8 @@ from selfj_eval.errors import JudgeError, brief
 
 CPU_CACHE_BYTES = 2 << 30
 """Room for keys and values on a CPU, where vLLM would otherwise claim 92 % of all memory."""
+CPU_STEP_TOKENS = 2048
+"""Tokens a step: with more, what a layer computes no longer fits into a processor's caches."""
 CPU_BLOCK_SIZE = 32
 """Tokens a block of that room, the least a CPU takes: only whole blocks are shared by prompts."""
 _in_this_process: list[Any] = []
@@ -234,6 +236,9 @@ def _for_cpu(given: Mapping[str, Any]) -> dict[str, Any]:
     found = {"enforce_eager": True, "block_size": CPU_BLOCK_SIZE, **given}
     if not {"kv_cache_memory_bytes", "gpu_memory_utilization"} & set(given):
         found["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
+    # The three have to fit each other.
+    if not {"max_num_batched_tokens", "max_num_seqs", "enable_chunked_prefill"} & set(given):
+        found["max_num_batched_tokens"] = CPU_STEP_TOKENS
     # A process less to start, and nothing to send to it.
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     if found["enforce_eager"]:
