@@ -99,6 +99,23 @@ def tiny_judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def judge_server(tiny_judge: Path) -> Iterator[str]:
+    """Address of a server of the demo judge and of the random one (``judge_server.py``)."""
+    from selfj_eval.demo import JUDGE_DIR
+
+    program = Path(__file__).parent / "judge_server.py"
+    with subprocess.Popen(
+        [sys.executable, str(program), f"demo={JUDGE_DIR}", f"tiny={tiny_judge}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
+        process.kill()
+
+
+@pytest.fixture(scope="session")
 def minilm() -> Path:
     """The folder of a real, pretrained sentence-transformers model: all-MiniLM-L6-v2."""
     pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")

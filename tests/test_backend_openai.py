@@ -3,11 +3,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from selfj_eval.backends import endpoint
 from selfj_eval.backends.openai import GIVE_UP, OpenAIBackend, estimated_offsets
 from selfj_eval.backends.tokenizer import JudgeTokenizer
 from selfj_eval.backends.transformers import TransformersBackend
-from selfj_eval.demo import JUDGE_DIR, ladder
+from selfj_eval.demo import ladder
 from selfj_eval.errors import JudgeError
 from selfj_eval.prompts import TEMPLATES
 
@@ -30,31 +29,15 @@ Make = Callable[..., OpenAIBackend]
 
 
 @pytest.fixture(scope="module")
-def server(tiny_judge: Path) -> Iterator[subprocess.Popen[str]]:
-    """A server of the demo judge and of the random one."""
-    program = Path(__file__).parent / "judge_server.py"
-    with subprocess.Popen(
-        [sys.executable, str(program), f"demo={JUDGE_DIR}", f"tiny={tiny_judge}"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield process
-        process.kill()
-
-
-@pytest.fixture(scope="module")
-def direct(server: object, tiny_judge: Path) -> dict[str, TransformersBackend]:
-    """The same judges without a server; loaded while that starts."""
+def direct(tiny_judge: Path) -> dict[str, TransformersBackend]:
+    """The server's judges without it."""
     demo = TransformersBackend("demo", device="cpu")
     return {"demo": demo, "tiny": TransformersBackend(str(tiny_judge), device="cpu")}
 
 
-@pytest.fixture(scope="module")
-def url(server: subprocess.Popen[str], direct: object) -> str:
-    """The server's address."""
-    assert server.stdout is not None
-    return f"http://127.0.0.1:{server.stdout.readline().strip()}/v1"
+@pytest.fixture
+def url(judge_server: str) -> str:
+    return judge_server
 
 
 @pytest.fixture
@@ -349,7 +332,11 @@ def test_lengths_without_a_tokenizer_are_estimated(make: Make, url: str) -> None
 
 
 def test_selfj_score(
-    command: Any, url: str, direct: dict[str, TransformersBackend], jsonl: Any, tmp_path: Path
+    command: Any,
+    url: str,
+    direct: dict[str, TransformersBackend],
+    jsonl: Any,
+    tmp_path: Path,
 ) -> None:
     source = jsonl(
         *[{"id": str(i), "instruction": f"Add {i} and 1.", "response": f"{i + 1}"}
