@@ -30,8 +30,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
+from selfj_eval.backends.batching import CPU_BATCH_TOKENS
 from selfj_eval.backends.prefix_tree import pack, tree_batches
-from selfj_eval.backends.transformers import CPU_BATCH_TOKENS, TransformersBackend
+from selfj_eval.backends.transformers import TransformersBackend
 from selfj_eval.demo import ladder
 from selfj_eval.prompts import DEFAULT_TEMPLATE, get_template
 

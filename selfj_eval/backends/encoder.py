@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from selfj_eval.backends.base import Batch, longest_first
+from selfj_eval.backends.batching import Batcher, Rows, Scores
+from selfj_eval.backends.batching import batch_tokens as default_tokens
 from selfj_eval.backends.loading import choose_device, choose_dtype, load_weights
 from selfj_eval.backends.tokenizer import encoder_length, load_tokenizer
 from selfj_eval.backends.weights import model_folders
@@ -19,10 +19,6 @@ from selfj_eval.scale import DIGITS
 
 if TYPE_CHECKING:
     import torch
-
-CPU_BATCH_TOKENS = 4096
-GPU_BATCH_TOKENS = 65536
-"""Padded tokens a batch."""
 
 
 def is_encoder(folder: Path) -> bool:
@@ -84,8 +80,8 @@ class EncoderBackend:
             device_map={"": self.device},
         )
         self._model = loaded.eval()
-        on_cpu = self.device.startswith("cpu")
-        self._batch_tokens = batch_tokens or (CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS)
+        tokens = batch_tokens or default_tokens(config, self.device, loaded.dtype.itemsize)
+        self._batcher = Batcher(longest_first, tokens, self.device)
         self.identity: Mapping[str, str] = {**folders.identity(), "dtype": self.dtype}
 
     def tokenize(self, text: str) -> Offsets:
@@ -105,10 +101,9 @@ class EncoderBackend:
         if not prompts:
             return
         ids = self._tokenizer(list(prompts)).input_ids
-        for indices in longest_first(ids, self._batch_tokens):
-            yield Batch(indices, self._forward([ids[i] for i in indices]))
+        yield from self._batcher.run(ids, self._forward)
 
-    def _forward(self, rows: list[list[int]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def _forward(self, rows: Rows) -> Scores:
         import torch
 
         width = max(map(len, rows))
@@ -119,16 +114,9 @@ class EncoderBackend:
         for at, row in enumerate(rows):
             batch[at, : len(row)] = torch.tensor(row)
             mask[at, : len(row)] = 1
-        try:
-            with torch.inference_mode():
-                logits: torch.Tensor = self._model(
-                    input_ids=batch.to(self.device), attention_mask=mask.to(self.device)
-                ).logits
-        except torch.OutOfMemoryError as error:
-            raise JudgeError(
-                f"out of memory with {len(rows)} prompts of up to {width} tokens on {self.device}; "
-                "lower --batch-tokens. What was finished is kept."
-            ) from error
-        result = logits.double().log_softmax(-1)[:, self._classes].cpu().numpy()
-        found: np.ndarray[Any, np.dtype[np.float64]] = result
+        with torch.inference_mode():
+            logits: torch.Tensor = self._model(
+                input_ids=batch.to(self.device), attention_mask=mask.to(self.device)
+            ).logits
+        found: Scores = logits.double().log_softmax(-1)[:, self._classes].cpu().numpy()
         return found

@@ -28,6 +28,19 @@ class Node(NamedTuple):
     before: tuple[tuple[int, int], ...]
 
 
+class Masked(NamedTuple):
+    """A node, and which of its keys each of its tokens sees.
+
+    Attributes:
+        node: The node.
+        mask: Shape (tokens of the node, tokens before it and its own); None where nothing stands
+            before it and plain causal attention will do.
+    """
+
+    node: Node
+    mask: torch.Tensor | None
+
+
 class Tree(NamedTuple):
     """Packed prompts.
 
@@ -98,6 +111,19 @@ def pack(rows: Sequence[Sequence[int]]) -> Tree:
     return tree
 
 
+def with_masks(nodes: Sequence[Node], device: str) -> list[Masked]:
+    """The nodes with their masks, which all layers share."""
+    import torch
+
+    found = []
+    for node in nodes:
+        own = node.end - node.start
+        keys = own + sum(end - start for start, end in node.before)
+        mask = torch.ones(own, keys, dtype=torch.bool, device=device).tril(keys - own)
+        found.append(Masked(node, mask if node.before else None))
+    return found
+
+
 def _append(
     tree: Tree, row: Sequence[int], start: int, end: int, before: tuple[tuple[int, int], ...]
 ) -> tuple[int, int]:
@@ -128,7 +154,7 @@ def _attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    selfj_nodes: Sequence[Node] | None = None,
+    selfj_nodes: Sequence[Masked] | None = None,
     scaling: float | None = None,
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
@@ -158,17 +184,16 @@ def _attention(
         )
         return whole.transpose(1, 2).contiguous(), None
     found = torch.empty_like(query)
-    for node in selfj_nodes:
+    for node, mask in selfj_nodes:
         own = query[:, :, node.start : node.end]
-        places = [*node.before, (node.start, node.end)]
-        keys, values = (
-            torch.cat([whole[:, :, start:end] for start, end in places], 2)
-            for whole in (key, value)
-        )
-        mask = None
-        if node.before:
-            size = own.shape[2], keys.shape[2]
-            mask = torch.ones(size, dtype=torch.bool, device=own.device).tril(size[1] - size[0])
+        keys, values = key[:, :, node.start : node.end], value[:, :, node.start : node.end]
+        if mask is not None:
+            places = [*node.before, (node.start, node.end)]
+            keys, values = (
+                torch.cat([whole[:, :, start:end] for start, end in places], 2)
+                for whole in (key, value)
+            )
+            mask = mask.to(own.device)  # a model's layers may lie on several
         found[:, :, node.start : node.end] = scaled_dot_product_attention(
             own, keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=gqa
         )

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selfj_eval.backends.base import Batch, longest_first
+from selfj_eval.backends.batching import Batcher, Rows, Scores
+from selfj_eval.backends.batching import batch_tokens as default_tokens
 from selfj_eval.backends.loading import choose_device, choose_dtype, load_model
-from selfj_eval.backends.prefix_tree import ATTENTION, pack, register, tree_batches
+from selfj_eval.backends.prefix_tree import (
+    ATTENTION,
+    pack,
+    register,
+    tree_batches,
+    with_masks,
+)
 from selfj_eval.backends.tokenizer import JudgeTokenizer
 from selfj_eval.backends.weights import model_folders
 from selfj_eval.errors import JudgeError
@@ -17,12 +25,6 @@ from selfj_eval.prompts import DEFAULT_TEMPLATE, Offsets
 
 if TYPE_CHECKING:
     import torch
-
-CPU_BATCH_TOKENS = 2048
-GPU_BATCH_TOKENS = 16384
-"""Tokens a batch, with padding where it is needed."""
-
-Scores = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class TransformersBackend:
@@ -36,7 +38,7 @@ class TransformersBackend:
         dtype: ``auto`` (float32 on a CPU, bfloat16 or float16 on an accelerator), ``float32``,
             ``bfloat16`` or ``float16``.
         device: ``auto`` (an accelerator where there is one), ``cpu``, ``cuda``, ``cuda:1``, ...
-        batch_tokens: Tokens a batch; by default chosen by the device.
+        batch_tokens: Tokens a batch; by default what the device's free memory holds.
         trust_remote_code: Whether to run Python code that comes with the model.
 
     Raises:
@@ -65,14 +67,15 @@ class TransformersBackend:
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)
         self._model = load_model(folder, adapter_folder, self.dtype, self.device, trust_remote_code)
-        on_cpu = self.device.startswith("cpu")
-        self._batch_tokens = batch_tokens or (CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS)
         self.identity: Mapping[str, str] = {
             **folders.identity(),
             "dtype": self.dtype,
         }
         self._check_causal(str(folder))
         self._packs = self._can_pack()
+        size = self._model.dtype.itemsize
+        tokens = batch_tokens or default_tokens(self._model.config, self.device, size)
+        self._batcher = Batcher(tree_batches if self._packs else longest_first, tokens, self.device)
 
     @property
     def max_tokens(self) -> int:
@@ -98,31 +101,7 @@ class TransformersBackend:
         if not prompts:
             return
         ids = self._tokenizer.tokenizer(list(prompts)).input_ids
-        batches = (tree_batches if self._packs else longest_first)(ids, self._batch_tokens)
-        for batch in batches:
-            waiting = [batch]
-            while waiting:
-                indices = waiting.pop()
-                done = self._attempt([ids[i] for i in indices])
-                if done is None:
-                    half = len(indices) // 2
-                    waiting += [indices[half:], indices[:half]]
-                else:
-                    yield Batch(indices, done)
-
-    def _attempt(self, rows: list[list[int]]) -> Scores | None:
-        """The rows' scores, or None if memory does not suffice for all of them at once."""
-        import torch
-
-        try:
-            return (self._forward_tree if self._packs else self._forward)(rows)
-        except torch.OutOfMemoryError as error:
-            if len(rows) > 1:
-                return None
-            raise JudgeError(
-                f"out of memory with one prompt of {len(rows[0])} tokens on {self.device}; lower "
-                "--max-tokens, or use a smaller --dtype. What was finished is kept."
-            ) from error
+        yield from self._batcher.run(ids, self._forward_tree if self._packs else self._forward)
 
     def _check_causal(self, name: str) -> None:
         """Refuse a model that sees the padding or anything else behind the prompt."""
@@ -160,7 +139,7 @@ class TransformersBackend:
         """Largest difference that is rounding."""
         return 1e-2 if self.dtype == "float32" else 0.5
 
-    def _forward_tree(self, rows: list[list[int]]) -> Scores:
+    def _forward_tree(self, rows: Rows) -> Scores:
         """Log-probabilities of the digits after each row, packed; shape (len(rows), 10)."""
         import torch
 
@@ -169,17 +148,17 @@ class TransformersBackend:
             (torch.zeros(len(rows), dtype=torch.long), torch.tensor(tree.last)),
             input_ids=torch.tensor([tree.ids]).to(self.device),
             position_ids=torch.tensor([tree.positions]).to(self.device),
-            selfj_nodes=tree.nodes,
+            selfj_nodes=with_masks(tree.nodes, self.device),
         )
 
-    def _forward(self, rows: list[list[int]]) -> Scores:
+    def _forward(self, rows: Rows) -> Scores:
         """Log-probabilities of the digits after each row of token ids; shape (len(rows), 10)."""
         import torch
 
         # Padding stands on the right, where causal attention never looks, so no mask is needed
         # and every token has the position it would have alone.
         width = max(map(len, rows))
-        batch = torch.tensor([row + row[:1] * (width - len(row)) for row in rows])
+        batch = torch.tensor([[*row, *[row[0]] * (width - len(row))] for row in rows])
         last = torch.tensor([len(row) - 1 for row in rows])
         return self._digits((torch.arange(len(rows)), last), input_ids=batch.to(self.device))
 

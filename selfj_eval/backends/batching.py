@@ -1,0 +1,106 @@
+"""How much a device is given at once: as memory allows, and less when it did not suffice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from selfj_eval.backends.base import Batch
+from selfj_eval.errors import JudgeError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+Rows = Sequence[Sequence[int]]
+Scores = np.ndarray[Any, np.dtype[np.float64]]
+Split = Callable[[Rows, int], Iterator[list[int]]]
+"""Rows of token ids and a number of tokens to batches: positions of the rows."""
+
+CPU_BATCH_TOKENS = 2048
+"""Small: on a CPU large batches gain nothing, and more of them is lost when a run is killed."""
+FEWEST, MOST = 2048, 65536
+"""Tokens a batch on an accelerator."""
+_SHARE = 0.5  # of the free memory that a batch may take
+
+
+class Batcher:
+    """Runs rows in batches of so many tokens; halves that number when memory does not suffice.
+
+    Args:
+        split: Forms the batches.
+        tokens: Tokens a batch.
+        device: For messages.
+
+    Attributes:
+        tokens: As given, or fewer by now.
+    """
+
+    def __init__(self, split: Split, tokens: int, device: str) -> None:
+        self._split, self.tokens, self._device = split, tokens, device
+
+    def run(self, ids: Rows, forward: Callable[[list[Sequence[int]]], Scores]) -> Iterator[Batch]:
+        """Score all rows.
+
+        Args:
+            ids: Rows of token ids; none is empty.
+            forward: Rows to their log-probabilities, shape (rows, 10).
+
+        Raises:
+            JudgeError: If not even one row fits into memory.
+        """
+        waiting = list(range(len(ids)))
+        while waiting:
+            left = set(waiting)
+            for places in self._split([ids[at] for at in waiting], self.tokens):
+                batch = [waiting[place] for place in places]
+                rows = [ids[at] for at in batch]
+                try:
+                    scores = forward(rows)
+                except (RuntimeError, MemoryError) as error:
+                    if not _is_memory(error):
+                        raise
+                    if len(rows) == 1:
+                        raise JudgeError(
+                            f"out of memory with one prompt of {len(rows[0])} tokens on "
+                            f"{self._device}; lower --max-tokens, or use a smaller --dtype. What "
+                            "was finished is kept."
+                        ) from error
+                    # Not by the budget alone: one that is larger than the batch changes nothing.
+                    self.tokens = max(1, min(self.tokens, sum(map(len, rows))) // 2)
+                    break
+                yield Batch(batch, scores)
+                left -= set(batch)
+            waiting = [at for at in waiting if at in left]
+
+
+def batch_tokens(config: PretrainedConfig, device: str, bytes_a_number: int) -> int:
+    """Tokens a batch that fit into the free memory of a device, roughly.
+
+    Without gradients one layer's activations are alive at a time: some ten vectors of the hidden
+    width and three of the inner one a token.
+
+    Args:
+        config: The model's.
+        device: The device's name; the model is on it already.
+        bytes_a_number: 4 in float32, 2 in bfloat16.
+    """
+    import torch
+
+    if not device.startswith("cuda"):
+        return CPU_BATCH_TOKENS if device.startswith("cpu") else 8 * CPU_BATCH_TOKENS
+    text = getattr(config, "text_config", None) or config
+    hidden = int(getattr(text, "hidden_size", 4096))
+    inner = int(getattr(text, "intermediate_size", None) or 4 * hidden)
+    free, _ = torch.cuda.mem_get_info(device)
+    fitting = int(_SHARE * free / (bytes_a_number * (10 * hidden + 3 * inner)))
+    return min(max(fitting, FEWEST), MOST)
+
+
+def _is_memory(error: BaseException) -> bool:
+    import torch
+
+    # On a CPU torch raises a plain RuntimeError.
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or "DefaultCPUAllocator" in str(error)
