@@ -23,7 +23,12 @@ from selfj_eval.backends import vllm
 from selfj_eval.backends.base import Backend
 from selfj_eval.backends.transformers import TransformersBackend
 from selfj_eval.backends.vllm import VllmBackend
-from selfj_eval.backends.vllm_loading import CPU_BLOCK_SIZE, CPU_CACHE_BYTES, check_adapter_fits
+from selfj_eval.backends.vllm_loading import (
+    CPU_BLOCK_SIZE,
+    CPU_CACHE_BYTES,
+    CPU_STEP_TOKENS,
+    check_adapter_fits,
+)
 from selfj_eval.errors import JudgeError
 from selfj_eval.prompts import TEMPLATES
 
@@ -273,6 +278,7 @@ def test_what_suits_a_cpu_is_the_default(small: Path, engine: VllmBackend) -> No
     assert config.model_config.enforce_eager
     assert config.cache_config.block_size == CPU_BLOCK_SIZE
     assert config.cache_config.enable_prefix_caching
+    assert config.scheduler_config.max_num_batched_tokens == CPU_STEP_TOKENS
     assert config.cache_config.kv_cache_memory_bytes == ROOM["kv_cache_memory_bytes"]
     whole = VllmBackend(str(small), engine_args={}, dtype="bfloat16")
     cache = whole._llm.llm_engine.vllm_config.cache_config
