@@ -5,10 +5,10 @@ import importlib.util
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,8 @@ from selfj_eval.backends.vllm import VllmBackend
 from selfj_eval.backends.vllm_loading import (
     CPU_BLOCK_SIZE,
     CPU_CACHE_BYTES,
-    CPU_STEP_TOKENS,
     check_adapter_fits,
+    stdout_is_stderr,
 )
 from selfj_eval.errors import JudgeError
 from selfj_eval.prompts import TEMPLATES
@@ -162,6 +162,20 @@ def test_an_adapter_that_does_not_fit(small: Path, tmp_path: Path, change: tuple
         check_adapter_fits(tmp_path, small)
 
 
+def test_what_is_printed_while_loading_does_not_reach_stdout(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(ValueError, match="loading"), stdout_is_stderr():
+        print("python")
+        os.write(1, b"library\n")
+        subprocess.run(["echo", "process"], check=True)
+        raise ValueError("loading failed")
+    print("result")
+    out, err = capfd.readouterr()
+    assert out == "result\n"
+    assert sorted(err.split()) == ["library", "process", "python"]
+
+
 # What vLLM answers
 
 
@@ -278,7 +292,6 @@ def test_what_suits_a_cpu_is_the_default(small: Path, engine: VllmBackend) -> No
     assert config.model_config.enforce_eager
     assert config.cache_config.block_size == CPU_BLOCK_SIZE
     assert config.cache_config.enable_prefix_caching
-    assert config.scheduler_config.max_num_batched_tokens == CPU_STEP_TOKENS
     assert config.cache_config.kv_cache_memory_bytes == ROOM["kv_cache_memory_bytes"]
     whole = VllmBackend(str(small), engine_args={}, dtype="bfloat16")
     cache = whole._llm.llm_engine.vllm_config.cache_config
@@ -296,7 +309,7 @@ def test_what_suits_a_cpu_is_the_default(small: Path, engine: VllmBackend) -> No
     ("args", "message"),
     [
         ({"tensor-parallel-size": 2}, r"no argument 'tensor-parallel-size'; is it tensor_parallel"),
-        ({"bogus": 1}, r"no argument 'bogus'.* `vllm serve --help=all` lists"),
+        ({"bogus": 1}, r"no argument 'bogus'\. They are listed by: python -c"),
         ({"tensor_parallel_size": "two"}, r"cannot load .*tensor_parallel_size: Input should be a"),
         ({"max_model_len": 4000}, r"cannot load .*max_model_len \(4000\) is greater"),
         ({"kv_cache_memory_bytes": 1000}, r"cannot load .*No available memory for the cache"),
@@ -447,7 +460,10 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @with_vllm
 @pytest.mark.parametrize("parallel", [1, 2])
 def test_score_prints_nothing_but_its_json(
-    command: Callable[..., CompletedProcess[str]], answers: Path, tmp_path: Path, parallel: int
+    command: Callable[..., subprocess.CompletedProcess[str]],
+    answers: Path,
+    tmp_path: Path,
+    parallel: int,
 ) -> None:
     bind = {}
     if parallel > 1:

@@ -29,7 +29,8 @@ CHUNK = 256
 lost when the run is killed."""
 _DECIDES_SCORES = (
     "quantization", "quantization_config", "kv_cache_dtype", "kv_cache_dtype_skip_layers",
-    "hf_overrides", "disable_sliding_window", "lora_dtype", "model_class_overrides",
+    "hf_overrides", "disable_sliding_window", "lora_dtype", "lora_target_modules",
+    "mamba_cache_dtype", "mamba_ssm_cache_dtype", "model_class_overrides",
 )  # fmt: skip
 
 

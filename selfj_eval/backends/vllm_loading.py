@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +17,6 @@ from selfj_eval.errors import JudgeError, brief
 
 CPU_CACHE_BYTES = 2 << 30
 """Room for keys and values on a CPU, where vLLM would otherwise claim 92 % of all memory."""
-CPU_STEP_TOKENS = 2048
-"""Tokens a step: with more, what a layer computes no longer fits into a processor's caches."""
 CPU_BLOCK_SIZE = 32
 """Tokens a block of that room, the least a CPU takes: only whole blocks are shared by prompts."""
 _in_this_process: list[Any] = []
@@ -87,7 +85,7 @@ def engine_settings(args: Mapping[str, Any]) -> dict[str, Any]:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # it would report to its makers
     try:
-        with _stdout_is_stderr():
+        with stdout_is_stderr():
             from vllm import LLM  # noqa: F401
     except Exception as error:  # one of its libraries that does not fit raises what it likes
         raise JudgeError(
@@ -119,7 +117,7 @@ def load_llm(
     adapter = folders.adapter
     lora = {} if adapter is None else {"max_lora_rank": _rank(adapter)}
     try:
-        with _stdout_is_stderr():
+        with stdout_is_stderr():
             llm = LLM(
                 model=str(folders.model),
                 dtype=dtype,
@@ -181,6 +179,20 @@ def check_adapter_fits(adapter: Path, model: Path) -> None:
         )
 
 
+@contextmanager
+def stdout_is_stderr() -> Iterator[None]:
+    """Whatever is written to stdout goes to stderr, also by libraries and by new processes."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 def said(error: BaseException) -> str:
     """What an error of vLLM's says: one line that ends with a full stop."""
     try:
@@ -208,9 +220,9 @@ def _refuse(args: Mapping[str, Any]) -> None:
         if name.startswith("data_parallel"):
             raise JudgeError(
                 f"vLLM's {name} cannot be given: vllm.LLM is one replica. For several, start "
-                "processes of their own (--engine ray), or a server (vllm serve "
-                "--data-parallel-size 2) and judge with --engine openai. To split one large "
-                "judge over GPUs give tensor_parallel_size."
+                "processes of their own (--engine ray --worker-engine vllm, for a folder), or a "
+                "server (vllm serve --data-parallel-size 2) and judge with --engine openai. To "
+                "split one large judge over GPUs give tensor_parallel_size."
             )
 
 
@@ -227,7 +239,7 @@ def _check_known(args: Mapping[str, Any]) -> None:
             raise JudgeError(
                 f"vLLM {__version__} has no argument {name!r}"
                 + (f"; is it {near[0]}?" if near else ".")
-                + " They are those of vllm.LLM, which `vllm serve --help=all` lists with - for _."
+                + ' They are listed by: python -c "import vllm; help(vllm.EngineArgs)"'
             )
 
 
@@ -236,29 +248,12 @@ def _for_cpu(given: Mapping[str, Any]) -> dict[str, Any]:
     found = {"enforce_eager": True, "block_size": CPU_BLOCK_SIZE, **given}
     if not {"kv_cache_memory_bytes", "gpu_memory_utilization"} & set(given):
         found["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
-    # The three have to fit each other.
-    if not {"max_num_batched_tokens", "max_num_seqs", "enable_chunked_prefill"} & set(given):
-        found["max_num_batched_tokens"] = CPU_STEP_TOKENS
     # A process less to start, and nothing to send to it.
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     if found["enforce_eager"]:
         # Small functions would be compiled all the same, for half a minute.
         os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     return found
-
-
-@contextmanager
-def _stdout_is_stderr() -> Iterator[None]:
-    """Whatever is written to stdout goes to stderr, also by libraries and by new processes."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 def _layer(name: str) -> str:
