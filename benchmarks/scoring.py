@@ -2,9 +2,10 @@
 
 Every way judges the same prompts with the same random Llama of about 60 million parameters in
 float32, in turn, so that a busy machine slows all of them; times are those of the processor, and
-what counts is the ratio within a round. Two sets of prompts: a mix of lengths, and best-of-32,
-whose prompts share instruction and reference. The floor is what the arithmetic of the prompts'
-distinct tokens takes at the rate of a large matrix product, measured in the same rounds.
+what counts is the ratio within a round. Where vLLM is installed, it is one of the ways. Two sets of
+prompts: a mix of lengths, and best-of-32, whose prompts share instruction and reference. The floor
+is what the arithmetic of the prompts' distinct tokens takes at the rate of a large matrix product,
+measured in the same rounds.
 
 examples:
   python benchmarks/scoring.py
@@ -14,12 +15,14 @@ examples:
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import logging
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -30,7 +33,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
-from selfj_eval.backends.batching import CPU_BATCH_TOKENS
+from selfj_eval.backends.base import Backend, longest_first
+from selfj_eval.backends.batching import CPU_BATCH_TOKENS, Batcher
 from selfj_eval.backends.prefix_tree import pack, tree_batches
 from selfj_eval.backends.transformers import TransformersBackend
 from selfj_eval.demo import ladder
@@ -146,7 +150,7 @@ def all_ways(folder: str, model: LlamaForCausalLM, tokenizer: Any) -> Ways:
     """By name; each returns (n, 10) log-probabilities, or None where it gives none."""
     ours = TransformersBackend(folder, device="cpu")
     unshared = TransformersBackend(folder, device="cpu")
-    unshared._packs = False
+    unshared._packs, unshared._batcher = False, Batcher(longest_first, 1, "cpu")
     digits = ours._tokenizer.digit_ids
 
     def generated(prompts: list[str]) -> None:
@@ -173,23 +177,38 @@ def all_ways(folder: str, model: LlamaForCausalLM, tokenizer: Any) -> Ways:
             found.append(logits[:, -1].log_softmax(-1)[:, digits].numpy())
         return np.concatenate(found)
 
-    def scored(backend: TransformersBackend) -> Callable[[list[str]], np.ndarray]:
-        def run(prompts: list[str]) -> np.ndarray:
-            found = np.empty((len(prompts), 10))
-            for batch in backend.score(prompts):
-                found[batch.indices] = batch.log_probabilities
-            return found
-
-        return run
-
-    return {
+    ways: Ways = {
         "original": generated,
         "lm-eval hf, batch 16": harness(folder, 16),
         "lm-eval hf, batch 1": harness(folder, 1),
         "plain forward, batch 16": plain,
-        "selfj, nothing shared": scored(unshared),
-        "selfj": scored(ours),
+        "selfj, nothing shared": partial(scores_of, unshared),
+        "selfj": partial(scores_of, ours),
     }
+    if importlib.util.find_spec("vllm") is not None:
+        ways["vllm"] = in_vllm(folder)
+    return ways
+
+
+def in_vllm(folder: str) -> Callable[[list[str]], np.ndarray]:
+    """Our vLLM engine, which forgets the prompts of the rounds before."""
+    from selfj_eval.backends.vllm import VllmBackend
+
+    backend = VllmBackend(folder, dtype="float32", engine_args={})
+
+    def run(prompts: list[str]) -> np.ndarray:
+        backend._llm.reset_prefix_cache()
+        return scores_of(backend, prompts)
+
+    return run
+
+
+def scores_of(backend: Backend, prompts: list[str]) -> np.ndarray:
+    """Log-probabilities in the order of the prompts."""
+    found = np.empty((len(prompts), 10))
+    for batch in backend.score(prompts):
+        found[batch.indices] = batch.log_probabilities
+    return found
 
 
 def harness(folder: str, batch: int) -> Callable[[list[str]], np.ndarray]:

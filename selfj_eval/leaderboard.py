@@ -203,12 +203,16 @@ def _of_task(doc: _Document, task: str) -> _Result | None:
         doc.refuse(object, args, ("config", "model_args"))
     model, limit = doc.get(str, "config", "model"), doc.get(float, "config", "limit")
     shown = ",".join(f"{k}={v}" for k, v in args.items() if not _SECRET.fullmatch(k))
-    command = ["lm_eval", "--model", str(model), "--model_args", shown, "--tasks", task]
+    program = ["selfj", "lm-eval"] if model == "selfj" else ["lm_eval"]
+    command = [*program, "--model", str(model), "--model_args", shown, "--tasks", task]
     command += [] if limit is None else ["--limit", f"{limit:.15g}"]
     date = min(max(doc.get(float, "date") or 0, 0), 4e9)  # what any clock can show
     return datetime.fromtimestamp(date, UTC).isoformat(timespec="seconds"), _row(
         numbers,
-        judge=(args.get("pretrained") or doc.get(str, "model_name"), args.get("peft")),
+        judge=(
+            args.get("pretrained") or doc.get(str, "model_name"),
+            args.get("peft") or args.get("adapter"),
+        ),
         dataset=_public(doc.get(str, *meta, "selfj_source") or task),
         reference="no" if doc.get(bool, *meta, "selfj_reference") is False else "yes",
         source="lm-eval",

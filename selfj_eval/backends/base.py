@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,17 @@ class Backend(Protocol):
     def score(self, prompts: Sequence[str]) -> Iterator[Batch]:
         """Judge all prompts, in an order of the backend's choice; yields as batches finish."""
         ...
+
+
+CHAT_TOKENS = 128
+"""Room in the context for what a server's chat template adds."""
+
+
+def reserved_tokens(engine: str, engine_args: Mapping[str, Any]) -> int:
+    """Tokens of the context that no prompt may take, because the engine needs them."""
+    if engine not in ("vllm", "openai"):
+        return 0
+    return 1 + (CHAT_TOKENS if engine_args.get("api") == "chat" else 0)  # 1 is answered
 
 
 def longest_first(ids: Sequence[Sequence[int]], batch_tokens: int) -> Iterator[list[int]]:

@@ -18,7 +18,7 @@ Scores = np.ndarray[Any, np.dtype[np.float64]]
 Split = Callable[[Rows, int], Iterator[list[int]]]
 """Rows of token ids and a number of tokens to batches: positions of the rows."""
 
-CPU_BATCH_TOKENS = 2048
+CPU_BATCH_TOKENS = 4096
 """Small: on a CPU large batches gain nothing, and more of them is lost when a run is killed."""
 FEWEST, MOST = 2048, 65536
 """Tokens a batch on an accelerator."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.backends.base import Batch
+from selfj_eval.backends.base import Batch, reserved_tokens
 from selfj_eval.backends.completions import APIS, Form, Question, tokens_used
 from selfj_eval.backends.endpoint import Endpoint, Failure
 from selfj_eval.backends.session import Session
@@ -22,8 +22,6 @@ from selfj_eval.prompts import DEFAULT_TEMPLATE, Offsets, get_template
 
 GIVE_UP = 20
 """Prompts in a row, each with all its retries, that may go unanswered before a run stops."""
-CHAT_TOKENS = 128
-"""Room in the context for what a chat template adds."""
 _PROBE_RETRIES = 2
 _CUT = 0.9  # of the tokens sent: a server that counts fewer has read a part of them
 
@@ -110,7 +108,7 @@ class OpenAIBackend:
         if tokenizer is not None:
             self._tokenizer = JudgeTokenizer(tokenizer, template=template)
         context = self._tokenizer.max_tokens if self._tokenizer else DEFAULT_MAX_TOKENS
-        self.max_tokens = context - 1 - (CHAT_TOKENS if api == "chat" else 0)  # 1 is answered
+        self.max_tokens = context - reserved_tokens("openai", {"api": api})
         ids = tuple(self._tokenizer.digit_ids) if self._tokenizer and api != "chat" else ()
         asked = Question(model, known, top_logprobs, ids)
         self._question = self._probe(asked, get_template(template).probe())

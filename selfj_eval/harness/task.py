@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
@@ -13,6 +14,7 @@ from typing import Any, Self
 
 from lm_eval.api.task import ConfigurableTask
 
+from selfj_eval.backends.base import reserved_tokens
 from selfj_eval.backends.tokenizer import JudgeTokenizer
 from selfj_eval.errors import JudgeError
 from selfj_eval.metrics import GOOD_AT, Metric
@@ -144,8 +146,10 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
                 raise
             _warn_untrimmed(str(error).rstrip("."))
             return None
-        limit = metadata.get("max_length") or metadata.get("max_model_len")
-        budget = min(tokenizer.max_tokens, int(limit)) if limit else tokenizer.max_tokens
+        budget = min(tokenizer.max_tokens, int(metadata.get("max_model_len") or sys.maxsize))
+        # Model arguments of --model selfj; the stock models have none of that name.
+        budget -= reserved_tokens(str(metadata.get("engine")), metadata)
+        budget = min(budget, int(metadata.get("max_length") or budget))
         budget = min(budget, settings.max_tokens or budget)
         if settings.chat_template:
             budget -= _CHAT_RESERVE
