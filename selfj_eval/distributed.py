@@ -11,11 +11,13 @@ from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import asdict
 from typing import Any
 
-from selfj_eval.errors import DataError, JudgeError, SelfJError, StoreError
+from selfj_eval.errors import DataError, JudgeError, SelfJError, StoreError, brief
 from selfj_eval.judge import Judge, Progress
 from selfj_eval.partitions import Partition
 from selfj_eval.scoring import Survey, Totals
 
+_TRIES = 5
+"""How often a file is given to another worker when its own dies."""
 _ERRORS = {kind.__name__: kind for kind in (DataError, JudgeError, StoreError)}
 
 
@@ -49,6 +51,8 @@ class _Scorer:
     def _score(self, at: int) -> dict[str, Any]:
         # Not when it is made: Ray would start a worker that fails there again and again.
         judge = self._judge = self._judge or Judge.load(**self._settings)
+        for partition in self._partitions:  # before anything of this judge is written
+            partition.check(judge)
         totals = self._partitions[at].score(judge, self._surveys[at])
         return {"totals": asdict(totals), "judge": judge.description}
 
@@ -95,6 +99,10 @@ def score_on_workers(
         started = not ray.is_initialized()
         if started:
             ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
+        resources: Any = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        there = resources.get("GPU", 0)
+        if gpus > there:
+            raise JudgeError(f"a worker is to have {gpus:g} GPUs, but Ray has {there:g}.")
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         DataContext.get_current().enable_progress_bars = False
         count = len(partitions)
@@ -109,9 +117,13 @@ def score_on_workers(
             scored = tasks.map(
                 worker,
                 fn_constructor_args=[dict(settings), partitions, surveys],
-                compute=ActorPoolStrategy(min_size=1, max_size=workers),
+                # One file at a time, so that no worker waits while another has two.
+                compute=ActorPoolStrategy(
+                    size=min(workers, count), max_tasks_in_flight_per_actor=1
+                ),
                 num_gpus=gpus or None,
                 num_cpus=1,
+                max_task_retries=_TRIES,
             )
             totals: dict[int, Totals] = {}
             description: Mapping[str, Any] = {}
@@ -119,6 +131,10 @@ def score_on_workers(
                 for at, value in _values(scored.iter_rows()):
                     totals[at], description = Totals(**value["totals"]), value["judge"]
                     progress(totals[at].records)
+        except ray.exceptions.RayError as error:
+            raise JudgeError(
+                f"Ray gave up: {brief(error)} What was finished is kept; run it again."
+            ) from error
         finally:
             if started:
                 ray.shutdown()

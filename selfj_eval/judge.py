@@ -83,6 +83,7 @@ class Judge:
     Attributes:
         context: Hash of all that decides a judgment but the record: 32 bytes.
         from_store: How many of the records judged so far had their judgment in the store.
+        failed: For how many the backend gave no score, which it may the next time.
 
     Example:
         >>> from selfj_eval import Judge, Record
@@ -118,6 +119,7 @@ class Judge:
         self.allow_markers = allow_markers
         self.store = store
         self.from_store = 0
+        self.failed = 0
         self.context = hashlib.sha256(
             json.dumps(
                 [
@@ -292,6 +294,7 @@ class Judge:
             used = self._reference(record) is not None
             trimmed = stored.trimmed_tokens
             if math.isnan(score):
+                self.failed += 1
                 where = f"{record.where}: " if record.where else ""
                 error = where + (reason or _NO_DIGIT)
                 judgments.append(Judgment(record.id, None, None, None, error, used, trimmed))

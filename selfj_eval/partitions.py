@@ -24,8 +24,7 @@ class Partition:
         source: The records.
         output: Its scores file.
         sha256: Hash of the input.
-        note: What the finished output says of how it was made; None where there is none, or the
-            input has changed since.
+        note: What a finished output says of how it was made, or None.
     """
 
     source: Source
@@ -35,8 +34,14 @@ class Partition:
 
     @property
     def finished(self) -> Totals | None:
-        """The totals of the finished output, or None."""
-        return None if self.note is None else Totals(**self.note["totals"])
+        """The totals of the finished output; None if there is none.
+
+        Nor is it finished when the input has changed since, or the judge failed on a record.
+        """
+        if self.note is None or self.note["input_sha256"] != self.sha256:
+            return None
+        totals = Totals(**self.note["totals"])
+        return None if totals.failed else totals
 
     def check(self, judge: Judge) -> None:
         """Refuse an output that another judge has made.
@@ -64,7 +69,9 @@ class Partition:
         return found
 
     def score(self, judge: Judge, survey: Survey, progress: Progress | None = None) -> Totals:
-        """Judge it, if that is not done; an interruption leaves a store beside the output.
+        """Judge it, if that is not done.
+
+        A store beside the output keeps what is finished until all of it is.
 
         Args:
             judge: The judge; it gets that store.
@@ -75,15 +82,17 @@ class Partition:
         if (done := self.finished) is not None:
             if progress is not None:
                 progress(done.records)
-            done.from_store = done.records
+            done.from_store = done.scored
             return done
         file = self.output.with_name(f".{self.output.name}.store")
         note = {"judge": made_by(judge), "input_sha256": self.sha256}
-        with JudgmentStore(file) as store:
+        with JudgmentStore(file, alone=True) as store:
             judge.store = store
             totals = score_file(
                 judge, self.source, self.output, survey=survey, progress=progress, note=note
             )
+        if totals.failed:  # to be tried again
+            return totals
         for left in file.parent.glob(f"{escape(file.name)}*"):  # SQLite has files beside its own
             left.unlink(missing_ok=True)
         return totals
@@ -106,9 +115,7 @@ def partitions(folder: Path, output: Path, names: Mapping[str, str]) -> list[Par
     found = []
     for file in files:
         source, target = Source(file, names), output / file.name
-        note, sha256 = _note(target), source.digest()
-        same = note is not None and note["input_sha256"] == sha256
-        found.append(Partition(source, target, sha256, note if same else None))
+        found.append(Partition(source, target, source.digest(), _note(target)))
     return found
 
 

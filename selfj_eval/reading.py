@@ -250,7 +250,8 @@ def _read_parquet(path: Path) -> Iterator[Row]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        # Not the whole column of a row group at once.
+        with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
             _refuse_doubles(file.schema_arrow.names, path)
             number = 0
             for batch in file.iter_batches(batch_size=4096):

@@ -53,7 +53,8 @@ class Totals:
         records, scored, unscored, rated: Counts of records.
         with_reference, trimmed: Counts of scored records.
         score, digit_mass: Sums over the scored records.
-        from_store: Records whose judgment had been kept.
+        from_store: Records whose judgment was in the store.
+        failed: Unscored records that the backend may score the next time.
         errors: Up to 1,000 lines ``id: why it is unscored``.
     """
 
@@ -66,6 +67,7 @@ class Totals:
     score: float = 0.0
     digit_mass: float = 0.0
     from_store: int = 0
+    failed: int = 0
     errors: list[str] = field(default_factory=list)
 
     def count(self, records: Iterable[Record], judgments: Iterable[Judgment]) -> None:
@@ -170,14 +172,15 @@ def score_file(
         StoreError: If the output or the store cannot be written.
     """
     remove_left_over(output)
-    totals, before = Totals(), judge.from_store
+    totals, stored, failed = Totals(), judge.from_store, judge.failed
     with row_writer(output, judgment_fields(survey.fields)) as writer:
         records = iter(source)
         while window := list(islice(records, WINDOW)):
             judgments = judge.judge(window, progress=progress)
             totals.count(window, judgments)
             writer.write(judgment_rows(window, judgments))
-        totals.from_store = judge.from_store - before
+        totals.from_store = judge.from_store - stored
+        totals.failed = judge.failed - failed
         if note is not None and isinstance(writer, ParquetWriter):
             writer.note(NOTE, json.dumps({**note, "totals": asdict(totals)}))
     return totals

@@ -54,6 +54,8 @@ class _Store(ABC, Generic[Value]):
 
     Args:
         path: The file; made if it does not exist, in an existing folder.
+        alone: No other process has it open at the same time; needs no shared memory then, which
+            network file systems do not have.
 
     Raises:
         StoreError: If the file cannot be opened or is not a store of this kind.
@@ -65,12 +67,14 @@ class _Store(ABC, Generic[Value]):
     _COLUMNS: ClassVar[tuple[str, ...]]  # after the key
     _SCHEMA: ClassVar[str]
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, alone: bool = False) -> None:
         self.path = Path(path)
         try:
             # No implicit transactions: Python's would leave out CREATE TABLE.
             self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
             self._db.execute("PRAGMA synchronous=NORMAL")
+            if alone:
+                self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             with self._transaction():
                 self._create()
             self._db.execute("PRAGMA journal_mode=WAL")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from glob import escape
 from pathlib import Path
@@ -32,7 +33,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         StoreError: If it cannot be written; what stood under the name before is unchanged.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as stream:
             yield stream
@@ -41,8 +42,8 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
+        if not isinstance(error, OSError) or isinstance(error, ConnectionError):
+            raise  # a connection is something else's
         if error.errno == errno.ENOSPC:
             raise StoreError(
                 f"{path}: the disk is full, nothing was written. Free space and run it again."
@@ -53,7 +54,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
 def remove_left_over(path: str | Path) -> None:
     """Remove what killed processes of this machine have left of ``atomic_write`` to ``path``."""
     path = Path(path)
-    for file in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+    for file in path.parent.glob(f".{escape(f'{path.name}.{socket.gethostname()}')}.*.tmp"):
         process = file.name.split(".")[-2]
         try:
             os.kill(int(process), 0)
@@ -179,5 +180,10 @@ def row_writer(path: str | Path, fields: Sequence[str]) -> Iterator[RowWriter]:
     path = check_output(path)
     with atomic_write(path) as stream:
         writer = WRITERS[path.suffix.lower()](stream, fields)
-        yield writer
+        try:
+            yield writer
+        except BaseException:
+            with suppress(Exception):
+                writer.close()  # pyarrow complains of a file that it finds closed
+            raise
         writer.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -10,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -46,6 +49,30 @@ def command() -> Run:
             timeout=timeout,
             env=env,
         )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def in_process(command: Run) -> Run:
+    """``selfj`` as ``command`` runs it, without another start of Python and torch."""
+    from selfj_eval.cli import main
+
+    def run(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        if "PYTHONIOENCODING" in environment:
+            return command(name, *arguments, **environment)
+        out, error = io.StringIO(), io.StringIO()
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("SELFJ_")}
+        with (
+            mock.patch.dict(os.environ, kept | environment, clear=True),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(error),
+        ):
+            try:
+                status = main(list(map(str, arguments)))
+            except SystemExit as stop:
+                status = int(stop.code or 0)
+        return subprocess.CompletedProcess([], status, out.getvalue(), error.getvalue())
 
     return run
 

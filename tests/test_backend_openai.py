@@ -363,5 +363,5 @@ def test_selfj_score(
         KEY.encode() not in data for data in [*written, (done.stdout + done.stderr).encode()]
     )
     again = command(*command_line, OPENAI_API_KEY=KEY)
-    assert "5 of 6 records judged, 5 of them before" in again.stdout
+    assert "5 of 6 records judged, 5 of them from the store" in again.stdout
     assert stats(url)["requests"] == 1 + 2

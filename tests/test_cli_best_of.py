@@ -15,6 +15,13 @@ from selfj_eval.cli import main
 
 Rows = Callable[..., Path]
 
+
+@pytest.fixture
+def command(in_process: Any) -> Any:
+    """One start for all of them; what a start costs is tested elsewhere."""
+    return in_process
+
+
 ANSWERS = {
     "Sort ascending: 7, 3, 9.": ["9, 7, 3", "3, 7, 9", "I cannot help with that.", "3, 7"],
     "What is 2 + 3?": ["4", "I do not know.", "2 + 3 = 5", "23"],

@@ -14,6 +14,13 @@ from selfj_eval import Record, read_records, write_records
 from selfj_eval.cli import main
 from selfj_eval.demo import demo_records
 
+
+@pytest.fixture
+def command(in_process: Any) -> Any:
+    """One start for all of them; what a start costs is tested elsewhere."""
+    return in_process
+
+
 ROWS = [{"id": str(i), "instruction": f"Add {i} and 1.", "response": f"{i + 1}"} for i in range(5)]
 NEEDED = {"id", "score", "digit_mass", "probabilities", "error"}
 
@@ -32,7 +39,7 @@ def test_scores_in_every_format(command: Any, jsonl: Callable[..., Path], tmp_pa
             "selfj", "score", source, "--judge", "demo", "--output", path, "--store", store
         )
         assert done.returncode == 0, done.stderr
-        assert ("5 of 5 records judged, 5 of them before" in done.stdout) == (number > 0)
+        assert ("5 of 5 records judged, 5 of them from the store" in done.stdout) == (number > 0)
         outputs[suffix] = path
     rows = read_jsonl(outputs["jsonl"])
     assert all(set(row) > NEEDED | {"rating", "model"} for row in rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from selfj_eval.backends.base import Batch
 from selfj_eval.backends.transformers import TransformersBackend
 from selfj_eval.cli import main
 from selfj_eval.demo import ladder
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, JudgeError
 from selfj_eval.partitions import partitions
 from selfj_eval.prompts import Offsets
 from selfj_eval.records import Record
@@ -89,7 +90,7 @@ def test_what_is_finished_is_not_judged_again(
     capsys.readouterr()
     run(folder, "--json")
     summary = json.loads(capsys.readouterr().out)
-    assert not asked and summary["from_store"] == 61 and summary["unscored"] == 1
+    assert not asked and summary["from_store"] == 60 and summary["unscored"] == 1
     assert {file.name: file.read_bytes() for file in output.glob("*.parquet")} == before
     # One file changes: it alone is judged anew.
     write_records(folder / "part-1.parquet", [*RECORDS[20:39], Record("new", "Add 1 and 2.", "3")])
@@ -97,6 +98,42 @@ def test_what_is_finished_is_not_judged_again(
     assert len(asked) == 20
     assert rows(output / "part-1.parquet")[19]["id"] == "new"
     assert (output / "part-0.parquet").read_bytes() == before["part-0.parquet"]
+
+
+def test_what_failed_is_tried_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score = TransformersBackend.score
+    asked: list[int] = []
+
+    def failing(self: TransformersBackend, prompts: Sequence[str]) -> Iterator[Batch]:
+        asked.append(len(prompts))
+        for batch in score(self, prompts):
+            broken = np.array([len(asked) == 2 and i == 0 for i in batch.indices])
+            batch.log_probabilities[broken] = np.nan
+            yield batch._replace(reasons={0: "the server was away."} if broken.any() else {})
+
+    monkeypatch.setattr(TransformersBackend, "score", failing)
+    run(folder, "--json")
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["unscored"] == 2 and "the server was away." in summary["errors"][0]
+    run(folder, "--json")
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["unscored"] == 1 and summary["from_store"] == 59
+    assert asked == [20, 20, 20, 1]
+
+
+def test_an_aborted_run_leaves_no_traceback(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def dead(self: TransformersBackend, prompts: Sequence[str]) -> Iterator[Batch]:
+        raise JudgeError("the server is gone.")
+
+    monkeypatch.setattr(TransformersBackend, "score", dead)
+    assert run(folder) == 2
+    gc.collect()
+    assert capsys.readouterr().err.strip() == "selfj: error: the server is gone."
+    assert not list(folder.with_name("answers.scores").glob("*.tmp"))
 
 
 def test_a_killed_run_goes_on(folder: Path, tmp_path: Path, killed: Callable[..., None]) -> None:

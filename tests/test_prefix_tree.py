@@ -13,8 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import (
     AutoTokenizer,
+    BloomConfig,
+    BloomForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     MistralConfig,
@@ -111,6 +115,16 @@ def model(kind: str, size: int) -> PreTrainedModel:
         )  # fmt: skip
     if kind == "qwen2":
         return Qwen2ForCausalLM(Qwen2Config(vocab_size=size, **SMALL))
+    if kind == "bloom":  # takes no attention but its own, and does not say so
+        return BloomForCausalLM(
+            BloomConfig(vocab_size=size, hidden_size=32, n_layer=2, n_head=2, initializer_range=0.5)
+        )
+    if kind == "gemma3":  # its window stands in the configuration of its text model
+        text = Gemma3TextConfig(
+            vocab_size=size, head_dim=8, sliding_window=64, layer_types=["sliding_attention"] * 2,
+            max_position_embeddings=768, **SMALL,
+        )  # fmt: skip
+        return Gemma3ForCausalLM(text)
     if kind == "gemma2":
         return Gemma2ForCausalLM(
             Gemma2Config(vocab_size=size, head_dim=8, attn_logit_softcapping=2.0, pad_token_id=1,
@@ -125,7 +139,7 @@ def model(kind: str, size: int) -> PreTrainedModel:
 @pytest.mark.parametrize(
     ("kind", "packs"),
     [("gpt2", True), ("qwen2", True), ("mistral", True), ("mistral with a window", False),
-     ("gemma2", False)],
+     ("gemma2", False), ("bloom", False), ("gemma3", False)],
 )  # fmt: skip
 def test_packed_is_as_one_by_one(tiny_judge: Path, tmp_path: Path, kind: str, packs: bool) -> None:
     folder = tmp_path / "judge"
@@ -138,6 +152,20 @@ def test_packed_is_as_one_by_one(tiny_judge: Path, tmp_path: Path, kind: str, pa
     # The smallest budget as well: one prompt at a time, and a few.
     some = TransformersBackend(str(folder), device="cpu", batch_tokens=500)
     np.testing.assert_allclose(scores(some, best_of()), alone, atol=1e-4)
+
+
+def test_in_half_precision_no_answer_is_seen_by_another(tiny_judge: Path, tmp_path: Path) -> None:
+    """A model that ignores the packing differs little enough there to pass for rounding."""
+    folder = tmp_path / "judge"
+    shutil.copytree(tiny_judge, folder)
+    model("bloom", len(AutoTokenizer.from_pretrained(folder))).save_pretrained(folder)
+    for judge, packs in ((folder, False), (tiny_judge, True)):
+        backend = TransformersBackend(str(judge), device="cpu", dtype="bfloat16")
+        assert backend._packs == packs
+        texts = best_of(4)
+        others = [texts[0], *(text.replace("It is", "Or so") for text in texts[1:])]
+        one, other = scores(backend, texts)[0], scores(backend, others)[0]
+        np.testing.assert_allclose(one, other, atol=0.1)
 
 
 @pytest.mark.parametrize("cpu", [True, False])

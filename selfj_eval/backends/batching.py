@@ -101,6 +101,7 @@ def batch_tokens(config: PretrainedConfig, device: str, bytes_a_number: int) -> 
 def _is_memory(error: BaseException) -> bool:
     import torch
 
-    # On a CPU torch raises a plain RuntimeError.
+    # On a CPU, from its libraries, and on other devices torch raises a plain RuntimeError.
     known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or "DefaultCPUAllocator" in str(error)
+    texts = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED")
+    return known or any(text in str(error) for text in texts)

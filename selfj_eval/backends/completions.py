@@ -121,7 +121,9 @@ class Question:
         return self._answer(found, listed)
 
     def _answer(self, found: dict[int, float], listed: list[_Listed]) -> Answer:
-        exact = len(found) == len(DIGITS) and len({e.token for e in listed}) <= _NAMED_AND_SAMPLED
+        exact = (
+            len(found) == len(DIGITS) and len({str(e.token) for e in listed}) <= _NAMED_AND_SAMPLED
+        )
         if self.form == "exact" and not exact:
             missing = [digit for at, digit in enumerate(DIGITS) if at not in found]
             return Answer(

@@ -149,7 +149,7 @@ class Endpoint:
             return Failure("passing", f"no connection to the server, or it broke ({why}).")
         try:
             reply = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             reply = None
         if isinstance(reply, dict):
             return reply

@@ -93,7 +93,8 @@ def _in_transformers(model: str, template: str | None, options: dict[str, Any]) 
 
 def _refuse(engine: str, options: Mapping[str, Any]) -> None:
     """Refuse options that are not at their default."""
-    given = [name for name, value in options.items() if value not in (None, "auto", False, {})]
+    defaults: tuple[object, ...] = (None, "auto", {})
+    given = [n for n, v in options.items() if v is not False and v not in defaults]
     if given:
         flag = "--" + given[0].replace("_", "-").removesuffix("s" if "args" in given[0] else "")
         raise JudgeError(f"the engine {engine} takes no {flag}; leave it out.")

@@ -111,11 +111,17 @@ def pack(rows: Sequence[Sequence[int]]) -> Tree:
     return tree
 
 
-def with_masks(nodes: Sequence[Node], device: str) -> list[Masked]:
+class Nodes(list[Masked]):
+    """The nodes of a packed row; ``used`` counts the layers that have attended by them."""
+
+    used = 0
+
+
+def with_masks(nodes: Sequence[Node], device: str) -> Nodes:
     """The nodes with their masks, which all layers share."""
     import torch
 
-    found = []
+    found = Nodes()
     for node in nodes:
         own = node.end - node.start
         keys = own + sum(end - start for start, end in node.before)
@@ -154,7 +160,7 @@ def _attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    selfj_nodes: Sequence[Masked] | None = None,
+    selfj_nodes: Nodes | None = None,
     scaling: float | None = None,
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
@@ -175,6 +181,8 @@ def _attention(
     import torch
     from torch.nn.functional import scaled_dot_product_attention
 
+    if selfj_nodes is not None:
+        selfj_nodes.used += 1
     if more.get("softcap") is not None or more.get("s_aux") is not None:
         raise NotImplementedError("this architecture's attention is not packed")
     gqa = key.shape[1] != query.shape[1]
@@ -194,7 +202,12 @@ def _attention(
                 for whole in (key, value)
             )
             mask = mask.to(own.device)  # a model's layers may lie on several
+            if gqa and own.is_cuda:  # grouped and masked, only a slow kernel takes it there
+                groups = own.shape[1] // keys.shape[1]
+                keys, values = (t.repeat_interleave(groups, 1) for t in (keys, values))
+        grouped = keys.shape[1] != own.shape[1]
         found[:, :, node.start : node.end] = scaled_dot_product_attention(
-            own, keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=gqa
-        )
+            own, keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling,
+            enable_gqa=grouped,
+        )  # fmt: skip
     return found.transpose(1, 2).contiguous(), None

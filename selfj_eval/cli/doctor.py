@@ -120,13 +120,15 @@ def _alpaca_eval() -> Check:
 
 
 def _lm_eval_tasks() -> Check:
-    from selfj_eval.cli.lm_eval import found_by_lm_eval
+    from selfj_eval.cli.lm_eval import found_by_lm_eval, stock_folder
     from selfj_eval.cli.path import tasks_folder
 
     if found_by_lm_eval():
         from lm_eval.tasks import TaskManager
 
-        number = sum(name.startswith("selfj") for name in TaskManager().all_tasks)
+        # Where stock lm_eval looks, without reading all of its own tasks.
+        found = TaskManager(include_path=str(stock_folder()), include_defaults=False).all_tasks
+        number = sum(name.startswith("selfj") for name in found)
         return Check("lm-eval tasks", number > 0, f"stock lm_eval finds {number} selfj tasks")
     return Check(
         "lm-eval tasks",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.backends.opening import ENGINES
@@ -113,9 +114,15 @@ def engine_args(given: list[str]) -> dict[str, Any]:
     for item in given:
         name, equals, value = item.partition("=")
         if not (name and equals):
-            raise JudgeError(f"--engine-arg takes NAME=VALUE, got {item!r}.")
+            raise JudgeError(
+                "--engine-arg takes NAME=VALUE, such as base_url=http://localhost:8000."
+            )
         try:
             found[name] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise JudgeError(f"--engine-arg {name}: {value!r} is not readable.") from error
+            raise JudgeError(
+                f"--engine-arg {name}: the value is not readable YAML; put it in quotes."
+            ) from error
+        if isinstance(found[name], str) and re.fullmatch(r"[-+]?\d+(\.\d*)?e[-+]?\d+", value):
+            found[name] = float(value)  # YAML wants a point in 1e-3
     return found

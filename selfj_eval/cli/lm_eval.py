@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from selfj_eval.cli.path import tasks_folder
@@ -50,10 +51,15 @@ def _register_model() -> None:
 
 def found_by_lm_eval() -> bool:
     """Whether stock ``lm_eval`` finds the tasks: their copies lie in its own folder."""
+    folder = stock_folder()
+    return folder is not None and (folder / "demo" / "selfj.yaml").is_file()
+
+
+def stock_folder() -> Path | None:
+    """Where copies of the task files lie for stock ``lm_eval``; None without lm_eval."""
     import importlib.util
-    from pathlib import Path
 
     spec = importlib.util.find_spec("lm_eval")
     if spec is None or spec.origin is None:
-        return False
-    return (Path(spec.origin).parent / "tasks" / "selfj" / "demo" / "selfj.yaml").is_file()
+        return None
+    return Path(spec.origin).parent / "tasks" / "selfj"

@@ -17,7 +17,8 @@ from selfj_eval.errors import printable
 
 def digest(path: Path) -> str:
     """SHA-256 of a file's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def provenance(options: argparse.Namespace, *packages: str) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def _file(options: argparse.Namespace, path: Path) -> tuple[dict[str, Any], Path
 
 def _print_summary(summary: dict[str, Any], store: Path | None) -> None:
     scored, records = summary["scored"], summary["records"]
-    known = f", {summary['from_store']:,} of them before" if summary["from_store"] else ""
+    known = f", {summary['from_store']:,} of them from the store" if summary["from_store"] else ""
     print(
         f"{scored:,} of {records:,} records judged{known}; this run took {summary['seconds']:.1f} s"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,6 +52,8 @@ def score_folder(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from selfj_eval.writing import write_json
 
     output = _output(options, folder)
+    if options.engine == "ray":  # its workers may run in other folders
+        folder, output = folder.resolve(), output.resolve()
     found = partitions(folder, output, fields_named(options.field))
     start = time.monotonic()
     usage: Mapping[str, float] = {}
@@ -60,7 +63,7 @@ def score_folder(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         settings = judge_settings(options) | {"engine": options.worker_engine or "transformers"}
         description, parts = score_on_workers(
             found,
-            {"model": options.judge, **settings},
+            settings | {"model": _absolute(options.judge), "adapter": _absolute(options.adapter)},
             workers=options.workers or 1,
             gpus=options.worker_gpus or 0,
             bar=ProgressLine,
@@ -93,6 +96,8 @@ def _output(options: argparse.Namespace, folder: Path) -> Path:
         refuse_worker_options(options)
     if options.workers is not None and options.workers < 1:
         raise DataError(f"--workers must be at least 1, got {options.workers}.")
+    if options.worker_gpus is not None and not 0 <= options.worker_gpus < math.inf:
+        raise DataError(f"--worker-gpus must be at least 0, got {options.worker_gpus:g}.")
     output = Path(options.output or f"{folder}.scores")
     if output.resolve() == folder.resolve():
         raise StoreError(f"{output} is the input; name another --output.")
@@ -102,6 +107,11 @@ def _output(options: argparse.Namespace, folder: Path) -> Path:
         message = f"{output} cannot be made: {error.strerror or error}; name another --output."
         raise StoreError(message) from error
     return output
+
+
+def _absolute(name: str | None) -> str | None:
+    """A model's name, or its folder wherever it is read."""
+    return str(Path(name).resolve()) if name and Path(name).exists() else name
 
 
 def fields_named(fields: list[str]) -> dict[str, str]:
