@@ -34,33 +34,34 @@ def data() -> Path:
     return path
 
 
+def run_command(
+    name: str, *arguments: object, timeout: float = 300, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a console script of this environment, as a user would."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("SELFJ_")} | environment
+    return subprocess.run(
+        [str(Path(sys.executable).parent / name), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=env,
+    )
+
+
 @pytest.fixture(scope="session")
 def command() -> Run:
-    """Run a console script of this environment, as a user would."""
-
-    def run(
-        name: str, *arguments: object, timeout: float = 300, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        env = {k: v for k, v in os.environ.items() if not k.startswith("SELFJ_")} | environment
-        return subprocess.run(
-            [str(Path(sys.executable).parent / name), *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            env=env,
-        )
-
-    return run
+    """``run_command``."""
+    return run_command
 
 
 @pytest.fixture(scope="session")
-def in_process(command: Run) -> Run:
+def in_process() -> Run:
     """``selfj`` as ``command`` runs it, without another start of Python and torch."""
     from selfj_eval.cli import main
 
     def run(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         if "PYTHONIOENCODING" in environment:
-            return command(name, *arguments, **environment)
+            return run_command(name, *arguments, **environment)
         out, error = io.StringIO(), io.StringIO()
         kept = {k: v for k, v in os.environ.items() if not k.startswith("SELFJ_")}
         with (

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from selfj_eval import Judge
 from selfj_eval.cli import main as selfj
@@ -54,7 +55,8 @@ def test_a_quantised_base_learns_and_is_merged_in_full(
     # The adapter goes into the base as it is on the disk, not as it was loaded.
     assert selfj(["merge", "--adapter=adapter", "--output=judge"]) == 0
     merged = Judge.load(str(tmp_path / "judge"))
-    assert sum(w.numel() for w in merged.backend._model.parameters()) > 1_000_000
+    weights = load_file(tmp_path / "judge" / "model.safetensors")
+    assert sum(weight.numel() for weight in weights.values()) > 1_000_000
     scores = [judgment.score for judgment in merged.judge(records[:20])]
     plain = [judgment.score for judgment in Judge.load(str(JUDGE_DIR)).judge(records[:20])]
     assert all(score is not None for score in scores)
