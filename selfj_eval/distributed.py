@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import asdict
@@ -99,32 +100,36 @@ def score_on_workers(
         started = not ray.is_initialized()
         if started:
             ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
-        resources: Any = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        there = resources.get("GPU", 0)
-        if gpus > there:
-            raise JudgeError(f"a worker is to have {gpus:g} GPUs, but Ray has {there:g}.")
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         DataContext.get_current().enable_progress_bars = False
         count = len(partitions)
         tasks = from_items(list(range(count)), override_num_blocks=count)
         worker: Any = _Scorer  # Ray makes one in each process
         try:
+            resources: Any = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            if gpus > (there := resources.get("GPU", 0)):
+                raise JudgeError(
+                    f"--worker-gpus {gpus:g} is more than Ray has ({there:g}); leave it out to "
+                    "judge on CPUs."
+                )
             surveys: dict[int, Survey] = {}
             with bar(count, "checked", "file") as progress:
                 for at, value in _values(tasks.map(_Surveyor(partitions), num_cpus=1).iter_rows()):
                     surveys[at] = Survey(**value)
                     progress(1)
-            scored = tasks.map(
-                worker,
-                fn_constructor_args=[dict(settings), partitions, surveys],
-                # One file at a time, so that no worker waits while another has two.
-                compute=ActorPoolStrategy(
-                    size=min(workers, count), max_tasks_in_flight_per_actor=1
-                ),
-                num_gpus=gpus or None,
-                num_cpus=1,
-                max_task_retries=_TRIES,
-            )
+            with warnings.catch_warnings():  # of max_task_retries, until Ray 2.64
+                warnings.simplefilter("ignore")
+                scored = tasks.map(
+                    worker,
+                    fn_constructor_args=[dict(settings), partitions, surveys],
+                    # One file at a time, so that no worker waits while another has two.
+                    compute=ActorPoolStrategy(
+                        size=min(workers, count), max_tasks_in_flight_per_actor=1
+                    ),
+                    num_gpus=gpus or None,
+                    num_cpus=1,
+                    max_task_retries=_TRIES,
+                )
             totals: dict[int, Totals] = {}
             description: Mapping[str, Any] = {}
             with bar(sum(s.records for s in surveys.values()), "judged", "record") as progress:

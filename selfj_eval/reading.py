@@ -111,6 +111,8 @@ def iter_rows(path: str | Path) -> Iterator[Row]:
     """
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
+    if reader is None and not path.exists():
+        raise DataError("there is no such file or folder.", path=path)
     if reader is None:
         raise DataError(
             f"cannot tell the format from the name; use one of {', '.join(_READERS)}.", path=path
@@ -259,7 +261,9 @@ def _read_parquet(path: Path) -> Iterator[Row]:
                     number += 1
                     yield f"row {number}", row
     except (pa.ArrowException, ValueError, OverflowError, KeyError) as error:
-        raise DataError(f"is not a readable Parquet file: {brief(error)}.", path=path) from error
+        raise DataError(
+            f"is not a readable Parquet file: {brief(error).rstrip('.')}.", path=path
+        ) from error
 
 
 def _refuse_doubles(columns: list[str], path: Path) -> None:

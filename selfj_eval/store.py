@@ -176,7 +176,8 @@ class _Store(ABC, Generic[Value]):
         elif name.startswith("SQLITE_BUSY"):
             advice = "another process has held it for a minute. Wait, or name another file."
         elif name.startswith(("SQLITE_READONLY", "SQLITE_IOERR")):
-            advice = f"it cannot be written ({error}). Is the disk full or write-protected?"
+            advice = f"it cannot be written ({error}). Is the disk full or write-protected? Or is "
+            advice += "another run at work on the same output?"
         else:
             advice = str(error)
         return StoreError(f"{self._KIND.partition(' ')[2]} {self.path}: {advice}")

@@ -35,7 +35,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "default": False,
         "help": "also judge answers that hold text of the judge's prompt",
     },
-    "--store": {"metavar": "FILE", "help": "keep judgments here instead"},
+    "--store": {
+        "metavar": "FILE",
+        "help": "file that keeps judgments (default: beside the output)",
+    },
     "--engine": {
         "default": "transformers",
         "choices": ENGINES,
@@ -56,7 +59,11 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "number format (default: float32 on a CPU, bfloat16 on a GPU that has it)",
     },
     "--device": {"default": "auto", "help": "auto, cpu, cuda, cuda:1, mps"},
-    "--batch-tokens": {"type": int, "metavar": "N", "help": "tokens a batch (transformers)"},
+    "--batch-tokens": {
+        "type": int,
+        "metavar": "N",
+        "help": "tokens a batch (transformers; default: what memory holds, 4096 on a CPU)",
+    },
     "--trust-remote-code": {
         "action": "store_true",
         "default": False,
