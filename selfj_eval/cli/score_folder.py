@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selfj_eval.cli.alpaca.shared import output_folder
 from selfj_eval.cli.judging import judge_settings, load_judge
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import provenance
@@ -101,12 +102,7 @@ def _output(options: argparse.Namespace, folder: Path) -> Path:
     output = Path(options.output or f"{folder}.scores")
     if output.resolve() == folder.resolve():
         raise StoreError(f"{output} is the input; name another --output.")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        message = f"{output} cannot be made: {error.strerror or error}; name another --output."
-        raise StoreError(message) from error
-    return output
+    return output_folder(str(output))
 
 
 def _absolute(name: str | None) -> str | None:
