@@ -21,7 +21,8 @@ from selfj_eval.prompts import (
     fit_prompt,
     get_template,
 )
-from selfj_eval.records import MAX_CHARACTERS, Judgment, Record, is_unicode
+from selfj_eval.records import Judgment, Record, reason_not_text
+from selfj_eval.resuming import resume
 from selfj_eval.scale import expected_score
 from selfj_eval.store import JudgmentStore, Stored
 
@@ -48,16 +49,9 @@ def reason_unjudgeable(
         record: The record.
         allow_markers: Judge an answer although it holds text of the prompt template.
     """
+    if reason := reason_not_text(record):
+        return reason
     where = f"{record.where}, " if record.where else ""
-    for name in ("response", "reference", "instruction"):
-        text = getattr(record, name) or ""
-        if len(text) > MAX_CHARACTERS:
-            return (
-                f"{where}field {name!r}: {len(text):,} characters, more than the "
-                f"{MAX_CHARACTERS:,} that are judged; shorten it if it is what you mean to judge."
-            )
-        if not is_unicode(text):
-            return f"{where}field {name!r}: holds half of a surrogate pair, which is not text."
     marker = None if allow_markers else template.marker_in(record.response)
     if marker is not None:
         return (
@@ -232,19 +226,13 @@ class Judge:
             for record in records
         ]
         keys = [b"" if error else self.key(r) for r, error in zip(records, errors, strict=True)]
-        finished = {} if self.store is None else self.store.get(sorted({*keys} - {b""}))
-        self.from_store += sum(key in finished for key in keys)
-        report = progress or (lambda _: None)
-        report(sum(not key or key in finished for key in keys))
-
-        rows: dict[bytes, list[int]] = {}
-        for index, key in enumerate(keys):
-            if key and key not in finished:
-                rows.setdefault(key, []).append(index)
         reasons: dict[bytes, str] = {}
-        for batch in self._run({key: records[at[0]] for key, at in rows.items()}, reasons):
-            finished.update(batch)
-            report(sum(len(rows[key]) for key in batch))
+
+        def run(left: Mapping[bytes, int]) -> Iterator[dict[bytes, Stored]]:
+            return self._run({key: records[at] for key, at in left.items()}, reasons)
+
+        finished, stored = resume(keys, self.store, run, progress)
+        self.from_store += stored
         outcomes = [(finished.get(key), reasons.get(key)) for key in keys]
         return self._judgments(records, errors, outcomes)
 

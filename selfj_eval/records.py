@@ -51,7 +51,8 @@ class Judgment:
 
     Attributes:
         id: The record's id.
-        score: Expected score in [0, 9], or None when unscored.
+        score: A judge's expected score in [0, 9], or another rater's on its own scale, higher
+            for a better answer; None when unscored.
         digit_mass: Probability in [0, 1] the judge gave to the ten digits, or None.
         probabilities: The ten probabilities of 0..9, which sum to 1, or None.
         error: Why there is no score; None when there is one.
@@ -180,6 +181,21 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def reason_not_text(record: Record) -> str | None:
+    """Why a record's texts cannot be read by a model, or None."""
+    where = f"{record.where}, " if record.where else ""
+    for name in ("response", "reference", "instruction"):
+        text = getattr(record, name) or ""
+        if len(text) > MAX_CHARACTERS:
+            return (
+                f"{where}field {name!r}: {len(text):,} characters, more than the "
+                f"{MAX_CHARACTERS:,} that are judged; shorten it if it is what you mean to judge."
+            )
+        if not is_unicode(text):
+            return f"{where}field {name!r}: holds half of a surrogate pair, which is not text."
+    return None
 
 
 def rescaled(rating: float, low: float | None, high: float | None) -> float:

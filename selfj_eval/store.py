@@ -30,6 +30,18 @@ class Stored(NamedTuple):
     trimmed_tokens: int
 
 
+class Measure(NamedTuple):
+    """A rater's number for an answer.
+
+    Attributes:
+        value: Finite.
+        trimmed_tokens: Tokens of the texts that it was not made of, because they did not fit.
+    """
+
+    value: float
+    trimmed_tokens: int = 0
+
+
 class Answer(NamedTuple):
     """A generated answer.
 
@@ -200,6 +212,25 @@ class JudgmentStore(_Store[Stored]):
 
     def _from_row(self, row: Sequence[Any]) -> Stored:
         return Stored(tuple(np.frombuffer(row[0], "<f8").tolist()), row[1])
+
+
+class MeasureStore(_Store[Measure]):
+    """A file with raters' numbers, by key (``StoredRater.key``). Everything else: as ``_Store``."""
+
+    _KIND = "a store of measures"
+    _FORMAT = 201
+    _TABLE = "measures"
+    _COLUMNS = ("value", "trimmed_tokens")
+    _SCHEMA = (
+        "CREATE TABLE measures (key BLOB PRIMARY KEY, value REAL NOT NULL, "
+        "trimmed_tokens INTEGER NOT NULL) WITHOUT ROWID"
+    )
+
+    def _to_row(self, value: Measure) -> tuple[Any, ...]:
+        return tuple(value)
+
+    def _from_row(self, row: Sequence[Any]) -> Measure:
+        return Measure(*row)
 
 
 class AnswerStore(_Store[tuple[Answer, ...]]):
