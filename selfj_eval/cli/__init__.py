@@ -22,6 +22,8 @@ _COMMANDS = (
     "report",
     "select",
     "compare",
+    "bench",
+    "data",
     "ladder",
     "path",
     "doctor",

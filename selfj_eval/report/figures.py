@@ -158,6 +158,42 @@ def forest(documents: Sequence[Document], names: Sequence[str], group: str = "ca
     return _svg(figure, f"forest-{group}")
 
 
+@_themed
+def averages(rows: Sequence[Document], name: str) -> str:
+    """Correlation of raters with ratings, with intervals: the mean over answering models.
+
+    Args:
+        rows: Of a set of a benchmark document (``bench.table``), each with a defined average or,
+            where the set has no columns, with the pooled value.
+        name: Of the set.
+    """
+    figure, axes = _figure(0.8 + 0.26 * len(rows))
+    for k, reference in enumerate((True, False)):
+        chosen = [(y, row) for y, row in enumerate(rows) if row["reference"] is reference]
+        if not chosen:
+            continue
+        found = [row["average"] if row["cells"] else row["pooled"] for _, row in chosen]
+        value = np.array([m["value"] for m in found])
+        low = np.array([m.get("low", m["value"]) for m in found])
+        high = np.array([m.get("high", m["value"]) for m in found])
+        axes.errorbar(
+            value,
+            [y for y, _ in chosen],
+            xerr=np.maximum(0, [value - low, high - value]),
+            fmt=_MARKERS[k],
+            color=_SERIES[k],
+            markersize=4,
+            linewidth=1.2,
+            label="with reference" if reference else "without reference",
+        )
+    axes.axvline(0, color=_INK, linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [label(row["rater"], 26) for row in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlabel("correlation with the ratings")
+    _legend(axes, above=True)
+    return _svg(figure, f"averages-{name}")
+
+
 def forest_groups(documents: Sequence[Document], group: str) -> list[str]:
     """The groups a forest plot shows: the largest ones, by name."""
     sizes: dict[str, int] = {}

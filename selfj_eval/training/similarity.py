@@ -28,11 +28,13 @@ class Similarities(NamedTuple):
         cosine: Shape (n,), in [-1, 1]; 0 where one of the two texts is empty.
         texts: How many distinct texts were embedded.
         cut: How many of them were longer than the model reads: their ends were not seen.
+        trimmed: Shape (n,): how many tokens of each pair were not seen.
     """
 
     cosine: npt.NDArray[np.float64]
     texts: int
     cut: int
+    trimmed: npt.NDArray[np.int64]
 
 
 class Embedder:
@@ -108,11 +110,11 @@ class Embedder:
             JudgeError: If an embedding is not finite.
         """
         texts = list(dict.fromkeys(text for pair in pairs for text in pair if text.strip()))
-        rows, cut = [], 0
+        rows, unseen = [], dict[str, int]()
         for start in range(0, len(texts), _WINDOW):
             window = texts[start : start + _WINDOW]
             rows.append(self._embed(window))
-            cut += self._count_cut(window)
+            unseen |= self._unseen(window)
             if progress is not None:
                 progress(len(window))
         at = {text: index for index, text in enumerate(texts)}
@@ -122,7 +124,8 @@ class Embedder:
             embedded = np.concatenate(rows)
             left, right = (embedded[[at[pairs[i][side]] for i in whole]] for side in (0, 1))
             cosine[whole] = np.clip(np.einsum("nd,nd->n", left, right), -1.0, 1.0)
-        return Similarities(cosine, len(texts), cut)
+        trimmed = [unseen.get(one, 0) + unseen.get(other, 0) for one, other in pairs]
+        return Similarities(cosine, len(texts), len(unseen), np.array(trimmed, dtype=np.int64))
 
     def _embed(self, texts: list[str]) -> npt.NDArray[np.float64]:
         """Unit vectors, shape (n, d)."""
@@ -140,15 +143,18 @@ class Embedder:
         unit: npt.NDArray[np.float64] = vectors / norms
         return unit
 
-    def _count_cut(self, texts: list[str]) -> int:
-        if self.max_tokens is None:
-            return 0
+    def _unseen(self, texts: list[str]) -> dict[str, int]:
+        """How many tokens are not read of those that are too long."""
+        limit = self.max_tokens
+        if limit is None:
+            return {}
         # No token is shorter than a character.
-        long = [text for text in texts if len(text) > self.max_tokens - 8]
+        long = [text for text in texts if len(text) > limit - 8]
         if not long:
-            return 0
+            return {}
         ids = self._model.tokenizer(long, truncation=False, padding=False, verbose=False).input_ids
-        return sum(len(row) > self.max_tokens for row in ids)
+        rows = zip(long, ids, strict=True)
+        return {text: len(row) - limit for text, row in rows if len(row) > limit}
 
 
 def _checked(model: str, folder: Path) -> str:

@@ -1,0 +1,1 @@
+"""The correlation table: raters by answering models, on sets of rated answers."""

@@ -1,0 +1,97 @@
+"""The rated sets that raters are measured on."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from selfj_eval.data_folder import data_file
+from selfj_eval.errors import DataError, printable
+from selfj_eval.reading import read_records
+from selfj_eval.records import Record
+from selfj_eval.writing import FORMATS
+
+FEWEST = 30
+"""Rated answers that a model needs for a column of its own."""
+
+
+@dataclass(frozen=True)
+class BenchSet:
+    """Rated answers.
+
+    Attributes:
+        name: What it is called.
+        path: The file.
+        records: The rated ones.
+        unrated: How many were left out because they have no rating.
+        columns: The answering models that have a column, in the order of their names.
+    """
+
+    name: str
+    path: Path
+    records: Sequence[Record]
+    unrated: int
+    columns: Sequence[str]
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """The other models, and how many answers they have: too few."""
+        counts = Counter(r.model for r in self.records if r.model is not None)
+        return {name: counts[name] for name in sorted(set(counts) - set(self.columns))}
+
+
+def read_set(
+    name: str, *, models: Sequence[str] | None = None, limit: int | None = None
+) -> BenchSet:
+    """Read a set.
+
+    Args:
+        name: Of a ``judge_bench`` set, such as ``arena_bench``; or a file of records.
+        models: The answering models that get a column; by default those with ``FEWEST`` ratings.
+        limit: Only the first so many records.
+
+    Raises:
+        DataError: If it cannot be read, or holds no rating.
+    """
+    file = Path(name)
+    if re.fullmatch(r"[a-z0-9_]+", name) and not file.exists():
+        file = data_file("judge_bench", f"pointwise_{name.removeprefix('pointwise_')}.parquet")
+    elif file.suffix.lower() not in FORMATS:
+        raise DataError(
+            "is neither a set of judge_bench, such as arena_bench, nor a file of records "
+            f"({', '.join(FORMATS)}).",
+            path=file,
+        )
+    records = read_records(file)[:limit]
+    rated = [record for record in records if record.rating is not None]
+    if not rated:
+        message = f"none of the {len(records):,} records has a rating to agree with."
+        raise DataError(message, path=file, field="rating")
+    counts = Counter(record.model for record in rated if record.model is not None)
+    columns = sorted((m for m, n in counts.items() if n >= FEWEST), key=str.casefold)
+    if models is not None:
+        columns = [model for model in dict.fromkeys(models) if model in counts]
+    shown = file.stem.removeprefix("pointwise_")
+    return BenchSet(shown, Path(printable(file)), rated, len(records) - len(rated), columns)
+
+
+def read_sets(
+    names: Sequence[str], *, models: Sequence[str] | None = None, limit: int | None = None
+) -> list[BenchSet]:
+    """Read sets; no two may have one name.
+
+    Raises:
+        DataError: As for ``read_set``, or if a named model has no rated answer anywhere.
+    """
+    sets = [read_set(name, models=models, limit=limit) for name in names]
+    own = [found.name for found in sets]
+    if twice := sorted({name for name in own if own.count(name) > 1}):
+        raise DataError(f"two sets are called {twice[0]!r}; rename a file.")
+    known = {record.model for found in sets for record in found.records if record.model}
+    if missing := [model for model in models or () if model not in known]:
+        there = ", ".join(sorted(known)) or "none is named"
+        raise DataError(f"no rated answer is by {missing[0]!r}; the models are: {there}.")
+    return sets

@@ -1,0 +1,48 @@
+"""The paper's table, to stand beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+@cache
+def published() -> Mapping[str, Any]:
+    """The published table: ``source``, ``columns``, ``same_model``, ``rows``.
+
+    Pearson's r x 100 with GPT-4's scores (Self-J, arXiv 2409.00935), on 850 samples that are not
+    public: other answers than those of any set here.
+    """
+    import yaml
+
+    text = files("selfj_eval.bench").joinpath("published.yaml").read_text(encoding="utf-8")
+    table: Mapping[str, Any] = yaml.safe_load(text)
+    return table
+
+
+def published_row(rater: str, reference: bool, columns: Sequence[str]) -> dict[str, Any] | None:
+    """The published row of the same rater, with the columns of the same models.
+
+    Args:
+        rater: What it is called here.
+        reference: Whether it is asked with the reference.
+        columns: Answering models of a set.
+
+    Returns:
+        ``rater``, ``average``, and ``cells`` by our column; None where there is no such row.
+    """
+    table = published()
+    name = rater.casefold()
+    for row in table["rows"]:
+        if name in row["raters"] and row["reference"] is reference:
+            values = dict(zip(table["columns"], row["values"], strict=True))
+            ours = {
+                alias: values[theirs]
+                for theirs, aliases in table["same_model"].items()
+                for alias in aliases
+            }
+            cells = {c: ours[c.casefold()] for c in columns if c.casefold() in ours}
+            return {"rater": row["rater"], "average": row["average"], "cells": cells}
+    return None

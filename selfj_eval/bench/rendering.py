@@ -1,0 +1,193 @@
+"""The table as Markdown, LaTeX and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from selfj_eval.bench.published import published
+
+_SECTIONS = ((True, "with reference"), (False, "without reference"))
+_TITLES = {"pearson": "Pearson", "spearman": "Spearman"}
+CSV_COLUMNS = (
+    *("set", "reference", "rater", "column", "metric", "value", "low", "high", "n"),
+    *("unscored", "published"),
+)
+
+
+def sections(table: Mapping[str, Any]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+    """The rows of a set with and without reference, by title; empty sections are left out."""
+    for reference, title in _SECTIONS:
+        rows = [row for row in table["rows"] if row["reference"] is reference]
+        if rows:
+            yield title, rows
+
+
+def number(metric: Mapping[str, Any]) -> str:
+    """A value x 100; a dash where it is undefined."""
+    return "-" if metric["value"] is None else f"{100 * metric['value'] + 0.0:.1f}"
+
+
+def interval(metric: Mapping[str, Any]) -> str:
+    """Its interval x 100, empty where it has none."""
+    if "low" not in metric:
+        return ""
+    return f"[{100 * metric['low'] + 0.0:.0f}, {100 * metric['high'] + 0.0:.0f}]"
+
+
+def caption(document: Mapping[str, Any], table: Mapping[str, Any]) -> str:
+    """What the numbers of a set are."""
+    settings = document["settings"]
+    return (
+        f"{_TITLES[document['metric']]} x 100 of scores and ratings, "
+        f"{settings['confidence']:.0%} intervals from a bootstrap over the "
+        f"{table['instructions']:,} instructions; {table['records']:,} rated answers"
+    )
+
+
+def notes(table: Mapping[str, Any]) -> list[str]:
+    """What a reader has to know of a set's rows, as sentences."""
+    found = []
+    if few := table["too_few"]:
+        found.append(f"Without a column (too few answers, or not chosen): {', '.join(few)}.")
+    if table["unrated"]:
+        found.append(f"{table['unrated']:,} answers without a rating are left out.")
+    for row in table["rows"]:
+        if row["unscored"]:
+            how = "with reference" if row["reference"] else "without reference"
+            found.append(
+                f"{row['rater']} ({how}): {row['unscored']:,} of {table['records']:,} answers are "
+                f"unscored and left out; first: {row['first_error']}"
+            )
+    return found
+
+
+def grid(table: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """The table's cells: header, then a row a rater; each cell is value, interval, published."""
+    columns = table["columns"]
+    paper = any(row["published"] for row in rows)
+    named = [*columns, "average", "pooled"] if columns else ["all"]
+    lines: list[list[Any]] = [["rater", *named, *(["paper's average"] if paper else [])]]
+    for row in rows:
+        known = row["published"] or {"cells": {}, "average": None}
+        cells: list[Any] = [row["rater"]]
+        for name in columns:
+            theirs = known["cells"].get(name)
+            metric = row["cells"][name]
+            cells.append((number(metric), interval(metric), theirs and f"{theirs:.1f}"))
+        if columns:
+            cells.append((number(row["average"]), interval(row["average"]), None))
+        cells.append((number(row["pooled"]), interval(row["pooled"]), None))
+        if paper:
+            text = "" if known["average"] is None else f"{known['average']:.1f}"
+            cells.append((text, "", None))
+        lines.append(cells)
+    return lines
+
+
+def markdown(document: Mapping[str, Any]) -> str:
+    """The whole document."""
+    parts = ["# Agreement of raters with ratings", ""]
+    for table in document["sets"]:
+        parts += [f"## {_md(table['name'])}", "", f"{caption(document, table)}.", ""]
+        for title, rows in sections(table):
+            header, *body = grid(table, rows)
+            parts += [f"{title.capitalize()}:", "", _md_line(map(_md, header))]
+            parts.append(_md_line(["---", *["---:"] * (len(header) - 1)]))
+            parts += [_md_line([_md(line[0]), *map(_md_cell, line[1:])]) for line in body]
+            parts.append("")
+        parts += [*(f"- {_md(note)}" for note in notes(table)), ""]
+    parts += [_md_published(), ""]
+    return "\n".join(parts)
+
+
+def latex(document: Mapping[str, Any]) -> str:
+    """A ``tabular`` for each set (packages booktabs and graphicx), ready for ``input``."""
+    parts = []
+    for table in document["sets"]:
+        width = len(table["columns"]) + 2 if table["columns"] else 1
+        paper = any(row["published"] for row in table["rows"])
+        width += paper
+        parts.append(f"% {_tex(table['name'])}: {_tex(caption(document, table))}")
+        parts += [f"\\begin{{tabular}}{{l{'r' * width}}}", "\\toprule"]
+        named = [*table["columns"], "average", "pooled"] if table["columns"] else ["all"]
+        header = [*named, *(["paper's average"] if paper else [])]
+        parts.append(" & ".join(["rater", *map(_tex, header)]) + " \\\\")
+        for title, rows in sections(table):
+            parts += ["\\midrule", f"\\multicolumn{{{width + 1}}}{{l}}{{\\emph{{{title}}}}} \\\\"]
+            for line in grid(table, rows)[1:]:
+                cells = list(map(_tex_cell, line[1:]))
+                cells += [""] * (width - len(cells))
+                parts.append(" & ".join([_tex(line[0]), *cells]) + " \\\\")
+        parts += ["\\bottomrule", "\\end{tabular}", ""]
+    return "\n".join(parts)
+
+
+def csv_text(document: Mapping[str, Any]) -> str:
+    """One line a number."""
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for table in document["sets"]:
+        for row in table["rows"]:
+            known = row["published"] or {"cells": {}, "average": None}
+            theirs = {**known["cells"], "average": known["average"]}
+            cells = {**row["cells"], "average": row["average"], "pooled": row["pooled"]}
+            for name, metric in cells.items():
+                bounds = (metric.get("low"), metric.get("high"))
+                about = (table["name"], "yes" if row["reference"] else "no", _cell(row["rater"]))
+                own = (_cell(name), document["metric"], metric["value"], *bounds, metric["n"])
+                paper = theirs.get(name)
+                writer.writerow(
+                    [*about, *own, row["unscored"], None if paper is None else paper / 100]
+                )
+    return stream.getvalue()
+
+
+def _cell(text: str) -> str:
+    """A name that no spreadsheet takes for a formula."""
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def _md(text: object) -> str:
+    return re.sub(r"([\\`*_<\[\]|])", r"\\\1", " ".join(str(text).split()))
+
+
+def _md_line(cells: Any) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _md_cell(cell: tuple[str, str, str | None]) -> str:
+    value, bounds, theirs = cell
+    paper = f"(paper: {theirs})" if theirs else ""
+    return " ".join(part for part in (value, bounds, paper) if part)
+
+
+def _tex(text: object) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special |= {c: "\\" + c for c in "&%$#_{}"}
+    return "".join(special.get(c, c) for c in " ".join(str(text).split()))
+
+
+def _tex_cell(cell: tuple[str, str, str | None]) -> str:
+    value, bounds, theirs = cell
+    value = value if value != "-" else "--"
+    small = " ".join(part for part in (bounds, f"({theirs})" if theirs else "") if part)
+    return f"{value} {{\\scriptsize {small}}}" if small else value
+
+
+def _md_published() -> str:
+    table = published()
+    lines = ["## Published", "", f"{table['source']}; other answers than those above.", ""]
+    for reference, title in _SECTIONS:
+        lines += [f"{title.capitalize()}:", "", _md_line(["rater", *table["columns"], "average"])]
+        lines.append(_md_line(["---", *["---:"] * (len(table["columns"]) + 1)]))
+        for row in table["rows"]:
+            if row["reference"] is reference:
+                values = [f"{v:.2f}" for v in (*row["values"], row["average"])]
+                lines.append(_md_line([row["rater"], *values]))
+        lines.append("")
+    return "\n".join(lines).rstrip()

@@ -1,0 +1,202 @@
+"""Raters by sets: each model loaded once, everything kept, a scores file for every row."""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfj_eval.bench.data import BenchSet
+from selfj_eval.judge import Progress
+from selfj_eval.raters.combined import combine
+from selfj_eval.raters.opening import EMBEDDER, Stores, open_rater
+from selfj_eval.raters.specs import KINDS, CombinedSpec, RaterSpec, Spec
+from selfj_eval.records import Judgment
+from selfj_eval.writing import write_judgments
+
+Bar = Callable[[int, str], AbstractContextManager[Progress]]
+"""Makes something to show progress with, from the number of records and a verb."""
+
+
+@dataclass(frozen=True)
+class Rated:
+    """What one rater, asked in one way, made of one set.
+
+    Attributes:
+        rater: Its name.
+        reference: Whether it was asked with the reference.
+        judgments: One a record of the set, in order.
+        description: What decides its scores; by answering model where it is one of each.
+    """
+
+    rater: str
+    reference: bool
+    judgments: Sequence[Judgment]
+    description: Mapping[str, Any]
+
+
+Result = dict[str, list[Rated]]
+"""By set: what was made of it, in the order in which raters were named."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What changes the scores, beside raters and sets.
+
+    Attributes:
+        answering: What to load for an answering model, by its name in the data.
+        embedder: The embedding model of cosine and vro.
+        scale: How scores are brought on one scale before they are added.
+    """
+
+    answering: Mapping[str, str]
+    embedder: str = EMBEDDER
+    scale: str = "z"
+
+
+def run(
+    specs: Sequence[Spec], sets: Sequence[BenchSet], settings: Settings, stores: Stores, bar: Bar
+) -> Result:
+    """Have every rater rate every set.
+
+    A rater that uses references is not run on a set without any.
+
+    Args:
+        specs: The raters.
+        sets: The rated sets.
+        settings: What changes the scores.
+        stores: Where finished work is kept; what is there is not done again.
+        bar: Shows progress.
+
+    Raises:
+        SelfJError: If a model cannot be loaded; what was finished is kept.
+    """
+    single = {own.name: own for spec in specs for _, own in spec.parts}
+    found: dict[tuple[str, str, bool], Rated] = {}
+    for own in single.values():
+        for name, rated in _rate(own, sets, settings, stores, bar):
+            found[name, own.name, rated.reference] = rated
+        gc.collect()  # a model's weights, before the next one is loaded
+    result: Result = {}
+    for data in sets:
+        rows = result.setdefault(data.name, [])
+        for mode in (True, False):
+            for spec in specs:
+                row = _row(spec, mode, data.name, found, settings.scale)
+                if row is not None:
+                    rows.append(row)
+    return result
+
+
+def write_scores(folder: Path, sets: Sequence[BenchSet], result: Result) -> dict[str, str]:
+    """Write a scores file for every row, below ``folder/scores``.
+
+    Returns:
+        Path within the folder, by ``key(set, rater, reference)``.
+
+    Raises:
+        StoreError: If one cannot be written.
+    """
+    files: dict[str, str] = {}
+    for data in sets:
+        place = folder / "scores" / data.name
+        place.mkdir(parents=True, exist_ok=True)
+        for row in result[data.name]:
+            mode = "reference" if row.reference else "free"
+            stem = re.sub(r"[^\w.+*-]+", "_", row.rater).strip("._") or "rater"
+            file = place / f"{stem}.{mode}.parquet"
+            if str(file.relative_to(folder)) in files.values():
+                file = file.with_name(f"{stem}-{len(files)}.{mode}.parquet")
+            write_judgments(file, data.records, row.judgments)
+            files[key(data.name, row.rater, row.reference)] = str(file.relative_to(folder))
+    return files
+
+
+def key(name: str, rater: str, reference: bool) -> str:
+    """A row of a set, as a key of ``write_scores``."""
+    return f"{name}\n{rater}\n{reference}"
+
+
+def _rate(
+    spec: RaterSpec, sets: Sequence[BenchSet], settings: Settings, stores: Stores, bar: Bar
+) -> Iterator[tuple[str, Rated]]:
+    """All that one rater makes of the sets, by their names."""
+    modes = [
+        (data, mode)
+        for data in sets
+        for mode in spec.modes
+        if not mode or any(r.reference is not None for r in data.records)
+    ]
+    if not modes:
+        return
+    done: dict[tuple[str, bool], list[Judgment | None]] = {
+        (data.name, mode): [None] * len(data.records) for data, mode in modes
+    }
+    described: dict[bool, dict[str, Any]] = {}
+    own = spec.model is None and KINDS[spec.kind].model == "answering"
+    models: list[tuple[str | None, str | None]] = [(None, None)]
+    if own:
+        models = list(settings.answering.items())
+    total = sum(len(_chosen(data, name)) for data, _ in modes for name, _ in models)
+    with bar(total, f"{spec.name}: rated") as progress:
+        for name, model in models:
+            if not any(_chosen(data, name) for data, _ in modes):
+                continue
+            raters = open_rater(spec, stores, model=model, embedder=settings.embedder)
+            for data, mode in modes:
+                places = _chosen(data, name)
+                judged = raters[mode].judge([data.records[k] for k in places], progress=progress)
+                for k, judgment in zip(places, judged, strict=True):
+                    done[data.name, mode][k] = judgment
+            for mode, rater in raters.items():
+                about = dict(rater.description)
+                described.setdefault(mode, {}).update({name: about} if name else about)
+            del raters, rater
+            gc.collect()
+    for (name, mode), judgments in done.items():
+        records = next(data.records for data in sets if data.name == name)
+        whole = [
+            judgment or Judgment(record.id, None, None, None, _no_model(record.model))
+            for record, judgment in zip(records, judgments, strict=True)
+        ]
+        yield name, Rated(spec.name, mode, whole, described.get(mode, {}))
+
+
+def _chosen(data: BenchSet, model: str | None) -> list[int]:
+    """Positions of a model's answers; of all for None."""
+    return [k for k, r in enumerate(data.records) if model is None or r.model == model]
+
+
+def _no_model(model: str | None) -> str:
+    if model is None:
+        return "it is not known which model answered, whose own view this is."
+    return f"this is the answering model's own view; say what to load: --answering {model}=MODEL."
+
+
+def _row(
+    spec: Spec, mode: bool, name: str, found: Mapping[tuple[str, str, bool], Rated], scale: str
+) -> Rated | None:
+    """A rater's row; None where it cannot be asked so."""
+    if mode not in spec.modes:
+        return None
+    if isinstance(spec, RaterSpec):
+        return found.get((name, spec.name, mode))
+    parts = []
+    for _, own in spec.parts:
+        part = found.get((name, own.name, mode)) or found.get((name, own.name, False))
+        if part is None:
+            return None
+        parts.append(part)
+    return _sum(spec, mode, parts, scale)
+
+
+def _sum(spec: CombinedSpec, mode: bool, parts: Sequence[Rated], scale: str) -> Rated:
+    weights = [weight for weight, _ in spec.parts]
+    names = [part.rater for part in parts]
+    judgments = combine(names, [part.judgments for part in parts], weights, scale=scale)
+    about = {"sum_of": names, "weights": weights, "scale": scale}
+    return Rated(spec.name, mode, judgments, about)

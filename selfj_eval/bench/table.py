@@ -1,0 +1,200 @@
+"""From scores to the table's numbers: correlation with ratings, by answering model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from selfj_eval import metrics
+from selfj_eval.bench.data import BenchSet
+from selfj_eval.bench.published import published_row
+from selfj_eval.bench.running import Rated, Result, key
+from selfj_eval.evaluation.columns import plain
+from selfj_eval.metrics import Metric
+from selfj_eval.metrics.bootstrap import RESAMPLES, bootstrap, evaluations
+from selfj_eval.metrics.result import Array
+from selfj_eval.records import Record, rescaled
+
+KIND = "selfj-bench"
+METRICS: Mapping[str, Callable[..., Metric]] = {
+    "pearson": metrics.pearson,
+    "spearman": metrics.spearman,
+}
+"""What may stand in the cells."""
+
+
+def tabulate(
+    sets: Sequence[BenchSet],
+    result: Result,
+    files: Mapping[str, str],
+    *,
+    metric: str = "pearson",
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda _: None,
+) -> dict[str, Any]:
+    """The table.
+
+    A cell is the correlation of a rater's scores with the ratings of one model's answers; the
+    average is the plain mean of the cells, as in the paper's table; "pooled" is the correlation
+    over all answers, which mixes in the differences between models. Intervals are from a
+    bootstrap over instructions, the same draws for all cells of a row.
+
+    Args:
+        sets: The rated sets.
+        result: What the raters made of them.
+        files: Scores files (``running.write_scores``).
+        metric: One of ``METRICS``.
+        confidence, resamples, seed: Of the bootstrap.
+        progress: Told how many bootstrap evaluations are done.
+
+    Returns:
+        A document of plain dicts, lists, texts, numbers and None (docs/bench.md).
+    """
+    options = {"confidence": confidence, "resamples": resamples, "seed": seed}
+    tables = []
+    for data in sets:
+        rows = []
+        for rated in result[data.name]:
+            row = _row(data, rated, metric, options, progress)
+            row["scores"] = files[key(data.name, rated.rater, rated.reference)]
+            rows.append(row)
+        tables.append(
+            {
+                "name": data.name,
+                "path": str(data.path),
+                "records": len(data.records),
+                "unrated": data.unrated,
+                "instructions": len({r.instruction for r in data.records}),
+                "columns": list(data.columns),
+                "too_few": data.left_out,
+                "rows": rows,
+            }
+        )
+    return {"kind": KIND, "metric": metric, "settings": options, "sets": tables}
+
+
+def work(sets: Sequence[BenchSet], result: Result, resamples: int = RESAMPLES) -> int:
+    """How many steps ``tabulate`` reports to its ``progress``."""
+    total = 0
+    for data in sets:
+        for rated in result[data.name]:
+            chosen = _usable(data.records, rated)
+            total += evaluations(len(chosen), _groups(data.records, chosen), resamples)
+    return total
+
+
+def _row(
+    data: BenchSet,
+    rated: Rated,
+    metric: str,
+    options: Mapping[str, Any],
+    progress: Callable[[int], None],
+) -> dict[str, Any]:
+    chosen = _usable(data.records, rated)
+    records = [data.records[k] for k in chosen]
+    score = np.array([rated.judgments[k].score for k in chosen], dtype=float)
+    rating = _ratings(records)
+    model = [r.model for r in records]
+    where = [np.flatnonzero([m == name for m in model]) for name in data.columns]
+    code = np.full(len(records), -1)
+    for number, places in enumerate(where):
+        code[places] = number
+    function = METRICS[metric]
+    cells = [function(score[at], rating[at]) for at in where]
+    pooled = function(score, rating)
+    defined = np.array([cell.value is not None for cell in cells], dtype=bool)
+    average = Metric(None, 0, "no column has this correlation")
+    if defined.any():
+        mean = float(np.mean([cell.value for cell in cells if cell.value is not None]))
+        average = Metric(mean, int(defined.sum()))
+
+    def statistic(drawn: npt.NDArray[np.int64]) -> Array:
+        a, b, own = score[drawn], rating[drawn], code[drawn]
+        if metric == "pearson":
+            values = _pearson_by(a, b, own, len(where))
+        else:
+            values = np.array(
+                [_value(function, a[own == k], b[own == k]) for k in range(len(where))]
+            )
+        mean = values[defined].mean() if defined.any() else math.nan
+        return np.array([*values, mean, _value(function, a, b)])
+
+    bounds = bootstrap(
+        statistic,
+        len(records),
+        group=_groups(data.records, chosen),
+        progress=progress,
+        **options,
+    ).intervals
+    *own, of_average, of_pooled = bounds
+    errors = [j.error for j in rated.judgments if j.score is None]
+    return {
+        "rater": rated.rater,
+        "reference": rated.reference,
+        "cells": {
+            name: plain(cell._replace(interval=interval))
+            for name, cell, interval in zip(data.columns, cells, own, strict=True)
+        },
+        "average": plain(average._replace(interval=of_average)),
+        "pooled": plain(pooled._replace(interval=of_pooled)),
+        "scored": len(rated.judgments) - len(errors),
+        "unscored": len(errors),
+        "first_error": errors[0] if errors else None,
+        "trimmed": sum(j.trimmed_tokens > 0 for j in rated.judgments if j.score is not None),
+        "description": dict(rated.description),
+        "published": published_row(rated.rater, rated.reference, data.columns),
+    }
+
+
+def _usable(records: Sequence[Record], rated: Rated) -> list[int]:
+    """Positions of the scored answers, in an order that the file's does not decide."""
+    scored = [k for k, judgment in enumerate(rated.judgments) if judgment.score is not None]
+    return sorted(scored, key=lambda k: records[k].id)
+
+
+def _groups(records: Sequence[Record], chosen: Sequence[int]) -> npt.NDArray[np.int64]:
+    texts = [records[k].instruction for k in chosen]
+    number = {text: k for k, text in enumerate(sorted(set(texts)))}
+    return np.array([number[text] for text in texts], dtype=np.int64)
+
+
+def _ratings(records: Sequence[Record]) -> Array:
+    """As given, or on 0..9 where they have several scales that are all known."""
+    scales = {(r.rating_min, r.rating_max) for r in records}
+    if len(scales) > 1 and all(None not in scale for scale in scales):
+        values = [rescaled(r.rating or 0.0, r.rating_min, r.rating_max) for r in records]
+    else:
+        values = [r.rating or 0.0 for r in records]
+    return np.array(values, dtype=float)
+
+
+def _value(function: Callable[..., Metric], a: Array, b: Array) -> float:
+    value = function(a, b).value
+    return math.nan if value is None else value
+
+
+def _pearson_by(a: Array, b: Array, code: npt.NDArray[np.int64], groups: int) -> Array:
+    """Pearson's r in each group, from sums; shape (groups,), NaN where one side is constant."""
+    inside = code >= 0
+    x, y, own = a[inside], b[inside], code[inside]
+    n = np.bincount(own, minlength=groups).astype(float)
+
+    def centred(values: Array) -> Array:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means: Array = np.bincount(own, weights=values, minlength=groups) / n
+        found: Array = values - means[own]
+        return found
+
+    x, y = centred(x), centred(y)
+    xx, yy, xy = (np.bincount(own, weights=w, minlength=groups) for w in (x * x, y * y, x * y))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = xy / np.sqrt(xx * yy)
+    spread = (xx > 1e-20 * np.maximum(n, 1)) & (yy > 1e-20 * np.maximum(n, 1))
+    found: Array = np.where(spread, np.clip(r, -1.0, 1.0), np.nan)
+    return found

@@ -1,0 +1,151 @@
+"""From what a user says of a rater to the rater, loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from selfj_eval.errors import DataError, JudgeError
+from selfj_eval.generation.base import Generator, Sampling
+from selfj_eval.judge import Judge
+from selfj_eval.raters.base import Rater
+from selfj_eval.raters.specs import RaterSpec
+from selfj_eval.store import AnswerStore, JudgmentStore, MeasureStore
+
+EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
+"""The embedding model of cosine and vro, where none is named."""
+SAMPLES = 5
+"""Answers that vro has the model draw, where nothing else is said."""
+
+
+class Stores:
+    """The files that keep what raters do, in a folder.
+
+    Args:
+        folder: An existing folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        with ExitStack() as stack:
+            self.judgments = stack.enter_context(JudgmentStore(folder / "judgments.store"))
+            self.measures = stack.enter_context(MeasureStore(folder / "measures.store"))
+            self.answers = stack.enter_context(AnswerStore(folder / "answers.store"))
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Stores:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+
+def open_rater(
+    spec: RaterSpec, stores: Stores, *, model: str | None = None, embedder: str = EMBEDDER
+) -> dict[bool, Rater]:
+    """Load a rater.
+
+    Args:
+        spec: What was asked for.
+        stores: Where its work is kept.
+        model: The answering model, for a rater that names none.
+        embedder: The embedding model of cosine and vro, where the rater names none.
+
+    Returns:
+        The rater as asked with the reference (True) and without (False); one model serves both.
+
+    Raises:
+        JudgeError: If a model cannot be loaded whole and safely.
+        DataError: If an option makes no sense.
+    """
+    options = dict(spec.options)
+    model = spec.model or model
+    try:
+        match spec.kind:
+            case "length" | "log-length":
+                from selfj_eval.raters.length import LengthRater
+
+                return {False: LengthRater(log=spec.kind == "log-length")}
+            case "tfidf":
+                from selfj_eval.raters.cosine import TfidfRater
+
+                return {True: TfidfRater()}
+            case "cosine":
+                from selfj_eval.raters.cosine import CosineRater
+                from selfj_eval.training.similarity import Embedder
+
+                chosen = Embedder(spec.model or embedder, **options)
+                return {True: CosineRater(chosen, store=stores.measures)}
+    except TypeError as error:
+        raise DataError(f"the rater {spec.name}: {error}.") from error
+    if model is None:
+        raise JudgeError(f"the rater {spec.name} needs a model: {spec.kind}:MODEL.")
+    try:
+        return _with_model(spec, model, options, stores, embedder)
+    except TypeError as error:  # an option of a wrong type, such as n: five
+        raise DataError(f"the rater {spec.name}: {error}.") from error
+
+
+def _with_model(
+    spec: RaterSpec, model: str, options: dict[str, Any], stores: Stores, embedder: str
+) -> dict[bool, Rater]:
+    match spec.kind:
+        case "ppl" | "log-ppl":
+            from selfj_eval.raters.perplexity import PerplexityRater
+
+            log = spec.kind == "log-ppl"
+            return {False: PerplexityRater(model, log=log, store=stores.measures, **options)}
+        case "reward":
+            from selfj_eval.raters.reward import RewardRater
+
+            return {False: RewardRater(model, store=stores.measures, **options)}
+        case "vro":
+            return {False: _vro(model, options, stores, embedder)}
+        case "generative":
+            raise NotImplementedError
+    judge = Judge.load(model, store=stores.judgments, **options)
+    more: Mapping[str, Any] = {
+        "template": judge.template.name,
+        "max_tokens": judge.max_tokens,
+        "allow_markers": judge.allow_markers,
+    }
+    free = Judge(judge.backend, reference=False, store=stores.judgments, **more)
+    return {True: judge, False: free}
+
+
+def _vro(model: str, options: dict[str, Any], stores: Stores, embedder: str) -> Rater:
+    from selfj_eval.raters.vro import VroRater
+    from selfj_eval.training.similarity import Embedder
+
+    drawn: dict[str, Any] = {"n": SAMPLES, "temperature": 1.0, "max_new_tokens": 256}
+    names = (*drawn, "top_p", "seed")
+    drawn |= {name: options.pop(name) for name in names if name in options}
+    chosen = Embedder(options.pop("embedder", embedder), device=options.get("device", "auto"))
+    generator = _generator(model, options)
+    return VroRater(
+        generator,
+        chosen,
+        sampling=Sampling(**drawn),
+        answers=stores.answers,
+        store=stores.measures,
+    )
+
+
+def _generator(model: str, options: dict[str, Any]) -> Generator:
+    engine = options.pop("engine", "transformers")
+    if engine == "vllm":
+        from selfj_eval.generation.vllm import VllmGenerator
+
+        return VllmGenerator(model, **options)
+    if engine != "transformers":
+        raise JudgeError(f"no engine {engine!r} that answers; there are: transformers, vllm.")
+    from selfj_eval.generation.transformers import TransformersGenerator
+
+    return TransformersGenerator(model, **options)
