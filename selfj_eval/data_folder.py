@@ -1,11 +1,24 @@
-"""Finding files of the data packs in the folder that SELFJ_DATA names."""
+"""The folder with the data packs, and the files in it."""
 
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from pathlib import Path
 
 from selfj_eval.errors import DataError
+
+
+def data_folder(selfj_data: str | None = None) -> Path:
+    """The folder with the data packs; it need not be there.
+
+    Args:
+        selfj_data: The folder; by default what the environment variable ``SELFJ_DATA`` names, and
+            where that is not set, the user's own folder for the data of this program.
+    """
+    named = selfj_data or os.environ.get("SELFJ_DATA")
+    return Path(named).expanduser() if named else _user_folder()
 
 
 def data_file(pack: str, name: str, selfj_data: str | None = None) -> Path:
@@ -14,23 +27,46 @@ def data_file(pack: str, name: str, selfj_data: str | None = None) -> Path:
     Args:
         pack: The pack's folder, such as ``judge_bench``.
         name: Path below it.
-        selfj_data: The folder with the packs; by default the environment variable
-            ``SELFJ_DATA``.
+        selfj_data: As for ``data_folder``.
 
     Raises:
-        DataError: If no folder is named or the file is not there, with the way to get it.
+        DataError: If the file is not there, with the way to get it.
     """
-    folder = selfj_data or os.environ.get("SELFJ_DATA")
-    where = f"Set the environment variable SELFJ_DATA to a folder with {pack}/ in it"
-    ways = f"{where} (docs/data.md says what that is)."
-    if pack == "judge_bench":  # read by lm-eval's tasks, which have a second way to name it
-        ways = where.replace(" to a", ' (or --metadata \'{"selfj_data": "DIR"}\') to a', 1)
-        ways += "; `selfj data get judge_bench` gets it."
-    if not folder:
-        raise DataError(f"{pack}/{name} is needed and no data folder is named. {ways}")
-    path = Path(folder).expanduser() / pack / name
-    if not path.exists() and (Path(folder).expanduser() / name).exists():
+    folder = data_folder(selfj_data)
+    path = folder / pack / name
+    if path.exists():
+        return path
+    if (folder / name).exists():
         raise DataError(f"this is {pack} itself; name the folder that it lies in.", path=folder)
-    if not path.exists():
+    ways = _ways(pack, name, selfj_data)
+    if selfj_data or os.environ.get("SELFJ_DATA"):
         raise DataError(f"there is no such file. {ways}", path=path)
-    return path
+    raise DataError(f"{pack}/{name} is needed, and no data folder is named or filled. {ways}")
+
+
+def _ways(pack: str, name: str, selfj_data: str | None) -> str:
+    """What to do about a file that is not there."""
+    from selfj_eval.registry import load_sets
+
+    # Read by lm-eval's tasks, which have a second way to name the folder.
+    second = ' (or --metadata \'{"selfj_data": "DIR"}\')' if pack == "judge_bench" else ""
+    ways = f"Set the environment variable SELFJ_DATA{second} to a folder with {pack}/ in it"
+    found = f"{pack}/{name}"
+    for item in load_sets():
+        if item.output == found or item.output.startswith(f"{found}/"):
+            to = f" --to {shlex.quote(selfj_data)}" if selfj_data else ""
+            ways += f", or get it: `selfj data get {item}{to}`"
+            ways += f"; `selfj data get {pack}{to}` gets all of the pack"
+            break
+    return f"{ways} (docs/data.md)."
+
+
+def _user_folder() -> Path:
+    """Where the system wants a user's data to be."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "selfj-eval"

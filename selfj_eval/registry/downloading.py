@@ -1,0 +1,267 @@
+"""Upstream files onto this disk: from the web, resumed and checked, or from a folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote, urlsplit
+
+from selfj_eval import __version__
+from selfj_eval.errors import DataError, brief
+from selfj_eval.registry.cache import PART, unwritable
+from selfj_eval.registry.checksums import difference
+from selfj_eval.registry.paths import inside
+from selfj_eval.registry.sets import SourceFile
+
+GITHUB = "https://raw.githubusercontent.com"
+_PASSING = (408, 429, 500, 502, 503, 504)
+_LONGEST_PAUSE = 60.0
+_BLOCK = 1 << 18
+Progress = Callable[[int], None]
+
+
+class UnreachableError(DataError):
+    """The place itself cannot be reached: no other file will come from it either."""
+
+
+class Origin(Protocol):
+    """Where upstream files come from."""
+
+    def fetch(self, file: SourceFile, cache: Path, progress: Progress) -> Path:
+        """A file's content on disk, checked.
+
+        Args:
+            file: Which one.
+            cache: Where downloads lie.
+            progress: Is told how many bytes more are there; fewer, when some had to go.
+
+        Raises:
+            DataError: If it cannot be had or is not the one that the registry means.
+            StoreError: If it cannot be written.
+        """
+        ...
+
+
+def origin_from(given: str | None) -> Origin:
+    """The origin of ``--from``: a mirror's address, a folder, or by default GitHub.
+
+    Raises:
+        DataError: If it is neither.
+    """
+    if given is None:
+        return Web(GITHUB)
+    parts = urlsplit(given)
+    if parts.scheme in ("http", "https"):
+        if not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
+            raise DataError(
+                "--from takes an address like https://HOST/PATH, without a name, password or "
+                "query; names and passwords belong into ~/.netrc."
+            )
+        return Web(given)
+    if not Path(given).expanduser().is_dir():
+        raise DataError(
+            "--from: there is no such folder, and it is no http(s) address.", path=given
+        )
+    return Folder(Path(given).expanduser())
+
+
+class Folder:
+    """Files that are here: ``owner/name/commit/path``, or checkouts as ``owner/name/path``.
+
+    The checksum decides, so a checkout may stand at another commit where the file is the same.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def fetch(self, file: SourceFile, cache: Path, progress: Progress) -> Path:
+        """The file itself, where it lies; see ``Origin``."""
+        wrong: list[str] = []
+        places = [self._path / file.place, self._path / file.repository / file.path]
+        for path in places:
+            if path.is_file():
+                found = difference(file, path)
+                if found is None:
+                    progress(file.bytes)
+                    return path
+                wrong.append(f"{path}: {found}")
+        if wrong:
+            raise DataError(
+                f"not the registered file: {'; '.join(wrong)}. Check out commit {file.commit}, "
+                "without conversion of line ends.",
+                path=str(file),
+            )
+        looked = " or ".join(map(str, places))
+        raise DataError(f"is not in the folder of --from; looked for {looked}.", path=str(file))
+
+
+class Web:
+    """A server with the layout of raw.githubusercontent.com: ``owner/name/commit/path``.
+
+    Args:
+        base: Address that the layout begins below.
+        pauses: Seconds before each further try after a failure that may pass.
+        timeout: Seconds to connect, and without a byte.
+    """
+
+    def __init__(
+        self,
+        base: str,
+        *,
+        pauses: Sequence[float] = (1, 4, 10),
+        timeout: tuple[float, float] = (15, 60),
+    ) -> None:
+        self._base = base.rstrip("/")
+        self._pauses, self._timeout = tuple(pauses), timeout
+        self._session: Any = None
+
+    def fetch(self, file: SourceFile, cache: Path, progress: Progress) -> Path:
+        """The file in the cache; see ``Origin``."""
+        target, part = inside(cache, file.place), inside(cache, file.place + PART)
+        try:
+            if target.is_file():
+                if difference(file, target) is None:
+                    progress(file.bytes)
+                    return target
+                target.unlink()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            begun = part.is_file()
+            if begun:
+                progress(part.stat().st_size)
+            self._download(file, part, progress)
+            found = difference(file, part)
+            if found is not None and begun:  # what was left of an earlier run can be the reason
+                _drop(part, progress)
+                self._download(file, part, progress)
+                found = difference(file, part)
+            if found is not None:
+                _drop(part, progress)
+                raise self._wrong(file, found)
+            part.replace(target)
+        except OSError as error:
+            raise unwritable(cache.parent, error) from error
+        return target
+
+    def _download(self, file: SourceFile, part: Path, progress: Progress) -> None:
+        """Go on with the part until it is whole; gives up when nothing more comes."""
+        failures = 0
+        while True:
+            before = _size(part)
+            try:
+                return self._request(file, part, progress)
+            except _PassingError as error:
+                failures = 1 if _size(part) > before else failures + 1
+                if failures > len(self._pauses):
+                    raise error.final(self._base) from error
+                time.sleep(max(self._pauses[failures - 1], error.pause))
+
+    def _request(self, file: SourceFile, part: Path, progress: Progress) -> None:
+        import requests
+
+        have = _size(part)
+        if have > file.bytes:
+            _drop(part, progress)
+            have = 0
+        if have == file.bytes:
+            return
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+        try:
+            with self._get(file, headers) as response:
+                self._check(file, response, part, have, progress)
+                if response.status_code == 200 and have:
+                    _drop(part, progress)  # the whole file comes, although a part was asked for
+                with part.open("ab") as stream:
+                    for block in response.iter_content(_BLOCK):
+                        if stream.tell() + len(block) > file.bytes:
+                            break
+                        stream.write(block)
+                        progress(len(block))
+                    else:
+                        block = b""
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise _PassingError(f"cannot be reached ({brief(error)})", UnreachableError) from error
+        except requests.exceptions.ChunkedEncodingError as error:
+            raise _PassingError(_ended(file, part)) from error
+        except requests.RequestException as error:
+            raise DataError(f"cannot be fetched: {brief(error)}.", path=str(file)) from error
+        if block:
+            _drop(part, progress)
+            found = f"it has more bytes than the {file.bytes:,} that the registry says"
+            raise self._wrong(file, found)
+        if _size(part) < file.bytes:
+            raise _PassingError(_ended(file, part))
+
+    def _get(self, file: SourceFile, headers: dict[str, str]) -> Any:
+        import requests
+
+        if self._session is None:
+            self._session = requests.Session()
+            self._session.headers["User-Agent"] = f"selfj-eval/{__version__}"
+        url = f"{self._base}/{quote(file.place)}"
+        return self._session.get(url, headers=headers, stream=True, timeout=self._timeout)
+
+    def _check(
+        self, file: SourceFile, response: Any, part: Path, have: int, progress: Progress
+    ) -> None:
+        """Refuse an answer that does not bring what is missing."""
+        status = response.status_code
+        if status in _PASSING:
+            pause = response.headers.get("Retry-After", "")
+            message = f"{file}: {self._base} answered with status {status} again and again"
+            seconds = min(float(pause), _LONGEST_PAUSE) if pause.isdecimal() else 0.0
+            raise _PassingError(message, pause=seconds)
+        rest = f"bytes {have}-{file.bytes - 1}/"
+        ranges = (f"{rest}{file.bytes}", f"{rest}*")
+        if status == 416 or (status == 206 and response.headers.get("Content-Range") not in ranges):
+            _drop(part, progress)  # another file, or another part: from the beginning
+            raise _PassingError(f"{file}: {self._base} answers with other parts than asked for")
+        if status not in (200, 206):
+            raise DataError(
+                f"{self._base} answered with status {status} ({response.reason}). If you have the "
+                "file elsewhere, name the folder or the mirror with --from.",
+                path=str(file),
+            )
+        stated = response.headers.get("Content-Length", "")
+        whole = status == 200 and "Content-Encoding" not in response.headers
+        if whole and stated.isdecimal() and int(stated) != file.bytes:
+            _drop(part, progress)
+            found = f"it has {int(stated):,} bytes, the registry says {file.bytes:,}"
+            raise self._wrong(file, found)
+
+    def _wrong(self, file: SourceFile, found: str) -> DataError:
+        return DataError(
+            f"what {self._base} gives is not the registered file: {found}. It was removed; try "
+            "again, or name a folder or another mirror with --from.",
+            path=str(file),
+        )
+
+
+class _PassingError(Exception):
+    """A failure that may be gone a moment later."""
+
+    def __init__(
+        self, message: str, kind: type[DataError] = DataError, *, pause: float = 0.0
+    ) -> None:
+        super().__init__(message)
+        self._message, self._kind, self.pause = message, kind, pause
+
+    def final(self, base: str) -> DataError:
+        """What the user reads when it did not pass."""
+        way = "Run the same command again to go on. Without a network, get the files elsewhere"
+        where = f"{base}: " if self._kind is UnreachableError else ""
+        return self._kind(f"{where}{self._message}. {way} and name their folder with --from.")
+
+
+def _ended(file: SourceFile, part: Path) -> str:
+    return f"{file}: the connection ended after {_size(part):,} of {file.bytes:,} bytes"
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _drop(part: Path, progress: Progress) -> None:
+    progress(-_size(part))
+    part.unlink(missing_ok=True)

@@ -1,0 +1,67 @@
+"""What was made and from what: ``registry.json`` in a pack's folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from selfj_eval import __version__
+from selfj_eval.errors import DataError
+from selfj_eval.registry.paths import inside
+from selfj_eval.registry.sets import DataSet
+from selfj_eval.writing import write_json
+
+_NAME = "registry.json"
+
+
+def records(folder: Path, pack: str) -> dict[str, Mapping[str, Any]]:
+    """What stands in a pack's record, by set.
+
+    Raises:
+        DataError: If it is damaged.
+    """
+    path = inside(folder, f"{pack}/{_NAME}")
+    if not path.exists():
+        return {}
+    try:
+        sets = json.loads(path.read_text(encoding="utf-8"))["sets"]
+        for record in sets.values():
+            sound = isinstance(record["sha256"], str) and isinstance(record["rows"], int)
+            if not sound or not isinstance(record["definition"], str):
+                raise TypeError
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        message = "is damaged; remove it and the files of the sets, and get them again."
+        raise DataError(message, path=path) from error
+    return dict(sets)
+
+
+def remember(folder: Path, item: DataSet, sha256: str) -> None:
+    """Write down that a set's file has this content."""
+    sets = records(folder, item.pack)
+    sets[item.name] = {
+        "output": item.output,
+        "rows": item.rows,
+        "sha256": sha256,
+        "definition": item.definition,
+        "upstream": [
+            {"repository": source.repository, "commit": source.commit, "licence": source.licence}
+            for source in item.sources
+        ],
+        "selfj_eval": __version__,
+    }
+    write_json(inside(folder, f"{item.pack}/{_NAME}"), {"sets": dict(sorted(sets.items()))})
+
+
+def state(folder: Path, item: DataSet) -> str:
+    """``got``, ``by hand`` (there, but not made here), ``outdated`` or ``missing``.
+
+    Outdated is what another version of the registry has made.
+    """
+    if not inside(folder, item.output).is_file():
+        return "missing"
+    record = records(folder, item.pack).get(item.name)
+    if record is None:
+        return "by hand"
+    return "got" if record["definition"] == item.definition else "outdated"
