@@ -15,8 +15,9 @@ import pytest
 
 from selfj_eval import Judge, Record
 from selfj_eval.backends import endpoint
-from selfj_eval.backends.openai import GIVE_UP, OpenAIBackend, estimated_offsets
+from selfj_eval.backends.openai import OpenAIBackend, estimated_offsets
 from selfj_eval.backends.tokenizer import JudgeTokenizer
+from selfj_eval.backends.traffic import GIVE_UP
 from selfj_eval.backends.transformers import TransformersBackend
 from selfj_eval.demo import ladder
 from selfj_eval.errors import JudgeError

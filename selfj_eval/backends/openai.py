@@ -3,50 +3,42 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from selfj_eval.backends.base import Batch, reserved_tokens
-from selfj_eval.backends.completions import APIS, Form, Question, tokens_used
-from selfj_eval.backends.endpoint import Endpoint, Failure
+from selfj_eval.backends.completions import APIS, Answer, Form, Question, tokens_used
+from selfj_eval.backends.endpoint import Failure
 from selfj_eval.backends.session import Session
 from selfj_eval.backends.tokenizer import DEFAULT_MAX_TOKENS, JudgeTokenizer
+from selfj_eval.backends.traffic import (
+    ARGUMENTS,
+    TEXT,
+    WHOLE,
+    Kind,
+    Traffic,
+    check_bounds,
+    checked_arguments,
+)
 from selfj_eval.errors import JudgeError
 from selfj_eval.prompts import DEFAULT_TEMPLATE, Offsets, get_template
 
-GIVE_UP = 20
-"""Prompts in a row, each with all its retries, that may go unanswered before a run stops."""
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
 _PROBE_RETRIES = 2
 _CUT = 0.9  # of the tokens sent: a server that counts fewer has read a part of them
 
-_ARGUMENTS: dict[str, tuple[tuple[type, ...], str]] = {
-    "base_url": ((str,), "text"),
-    "api": ((str,), "text"),
-    "tokenizer": ((str,), "text"),
-    "concurrency": ((int,), "a whole number"),
-    "timeout": ((int, float), "a number"),
-    "retries": ((int,), "a whole number"),
-    "top_logprobs": ((int,), "a whole number"),
-    "price_in": ((int, float), "a number"),
-    "price_out": ((int, float), "a number"),
+_ARGUMENTS: Mapping[str, Kind] = {
+    "base_url": TEXT,
+    "api": TEXT,
+    "tokenizer": TEXT,
+    **ARGUMENTS,
+    "top_logprobs": WHOLE,
 }
-
-
-class _Outcome(NamedTuple):
-    """What became of one prompt: a row of shape (10,), or why there is none.
-
-    ``kind`` is the ``Failure``'s, empty where the server gave a reply.
-    """
-
-    row: npt.NDArray[np.float64] | None
-    reason: str = ""
-    kind: str = ""
 
 
 class OpenAIBackend:
@@ -91,19 +83,16 @@ class OpenAIBackend:
         known = next((name for name in APIS if name == api), None)
         if known is None:
             raise JudgeError(f"no api {api!r}; there are: {', '.join(APIS)}.")
-        for name, value, least, most in (
-            ("concurrency", concurrency, 1, 1000),
-            ("timeout", timeout, 1e-3, 1e6),
-            ("retries", retries, 0, 100),
-            ("top_logprobs", top_logprobs, 1, 1_000_000),
-            ("price_in", price_in or 0, 0, 1e9),
-            ("price_out", price_out or 0, 0, 1e9),
-        ):
-            if not least <= value <= most:
-                raise JudgeError(f"{name} must be in {least:g}..{most:g}, got {value:g}.")
-        self._endpoint = Endpoint(base_url, timeout=timeout, retries=retries)
-        self._concurrency = concurrency
-        self._prices = (price_in, price_out)
+        check_bounds("top_logprobs", top_logprobs, 1, 1_000_000)
+        self._traffic = Traffic(
+            base_url,
+            concurrency=concurrency,
+            timeout=timeout,
+            retries=retries,
+            price_in=price_in,
+            price_out=price_out,
+        )
+        self._endpoint = self._traffic.endpoint
         self._tokenizer = None
         if tokenizer is not None:
             self._tokenizer = JudgeTokenizer(tokenizer, template=template)
@@ -133,18 +122,7 @@ class OpenAIBackend:
         Raises:
             JudgeError: If one is unknown or of the wrong type, or as for the class.
         """
-        for name, value in engine_args.items():
-            kinds, words = _ARGUMENTS.get(name, ((), ""))
-            # What was given is not repeated: it may be a key.
-            if not kinds:
-                raise JudgeError(
-                    f"the engine openai takes no argument {name!r}; there are: "
-                    f"{', '.join(_ARGUMENTS)}. The key is read from OPENAI_API_KEY."
-                )
-            if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
-                raise JudgeError(f"the engine argument {name} must be {words}.")
-        given = {name: value for name, value in engine_args.items() if value is not None}
-        return cls(model, template=template, **given)
+        return cls(model, template=template, **checked_arguments(engine_args, _ARGUMENTS))
 
     @property
     def usage(self) -> Mapping[str, float]:
@@ -152,12 +130,7 @@ class OpenAIBackend:
 
         Tokens are as the server counts them; with prices also the ``cost`` of them.
         """
-        found: dict[str, float] = dict(self._endpoint.usage)
-        if self._prices != (None, None):
-            price_in, price_out = (price or 0.0 for price in self._prices)
-            cost = found["prompt_tokens"] * price_in + found["completion_tokens"] * price_out
-            found["cost"] = cost / 1e6
-        return found
+        return self._traffic.usage
 
     def tokenize(self, text: str) -> Offsets:
         """Character offsets of the tokens of ``text``; of an upper estimate without a tokenizer."""
@@ -176,56 +149,28 @@ class OpenAIBackend:
         Raises:
             JudgeError: If no further prompt can be judged. What was yielded before counts.
         """
-        waiting = enumerate(prompts)
-        running: dict[Future[_Outcome], int] = {}
-        failed = 0
-        with Session(self._endpoint) as session:
+        for finished in self._traffic.send(prompts, self._judge):
+            yield _batch(finished)
 
-            def fill() -> None:
-                for index, prompt in islice(waiting, self._concurrency - len(running)):
-                    tokens = len(self._tokenizer.encode(prompt)) if self._tokenizer else 0
-                    running[session.submit(self._judge(session, prompt, tokens))] = index
+    def _judge(self, client: AsyncOpenAI, prompt: str) -> Coroutine[Any, Any, Answer | Failure]:
+        # Measured here, not where requests wait for each other.
+        tokens = len(self._tokenizer.encode(prompt)) if self._tokenizer else 0
+        return self._answer(client, prompt, tokens)
 
-            fill()
-            while running:
-                done = wait(running, return_when=FIRST_COMPLETED).done
-                finished = {running.pop(future): future.result() for future in done}
-                gone = all(outcome.kind == "passing" for outcome in finished.values())
-                failed = failed + len(finished) if gone else 0
-                stop = self._stop(finished.values(), failed)
-                if stop is None:
-                    fill()  # before what is finished is stored
-                yield _batch(finished)
-                if stop is not None:
-                    raise stop
-
-    async def _judge(self, session: Session, prompt: str, tokens: int) -> _Outcome:
+    async def _answer(self, client: AsyncOpenAI, prompt: str, tokens: int) -> Answer | Failure:
         """Ask for one prompt's digits; ``tokens`` is its length, or 0 where it is not known."""
         question = self._question
-        reply = await self._endpoint.ask(session.client, question.api, question.body(prompt))
+        reply = await self._endpoint.ask(client, question.api, question.body(prompt))
         if isinstance(reply, Failure):
-            return _Outcome(None, reply.reason, reply.kind)
+            return reply
         counted = tokens_used(reply)[0]
         if 0 < counted < _CUT * tokens:
-            return _Outcome(
+            return Answer(
                 None,
                 f"the server has read {counted} of about {tokens} tokens, so it has cut the "
                 "prompt; raise its context length, or lower --max-tokens.",
             )
-        answer = question.read(reply)
-        return _Outcome(answer.log_probabilities, answer.reason)
-
-    def _stop(self, finished: Iterable[_Outcome], failed: int) -> JudgeError | None:
-        """The error that ends a run, if it must end."""
-        reasons = {outcome.kind: outcome.reason for outcome in finished}
-        if "hopeless" in reasons:
-            return JudgeError(f"{reasons['hopeless']} What was finished is kept.")
-        if failed < GIVE_UP:
-            return None
-        return JudgeError(
-            f"{failed} prompts in a row had no answer from {self._endpoint.base_url}, the last: "
-            f"{reasons['passing']} What was finished is kept; run it again when the server is well."
-        )
+        return question.read(reply)
 
     def _probe(self, asked: Question, prompt: str) -> Question:
         """Find out with a short prompt how the server can be asked.
@@ -261,9 +206,13 @@ class OpenAIBackend:
         return question
 
 
-def _batch(finished: Mapping[int, _Outcome]) -> Batch:
-    rows = [np.full(10, np.nan) if o.row is None else o.row for o in finished.values()]
-    reasons = {index: o.reason for index, o in finished.items() if o.row is None}
+def _batch(finished: Mapping[int, Answer | Failure]) -> Batch:
+    rows, reasons = [], {}
+    for index, got in finished.items():
+        row = None if isinstance(got, Failure) else got.log_probabilities
+        if row is None:
+            row, reasons[index] = np.full(10, np.nan), got.reason
+        rows.append(row)
     return Batch(list(finished), np.array(rows), reasons)
 
 
