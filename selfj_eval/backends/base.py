@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -66,8 +66,8 @@ def reserved_tokens(engine: str, engine_args: Mapping[str, Any]) -> int:
     return 1 + (CHAT_TOKENS if engine_args.get("api") == "chat" else 0)  # 1 is answered
 
 
-def longest_first(ids: Sequence[Sequence[int]], batch_tokens: int) -> Iterator[list[int]]:
-    """Positions of rows of token ids in batches, longest rows first.
+def longest_first(ids: Sequence[Sized], batch_tokens: int) -> Iterator[list[int]]:
+    """Positions of rows of tokens in batches, longest rows first.
 
     Args:
         ids: The rows.

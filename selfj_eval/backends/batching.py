@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence, Sized
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Sequence[int]]
 Scores = np.ndarray[Any, np.dtype[np.float64]]
-Split = Callable[[Rows, int], Iterator[list[int]]]
-"""Rows of token ids and a number of tokens to batches: positions of the rows."""
+Row = TypeVar("Row", bound=Sized)
+"""What is run for one text; its length is that in tokens."""
+Split = Callable[[Sequence[Any], int], Iterator[list[int]]]
+"""Rows and a number of tokens to batches: positions of the rows."""
 
 CPU_BATCH_TOKENS = 4096
 """Small: on a CPU large batches gain nothing, and more of them is lost when a run is killed."""
@@ -40,35 +42,36 @@ class Batcher:
     def __init__(self, split: Split, tokens: int, device: str) -> None:
         self._split, self.tokens, self._device = split, tokens, device
 
-    def run(self, ids: Rows, forward: Callable[[list[Sequence[int]]], Scores]) -> Iterator[Batch]:
+    def run(self, rows: Sequence[Row], forward: Callable[[list[Row]], Scores]) -> Iterator[Batch]:
         """Score all rows.
 
         Args:
-            ids: Rows of token ids; none is empty.
-            forward: Rows to their log-probabilities, shape (rows, 10).
+            rows: Rows of tokens; none is empty.
+            forward: Rows to their numbers, shape (rows, k): a judge's log-probabilities of the
+                ten digits, one number of another rater.
 
         Raises:
             JudgeError: If not even one row fits into memory.
         """
-        waiting = list(range(len(ids)))
+        waiting = list(range(len(rows)))
         while waiting:
             left = set(waiting)
-            for places in self._split([ids[at] for at in waiting], self.tokens):
+            for places in self._split([rows[at] for at in waiting], self.tokens):
                 batch = [waiting[place] for place in places]
-                rows = [ids[at] for at in batch]
+                taken = [rows[at] for at in batch]
                 try:
-                    scores = forward(rows)
+                    scores = forward(taken)
                 except (RuntimeError, MemoryError) as error:
                     if not _is_memory(error):
                         raise
-                    if len(rows) == 1:
+                    if len(taken) == 1:
                         raise JudgeError(
-                            f"out of memory with one prompt of {len(rows[0])} tokens on "
+                            f"out of memory with one prompt of {len(taken[0])} tokens on "
                             f"{self._device}; lower --max-tokens, or use a smaller --dtype. What "
                             "was finished is kept."
                         ) from error
                     # Not by the budget alone: one that is larger than the batch changes nothing.
-                    self.tokens = max(1, min(self.tokens, sum(map(len, rows))) // 2)
+                    self.tokens = max(1, min(self.tokens, sum(map(len, taken))) // 2)
                     break
                 yield Batch(batch, scores)
                 left -= set(batch)

@@ -174,27 +174,40 @@ class PromptTokenizer:
             stops.update(ids if isinstance(ids, list) else [] if ids is None else [ids])
         self.stop_ids = sorted(stops)
 
-    def encode(self, instruction: str) -> list[int]:
-        """The tokens of the instruction's prompt, special tokens included.
+    @property
+    def add_special_tokens(self) -> bool:
+        """Whether the tokenizer adds its special tokens; a chat template has written them."""
+        return self.prompt != "chat"
+
+    def text(self, instruction: str) -> str:
+        """The text of the instruction's prompt.
 
         Raises:
             JudgeError: If the chat template cannot be filled in.
         """
         if self.prompt != "chat":
             # Not str.format: braces in the instruction stay as they are.
-            text = PROMPTS[self.prompt].replace("{instruction}", instruction)
-            ids: list[int] = self.tokenizer(text).input_ids
-            return ids
+            return PROMPTS[self.prompt].replace("{instruction}", instruction)
         try:
-            chat = self.tokenizer.apply_chat_template(
-                [{"role": "user", "content": instruction}],
-                tokenize=False,
-                add_generation_prompt=True,
+            return str(
+                self.tokenizer.apply_chat_template(
+                    [{"role": "user", "content": instruction}],
+                    tokenize=False,
+                    add_generation_prompt=True,
+                )
             )
         except Exception as error:  # a template is a program of the model's author
             raise JudgeError(
                 f"the chat template of the model cannot be filled in: {brief(error)}"
             ) from error
-        # The template has written the special tokens itself.
-        ids = self.tokenizer(chat, add_special_tokens=False).input_ids
+
+    def encode(self, instruction: str) -> list[int]:
+        """The tokens of the instruction's prompt, special tokens included.
+
+        Raises:
+            JudgeError: If the chat template cannot be filled in.
+        """
+        ids: list[int] = self.tokenizer(
+            self.text(instruction), add_special_tokens=self.add_special_tokens
+        ).input_ids
         return ids
