@@ -27,6 +27,7 @@ from selfj_eval.harness.data import (
 from selfj_eval.harness.gen_task import GenTask
 from selfj_eval.harness.judge_task import JudgeTask
 from selfj_eval.harness.pair_task import PairTask
+from selfj_eval.harness.robust_task import RobustTask
 from selfj_eval.scale import DIGITS
 
 
@@ -44,6 +45,7 @@ __all__ = [
     "GenTask",
     "JudgeTask",
     "PairTask",
+    "RobustTask",
     "corpus_acc23",
     "corpus_augrc",
     "corpus_aurc",

@@ -44,6 +44,9 @@ class Settings:
             ``model`` and options of ``Judge.load``. Default the variable ``SELFJ_JUDGE``.
         default_judge: The judge when neither is given.
         store: File that keeps the judgments of generation tasks.
+        change: The change of robustness tasks, such as ``padding``.
+        limit: Robustness tasks: judge at most this many of the set's answers; default all.
+        seed: Robustness tasks: decides what is drawn.
     """
 
     source: str | None = None
@@ -58,10 +61,14 @@ class Settings:
     judge: str | Mapping[str, Any] | None = None
     default_judge: str | None = None
     store: str | None = None
+    change: str | None = None
+    limit: int | None = None
+    seed: int = 0
 
     def __post_init__(self) -> None:
         kinds: dict[str, Any] = {"reference": bool, "allow_markers": bool, "chat_template": bool}
         kinds |= {"max_tokens": int, "good_at": int | float, "judge": str | Mapping}
+        kinds |= {"limit": int, "seed": int}
         for field in fields(self):
             value, kind = getattr(self, field.name), kinds.get(field.name, str)
             wrong = isinstance(value, bool) and kind is not bool

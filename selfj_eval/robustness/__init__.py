@@ -1,0 +1,10 @@
+"""Does a rater's score go where an answer's quality does not?
+
+``attacks`` has the changes, ``report`` the numbers of one, ``suite`` runs a rater on all of
+them, ``table`` shows what came out.
+"""
+
+from selfj_eval.robustness.attacks import CHANGES, Change, changed_records
+from selfj_eval.robustness.suite import KIND, robustness, work
+
+__all__ = ["CHANGES", "KIND", "Change", "changed_records", "robustness", "work"]
