@@ -62,7 +62,7 @@ def field(
             value = value[name]  # type: ignore[index]
         except LookupError:
             place_in_row = ".".join(map(str, path[:depth]))
-            raise file.error("has no such field", place, place_in_row) from None
+            raise file.error("is missing (no such field)", place, place_in_row) from None
     for kinds in names[len(path) :]:
         allowed = kinds if isinstance(kinds, tuple) else (kinds,)
         if not isinstance(value, allowed):  # type: ignore[arg-type]
