@@ -1,0 +1,285 @@
+"""``selfj data`` as a user runs it, from a folder and from a server, also when it is killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from selfj_eval import read_records
+
+COMMIT = "fedcba98" * 5
+CONVERTER = """
+import sys
+from types import ModuleType
+
+def rated(files):
+    names = ("reference", "model", "category")
+    for file in files:
+        for place, line in file.jsonl():
+            texts = {"id": f"{file.path}, {place}", "instruction": line["q"], "response": line["a"]}
+            scale = {"rating": 1, "rating_min": 0, "rating_max": 1}
+            yield texts | scale | dict.fromkeys(names)
+
+module = ModuleType("made_up")
+module.rated = rated
+sys.modules["selfj_eval.registry.converters.made_up"] = module
+"""
+SETS = {"pointwise_one": ["a", "b"], "pointwise_two": ["b", "c"], "pairwise_three": ["d"]}
+
+
+@pytest.fixture
+def upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in a mirror's layout; the registry is made up, and of three sets."""
+    files = tmp_path / "upstream" / "owner" / "name" / COMMIT
+    files.mkdir(parents=True)
+    for name in "abcd":
+        lines = [{"q": f"{name} {k}?", "a": "yes"} for k in range(10)]
+        (files / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for name, parts in SETS.items():
+        path = tmp_path / "registry" / "judge_bench" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        known = [
+            {
+                "path": part,
+                "bytes": (files / part).stat().st_size,
+                "sha256": hashlib.sha256((files / part).read_bytes()).hexdigest(),
+            }
+            for part in parts
+        ]
+        source = {"repository": "owner/name", "commit": COMMIT, "files": known}
+        source["licence"] = "CC BY 4.0" if name == "pointwise_one" else "none stated"
+        document = {"summary": "Made up.", "converter": "made_up:rated", "sources": [source]}
+        path.write_text(yaml.safe_dump(document | {"rows": 10 * len(parts)}))
+    monkeypatch.setattr("selfj_eval.registry.sets.SETS", tmp_path / "registry")
+    monkeypatch.setitem(sys.modules, "selfj_eval.registry.converters.made_up", None)  # put back
+    exec(CONVERTER, {})
+    return tmp_path / "upstream"
+
+
+@pytest.fixture
+def data(in_process: Any, tmp_path: Path) -> Any:
+    """``selfj data`` with SELFJ_DATA set."""
+    return partial(_data, in_process, tmp_path / "data")
+
+
+def _data(run: Any, folder: Path, *arguments: object) -> Any:
+    return run("selfj", "data", *arguments, SELFJ_DATA=str(folder))
+
+
+class Mirror(ThreadingHTTPServer):
+    """Serves a folder; file ``stuck`` is answered when the server ends, not before."""
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+        self.asked: list[str] = []
+        self.stuck = ""
+        self.reached = threading.Event()
+
+
+class Handler(SimpleHTTPRequestHandler):
+    server: Mirror
+
+    def do_GET(self) -> None:
+        name = self.path.rpartition("/")[2]
+        self.server.asked.append(name)
+        if name == self.server.stuck:
+            self.server.reached.set()
+            time.sleep(60)
+        super().do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def mirror(upstream: Path) -> Iterator[Mirror]:
+    with Mirror(upstream) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def url(server: Mirror) -> str:
+    return f"http://127.0.0.1:{server.server_port}/"
+
+
+def test_get_list_path_verify(data: Any, mirror: Mirror, tmp_path: Path) -> None:
+    listed = json.loads(data("list", "--json").stdout)["sets"]
+    assert [(row["set"], row["rows"], row["state"]) for row in listed] == [
+        ("pairwise_three", 10, "missing"),
+        ("pointwise_one", 20, "missing"),
+        ("pointwise_two", 20, "missing"),
+    ]
+    done = data("path", "one")
+    assert (done.returncode, done.stderr) == (1, "it is not there: selfj data get one\n")
+    assert data("verify").returncode == 1
+
+    done = data("get", "one", "pointwise_two", "--from", url(mirror))
+    assert done.returncode == 0, done.stderr
+    assert "  CC BY 4.0: owner/name\n  none stated: owner/name\n" in done.stdout
+    assert "judge_bench/pointwise_one: 20 rows" in done.stdout
+    assert mirror.asked == ["a", "b", "c"]  # what two sets need is fetched once
+    folder = tmp_path / "data" / "judge_bench"
+    assert data("path", "two").stdout == f"{folder / 'pointwise_two.parquet'}\n"
+    assert data("path", "judge_bench").stdout == f"{folder}\n"
+    assert data("path").stdout == f"{folder.parent}\n"
+    assert len(read_records(folder / "pointwise_one.parquet")) == 20
+    assert [file.name for file in (tmp_path / "data" / ".upstream").rglob("*")] == ["lock"]
+    assert "pointwise_one" in data("list").stdout
+    states = [row["state"] for row in json.loads(data("list", "--json").stdout)["sets"]]
+    assert states == ["missing", "got", "got"]
+
+    done = data("get", "one", "--from", url(mirror))
+    assert (done.returncode, done.stdout) == (0, "judge_bench/pointwise_one: is here already\n")
+    assert mirror.asked == ["a", "b", "c"]
+    done = data("verify")
+    assert done.returncode == 0
+    assert done.stdout.count("ok ") == 2
+    assert data("verify", "three").returncode == 1
+
+
+def test_a_changed_byte_is_found_and_get_repairs_it(data: Any, upstream: Path) -> None:
+    assert data("get", "one", "--from", upstream).returncode == 0
+    path = Path(data("path", "one").stdout.strip())
+    content = bytearray(path.read_bytes())
+    content[40] ^= 1
+    path.write_bytes(content)
+    done = data("verify", "--json")
+    assert done.returncode == 1
+    [found] = json.loads(done.stdout)["sets"]
+    assert "its sha256 is" in found["problems"][0]
+    assert data("get", "one", "--from", upstream).returncode == 0
+    assert data("verify", "one").returncode == 0
+
+
+def test_a_file_made_by_hand_is_left_alone_and_checked(
+    data: Any, upstream: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "data" / "judge_bench" / "pointwise_one.parquet"
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    done = data("get", "one", "two", "--from", upstream)
+    assert done.returncode == 1
+    assert f"{path}: is there already and was not made by `selfj data get`" in done.stderr
+    assert path.read_text() == "mine"
+    assert (path.parent / "pointwise_two.parquet").exists()
+    done = data("verify")
+    assert done.returncode == 1
+    assert "it cannot be read" in done.stdout
+    assert "(not made by selfj data get)" in done.stdout
+    assert json.loads(data("list", "--json").stdout)["sets"][1]["state"] == "by hand"
+
+
+def test_one_set_that_fails_does_not_stop_the_others(
+    data: Any, upstream: Path, tmp_path: Path
+) -> None:
+    (upstream / "owner" / "name" / COMMIT / "a").write_text("another")
+    done = data("get", "all", "--from", upstream)
+    assert done.returncode == 1
+    assert "its sha256" in done.stderr or "it has 7 bytes" in done.stderr
+    assert "pairwise_three: the converter gave no column 'response_a'" in done.stderr
+    assert "2 of 3 sets could not be made" in done.stderr
+    made = sorted(path.name for path in (tmp_path / "data" / "judge_bench").iterdir())
+    assert made == ["pointwise_two.parquet", "registry.json"]
+
+
+def test_without_a_network_it_stops_at_once_and_says_from(
+    data: Any, mirror: Mirror, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    mirror.shutdown()
+    mirror.server_close()
+    done = data("get", "all", "--from", url(mirror))
+    assert done.returncode == 1
+    assert len([line for line in done.stderr.splitlines() if "cannot be reached" in line]) == 1
+    assert "Without a network, get the files elsewhere and name their folder" in done.stderr
+    assert not (tmp_path / "data" / "judge_bench").exists()
+
+
+def test_killed_between_files_it_goes_on(data: Any, mirror: Mirror, tmp_path: Path) -> None:
+    mirror.stuck = "c"
+    program = f"""{CONVERTER}
+from pathlib import Path
+from selfj_eval.registry import sets
+sets.SETS = Path({str(tmp_path / "registry")!r})
+from selfj_eval.cli import main
+main(["data", "get", "two", "--from", {url(mirror)!r}])
+"""
+    environment = os.environ | {"SELFJ_DATA": str(tmp_path / "data")}
+    with subprocess.Popen([sys.executable, "-c", program], env=environment) as process:
+        reached = mirror.reached.wait(60)
+        process.send_signal(signal.SIGKILL)
+    assert reached
+    assert not (tmp_path / "data" / "judge_bench").exists()
+    mirror.stuck = ""
+    mirror.asked.clear()
+    assert data("get", "two", "--from", url(mirror)).returncode == 0
+    assert mirror.asked == ["c"]
+    assert data("verify", "two").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["get", "nothing"], "no pack or set 'nothing'"),
+        (["get", "one", "--from", "ftp://host"], "--from"),
+        (["get"], "required: NAME"),
+        (["get", "one", "--to", "{file}/data"], "Name another folder with --to"),
+        (["path", "nothing"], "no pack or set 'nothing'"),
+        (["verify", "nothing"], "no pack or set 'nothing'"),
+        ([], "required: COMMAND"),
+    ],
+)
+def test_wrong_usage(
+    data: Any, upstream: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = data(*[argument.format(file=file) for argument in arguments])
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_to_another_folder_says_how_it_is_found(data: Any, upstream: Path, tmp_path: Path) -> None:
+    done = data("get", "one", "--to", tmp_path / "else", "--from", upstream)
+    assert done.returncode == 0
+    assert f"export SELFJ_DATA={tmp_path / 'else'}" in done.stdout
+    assert (tmp_path / "else" / "judge_bench" / "pointwise_one.parquet").is_file()
+
+
+def test_with_nothing_set_the_users_folder_is_filled_and_read(
+    in_process: Any, upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from selfj_eval.data_folder import data_file
+    from selfj_eval.errors import DataError
+
+    monkeypatch.delenv("SELFJ_DATA", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    name = "pointwise_one.parquet"
+    with pytest.raises(DataError, match="get it: `selfj data get judge_bench/pointwise_one`"):
+        data_file("judge_bench", name)
+    with pytest.raises(DataError) as raised:
+        data_file("judge_bench", "pointwise_my_own.parquet")
+    assert "selfj data get" not in str(raised.value)
+    with pytest.raises(DataError, match="`selfj data get judge_bench/pointwise_one --to x`"):
+        data_file("judge_bench", name, "x")
+    assert in_process("selfj", "data", "get", "one", "--from", upstream).returncode == 0
+    found = data_file("judge_bench", name)
+    assert found == tmp_path / "share" / "selfj-eval" / "judge_bench" / name
+    assert len(read_records(found)) == 20
