@@ -215,6 +215,23 @@ def test_a_token_across_the_border_is_the_answers(chatty: Path) -> None:
     assert rater.judge([record])[0].score == pytest.approx(-wanted[0], rel=1e-4)
 
 
+def test_the_end_token_that_a_tokenizer_adds_is_not_the_answers(
+    tiny_judge: Path, tmp_path: Path
+) -> None:
+    from tokenizers import processors
+
+    folder = shutil.copytree(tiny_judge, tmp_path / "ending")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
+    tokenizer.save_pretrained(folder)
+    assert AutoTokenizer.from_pretrained(folder)("x").input_ids[-1] == 1
+    plain, ending = (PerplexityRater(str(f), device="cpu") for f in (tiny_judge, folder))
+    wanted = [judgment.score for judgment in plain.judge(RECORDS)]
+    assert [judgment.score for judgment in ending.judge(RECORDS)] == pytest.approx(wanted)
+
+
 def test_a_model_that_gives_nan_leaves_the_answer_unscored(
     tiny_judge: Path, tmp_path: Path
 ) -> None:
