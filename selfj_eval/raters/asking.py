@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from selfj_eval.backends.endpoint import Failure
 from selfj_eval.generation import generate, key
 from selfj_eval.generation.base import PROMPTS, Generator, Sampling
 from selfj_eval.store import Answer, AnswerStore
 
 _TOGETHER = 256  # prompts that are given to the model at a time; it keeps its own batches
-
-
-class Unanswered(NamedTuple):
-    """Why a prompt has no reply.
-
-    Attributes:
-        reason: One line.
-        passing: Whether it may have one the next time it is asked.
-    """
-
-    reason: str
-    passing: bool
 
 
 class Asker(Protocol):
@@ -43,7 +32,7 @@ class Asker(Protocol):
 
     def ask(
         self, prompts: Sequence[str], answers: AnswerStore | None
-    ) -> Iterator[Mapping[int, Answer | Unanswered]]:
+    ) -> Iterator[Mapping[int, Answer | Failure]]:
         """Ask for replies that are not stored.
 
         Args:
@@ -84,12 +73,12 @@ class GeneratorAsker:
 
     def ask(
         self, prompts: Sequence[str], answers: AnswerStore | None
-    ) -> Iterator[Mapping[int, Answer | Unanswered]]:
+    ) -> Iterator[Mapping[int, Answer | Failure]]:
         """Ask for replies; the model's batches are kept as they finish."""
         for start in range(0, len(prompts), _TOGETHER):
             part = prompts[start : start + _TOGETHER]
             outcomes = generate(self._generator, part, self._sampling, store=answers)
             yield {
-                at: Unanswered(outcome.error, False) if outcome.error else outcome.answers[0]
+                at: Failure("refused", outcome.error) if outcome.error else outcome.answers[0]
                 for at, outcome in enumerate(outcomes, start)
             }

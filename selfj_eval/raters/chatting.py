@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from selfj_eval.backends.endpoint import Failure
 from selfj_eval.backends.traffic import ARGUMENTS, Traffic, check_bounds, checked_arguments
-from selfj_eval.raters.asking import Unanswered
 from selfj_eval.store import Answer, AnswerStore
 
 if TYPE_CHECKING:
@@ -91,21 +90,17 @@ class ChatAsker:
 
     def ask(
         self, prompts: Sequence[str], answers: AnswerStore | None
-    ) -> Iterator[Mapping[int, Answer | Unanswered]]:
+    ) -> Iterator[Mapping[int, Answer | Failure]]:
         """Ask for replies; each is kept as it comes, before the next one is waited for."""
         for finished in self._traffic.send(prompts, self._reply):
-            done: dict[int, Answer | Unanswered] = {}
-            replies = {}
-            for at, got in finished.items():
-                if isinstance(got, Failure):
-                    done[at] = Unanswered(got.reason, got.kind != "refused")
-                    continue
-                done[at] = got
-                if isinstance(got, Answer):
-                    replies[self.key(prompts[at])] = (got,)
+            replies = {
+                self.key(prompts[at]): (got,)
+                for at, got in finished.items()
+                if not isinstance(got, Failure)
+            }
             if answers is not None and replies:
                 answers.put(replies)
-            yield done
+            yield finished
 
     def _body(self, prompt: str) -> dict[str, Any]:
         return {
@@ -115,26 +110,26 @@ class ChatAsker:
             "max_tokens": self._limit,
         }
 
-    async def _reply(self, client: AsyncOpenAI, prompt: str) -> Answer | Unanswered | Failure:
+    async def _reply(self, client: AsyncOpenAI, prompt: str) -> Answer | Failure:
         got = await self._traffic.endpoint.ask(client, "chat", self._body(prompt))
         return got if isinstance(got, Failure) else _read(got)
 
 
-def _read(reply: Mapping[str, Any]) -> Answer | Unanswered:
+def _read(reply: Mapping[str, Any]) -> Answer | Failure:
     """The text of a chat completion, whatever it holds."""
     choices = reply.get("choices")
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], Mapping):
         given = f"{len(choices)} choices" if isinstance(choices, list) else "no choices"
-        return Unanswered(f"the server gave {given}; expected one.", True)
+        return Failure("passing", f"the server gave {given}; expected one.")
     message, finish = choices[0].get("message"), choices[0].get("finish_reason")
     if finish not in (*_FINISHED, None):
         reason = f"the server ended its reply with {str(finish)[:40]!r}; expected stop or length."
-        return Unanswered(reason, True)
+        return Failure("passing", reason)
     texts = message if isinstance(message, Mapping) else {}
     # Some services put a refusal into a place of its own, and nothing beside it.
     text = next((texts[k] for k in ("content", "refusal") if texts.get(k) is not None), None)
     if text is None and finish in ("length", "content_filter"):
         text = ""
     if not isinstance(text, str):
-        return Unanswered("the server's reply holds no text.", True)
+        return Failure("passing", "the server's reply holds no text.")
     return Answer(text.strip(), finish or "stop")

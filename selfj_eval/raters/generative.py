@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from selfj_eval.backends.endpoint import Failure
 from selfj_eval.errors import JudgeError
 from selfj_eval.judge import WINDOW, Progress
-from selfj_eval.raters.asking import Asker, Unanswered
+from selfj_eval.raters.asking import Asker
 from selfj_eval.raters.rating_formats import RatingFormat
 from selfj_eval.raters.rating_syntax import Reading, Syntax
 from selfj_eval.records import Judgment, Record, reason_not_text, rescaled
@@ -132,9 +133,9 @@ class GenerativeRater:
                     done = {}
                     for at, reply in finished.items():
                         own = window[at][0]
-                        if isinstance(reply, Unanswered):
+                        if isinstance(reply, Failure):
                             done[own] = Reading(None, reply.reason)
-                            passing.update([own] if reply.passing else [])
+                            passing.update([own] if reply.kind == "passing" else [])
                         else:
                             done[own] = syntax.read(reply)
                     yield done
