@@ -274,11 +274,13 @@ READERS: list[Callable[[], object]] = [
 
 @pytest.mark.parametrize("read", READERS)
 def test_without_a_data_folder_the_error_says_how_to_name_one(
-    read: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+    read: Callable[[], object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("SELFJ_DATA", raising=False)
-    with pytest.raises(DataError, match="SELFJ_DATA to a folder with alpaca_eval/ in it"):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    with pytest.raises(DataError, match="SELFJ_DATA to a folder with alpaca_eval/ in it") as raised:
         read()
+    assert "`selfj data get alpaca_eval/" in str(raised.value)
 
 
 @pytest.mark.parametrize("read", READERS)

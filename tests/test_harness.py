@@ -198,12 +198,13 @@ def test_every_real_set_runs_and_reports_a_number_or_a_reason(
     assert "selfj_judge_flask_responses: pearson is undefined: none of 12 documents has both" in log
 
 
-def test_missing_data_is_one_error_with_the_way_out(command: Any) -> None:
+def test_missing_data_is_one_error_with_the_way_out(command: Any, tmp_path: Path) -> None:
     arguments = ["--model", "dummy", "--tasks", "selfj_judge_mtbench"]
-    done = command("lm_eval", *arguments)
+    done = command("lm_eval", *arguments, XDG_DATA_HOME=str(tmp_path))
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
     assert "Set the environment variable SELFJ_DATA" in last
+    assert "`selfj data get judge_bench/pointwise_mtbench`" in last
     assert "`selfj data get judge_bench`" in last
     with pytest.raises(DataError, match=r"/nowhere/.*/pointwise_mtbench.parquet: there is no"):
         load_task("selfj_judge_mtbench", {**DEMO, "selfj_data": "/nowhere"})
