@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfj_eval.data_folder import data_file
@@ -66,7 +66,14 @@ def read_set(
             path=file,
         )
     records = read_records(file)[:limit]
-    rated = [record for record in records if record.rating is not None]
+    shown = file.stem.removeprefix("pointwise_")
+    # Messages end up in tables that are shown to others, which need no folder of this machine.
+    places = [(record.where or "").rpartition(", ")[2] for record in records]
+    rated = [
+        replace(record, where=f"{shown}, {place}")
+        for record, place in zip(records, places, strict=True)
+        if record.rating is not None
+    ]
     if not rated:
         message = f"none of the {len(records):,} records has a rating to agree with."
         raise DataError(message, path=file, field="rating")
@@ -74,7 +81,6 @@ def read_set(
     columns = sorted((m for m, n in counts.items() if n >= FEWEST), key=str.casefold)
     if models is not None:
         columns = [model for model in dict.fromkeys(models) if model in counts]
-    shown = file.stem.removeprefix("pointwise_")
     return BenchSet(shown, Path(printable(file)), rated, len(records) - len(rated), columns)
 
 

@@ -28,14 +28,14 @@ def sections(table: Mapping[str, Any]) -> Iterator[tuple[str, list[Mapping[str, 
 
 def number(metric: Mapping[str, Any]) -> str:
     """A value x 100; a dash where it is undefined."""
-    return "-" if metric["value"] is None else f"{100 * metric['value'] + 0.0:.1f}"
+    return "-" if metric["value"] is None else f"{round(100 * metric['value'], 1) + 0.0:.1f}"
 
 
 def interval(metric: Mapping[str, Any]) -> str:
     """Its interval x 100, empty where it has none."""
     if "low" not in metric:
         return ""
-    return f"[{100 * metric['low'] + 0.0:.0f}, {100 * metric['high'] + 0.0:.0f}]"
+    return f"[{round(100 * metric['low'])}, {round(100 * metric['high'])}]"
 
 
 def caption(document: Mapping[str, Any], table: Mapping[str, Any]) -> str:

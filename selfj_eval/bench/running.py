@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from selfj_eval.bench.data import BenchSet
+from selfj_eval.errors import DataError
 from selfj_eval.judge import Progress
 from selfj_eval.raters.combined import combine
 from selfj_eval.raters.opening import EMBEDDER, Stores, open_rater
@@ -73,9 +74,12 @@ def run(
         bar: Shows progress.
 
     Raises:
+        DataError: If a rater needs the answering models and none is named, or one that answered
+            nothing is.
         SelfJError: If a model cannot be loaded; what was finished is kept.
     """
     single = {own.name: own for spec in specs for _, own in spec.parts}
+    _check_models(single.values(), sets, settings.answering)
     found: dict[tuple[str, str, bool], Rated] = {}
     for own in single.values():
         for name, rated in _rate(own, sets, settings, stores, bar):
@@ -121,6 +125,28 @@ def key(name: str, rater: str, reference: bool) -> str:
     return f"{name}\n{rater}\n{reference}"
 
 
+def _check_models(
+    specs: Iterable[RaterSpec], sets: Sequence[BenchSet], answering: Mapping[str, str]
+) -> None:
+    known = sorted({r.model for data in sets for r in data.records if r.model is not None})
+    there = ", ".join(known) or "none is named in the data"
+    if unknown := [name for name in answering if name not in known]:
+        raise DataError(
+            f"--answering {unknown[0]}: no rated answer is by it; answering models: {there}."
+        )
+    needing = [s.name for s in specs if _is_own(s)]
+    if needing and not answering:
+        raise DataError(
+            f"the rater {needing[0]} needs the model that answered: name it with --answering "
+            f"NAME=MODEL (answering models: {there}), or one for all answers, {needing[0]}:MODEL."
+        )
+
+
+def _is_own(spec: RaterSpec) -> bool:
+    """Whether a rater is the answering model itself."""
+    return spec.model is None and KINDS[spec.kind].model == "answering"
+
+
 def _rate(
     spec: RaterSpec, sets: Sequence[BenchSet], settings: Settings, stores: Stores, bar: Bar
 ) -> Iterator[tuple[str, Rated]]:
@@ -137,9 +163,8 @@ def _rate(
         (data.name, mode): [None] * len(data.records) for data, mode in modes
     }
     described: dict[bool, dict[str, Any]] = {}
-    own = spec.model is None and KINDS[spec.kind].model == "answering"
     models: list[tuple[str | None, str | None]] = [(None, None)]
-    if own:
+    if _is_own(spec):
         models = list(settings.answering.items())
     total = sum(len(_chosen(data, name)) for data, _ in modes for name, _ in models)
     with bar(total, f"{spec.name}: rated") as progress:

@@ -34,7 +34,7 @@ class ProgressLine:
             self._bar.update(finished)
             return
         now = time.monotonic()
-        if now - self._last >= self._seconds:
+        if self._done and now - self._last >= self._seconds:
             self._last = now
             rate = self._done / (now - self._start)
             of = f"{self._done:,} of {self._total:,} {self._unit}s"

@@ -1,0 +1,269 @@
+"""The correlation table: its numbers, its forms, and the command that makes it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import pearsonr, spearmanr
+
+from selfj_eval.bench import rendering
+from selfj_eval.bench.data import read_set, read_sets
+from selfj_eval.bench.published import published, published_row
+from selfj_eval.bench.running import Rated, Result, key
+from selfj_eval.bench.table import tabulate
+from selfj_eval.errors import DataError
+from selfj_eval.reading import read_records
+from selfj_eval.records import Judgment
+from selfj_eval.writing import write_records
+
+
+@pytest.fixture
+def command(in_process: Callable[..., Any]) -> Callable[..., Any]:
+    """The command without another start of Python."""
+    return in_process
+
+
+@pytest.fixture
+def rated(jsonl: Callable[..., Path]) -> Path:
+    """Two models with 40 answers each, and one with three."""
+    draw = random.Random(5)
+    rows = []
+    for k in range(40):
+        for model in ("b_model", "A model", *(["few"] if k < 3 else [])):
+            rating = draw.randint(1, 10)
+            words = " ".join(draw.choices(["word", "other"], k=rating + draw.randint(0, 8)))
+            row = {"id": f"{k}-{model}", "instruction": f"Question {k}?", "response": words}
+            row |= {"reference": "word other", "rating": rating, "rating_min": 1}
+            rows.append(row | {"rating_max": 10, "model": model})
+    rows.append({"id": "u", "instruction": "Q", "response": "R", "model": "few"})
+    return jsonl(*rows, name="rated.jsonl")
+
+
+def result_of(path: Path, *, unscored: int = 0) -> tuple[list[Any], Result, dict[str, str]]:
+    sets = read_sets([str(path)])
+    judgments = [
+        Judgment(r.id, len(r.response) if k >= unscored else None, None, None, "no")
+        for k, r in enumerate(sets[0].records)
+    ]
+    name = sets[0].name
+    result = {name: [Rated("length", False, judgments, {})]}
+    return list(sets), result, {key(name, "length", False): "scores/x.parquet"}
+
+
+@pytest.mark.parametrize(("metric", "scipy"), [("pearson", pearsonr), ("spearman", spearmanr)])
+def test_cells_against_scipy(rated: Path, metric: str, scipy: Callable[..., Any]) -> None:
+    sets, result, files = result_of(rated, unscored=2)
+    document = tabulate(sets, result, files, metric=metric, resamples=200)
+    (row,) = document["sets"][0]["rows"]
+    used = [r for r in read_records(rated) if r.rating is not None][2:]
+    expected = {}
+    for model in ("A model", "b_model"):
+        own = [r for r in used if r.model == model]
+        expected[model] = scipy([len(r.response) for r in own], [r.rating for r in own])[0]
+        assert row["cells"][model]["n"] == len(own)
+        assert row["cells"][model]["value"] == pytest.approx(expected[model])
+    pooled = scipy([len(r.response) for r in used], [r.rating for r in used])[0]
+    assert row["pooled"]["value"] == pytest.approx(pooled)
+    assert row["average"]["value"] == pytest.approx(np.mean(list(expected.values())))
+    assert (row["scored"], row["unscored"], row["first_error"]) == (81, 2, "no")
+    for metric_of in (*row["cells"].values(), row["average"], row["pooled"]):
+        assert metric_of["low"] < metric_of["value"] < metric_of["high"]
+        assert metric_of["method"] == "bca"
+    table = document["sets"][0]
+    assert table["columns"] == ["A model", "b_model"]
+    assert (table["too_few"], table["unrated"]) == ({"few": 3}, 1)
+
+
+def test_intervals_do_not_depend_on_the_order_of_the_file(rated: Path, tmp_path: Path) -> None:
+    shuffled = tmp_path / "other" / "rated.jsonl"
+    shuffled.parent.mkdir()
+    records = read_records(rated)
+    random.Random(0).shuffle(records)
+    write_records(shuffled, records)
+    rows = []
+    for path in (rated, shuffled):
+        sets, result, files = result_of(path)
+        rows.append(tabulate(sets, result, files, resamples=50)["sets"][0]["rows"])
+    assert rows[0] == rows[1]
+
+
+def test_the_interval_of_the_average_is_that_of_joint_resamples(rated: Path) -> None:
+    """Instructions are drawn for all models together: against a bootstrap written out here."""
+    sets, result, files = result_of(rated)
+    row = tabulate(sets, result, files, resamples=4000)["sets"][0]["rows"][0]
+    records = [r for r in read_records(rated) if r.model in ("A model", "b_model")]
+    groups: dict[str, list[Any]] = {}
+    for record in records:
+        groups.setdefault(record.instruction, []).append(record)
+    draw, means = np.random.default_rng(1), []
+    for _ in range(4000):
+        drawn = [r for k in draw.integers(0, 40, 40) for r in list(groups.values())[k]]
+        values = []
+        for model in ("A model", "b_model"):
+            own = [r for r in drawn if r.model == model]
+            lengths = [len(r.response) for r in own]
+            values.append(np.corrcoef(lengths, [r.rating for r in own])[0, 1])
+        means.append(np.mean(values))
+    low, high = np.quantile(means, [0.025, 0.975])
+    # BCa moves the ends a little; drawing models apart would widen or narrow them by more.
+    assert row["average"]["low"] == pytest.approx(low, abs=0.03)
+    assert row["average"]["high"] == pytest.approx(high, abs=0.03)
+
+
+def test_a_constant_rater_has_no_correlation(jsonl: Callable[..., Path]) -> None:
+    rows = [
+        {"id": str(k), "instruction": f"Q{k}", "response": "same", "rating": k, "model": "m"}
+        for k in range(30)
+    ]
+    sets, result, files = result_of(jsonl(*rows))
+    row = tabulate(sets, result, files, resamples=20)["sets"][0]["rows"][0]
+    assert row["cells"]["m"]["value"] is None
+    assert "all 30 scores are equal" in row["cells"]["m"]["undefined"]
+    assert row["average"] == {"value": None, "n": 0, "undefined": "no column has this correlation"}
+
+
+def test_the_published_table_is_the_papers() -> None:
+    table = published()
+    for row in table["rows"]:
+        assert len(row["values"]) == len(table["columns"])
+        assert np.mean(row["values"]) == pytest.approx(row["average"], abs=0.006)
+    found = published_row("VRO", False, ["vicuna-13b", "other", "Llama-2-70b-chat"])
+    assert found is not None
+    assert found["cells"] == {"vicuna-13b": 40.03, "Llama-2-70b-chat": 41.47}
+    assert published_row("vro", True, []) is None
+    assert published_row("length", False, []) is None
+
+
+def test_sets(rated: Path, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SELFJ_DATA", str(data))
+    arena = read_set("arena_bench")
+    assert (arena.name, len(arena.columns), len(arena.records)) == ("arena_bench", 16, 3734)
+    assert read_set("pointwise_arena_bench", limit=20).columns == []
+    assert arena.records[0].where == "arena_bench, row 1"
+    only = read_sets([str(rated)], models=["few", "b_model"])
+    assert only[0].columns == ["few", "b_model"]
+    with pytest.raises(DataError, match="no rated answer is by 'gpt'; the models are: A model"):
+        read_sets([str(rated)], models=["gpt"])
+    with pytest.raises(DataError, match="no such file"):
+        read_set("no_such_set")
+    with pytest.raises(DataError, match="neither a set of judge_bench"):
+        read_set(str(tmp_path))
+    with pytest.raises(DataError, match="two sets are called 'rated'"):
+        read_sets([str(rated), str(rated)])
+
+
+def test_the_command(command: Callable[..., Any], rated: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ["bench", "--judges", "length,tfidf,demo,2*demo+tfidf", "--data", rated]
+    arguments += ["--output", out, "--resamples", 50, "--json"]
+    first = command("selfj", *arguments)
+    assert first.returncode == 0, first.stderr
+    document = json.loads(first.stdout)
+    rows = document["sets"][0]["rows"]
+    assert [(r["rater"], r["reference"]) for r in rows] == [
+        ("tfidf", True),
+        ("demo", True),
+        ("2*demo+tfidf", True),
+        ("length", False),
+        ("demo", False),
+    ]
+    for row in rows:  # each is a scores file like any other
+        shown = command("selfj", "eval", out / row["scores"], "--json", "--resamples", 20)
+        found = json.loads(shown.stdout)["correlation"]["pearson"]["value"]
+        assert found == pytest.approx(row["pooled"]["value"])
+    lines = list(csv.DictReader((out / "table.csv").open(encoding="utf-8")))
+    assert len(lines) == 5 * 4
+    assert (out / "table.md").read_text("utf-8").count("| length |") == 1
+    assert "\\toprule" in (out / "table.tex").read_text("utf-8")
+    again = command("selfj", *arguments)
+    same = json.loads(again.stdout)
+    assert same["sets"] == document["sets"]
+
+
+def test_an_answering_models_own_view(
+    command: Callable[..., Any], rated: Path, tmp_path: Path
+) -> None:
+    arguments = ["bench", "--judges", "self-eval,self-eval+tfidf", "--data", rated, "--output"]
+    arguments += [tmp_path / "out", "--resamples", 20, "--json", "--answering", "b_model=demo"]
+    done = command("selfj", *arguments)
+    assert done.returncode == 1, done.stderr
+    rows = json.loads(done.stdout)["sets"][0]["rows"]
+    assert [(r["rater"], r["reference"]) for r in rows] == [
+        ("self-eval", True),
+        ("self-eval+tfidf", True),
+        ("self-eval", False),
+    ]
+    for row in rows:
+        assert (row["scored"], row["unscored"]) == (40, 43)
+        assert "say what to load: --answering A model=MODEL" in row["first_error"]
+        assert row["cells"]["A model"]["value"] is None
+        assert row["cells"]["b_model"]["n"] == 40
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--judges", "nobody"], "no rater 'nobody'"),
+        (["--judges", "ppl"], "the rater ppl needs"),
+        (["--resamples", 1], "--resamples must lie between"),
+        (["--confidence", 2], "--confidence must lie between"),
+        (["--limit", 0], "--limit must be at least 1"),
+    ],
+)
+def test_wrong_usage(
+    command: Callable[..., Any], rated: Path, tmp_path: Path, more: list[object], message: str
+) -> None:
+    arguments = ["bench", "--judges", "length", "--data", rated, "--output", tmp_path / "o", *more]
+    done = command("selfj", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+class Tags(HTMLParser):
+    """The tags of a page, and what they refer to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [str(v) for k, v in attrs if k in ("src", "href", "xlink:href")]
+
+
+def test_names_from_the_data_do_no_harm(jsonl: Callable[..., Path]) -> None:
+    from selfj_eval.report.bench import page
+
+    evil = "=1+1<script>alert(1)</script>|_$&%#{}\\"
+    rows = [
+        {
+            "id": str(k),
+            "instruction": f"Q{k}",
+            "response": "x" * (k % 7),
+            "rating": k,
+            "model": evil,
+        }
+        for k in range(30)
+    ]
+    sets, result, files = result_of(jsonl(*rows))
+    document = tabulate(sets, result, files, resamples=20)
+    document["provenance"] = {"command": "selfj bench <b>", "made": "now"}
+    html = page(document)
+    assert html is not None
+    tags = Tags()
+    tags.feed(html)
+    assert "script" not in tags.tags and "b" not in tags.tags
+    assert not [link for link in tags.links if not link.startswith(("data:", "#"))]
+    text = rendering.csv_text(document)
+    assert "'=1+1" in text and ",=1+1" not in text
+    assert "\\|\\_$&%#{}" in rendering.markdown(document)
+    assert "\\_\\$\\&\\%\\#\\{\\}\\textbackslash{}" in rendering.latex(document)
