@@ -164,7 +164,7 @@ def _make(
 def _print_licences(sets: Sequence[DataSet]) -> None:
     files = {file for item in sets for file in item.files}
     size = _size(sum(file.bytes for file in files))
-    print(f"{len(sets)} sets from {len(files)} files ({size}); licences as stated upstream:")
+    print(f"sets: {len(sets)}, upstream files: {len(files)} ({size}); licences as stated there:")
     found: dict[str, dict[str, None]] = {}
     for item in sets:
         for source in item.sources:

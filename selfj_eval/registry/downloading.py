@@ -181,7 +181,8 @@ class Web:
                     else:
                         block = b""
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise _PassingError(f"cannot be reached ({brief(error)})", UnreachableError) from error
+            reason = getattr(error.args[0], "reason", error) if error.args else error
+            raise _PassingError(f"cannot be reached ({brief(reason)})", UnreachableError) from error
         except requests.exceptions.ChunkedEncodingError as error:
             raise _PassingError(_ended(file, part)) from error
         except requests.RequestException as error:
