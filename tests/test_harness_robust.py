@@ -20,7 +20,7 @@ from selfj_eval.robustness import CHANGES, robustness
 
 TASKS = tasks_folder() / "robust"
 DEMO = {"pretrained": str(JUDGE_DIR)}
-COUNTS = ("refused", "unscored")
+COUNTS = ("refused", "unscored", "trimmed")
 MEANS = ("wrong_way", "moved", "mean_change")
 
 
@@ -112,6 +112,7 @@ def test_a_set_of_ones_own(tmp_path: Path, judge: Judge) -> None:
     ]
     rows[2]["response"] = "### Response:9"  # unscored from the start
     rows[3]["response"] = "..."
+    rows[4]["response"] = "as I said " * 400
     folder = tmp_path / "judge_bench"
     folder.mkdir()
     pq.write_table(pa.Table.from_pylist(rows), folder / "pointwise_mine.parquet")
@@ -122,6 +123,7 @@ def test_a_set_of_ones_own(tmp_path: Path, judge: Judge) -> None:
     for change in ("command", "noise"):
         assert_same(found["results"][f"selfj_robust_{change}"], document["changes"][change])
     assert found["results"]["selfj_robust_command"]["unscored,none"] == 1
+    assert found["results"]["selfj_robust_command"]["trimmed,none"] == 1
     noisy = [row["doc"]["id"] for row in found["samples"]["selfj_robust_noise"]]
     assert noisy == ["0", "1", "2", "4"]
     logged = json.dumps(found["configs"]["selfj_robust_noise"]["metadata"])

@@ -13,8 +13,10 @@ import pytest
 from selfj_eval import Judge, Judgment, Record, SelfJError
 from selfj_eval.demo import demo_records
 from selfj_eval.judge import Progress
+from selfj_eval.raters.length import LengthRater
 from selfj_eval.robustness import CHANGES, changed_records, robustness, work
-from selfj_eval.robustness.attacks import COMMANDS, EMPTY_PHRASES, PRAISE, Answers
+from selfj_eval.robustness.attacks import COMMANDS, EMPTY_PHRASES, PRAISE
+from selfj_eval.robustness.choosing import Answers
 from selfj_eval.robustness.table import markdown, text
 
 LETTER = Record("a", "Write a letter.", "Dear Anna, it rains. The river rises! We stay inside.")
@@ -308,6 +310,14 @@ def test_a_judge_refuses_forged_marks_and_that_is_no_score() -> None:
     alone = changes_of(careless, records[:1], changes=["markers"])["markers"]
     assert alone["mean_change"]["value"] == pytest.approx(after - before, abs=1e-5)
     assert "low" not in alone["mean_change"]  # one instruction has no interval
+
+
+def test_raters_that_are_no_judge_refuse_by_their_own_check() -> None:
+    long = Record("long", "q", "ab " * 300_000)  # twice that is more than a record may hold
+    rows = [long, Record("short", "q", "ab ab")]
+    found = changes_of(LengthRater(), rows, changes=["repetition", "command"])
+    assert [found["repetition"][k] for k in ("refused", "unscored", "scored")] == [1, 0, 1]
+    assert [found["command"][k] for k in ("refused", "unscored", "scored")] == [0, 0, 2]
 
 
 def test_progress_comes_to_what_work_says() -> None:

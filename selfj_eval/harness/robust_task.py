@@ -13,7 +13,8 @@ from selfj_eval.errors import JudgeError
 from selfj_eval.harness.judge_task import JudgeTask
 from selfj_eval.judge import reason_unjudgeable
 from selfj_eval.records import Record
-from selfj_eval.robustness.attacks import CHANGES, Answers, Change, chosen
+from selfj_eval.robustness.attacks import CHANGES, Change
+from selfj_eval.robustness.choosing import Answers, chosen
 from selfj_eval.robustness.report import DIGIT_TOLERANCE
 from selfj_eval.scale import DIGITS
 
@@ -87,9 +88,11 @@ class RobustTask(JudgeTask):
         if len(results) > n:
             changed = self.verdict(records[1], results[n:])[0]
         difference = wrong = None
+        trimmed = False
         if base is not None and changed is not None:
             difference = changed - base
             wrong = self.change.wrong_move(difference)
+            trimmed = any(self.judge_prompt(record).trimmed_tokens for record in records)
         return {
             "wrong_way": None if wrong is None else float(wrong > DIGIT_TOLERANCE),
             "moved": wrong,
@@ -98,7 +101,7 @@ class RobustTask(JudgeTask):
             "score_changed": changed,
             "refused": int(refused),
             "unscored": int(wrong is None and not refused),
-            "trimmed": int(any(self.judge_prompt(r).trimmed_tokens for r in records)),
+            "trimmed": int(trimmed),
         }
 
     def _changed(self, doc: Mapping[str, Any]) -> Record:

@@ -59,6 +59,7 @@ class Pair(NamedTuple):
         base, changed: The scores; None when unscored.
         refused: Whether the rater declined the changed answer before rating it, though it
             scored the base.
+        trimmed: Whether a text of either was cut to the rater's longest prompt.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Pair(NamedTuple):
     base: float | None
     changed: float | None
     refused: bool = False
+    trimmed: bool = False
 
 
 def measure(
@@ -88,7 +90,8 @@ def measure(
 
     Returns:
         ``expectation``; the counts ``records``, ``not_applicable``, ``n`` (pairs), ``refused``,
-        ``unscored`` and ``scored``, of which the last three add up to ``n``; the metrics
+        ``unscored`` and ``scored``, of which the last three add up to ``n``, and ``trimmed``
+        (scored pairs that were cut); the metrics
         ``wrong_way`` (share in [0, 1]), ``mean_change`` and ``moved`` (mean wrong-way move, at
         least 0), over scored pairs, in units; ``worst``: ``id``, ``base``, ``changed`` (the
         rater's own scores) and ``move`` of the pair that went furthest the wrong way, or None.
@@ -108,6 +111,7 @@ def measure(
         "refused": refused,
         "unscored": unscored,
         "scored": len(scored),
+        "trimmed": sum(p.trimmed for p, _ in scored),
     }
     reason, worst = unit.undefined, None
     if not scored:

@@ -11,7 +11,8 @@ from selfj_eval.judge import Judge, Progress, reason_unjudgeable
 from selfj_eval.metrics.bootstrap import RESAMPLES
 from selfj_eval.raters.base import Rater
 from selfj_eval.records import Judgment, Record
-from selfj_eval.robustness.attacks import Answers, changed_record, chosen, get_changes
+from selfj_eval.robustness.attacks import changed_record, get_changes
+from selfj_eval.robustness.choosing import Answers, chosen
 from selfj_eval.robustness.report import CONFIDENCE, Pair, Unit, digit_unit, measure, spread_unit
 
 KIND = "selfj-robustness"
@@ -62,11 +63,13 @@ def robustness(
     unit, refuses = unit_of(judged), refusal(rater)
 
     def pair(k: int, changed: Record) -> Pair:
-        before, score, refused = judged[k].score, None, False
-        if before is not None:
-            score = next(verdicts).score
-            refused = score is None and refuses(changed) is not None
-        return Pair(base[k].id, base[k].instruction, before, score, refused)
+        own, before = base[k], judged[k]
+        if before.score is None:
+            return Pair(own.id, own.instruction, None, None)
+        after = next(verdicts)
+        refused = after.score is None and refuses(changed) is not None
+        trimmed = before.trimmed_tokens + after.trimmed_tokens > 0
+        return Pair(own.id, own.instruction, before.score, after.score, refused, trimmed)
 
     pairs = {name: [pair(*row) for row in rows] for name, rows in made.items()}
     scored = [j.score for j in judged if j.score is not None]
