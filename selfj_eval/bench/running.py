@@ -84,7 +84,6 @@ def run(
     for own in single.values():
         for name, rated in _rate(own, sets, settings, stores, bar):
             found[name, own.name, rated.reference] = rated
-        gc.collect()  # a model's weights, before the next one is loaded
     result: Result = {}
     for data in sets:
         rows = result.setdefault(data.name, [])
@@ -94,6 +93,11 @@ def run(
                 if row is not None:
                     rows.append(row)
     return result
+
+
+def with_references(data: BenchSet) -> bool:
+    """Whether any answer of a set has a reference."""
+    return any(record.reference is not None for record in data.records)
 
 
 def write_scores(folder: Path, sets: Sequence[BenchSet], result: Result) -> dict[str, str]:
@@ -152,10 +156,7 @@ def _rate(
 ) -> Iterator[tuple[str, Rated]]:
     """All that one rater makes of the sets, by their names."""
     modes = [
-        (data, mode)
-        for data in sets
-        for mode in spec.modes
-        if not mode or any(r.reference is not None for r in data.records)
+        (data, mode) for data in sets for mode in spec.modes if not mode or with_references(data)
     ]
     if not modes:
         return
@@ -173,6 +174,9 @@ def _rate(
                 continue
             raters = open_rater(spec, stores, model=model, embedder=settings.embedder)
             for data, mode in modes:
+                if mode not in raters:  # such as a judge with prompts for references only
+                    done.pop((data.name, mode), None)
+                    continue
                 places = _chosen(data, name)
                 judged = raters[mode].judge([data.records[k] for k in places], progress=progress)
                 for k, judgment in zip(places, judged, strict=True):
@@ -181,7 +185,7 @@ def _rate(
                 about = dict(rater.description)
                 described.setdefault(mode, {}).update({name: about} if name else about)
             del raters, rater
-            gc.collect()
+            gc.collect()  # this model's weights, before the next one is loaded
     for (name, mode), judgments in done.items():
         records = next(data.records for data in sets if data.name == name)
         whole = [

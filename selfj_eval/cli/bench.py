@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.alpaca.shared import output_folder
 from selfj_eval.cli.evaluating import check_range, shown, table
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import provenance
 from selfj_eval.errors import DataError, printable
+
+if TYPE_CHECKING:
+    from selfj_eval.bench.data import BenchSet
+    from selfj_eval.bench.running import Settings
+    from selfj_eval.raters.specs import Spec
 
 _PACKAGES = (
     *("torch", "transformers", "sentence-transformers", "scikit-learn", "scipy", "numpy"),
@@ -24,6 +29,7 @@ _EXAMPLES = """examples:
   selfj bench --judges ppl,vro,self-eval,cosine,self-eval+cosine --data answers.jsonl \\
       --answering my-7b=./my-7b --output table
   selfj bench --raters raters.yaml --judges gpt-4,ultrarm-13b --data arena_bench --output table
+  selfj bench --robust --judges demo,cosine --data arena_bench --output robust
 
 Raters (docs/bench.md):
   length, log-length        characters of the answer: the null rater
@@ -84,6 +90,12 @@ def add_parser(subparsers: Any) -> None:
         choices=["pearson", "spearman"],
         help="what stands in the cells (default: pearson)",
     )
+    add(
+        "--robust",
+        action="store_true",
+        help="in place of the table: change answers so that their scores must not rise, and show "
+        "how often and how far they do (docs/robustness.md); of 200 answers a set, or --limit",
+    )
     add("--limit", type=int, metavar="N", help="only the first N records of each set")
     add("--confidence", type=float, default=0.95, metavar="C", help="level (default: 0.95)")
     add("--resamples", type=int, default=1000, metavar="N", help="bootstrap (default: 1000)")
@@ -104,11 +116,14 @@ def run(options: argparse.Namespace) -> int:
     defined = read_raters(options.raters) if options.raters else {}
     specs = parse_raters(options.judges, defined)
     models = None if options.models is None else _split(options.models)
-    sets = read_sets(_split(options.data), models=models, limit=options.limit)
+    limit = None if options.robust else options.limit
+    sets = read_sets(_split(options.data), models=models, limit=limit)
     settings = running.Settings(
         answering_models(options.answering), options.embedder or EMBEDDER, options.combine
     )
     folder = output_folder(options.output)
+    if options.robust:
+        return _robust(options, specs, sets, settings, folder)
     with Stores(folder) as stores:
         result = running.run(specs, sets, settings, stores, ProgressLine)
     files = running.write_scores(folder, sets, result)
@@ -132,6 +147,38 @@ def run(options: argparse.Namespace) -> int:
         _print(document)
         print(f"written to {printable(folder)}: {', '.join(written)}")
     return int(any(row["unscored"] for data in document["sets"] for row in data["rows"]))
+
+
+def _robust(
+    options: argparse.Namespace,
+    specs: list[Spec],
+    sets: list[BenchSet],
+    settings: Settings,
+    folder: Path,
+) -> int:
+    """The robustness suite; returns the exit status."""
+    from selfj_eval.bench.robust import LIMIT, run_robust
+    from selfj_eval.raters.opening import Stores
+    from selfj_eval.robustness import table as robust_table
+    from selfj_eval.writing import atomic_write, write_json
+
+    chosen = {"limit": options.limit or LIMIT, "seed": options.seed}
+    with Stores(folder) as stores:
+        found = run_robust(specs, sets, settings, stores, ProgressLine, **chosen)
+    document = {"kind": "selfj-bench-robust", "sets": found}
+    document |= {"provenance": provenance(options, *_PACKAGES)}
+    write_json(folder / "robust.json", document)
+    parts = [f"## {name}\n\n{robust_table.markdown(rows)}" for name, rows in found.items()]
+    with atomic_write(folder / "robust.md") as stream:
+        stream.write("\n".join(parts).encode("utf-8", "replace"))
+    if options.json:
+        print(json.dumps(document, allow_nan=False))
+    else:
+        for name, rows in found.items():
+            print(f"{shown(name)}\n{robust_table.text(rows)}\n")
+        print(f"written to {printable(folder)}: robust.md, robust.json")
+    bases = [row["base"] for rows in found.values() for row in rows.values()]
+    return int(any(base["unscored"] for base in bases))
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -47,13 +47,21 @@ class TfidfRater:
     """Cosine of the TF-IDF vectors of answer and reference, in [0, 1]: words in common.
 
     How much a word weighs is taken from the answers and references that are rated together
-    (each text once), so they have to be given together, and nothing can be kept. Words are runs of
-    letters and digits, single ones too, in lower case; an answer without any has the similarity 0.
+    (each text once), so they have to be given together, and nothing can be kept; or from others
+    (``fitted``). Words are runs of letters and digits, single ones too, in lower case; an answer
+    without any has the similarity 0.
     """
 
     def __init__(self) -> None:
         self.from_store = 0
         self.failed = 0
+        self._fitted_on: Sequence[Record] | None = None
+
+    def fitted(self, records: Sequence[Record]) -> TfidfRater:
+        """A rater whose words weigh what they do in these records, whatever it rates."""
+        other = TfidfRater()
+        other._fitted_on = records
+        return other
 
     @property
     def description(self) -> dict[str, Any]:
@@ -73,12 +81,11 @@ class TfidfRater:
         kept = [r for r, error in zip(records, errors, strict=True) if error is None]
         scores: dict[int, float] = {}
         vectorizer = TfidfVectorizer(token_pattern=r"(?u)\w+")
-        texts = list(dict.fromkeys(t for r in kept for t in (r.response, r.reference or "")))
-        if any(vectorizer.build_analyzer()(text) for text in texts):
-            vectors = vectorizer.fit_transform(texts)
-            at = {text: row for row, text in enumerate(texts)}
-            left = vectors[[at[record.response] for record in kept]]
-            right = vectors[[at[record.reference or ""] for record in kept]]
+        corpus = _texts(kept if self._fitted_on is None else self._fitted_on)
+        if kept and any(vectorizer.build_analyzer()(text) for text in corpus):
+            vectorizer.fit(corpus)
+            left = vectorizer.transform([record.response for record in kept])
+            right = vectorizer.transform([record.reference or "" for record in kept])
             cosine = np.asarray(left.multiply(right).sum(axis=1)).ravel()
             scores = dict(enumerate(np.clip(cosine, 0.0, 1.0).tolist()))
         if progress is not None:
@@ -91,6 +98,11 @@ class TfidfRater:
             judgments.append(Judgment(record.id, scores.get(place, 0.0), None, None, None, True))
             place += 1
         return judgments
+
+
+def _texts(records: Sequence[Record]) -> list[str]:
+    """Answers and references, each text once."""
+    return list(dict.fromkeys(t for r in records for t in (r.response, r.reference or "")))
 
 
 def _reason(record: Record) -> str | None:

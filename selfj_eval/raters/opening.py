@@ -109,7 +109,7 @@ def _with_model(
         case "vro":
             return {False: _vro(model, options, stores, embedder)}
         case "generative":
-            raise NotImplementedError
+            return _generative(model, options, stores)
     judge = Judge.load(model, store=stores.judgments, **options)
     more: Mapping[str, Any] = {
         "template": judge.template.name,
@@ -149,3 +149,40 @@ def _generator(model: str, options: dict[str, Any]) -> Generator:
     from selfj_eval.generation.transformers import TransformersGenerator
 
     return TransformersGenerator(model, **options)
+
+
+def _generative(model: str, options: dict[str, Any], stores: Stores) -> dict[bool, Rater]:
+    from selfj_eval.raters.asking import Asker, GeneratorAsker
+    from selfj_eval.raters.chatting import ChatAsker
+    from selfj_eval.raters.generative import GenerativeRater
+    from selfj_eval.raters.rating_formats import get_format, read_format
+
+    if {"prompt_file", "format"} <= options.keys():
+        raise JudgeError("give format or prompt_file: the file names its own format.")
+    file = options.pop("prompt_file", None)
+    form = get_format(options.pop("format", "self-j")) if file is None else read_format(file)
+    markers = options.pop("allow_markers", False)
+    limit = options.pop("max_new_tokens", form.syntax.tokens)
+    asker: Asker
+    if options.get("engine") == "openai":
+        del options["engine"]
+        given = options.pop("engine_args", {})
+        if options:
+            raise JudgeError(f"the engine openai takes no {next(iter(options))}; leave it out.")
+        asker = ChatAsker.with_args(model, max_new_tokens=limit, engine_args=given)
+    else:
+        if "engine_args" in options:
+            raise JudgeError("engine_args are for the engine openai; leave them out.")
+        generator = _generator(model, {"prompt": "chat"} | options)
+        asker = GeneratorAsker(generator, max_new_tokens=limit)
+    shown = [True] if form.without_reference is None else [True, False]
+    return {
+        reference: GenerativeRater(
+            asker,
+            format=form,
+            reference=reference,
+            allow_markers=markers,
+            answers=stores.answers,
+        )
+        for reference in shown
+    }

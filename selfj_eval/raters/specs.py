@@ -50,14 +50,18 @@ KINDS: Mapping[str, Kind] = {
     "reward": Kind(
         (False,),
         "its own",
-        ("prompt", "revision", "dtype", "device", "batch_tokens", "trust_remote_code")
-        + ("max_tokens",),
+        (
+            *("prompt", "max_tokens", "revision", "dtype", "device", "batch_tokens"),
+            "trust_remote_code",
+        ),
     ),
     "generative": Kind(
         (True, False),
         "its own",
-        (*_MODEL, "format", "prompt_file", "prompt", "engine", "engine_args", "max_new_tokens")
-        + ("batch_size",),
+        (
+            *(*_MODEL, "format", "prompt_file", "prompt", "allow_markers", "max_new_tokens"),
+            *("engine", "engine_args", "batch_size"),
+        ),
     ),
 }
 """Every kind of rater, by the name that users call it."""

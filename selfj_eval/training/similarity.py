@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from selfj_eval.backends.cpu_linear import reorder_weights
 from selfj_eval.backends.loading import choose_device
 from selfj_eval.backends.weights import check_weights, fingerprint, resolve_folder
 from selfj_eval.errors import JudgeError, brief
@@ -65,15 +66,24 @@ class Embedder:
                 "cosine similarity needs sentence-transformers, which is not installed "
                 f'({brief(error)}): pip install "selfj-eval[train]".'
             ) from error
-        from transformers.utils import logging as transformers_logging
-
         folder = resolve_folder(model)
         self.identity = _checked(model, folder)
         device = choose_device(device)
+        self._batch_size = batch_size
+        self._model = self._load(library, model, folder, device)
+        if device.startswith("cpu") and not self._reorder():
+            self._model = self._load(library, model, folder, device)
+        length = getattr(self._model, "max_seq_length", None)
+        self.max_tokens = int(length) if length and math.isfinite(length) else None
+
+    @staticmethod
+    def _load(library: Any, model: str, folder: Path, device: str) -> Any:
+        from transformers.utils import logging as transformers_logging
+
         progress_was_on = transformers_logging.is_progress_bar_enabled()
         transformers_logging.disable_progress_bar()
         try:
-            self._model = library.SentenceTransformer(
+            return library.SentenceTransformer(
                 str(folder),
                 device=device,
                 local_files_only=True,
@@ -85,9 +95,19 @@ class Embedder:
         finally:
             if progress_was_on:
                 transformers_logging.enable_progress_bar()
-        self._batch_size = batch_size
-        length = getattr(self._model, "max_seq_length", None)
-        self.max_tokens = int(length) if length and math.isfinite(length) else None
+
+    def _reorder(self) -> bool:
+        """Reorder the weights for the CPU; whether the model still says the same."""
+        texts = ["Rate this from 0 to 9, please.", "five, seven"]
+        plain = self._embed(texts)
+        try:
+            transformer = self._model[0].auto_model
+            if transformer.dtype.itemsize == 4:
+                reorder_weights(transformer)
+            again = self._embed(texts)
+        except Exception:  # whatever a module that looks into its layers makes of it
+            return False
+        return np.allclose(plain, again, atol=1e-4, rtol=0)
 
     def similarity(
         self,

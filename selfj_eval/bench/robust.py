@@ -1,0 +1,79 @@
+"""The robustness suite for raters as they are named on a command line."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from typing import Any
+
+from selfj_eval.bench.data import BenchSet
+from selfj_eval.bench.running import Bar, Settings, with_references
+from selfj_eval.errors import DataError
+from selfj_eval.raters.cosine import TfidfRater
+from selfj_eval.raters.opening import Stores, open_rater
+from selfj_eval.raters.specs import KINDS, RaterSpec, Spec
+from selfj_eval.robustness import robustness, work
+
+LIMIT = 200
+"""Answers of a set that are changed, where nothing else is said."""
+
+
+def run_robust(
+    specs: Sequence[Spec],
+    sets: Sequence[BenchSet],
+    settings: Settings,
+    stores: Stores,
+    bar: Bar,
+    *,
+    limit: int = LIMIT,
+    seed: int = 0,
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Try every rater on every set, with reference and without, as far as it can be asked so.
+
+    Args:
+        specs: The raters; sums are none, their parts are measured one by one.
+        sets: Answers.
+        settings: What changes the scores.
+        stores: Where finished work is kept.
+        bar: Shows progress.
+        limit: Answers of a set that are changed.
+        seed: Of what is drawn.
+
+    Returns:
+        A document of ``robustness`` by set, and by the rater's name with the way it was asked.
+
+    Raises:
+        DataError: If a rater is a sum, or needs a model and names none.
+    """
+    single = [_single(spec) for spec in specs]
+    found: dict[str, dict[str, dict[str, Any]]] = {data.name: {} for data in sets}
+    for spec in single:
+        raters = open_rater(spec, stores, embedder=settings.embedder)
+        for data in sets:
+            for mode, rater in raters.items():
+                if mode and not with_references(data):
+                    continue
+                if isinstance(rater, TfidfRater):
+                    rater = rater.fitted(data.records)
+                steps = work(data.records, seed=seed, limit=limit)
+                with bar(steps, f"{spec.name} on {data.name}: rated") as progress:
+                    found[data.name][_label(spec, mode, raters)] = robustness(
+                        rater, data.records, seed=seed, limit=limit, progress=progress
+                    )
+        del raters, rater
+        gc.collect()
+    return found
+
+
+def _single(spec: Spec) -> RaterSpec:
+    if not isinstance(spec, RaterSpec):
+        raise DataError(f"the sum {spec.name!r} cannot be tried; name its parts.")
+    if spec.model is None and KINDS[spec.kind].model == "answering":
+        raise DataError(f"name the model whose view is tried: {spec.name}:MODEL.")
+    return spec
+
+
+def _label(spec: RaterSpec, mode: bool, raters: dict[bool, Any]) -> str:
+    if len(raters) == 1:
+        return spec.name
+    return f"{spec.name} ({'with' if mode else 'without'} reference)"
