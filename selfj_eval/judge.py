@@ -191,6 +191,10 @@ class Judge:
             "identity": dict(self.backend.identity),
         }
 
+    def reason(self, record: Record) -> str | None:
+        """Why a record must not be judged, or None."""
+        return reason_unjudgeable(self.template, record, allow_markers=self.allow_markers)
+
     def key(self, record: Record) -> bytes:
         """Key of a record's judgment in a store: 32 bytes, by content, not by id or place."""
         texts = [record.instruction, record.response, self._reference(record)]
@@ -221,10 +225,7 @@ class Judge:
         """
         if not all(isinstance(record, Record) for record in records):
             raise TypeError("judge() takes a sequence of Record")
-        errors = [
-            reason_unjudgeable(self.template, record, allow_markers=self.allow_markers)
-            for record in records
-        ]
+        errors = [self.reason(record) for record in records]
         keys = [b"" if error else self.key(r) for r, error in zip(records, errors, strict=True)]
         reasons: dict[bytes, str] = {}
 

@@ -17,7 +17,7 @@ from selfj_eval.raters.combined import combine
 from selfj_eval.raters.opening import EMBEDDER, Stores, open_rater
 from selfj_eval.raters.specs import KINDS, CombinedSpec, RaterSpec, Spec
 from selfj_eval.records import Judgment
-from selfj_eval.writing import write_judgments
+from selfj_eval.writing import run_file, write_json, write_judgments
 
 Bar = Callable[[int, str], AbstractContextManager[Progress]]
 """Makes something to show progress with, from the number of records and a verb."""
@@ -100,8 +100,16 @@ def with_references(data: BenchSet) -> bool:
     return any(record.reference is not None for record in data.records)
 
 
-def write_scores(folder: Path, sets: Sequence[BenchSet], result: Result) -> dict[str, str]:
-    """Write a scores file for every row, below ``folder/scores``.
+def write_scores(
+    folder: Path, sets: Sequence[BenchSet], result: Result, made: Mapping[str, Any]
+) -> dict[str, str]:
+    """Write a scores file with its run file for every row, below ``folder/scores``.
+
+    Args:
+        folder: The output folder.
+        sets: The rated sets.
+        result: What the raters made of them.
+        made: Command, time and versions, for the run files.
 
     Returns:
         Path within the folder, by ``key(set, rater, reference)``.
@@ -120,6 +128,8 @@ def write_scores(folder: Path, sets: Sequence[BenchSet], result: Result) -> dict
             if str(file.relative_to(folder)) in files.values():
                 file = file.with_name(f"{stem}-{len(files)}.{mode}.parquet")
             write_judgments(file, data.records, row.judgments)
+            about = {"model": row.rater, **row.description, "reference": row.reference}
+            write_json(run_file(file), {"judge": about, "input": str(data.path), **made})
             files[key(data.name, row.rater, row.reference)] = str(file.relative_to(folder))
     return files
 

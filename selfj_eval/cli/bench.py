@@ -126,7 +126,8 @@ def run(options: argparse.Namespace) -> int:
         return _robust(options, specs, sets, settings, folder)
     with Stores(folder) as stores:
         result = running.run(specs, sets, settings, stores, ProgressLine)
-    files = running.write_scores(folder, sets, result)
+    made = provenance(options, *_PACKAGES)
+    files = running.write_scores(folder, sets, result, made)
     steps = work(sets, result, options.resamples)
     with ProgressLine(steps, "computed", "resample") as progress:
         document = tabulate(
@@ -139,7 +140,7 @@ def run(options: argparse.Namespace) -> int:
             seed=options.seed,
             progress=progress,
         )
-    document["provenance"] = provenance(options, *_PACKAGES)
+    document["provenance"] = made
     written = _write(document, folder)
     if options.json:
         print(json.dumps(document, allow_nan=False))

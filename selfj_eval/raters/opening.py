@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from selfj_eval.errors import DataError, JudgeError
+from selfj_eval.errors import JudgeError
 from selfj_eval.generation.base import Generator, Sampling
 from selfj_eval.judge import Judge
 from selfj_eval.raters.base import Rater
@@ -66,31 +66,24 @@ def open_rater(
         DataError: If an option makes no sense.
     """
     options = dict(spec.options)
-    model = spec.model or model
-    try:
-        match spec.kind:
-            case "length" | "log-length":
-                from selfj_eval.raters.length import LengthRater
+    match spec.kind:
+        case "length" | "log-length":
+            from selfj_eval.raters.length import LengthRater
 
-                return {False: LengthRater(log=spec.kind == "log-length")}
-            case "tfidf":
-                from selfj_eval.raters.cosine import TfidfRater
+            return {False: LengthRater(log=spec.kind == "log-length")}
+        case "tfidf":
+            from selfj_eval.raters.cosine import TfidfRater
 
-                return {True: TfidfRater()}
-            case "cosine":
-                from selfj_eval.raters.cosine import CosineRater
-                from selfj_eval.training.similarity import Embedder
+            return {True: TfidfRater()}
+        case "cosine":
+            from selfj_eval.raters.cosine import CosineRater
+            from selfj_eval.training.similarity import Embedder
 
-                chosen = Embedder(spec.model or embedder, **options)
-                return {True: CosineRater(chosen, store=stores.measures)}
-    except TypeError as error:
-        raise DataError(f"the rater {spec.name}: {error}.") from error
-    if model is None:
+            chosen = Embedder(spec.model or embedder, **options)
+            return {True: CosineRater(chosen, store=stores.measures)}
+    if (model := spec.model or model) is None:
         raise JudgeError(f"the rater {spec.name} needs a model: {spec.kind}:MODEL.")
-    try:
-        return _with_model(spec, model, options, stores, embedder)
-    except TypeError as error:  # an option of a wrong type, such as n: five
-        raise DataError(f"the rater {spec.name}: {error}.") from error
+    return _with_model(spec, model, options, stores, embedder)
 
 
 def _with_model(
@@ -127,12 +120,13 @@ def _vro(model: str, options: dict[str, Any], stores: Stores, embedder: str) -> 
     drawn: dict[str, Any] = {"n": SAMPLES, "temperature": 1.0, "max_new_tokens": 256}
     names = (*drawn, "top_p", "seed")
     drawn |= {name: options.pop(name) for name in names if name in options}
+    sampling = Sampling(**drawn)
     chosen = Embedder(options.pop("embedder", embedder), device=options.get("device", "auto"))
     generator = _generator(model, options)
     return VroRater(
         generator,
         chosen,
-        sampling=Sampling(**drawn),
+        sampling=sampling,
         answers=stores.answers,
         store=stores.measures,
     )

@@ -66,6 +66,15 @@ KINDS: Mapping[str, Kind] = {
 }
 """Every kind of rater, by the name that users call it."""
 
+_WHOLE = ("n", "max_new_tokens", "seed", "max_tokens", "batch_tokens", "batch_size")
+_TYPES: Mapping[str, tuple[type[Any] | tuple[type[Any], ...], str]] = {
+    **dict.fromkeys(_WHOLE, (int, "a whole number")),
+    **dict.fromkeys(("temperature", "top_p"), ((int, float), "a number")),
+    **dict.fromkeys(("trust_remote_code", "allow_markers"), (bool, "true or false")),
+    "engine_args": (dict, "names with their values"),
+}
+"""What options hold that are no text."""
+
 _NAME = re.compile(r"[\w][\w .:/()-]*")
 _WEIGHT = re.compile(r"[+-]?\d+(\.\d+)?")
 
@@ -203,6 +212,10 @@ def _entry(entry: dict[str, Any], path: str | Path, place: str) -> RaterSpec:
         if key not in options:
             known = ", ".join(("name", "rater", "model", *sorted(options)))
             raise refuse(key, f"is no option of the rater {kind}; there are: {known}.")
+        own, shown = _TYPES.get(key, (str, "text"))
+        value = entry[key]
+        if not isinstance(value, own) or (isinstance(value, bool) and own is not bool):
+            raise refuse(key, f"expected {shown}, got {value!r}.")
     return RaterSpec(name, kind, model, entry)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from selfj_eval import __version__
 from selfj_eval.evaluation import FEWEST_UNITS
-from selfj_eval.judge import Judge, Progress, reason_unjudgeable
+from selfj_eval.judge import Progress
 from selfj_eval.metrics.bootstrap import RESAMPLES
 from selfj_eval.raters.base import Rater
 from selfj_eval.records import Judgment, Record
@@ -127,10 +127,6 @@ def unit_of(judgments: Sequence[Judgment]) -> Unit:
 
 def refusal(rater: Rater) -> Callable[[Record], str | None]:
     """Why a rater declines a record before it rates it, or None: its own check, if it has one."""
-    if isinstance(rater, Judge):
-        return lambda record: reason_unjudgeable(
-            rater.template, record, allow_markers=rater.allow_markers
-        )
     check: Callable[[Record], str | None] = getattr(rater, "reason", lambda _: None)
     return check
 
