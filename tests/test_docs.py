@@ -41,6 +41,7 @@ def test_links_within_the_repository(page: Path) -> None:
         ("docs/alpaca.md", ["bash", "bash"], "curve.csv"),
         ("docs/generating.md", ["bash"], "samples.jsonl"),
         ("docs/training.md", ["bash"], "scores.jsonl"),
+        ("docs/bench.md", ["bash"], "table/table.csv"),
     ],
 )
 def test_examples_run(page: str, languages: list[str], output: str, tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_examples_run(page: str, languages: list[str], output: str, tmp_path: Pa
         )
         assert done.returncode == 0, done.stderr
     lines = {"README.md": 2, "docs/evaluation.md": 800, "docs/alpaca.md": 3}
-    lines |= {"docs/generating.md": 8, "docs/training.md": 800}
+    lines |= {"docs/generating.md": 8, "docs/training.md": 800, "docs/bench.md": 6}
     assert len((tmp_path / output).read_text().splitlines()) == lines[page]
 
 

@@ -135,7 +135,8 @@ def csv_text(document: Mapping[str, Any]) -> str:
         for row in table["rows"]:
             known = row["published"] or {"cells": {}, "average": None}
             theirs = {**known["cells"], "average": known["average"]}
-            cells = {**row["cells"], "average": row["average"], "pooled": row["pooled"]}
+            cells = dict(row["cells"])
+            cells |= ({"average": row["average"]} if cells else {}) | {"pooled": row["pooled"]}
             for name, metric in cells.items():
                 bounds = (metric.get("low"), metric.get("high"))
                 about = (table["name"], "yes" if row["reference"] else "no", _cell(row["rater"]))
