@@ -9,16 +9,24 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
 
+if TYPE_CHECKING:
+    from selfj_eval.registry.upstream import UpstreamFile
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several tests run at a time
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Where data would be found with nothing set: not what the developer happens to have.
+_DATA_HOME = tempfile.TemporaryDirectory(prefix="selfj-data-home-", ignore_cleanup_errors=True)
+os.environ["XDG_DATA_HOME"] = _DATA_HOME.name
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -159,6 +167,25 @@ def jsonl(tmp_path: Path) -> Callable[..., Path]:
         path = tmp_path / name
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         return path
+
+    return write
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Callable[..., UpstreamFile]:
+    """Writes a file of a public repository: a text, a document (``.json``), or objects by line."""
+    from selfj_eval.registry.upstream import UpstreamFile
+
+    def write(path: str, *content: Any) -> UpstreamFile:
+        local = tmp_path / path.replace("/", "_")
+        if len(content) == 1 and isinstance(content[0], str):
+            text = content[0]
+        elif path.endswith(".json"):
+            text = json.dumps(*content)
+        else:
+            text = "".join(json.dumps(row) + "\n" for row in content)
+        local.write_text(text, encoding="utf-8")
+        return UpstreamFile("someone/set", "c" * 40, path, local)
 
     return write
 

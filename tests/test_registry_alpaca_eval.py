@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +19,6 @@ from selfj_eval.writing import row_writer
 
 BASELINE = "gpt4_1106_preview"
 QUESTIONS = ("Name a colour.", "What is 2 + 3?", "Reverse: lamp.")
-File = Callable[..., UpstreamFile]
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> File:
-    def file(path: str, content: object) -> UpstreamFile:
-        local = tmp_path / path.replace("/", "_")
-        local.write_text(content if isinstance(content, str) else json.dumps(content))
-        return UpstreamFile("someone/evaluation", "c" * 40, path, local)
-
-    return file
 
 
 def outputs(*answers: str, questions: tuple[str, ...] = QUESTIONS) -> list[dict[str, Any]]:
@@ -49,16 +36,16 @@ def annotation(
 
 
 @pytest.fixture
-def baseline(file: File) -> UpstreamFile:
+def baseline(upstream: Any) -> UpstreamFile:
     path = f"results/{BASELINE}/model_outputs.json"
-    return file(path, outputs("Blue, or green.", "It is 5.", "pmal"))
+    return upstream(path, outputs("Blue, or green.", "It is 5.", "pmal"))
 
 
 @pytest.fixture
-def first_version(file: File) -> UpstreamFile:
+def first_version(upstream: Any) -> UpstreamFile:
     answers = {"Name a colour.": "red", "What is 2 + 3?": "6", "Reverse: lamp.": ""}
     rows = [annotation(q, a, "x", 2) for q, a in reversed(answers.items())]
-    return file(f"results/{BASELINE}/alpaca_eval_gpt4/annotations.json", rows)
+    return upstream(f"results/{BASELINE}/alpaca_eval_gpt4/annotations.json", rows)
 
 
 def test_instructions_keep_their_order_and_get_both_baselines(
@@ -77,26 +64,26 @@ def test_instructions_keep_their_order_and_get_both_baselines(
 
 
 def test_baselines_of_different_instructions_are_refused(
-    baseline: UpstreamFile, first_version: UpstreamFile, file: File
+    baseline: UpstreamFile, first_version: UpstreamFile, upstream: Any
 ) -> None:
-    fewer = file(first_version.path, first_version.json()[1:])
-    with pytest.raises(DataError, match="no row for the instruction at item 3 of") as raised:
+    fewer = upstream(first_version.path, first_version.json()[1:])
+    with pytest.raises(DataError, match="no row for the instruction at row 3 of") as raised:
         list(alpaca_eval.instructions([baseline, fewer]))
     assert str(raised.value.path).endswith("alpaca_eval_gpt4/annotations.json")
 
 
-def test_an_instruction_that_comes_twice_has_no_position(file: File) -> None:
+def test_an_instruction_that_comes_twice_has_no_position(upstream: Any) -> None:
     rows = outputs("red", "5", "blue", questions=(*QUESTIONS[:2], QUESTIONS[0]))
     with pytest.raises(DataError, match="a second row") as raised:
-        list(alpaca_eval.model_outputs([file("results/s/model_outputs.json", rows)]))
-    assert (raised.value.place, raised.value.field) == ("item 3", "instruction")
+        list(alpaca_eval.model_outputs([upstream("results/s/model_outputs.json", rows)]))
+    assert (raised.value.place, raised.value.field) == ("row 3", "instruction")
 
 
 def test_outputs_are_known_by_position_and_models_by_their_folder(
-    baseline: UpstreamFile, file: File
+    baseline: UpstreamFile, upstream: Any
 ) -> None:
     rows = outputs("  pmal \n", "5", questions=(QUESTIONS[2], QUESTIONS[1]))
-    small = file("results/small-1b/model_outputs.json", rows)
+    small = upstream("results/small-1b/model_outputs.json", rows)
     found = list(alpaca_eval.model_outputs([baseline, small]))
     assert [(row["instruction_id"], row["model"]) for row in found[:3]] == [
         (k, BASELINE) for k in range(3)
@@ -116,7 +103,7 @@ def test_files_are_read_one_at_a_time(baseline: UpstreamFile) -> None:
 
 
 def test_preferences_say_whether_they_are_about_the_stored_texts(
-    baseline: UpstreamFile, first_version: UpstreamFile, file: File
+    baseline: UpstreamFile, first_version: UpstreamFile, upstream: Any
 ) -> None:
     answers = outputs("red", "five", questions=QUESTIONS[:2])
     second = {"generator_1": BASELINE, "annotator": "weighted"}
@@ -129,9 +116,9 @@ def test_preferences_say_whether_they_are_about_the_stored_texts(
     files = [
         baseline,
         first_version,
-        file("results/small/model_outputs.json", answers),
-        file("results/small/alpaca_eval_gpt4/annotations.json", one),
-        file("results/small/weighted/annotations.json", two),
+        upstream("results/small/model_outputs.json", answers),
+        upstream("results/small/alpaca_eval_gpt4/annotations.json", one),
+        upstream("results/small/weighted/annotations.json", two),
     ]
     rows = list(alpaca_eval.preferences(files))
     assert [row["model"] for row in rows] == [BASELINE] * 3 + ["small"] * 4
@@ -148,22 +135,22 @@ def test_preferences_say_whether_they_are_about_the_stored_texts(
 
 
 def test_preferences_need_the_outputs_of_their_model_before_them(
-    baseline: UpstreamFile, first_version: UpstreamFile, file: File
+    baseline: UpstreamFile, first_version: UpstreamFile, upstream: Any
 ) -> None:
     rows = [annotation(QUESTIONS[0], "red", "red", 1)]
-    stray = file("results/small/alpaca_eval_gpt4/annotations.json", rows)
+    stray = upstream("results/small/alpaca_eval_gpt4/annotations.json", rows)
     with pytest.raises(DataError, match=f"stands after the outputs of {BASELINE}") as raised:
         list(alpaca_eval.preferences([baseline, first_version, stray]))
     assert str(raised.value.path).endswith("small/alpaca_eval_gpt4/annotations.json")
 
 
 def test_a_leaderboard_is_read_as_it_was(
-    file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    upstream: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (
         ",win_rate,n_total,mode,length\nsmall,12.340000000000001,805,minimal,\nlarge,50.0,804,,3\n"
     )
-    rows = list(alpaca_eval.leaderboard([file("boards/one.csv", text)]))
+    rows = list(alpaca_eval.leaderboard([upstream("boards/one.csv", text)]))
     assert rows[0] == {"": "small", "win_rate": "12.340000000000001"} | {
         "n_total": "805",
         "mode": "minimal",
@@ -190,9 +177,11 @@ def test_a_leaderboard_is_read_as_it_was(
         (",win_rate\nsmall,1,2\n", "line 2"),
     ],
 )
-def test_a_table_that_is_no_leaderboard_is_refused(content: str, message: str, file: File) -> None:
+def test_a_table_that_is_no_leaderboard_is_refused(
+    content: str, message: str, upstream: Any
+) -> None:
     with pytest.raises(DataError, match=message):
-        list(alpaca_eval.leaderboard([file("boards/one.csv", content)]))
+        list(alpaca_eval.leaderboard([upstream("boards/one.csv", content)]))
 
 
 def without(row: dict[str, Any], field: str) -> dict[str, Any]:
@@ -201,14 +190,14 @@ def without(row: dict[str, Any], field: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("field", ["instruction", "output"])
 def test_an_output_without_a_field_is_refused_with_its_place(
-    field: str, baseline: UpstreamFile, file: File
+    field: str, baseline: UpstreamFile, upstream: Any
 ) -> None:
     rows = outputs("red", "5", "pmal")
-    broken = file("results/s/model_outputs.json", [*rows[:2], without(rows[2], field)])
+    broken = upstream("results/s/model_outputs.json", [*rows[:2], without(rows[2], field)])
     with pytest.raises(DataError) as raised:
         list(alpaca_eval.model_outputs([baseline, broken]))
-    assert (raised.value.place, raised.value.field) == ("item 3", field)
-    assert str(raised.value.path) == f"someone/evaluation@{'c' * 12}/results/s/model_outputs.json"
+    assert (raised.value.place, raised.value.field) == ("row 3", field)
+    assert str(raised.value.path) == f"someone/set@{'c' * 12}/results/s/model_outputs.json"
 
 
 @pytest.mark.parametrize(
@@ -229,21 +218,21 @@ def test_an_annotation_of_another_layout_is_refused_with_its_place(
     field: str,
     baseline: UpstreamFile,
     first_version: UpstreamFile,
-    file: File,
+    upstream: Any,
 ) -> None:
     good = annotation(QUESTIONS[0], "red", "red", 1)
     for broken in (good | change, without(good, field)):
-        annotations = file(f"results/{BASELINE}/more/annotations.json", [good, broken])
+        annotations = upstream(f"results/{BASELINE}/more/annotations.json", [good, broken])
         with pytest.raises(DataError) as raised:
             list(alpaca_eval.preferences([baseline, first_version, annotations]))
-        assert (raised.value.place, raised.value.field) == ("item 2", field)
+        assert (raised.value.place, raised.value.field) == ("row 2", field)
         assert str(raised.value.path).endswith("more/annotations.json")
 
 
 @pytest.mark.parametrize("content", ['{"instruction": "x"}', "[3]", "[{]"])
-def test_what_is_no_list_of_objects_is_refused(content: str, file: File) -> None:
+def test_what_is_no_list_of_objects_is_refused(content: str, upstream: Any) -> None:
     with pytest.raises(DataError, match="not the file that the converter was written for"):
-        list(alpaca_eval.model_outputs([file("results/s/model_outputs.json", content)]))
+        list(alpaca_eval.model_outputs([upstream("results/s/model_outputs.json", content)]))
 
 
 def test_the_registry_lists_the_files_in_the_order_that_the_converters_take() -> None:

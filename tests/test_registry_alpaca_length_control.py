@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,17 +12,6 @@ from selfj_eval.registry.converters import alpaca_length_control
 from selfj_eval.registry.upstream import UpstreamFile
 
 BASELINE = "gpt4_1106_preview"
-File = Callable[..., UpstreamFile]
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> File:
-    def file(path: str, content: object) -> UpstreamFile:
-        local = tmp_path / path.replace("/", "_")
-        local.write_text(content if isinstance(content, str) else json.dumps(content))
-        return UpstreamFile("someone/evaluation", "c" * 40, path, local)
-
-    return file
 
 
 class Study:
@@ -78,17 +64,17 @@ class Study:
         assert (np.sign(own) == signs).all() and np.abs(slope(own, signs)).max() < 1e-9
         return own
 
-    def files(self, file: File) -> list[UpstreamFile]:
+    def files(self, upstream: Any) -> list[UpstreamFile]:
         header = ",np.tanh(std_delta_len),instruction_difficulty,not_gamed_baseline.astype(float)"
         own = ",".join(f"{value:.16f}" for value in self.own)
         models = {"baseline": BASELINE}
         models |= {name: f"{BASELINE}_{name}" for name in ("concise", "verbose")}
         others = [f"{models[name]},-1,0.5,0.2" for name in ("concise", "verbose")]
-        found = [file("weights.csv", "\n".join([header, f"small,{own}", *others]))]
+        found = [upstream("weights.csv", "\n".join([header, f"small,{own}", *others]))]
         for name, model in models.items():
             pairs = zip(self.questions, self.texts[name], strict=True)
             rows = [{"instruction": question, "output": answer} for question, answer in pairs]
-            found.append(file(f"results/{model}/model_outputs.json", rows))
+            found.append(upstream(f"results/{model}/model_outputs.json", rows))
         annotations = [
             {
                 "instruction": question,
@@ -99,7 +85,7 @@ class Study:
             }
             for k, question in enumerate(self.questions)
         ]
-        return [*found, file("results/small/weighted/annotations.json", annotations[::-1])]
+        return [*found, upstream("results/small/weighted/annotations.json", annotations[::-1])]
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +93,10 @@ def study() -> Study:
     return Study()
 
 
-def test_what_length_control_depends_on_comes_out_of_its_results(study: Study, file: File) -> None:
-    rows = list(alpaca_length_control.gamed(study.files(file)))
+def test_what_length_control_depends_on_comes_out_of_its_results(
+    study: Study, upstream: Any
+) -> None:
+    rows = list(alpaca_length_control.gamed(study.files(upstream)))
     assert [row["index"] for row in rows] == [*range(60)] * 2
     assert [row["model"] for row in rows] == [f"{BASELINE}_concise"] * 60 + [
         f"{BASELINE}_verbose"
@@ -127,33 +115,35 @@ def test_what_length_control_depends_on_comes_out_of_its_results(study: Study, f
 @pytest.mark.parametrize(
     ("change", "place", "field"),
     [
-        ({"glm_preference": None}, "item 1", "glm_preference"),
-        ({"glm_preference": 1.0}, "item 1", "glm_preference"),
-        ({"preference": None}, "item 1", "preference"),
-        ({"instruction": "Who?"}, "item 1", "instruction"),
+        ({"glm_preference": None}, "row 1", "glm_preference"),
+        ({"glm_preference": 1.0}, "row 1", "glm_preference"),
+        ({"preference": None}, "row 1", "preference"),
+        ({"instruction": "Who?"}, "row 1", "instruction"),
     ],
 )
 def test_results_that_length_control_cannot_be_read_from_are_refused(
-    change: dict[str, Any], place: str, field: str, study: Study, file: File
+    change: dict[str, Any], place: str, field: str, study: Study, upstream: Any
 ) -> None:
-    *files, annotations = study.files(file)
+    *files, annotations = study.files(upstream)
     first, *others = annotations.json()
-    broken = file("results/small/weighted/annotations.json", [first | change, *others])
+    broken = upstream("results/small/weighted/annotations.json", [first | change, *others])
     with pytest.raises(DataError) as raised:
         list(alpaca_length_control.gamed([*files, broken]))
     assert (raised.value.place, raised.value.field) == (place, field)
-    incomplete = file("results/small/weighted/annotations.json", others)
+    incomplete = upstream("results/small/weighted/annotations.json", others)
     with pytest.raises(DataError, match="lacks 1 of 60 instructions"):
         list(alpaca_length_control.gamed([*files, incomplete]))
 
 
-def test_coefficients_that_are_no_numbers_or_missing_are_refused(study: Study, file: File) -> None:
-    stored, *others = study.files(file)
+def test_coefficients_that_are_no_numbers_or_missing_are_refused(
+    study: Study, upstream: Any
+) -> None:
+    stored, *others = study.files(upstream)
     lines = stored.text().splitlines()
-    broken = file("weights.csv", "\n".join([lines[0], "small,1,x,2"]))
+    broken = upstream("weights.csv", "\n".join([lines[0], "small,1,x,2"]))
     with pytest.raises(DataError) as raised:
         list(alpaca_length_control.gamed([broken, *others]))
     assert (raised.value.place, raised.value.field) == ("line 2", "instruction_difficulty")
-    few = file("weights.csv", "\n".join(lines[:2]))
+    few = upstream("weights.csv", "\n".join(lines[:2]))
     with pytest.raises(DataError, match=f"has no row for {BASELINE}_concise"):
         list(alpaca_length_control.gamed([few, *others]))

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from selfj_eval.errors import DataError
 from selfj_eval.registry.converters import autoj
-from selfj_eval.registry.upstream import UpstreamFile
-
-
-def upstream(folder: Path, path: str, *rows: object) -> UpstreamFile:
-    """A file of one object a line."""
-    local = folder / path.replace("/", "-")
-    local.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return UpstreamFile("someone/set", "a" * 40, path, local)
 
 
 def training(**changes: Any) -> dict[str, Any]:
@@ -37,42 +27,42 @@ def pair(**changes: Any) -> dict[str, Any]:
     return {"scenario": "open_question", "label": 0} | texts | changes
 
 
-def test_texts_come_from_the_critique_and_the_rating_from_the_training_data(tmp_path: Path) -> None:
+def test_texts_come_from_the_critique_and_the_rating_from_the_training_data(upstream: Any) -> None:
     """The prompt of the training data holds both texts, but not apart."""
-    files = [upstream(tmp_path, "train", training()), upstream(tmp_path, "critiques", critique())]
+    files = [upstream("train", training()), upstream("critiques.jsonl", critique())]
     (row,) = autoj.single_train(files)
     assert (row["instruction"], row["response"]) == ("Name a river.", "The Rhine.")
     assert (row["rating"], row["rating_min"], row["rating_max"]) == (7.0, 1.0, 10.0)
     assert (row["category"], row["rater"], row["reference"]) == ("open_question", "gpt-4", None)
 
 
-def test_rows_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+def test_rows_that_do_not_belong_together_are_refused(upstream: Any) -> None:
     """Another answer in the second file, or another number of rows."""
-    train = upstream(tmp_path, "train", training(), training())
-    other = upstream(tmp_path, "critiques", critique(), critique(response="The Elbe."))
+    train = upstream("train", training(), training())
+    other = upstream("critiques", critique(), critique(response="The Elbe."))
     with pytest.raises(DataError, match=r"critiques, line 2, field 'meta'.*train"):
         list(autoj.single_train([train, other]))
     with pytest.raises(DataError, match=r"has 1 rows, .*train has 2"):
-        list(autoj.single_train([train, upstream(tmp_path, "critiques", critique())]))
+        list(autoj.single_train([train, upstream("critiques", critique())]))
 
 
-def test_labels_are_sides_or_ties(tmp_path: Path) -> None:
+def test_labels_are_sides_or_ties(upstream: Any) -> None:
     """In the numbers of upstream."""
     lines = [pair(), pair(label=1, prompt="And one more?"), pair(label=2, prompt="And another?")]
-    rows = list(autoj.pairs([upstream(tmp_path, "pairs", *lines)]))
+    rows = list(autoj.pairs([upstream("pairs", *lines)]))
     assert [row["label"] for row in rows] == ["A", "B", "tie"]
     assert (rows[0]["response_a"], rows[0]["response_b"]) == ("The Po.", "No.")
     assert (rows[0]["rater"], rows[0]["category"]) == ("human", "open_question")
 
 
-def test_another_layout_is_refused_by_file_place_and_field(tmp_path: Path) -> None:
+def test_another_layout_is_refused_by_file_place_and_field(upstream: Any) -> None:
     """A field that is missing, a label that is none, a prompt that is not a text."""
     bad = pair()
     del bad["response 2"]
     with pytest.raises(DataError, match=r"pairs, line 2, field 'response 2'"):
-        list(autoj.pairs([upstream(tmp_path, "pairs", pair(), bad)]))
+        list(autoj.pairs([upstream("pairs", pair(), bad)]))
     with pytest.raises(DataError, match=r"pairs, line 1, field 'label': .*3"):
-        list(autoj.pairs([upstream(tmp_path, "pairs", pair(label=3))]))
-    files = [upstream(tmp_path, "train", training()), upstream(tmp_path, "critiques", {"meta": 1})]
-    with pytest.raises(DataError, match=r"critiques, line 1, field 'meta.prompt'"):
+        list(autoj.pairs([upstream("pairs", pair(label=3))]))
+    files = [upstream("train", training()), upstream("critiques.jsonl", {"meta": 1})]
+    with pytest.raises(DataError, match=r"critiques, line 1, field 'meta': expected an object, got int"):
         list(autoj.single_train(files))

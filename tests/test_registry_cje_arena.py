@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from selfj_eval.errors import DataError
 from selfj_eval.registry.converters import cje_arena
-from selfj_eval.registry.upstream import UpstreamFile
-
-
-def upstream(folder: Path, path: str, *rows: object) -> UpstreamFile:
-    """A file of one object a line."""
-    local = folder / path.replace("/", "-")
-    local.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return UpstreamFile("someone/set", "a" * 40, path, local)
 
 
 def answer(**changes: Any) -> dict[str, Any]:
@@ -31,13 +21,13 @@ def answer(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def test_policies_are_models_and_failures_no_answers(tmp_path: Path) -> None:
+def test_policies_are_models_and_failures_no_answers(upstream: Any) -> None:
     """The rating is not the weaker judge's; a line with an error is left out."""
     failed = answer(response=None, error="500", metadata={})
     del failed["model"]
     files = [
-        upstream(tmp_path, "base.jsonl", answer()),
-        upstream(tmp_path, "terse.jsonl", failed, answer(policy="terse", response="Po.")),
+        upstream("base.jsonl", answer()),
+        upstream("terse.jsonl", failed, answer(policy="terse", response="Po.")),
     ]
     rows = list(cje_arena.oracle(files))
     assert [row["model"] for row in rows] == ["llama:base", "llama:terse"]
@@ -45,8 +35,8 @@ def test_policies_are_models_and_failures_no_answers(tmp_path: Path) -> None:
     assert (rows[0]["rating"], rows[0]["rating_min"], rows[0]["rating_max"]) == (0.85, 0.0, 1.0)
 
 
-def test_a_missing_rating_is_named(tmp_path: Path) -> None:
+def test_a_missing_rating_is_named(upstream: Any) -> None:
     """With file, line and field."""
-    file = upstream(tmp_path, "base.jsonl", answer(), answer(metadata={"judge_score": 0.2}))
+    file = upstream("base.jsonl", answer(), answer(metadata={"judge_score": 0.2}))
     with pytest.raises(DataError, match=r"base\.jsonl, line 2, field 'metadata\.oracle_label'"):
         list(cje_arena.oracle([file]))

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from selfj_eval.errors import DataError
 from selfj_eval.registry.converters import hhh_alignment
-from selfj_eval.registry.upstream import UpstreamFile
-
-
-def upstream(folder: Path, path: str, content: object) -> UpstreamFile:
-    """A file of one JSON document."""
-    local = folder / path.replace("/", "-")
-    local.write_text(json.dumps(content), encoding="utf-8")
-    return UpstreamFile("someone/set", "a" * 40, path, local)
 
 
 def prompt(instruction: str, response: str) -> str:
@@ -39,29 +29,29 @@ def item(instruction: str, chosen: str, rejected: str) -> dict[str, Any]:
     }
 
 
-def test_the_label_is_where_the_chosen_answer_is(tmp_path: Path) -> None:
+def test_the_label_is_where_the_chosen_answer_is(upstream: Any) -> None:
     """On both sides about as often, and the same with every run."""
     content = [item(f"Task {n}?\n\nAssistant: Yes?", f"Yes {n}.", "No.") for n in range(200)]
-    rows = list(hhh_alignment.human([upstream(tmp_path, "hhh.json", content)]))
+    rows = list(hhh_alignment.human([upstream("hhh.json", content)]))
     sides = {"A": "response_a", "B": "response_b"}
     assert [row[sides[row["label"]]] for row in rows] == [f"Yes {n}." for n in range(200)]
     assert {row["response_a"] for row in rows if row["label"] == "B"} == {"No."}
     assert 70 < sum(row["label"] == "A" for row in rows) < 130
     assert rows[3]["instruction"] == "Task 3?\n\nAssistant: Yes?"
     assert (rows[3]["category"], rows[3]["rater"]) == ("helpful", "human")
-    assert rows == list(hhh_alignment.human([upstream(tmp_path, "hhh.json", content)]))
+    assert rows == list(hhh_alignment.human([upstream("hhh.json", content)]))
 
 
-def test_another_layout_is_refused(tmp_path: Path) -> None:
+def test_another_layout_is_refused(upstream: Any) -> None:
     """A missing prompt, a text that is none, prompts of two instructions."""
     bad = item("Help?", "Yes.", "No.")
     del bad["rejected_instruction"]
     with pytest.raises(DataError, match=r"hhh\.json, row 2, field 'rejected_instruction'"):
         content = [item("Help?", "Yes.", "No."), bad]
-        list(hhh_alignment.human([upstream(tmp_path, "hhh.json", content)]))
+        list(hhh_alignment.human([upstream("hhh.json", content)]))
     bad["rejected_instruction"] = "Help? No."
     with pytest.raises(DataError, match=r"row 1, field 'rejected_instruction': .*judge's prompt"):
-        list(hhh_alignment.human([upstream(tmp_path, "hhh.json", [bad])]))
+        list(hhh_alignment.human([upstream("hhh.json", [bad])]))
     bad["rejected_instruction"] = prompt("Why?", "No.")
     with pytest.raises(DataError, match=r"row 1, field 'rejected_instruction': .*instructions"):
-        list(hhh_alignment.human([upstream(tmp_path, "hhh.json", [bad])]))
+        list(hhh_alignment.human([upstream("hhh.json", [bad])]))

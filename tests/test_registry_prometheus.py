@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from selfj_eval.errors import DataError
 from selfj_eval.registry.converters import prometheus
-from selfj_eval.registry.upstream import UpstreamFile
 
+FILE = "eval/vicuna_eval.json"
 RUBRIC = "[Is it short?]\nScore 1: No.\n\nScore 5: Yes."
 
 
@@ -30,16 +28,10 @@ def item(response: str, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def upstream(folder: Path, content: object) -> list[UpstreamFile]:
-    """The one file of the set."""
-    path = folder / "vicuna_eval.json"
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return [UpstreamFile("someone/prometheus", "d" * 40, "eval/vicuna_eval.json", path)]
-
-
-def test_answers_and_rubrics_share_ids(tmp_path: Path) -> None:
+def test_answers_and_rubrics_share_ids(upstream: Any) -> None:
     """The rating is the mean of three; a rubric is found by the id of its answer."""
-    files = upstream(tmp_path, [item("The Rhine.\n\nOr the Po."), item("", idx=2), item("None.")])
+    rated = [item("The Rhine.\n\nOr the Po."), item("", idx=2), item("None.")]
+    files = [upstream(FILE, rated)]
     rows = list(prometheus.vicuna(files))
     assert [row["response"] for row in rows] == ["The Rhine.\n\nOr the Po.", "None."]
     first = rows[0]
@@ -53,11 +45,11 @@ def test_answers_and_rubrics_share_ids(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["response_source", "category", "instruction", "gpt4_score"])
-def test_a_missing_field_is_named(tmp_path: Path, name: str) -> None:
+def test_a_missing_field_is_named(upstream: Any, name: str) -> None:
     """With file and item."""
     bad = {key: value for key, value in item("The Po.").items() if key != name}
-    with pytest.raises(DataError, match=r"vicuna_eval\.json, item 2, .*missing") as caught:
-        list(prometheus.vicuna(upstream(tmp_path, [item("The Rhine."), bad])))
+    with pytest.raises(DataError, match=r"vicuna_eval\.json, row 2, .*missing") as caught:
+        list(prometheus.vicuna([upstream(FILE, [item("The Rhine."), bad])]))
     assert caught.value.field == name
 
 
@@ -65,8 +57,8 @@ def test_a_missing_field_is_named(tmp_path: Path, name: str) -> None:
     ("changes", "name"),
     [({"instruction": "Rate this: The Po."}, "instruction"), ({"gpt4_score": []}, "gpt4_score")],
 )
-def test_an_unknown_layout_is_refused(tmp_path: Path, changes: dict[str, Any], name: str) -> None:
+def test_an_unknown_layout_is_refused(upstream: Any, changes: dict[str, Any], name: str) -> None:
     """Another prompt, or no scores."""
     with pytest.raises(DataError) as caught:
-        list(prometheus.rubrics(upstream(tmp_path, [item("The Po.", **changes)])))
-    assert (caught.value.place, caught.value.field) == ("item 1", name)
+        list(prometheus.rubrics([upstream(FILE, [item("The Po.", **changes)])]))
+    assert (caught.value.place, caught.value.field) == ("row 1", name)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,19 +10,8 @@ from selfj_eval.errors import DataError
 from selfj_eval.registry.converters import qlora
 from selfj_eval.registry.upstream import UpstreamFile
 
-File = Callable[..., UpstreamFile]
 TEXT = "An oak."
 ID = qlora.text_id(TEXT)  # begins with k: after A35, before z4
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> File:
-    def file(path: str, *rows: dict[str, Any]) -> UpstreamFile:
-        local = tmp_path / path.replace("/", "_")
-        local.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        return UpstreamFile("someone/qlora", "c" * 40, path, local)
-
-    return file
 
 
 def generation(text: str) -> dict[str, Any]:
@@ -41,18 +27,20 @@ def review(first: str, second: str, score: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def answers(file: File) -> list[UpstreamFile]:
+def answers(upstream: Any) -> list[UpstreamFile]:
     """A question, FairEval's reference, and the answers of four models."""
     run = "vicuna-generations-topp0.9-temp0.7.jsonl"
     folder = "eval/generations/vicuna"
     chat = "A chat between a curious human and an artificial intelligence assistant."
     return [
-        file("questions.jsonl", {"question_id": 1, "text": "Name a tree.", "category": "generic"}),
-        file("faireval.jsonl", answer("gpt-4", "Oak, or elm.", "r")),
-        file(f"{folder}/7b-guanaco-{run}", generation(f"{TEXT}{chat} And on.")),
-        file(f"{folder}/65b-guanaco-{run}", generation(TEXT)),
-        file(f"{folder}/answer_gpt35.jsonl", answer("gpt-3.5-turbo", "Oak trees.", "A35")),
-        file(f"{folder}/answer_gpt4.jsonl", answer("gpt-4", "The oak.", "z4")),
+        upstream(
+            "questions.jsonl", {"question_id": 1, "text": "Name a tree.", "category": "generic"}
+        ),
+        upstream("faireval.jsonl", answer("gpt-4", "Oak, or elm.", "r")),
+        upstream(f"{folder}/7b-guanaco-{run}", generation(f"{TEXT}{chat} And on.")),
+        upstream(f"{folder}/65b-guanaco-{run}", generation(TEXT)),
+        upstream(f"{folder}/answer_gpt35.jsonl", answer("gpt-3.5-turbo", "Oak trees.", "A35")),
+        upstream(f"{folder}/answer_gpt4.jsonl", answer("gpt-4", "The oak.", "z4")),
     ]
 
 
@@ -62,8 +50,8 @@ def test_ids_are_those_of_shortuuid() -> None:
     assert qlora.text_id("http://example.com") == "c8sh5y9hdSMS6zVnrvf53T"[::-1]
 
 
-def test_ratings_find_the_text_that_gpt_4_saw(file: File, answers: list[UpstreamFile]) -> None:
-    ratings = file(
+def test_ratings_find_the_text_that_gpt_4_saw(upstream: Any, answers: list[UpstreamFile]) -> None:
+    ratings = upstream(
         "eval/ratings-gpt4/vicuna/relative-gpt-3.5/a-vs-b.jsonl",
         review("A35", ID, [9, 6]),
         review(ID, "A35", [5, 8]),
@@ -81,8 +69,8 @@ def test_ratings_find_the_text_that_gpt_4_saw(file: File, answers: list[Upstream
     assert rows["gpt-4"]["reference"] is None  # the reference is by GPT-4 itself
 
 
-def pairs(file: File, answers: list[UpstreamFile], *reviews: dict[str, Any]) -> list[Any]:
-    verdicts = file("eval/ratings-gpt4/vicuna/pairwise/a-vs-b.jsonl", *reviews)
+def pairs(upstream: Any, answers: list[UpstreamFile], *reviews: dict[str, Any]) -> list[Any]:
+    verdicts = upstream("eval/ratings-gpt4/vicuna/pairwise/a-vs-b.jsonl", *reviews)
     return list(qlora.pairs([*answers, verdicts]))
 
 
@@ -91,30 +79,32 @@ def pairs(file: File, answers: list[UpstreamFile], *reviews: dict[str, Any]) -> 
     [(1, 2, "A"), (2, 1, "B"), (1, 1, "tie"), (3, 3, "tie"), (3, 1, "B"), (-1, 2, "A")],
 )
 def test_verdicts_of_both_orders_are_added_up(
-    file: File, answers: list[UpstreamFile], forth: int, back: int, label: str
+    upstream: Any, answers: list[UpstreamFile], forth: int, back: int, label: str
 ) -> None:
-    (row,) = pairs(file, answers, review("A35", ID, forth), review(ID, "A35", back))
+    (row,) = pairs(upstream, answers, review("A35", ID, forth), review(ID, "A35", back))
     assert (row["response_a"], row["response_b"]) == ("Oak trees.", "An oak.")
     assert (row["label"], row["reference"]) == (label, "Oak, or elm.")
 
 
 def test_pairs_without_a_verdict_or_a_text_are_left_out(
-    file: File, answers: list[UpstreamFile]
+    upstream: Any, answers: list[UpstreamFile]
 ) -> None:
     reviews = [review("A35", ID, -1), review("A35", "not published", 1), review("z4", ID, 1)]
-    (row,) = pairs(file, answers, *reviews)
+    (row,) = pairs(upstream, answers, *reviews)
     assert (row["response_a"], row["label"], row["reference"]) == ("An oak.", "B", None)
 
 
 @pytest.mark.parametrize("name", ["question_id", "answer1_id", "answer2_id", "score"])
-def test_a_missing_field_is_named(file: File, answers: list[UpstreamFile], name: str) -> None:
+def test_a_missing_field_is_named(upstream: Any, answers: list[UpstreamFile], name: str) -> None:
     good = review("A35", ID, 1)
     broken = {key: value for key, value in good.items() if key != name}
     with pytest.raises(DataError, match=rf"a-vs-b\.jsonl, line 2, field '{name}'"):
-        pairs(file, answers, good, broken)
+        pairs(upstream, answers, good, broken)
 
 
-def test_a_generation_of_another_layout_is_refused(file: File, answers: list[UpstreamFile]) -> None:
-    answers[2] = file(answers[2].path, {"question_id": 1, "generation": TEXT})
+def test_a_generation_of_another_layout_is_refused(
+    upstream: Any, answers: list[UpstreamFile]
+) -> None:
+    answers[2] = upstream(answers[2].path, {"question_id": 1, "generation": TEXT})
     with pytest.raises(DataError, match=r"7b-guanaco.*line 1, field 'generation_truncated'"):
-        pairs(file, answers, review("A35", ID, 1))
+        pairs(upstream, answers, review("A35", ID, 1))

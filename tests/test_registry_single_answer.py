@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,20 +9,6 @@ import pytest
 from selfj_eval.errors import DataError
 from selfj_eval.registry.converters import single_answer
 from selfj_eval.registry.upstream import UpstreamFile
-
-Files = Callable[..., UpstreamFile]
-
-
-@pytest.fixture
-def upstream(tmp_path: Path) -> Files:
-    """Makes a file of a repository out of rows."""
-
-    def make(name: str, *rows: dict[str, Any]) -> UpstreamFile:
-        path = tmp_path / name
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        return UpstreamFile("someone/bench", "c" * 40, name, path)
-
-    return make
 
 
 def prompt(question: str, answer: str, reference: str | None = None) -> str:
@@ -54,7 +37,7 @@ def judgment(number: int, user_prompt: str, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def bench(upstream: Files) -> tuple[UpstreamFile, UpstreamFile]:
+def bench(upstream: Any) -> tuple[UpstreamFile, UpstreamFile]:
     """MT-bench's two lists, of two questions."""
     questions = upstream(
         "question.jsonl",
@@ -69,7 +52,7 @@ def bench(upstream: Files) -> tuple[UpstreamFile, UpstreamFile]:
     return questions, answers
 
 
-def test_arena_bench(upstream: Files) -> None:
+def test_arena_bench(upstream: Any) -> None:
     """Question, reference and answer come out of the prompt, with their own blank lines."""
     judged = upstream(
         "Tall-7B.jsonl",
@@ -93,7 +76,7 @@ def test_arena_bench(upstream: Files) -> None:
     assert (row["rating"], row["rating_min"], row["rating_max"]) == (9.0, 1.0, 10.0)
 
 
-def test_mtbench_takes_first_turns_only(upstream: Files) -> None:
+def test_mtbench_takes_first_turns_only(upstream: Any) -> None:
     """What the judge saw as reference goes before GPT-4's answer; a failed judgment is left out."""
     judged = upstream(
         "gpt-4_single.jsonl",
@@ -110,7 +93,7 @@ def test_mtbench_takes_first_turns_only(upstream: Files) -> None:
     ]
 
 
-def test_mtbench_merges_repeats_of_one_rater(upstream: Files) -> None:
+def test_mtbench_merges_repeats_of_one_rater(upstream: Any) -> None:
     """Two projects judged the same answer: one row with the mean, another rater's beside it."""
     same = prompt("Name a tree.", "Birch.")
     first = upstream("first.jsonl", judgment(81, same, score=8))
@@ -127,7 +110,7 @@ def test_mtbench_merges_repeats_of_one_rater(upstream: Files) -> None:
     assert rows[0]["id"] != rows[1]["id"]
 
 
-def test_selfeval_vicuna(upstream: Files) -> None:
+def test_selfeval_vicuna(upstream: Any) -> None:
     """FairEval's lists give category and reference; the models get their usual names."""
     questions = upstream("q.jsonl", {"question_id": 1, "text": "Tea?", "category": "generic"})
     answers = upstream(
@@ -140,7 +123,7 @@ def test_selfeval_vicuna(upstream: Files) -> None:
 
 
 @pytest.mark.parametrize("name", ["question_id", "model", "judge", "user_prompt", "score", "turn"])
-def test_a_missing_field_is_named(upstream: Files, name: str) -> None:
+def test_a_missing_field_is_named(upstream: Any, name: str) -> None:
     """With file and line, never as a bare KeyError."""
     good = judgment(81, prompt("Name a tree.", "Birch."))
     bad = {key: value for key, value in good.items() if key != name}
@@ -159,7 +142,7 @@ def test_a_missing_field_is_named(upstream: Files, name: str) -> None:
         ({"score": "7"}, "score"),
     ],
 )
-def test_an_unknown_layout_is_refused(upstream: Files, changes: dict[str, Any], name: str) -> None:
+def test_an_unknown_layout_is_refused(upstream: Any, changes: dict[str, Any], name: str) -> None:
     """Rather than guessed at or skipped."""
     row = judgment(81, prompt("Name a tree.", "Birch.")) | changes
     with pytest.raises(DataError) as caught:
@@ -167,7 +150,7 @@ def test_an_unknown_layout_is_refused(upstream: Files, changes: dict[str, Any], 
     assert (caught.value.place, caught.value.field) == ("line 1", name)
 
 
-def test_answers_without_turns_are_refused(upstream: Files) -> None:
+def test_answers_without_turns_are_refused(upstream: Any) -> None:
     """The list of GPT-4's answers is checked like the judgments."""
     questions, _ = bench(upstream)
     answers = upstream("gpt-4.jsonl", {"question_id": 81, "choices": [{"turns": []}]})

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from selfj_eval.errors import DataError
 from selfj_eval.registry.converters import vicuna_questions
-from selfj_eval.registry.upstream import UpstreamFile
-
-File = Callable[..., UpstreamFile]
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> File:
-    def file(path: str, *rows: dict[str, Any], text: str | None = None) -> UpstreamFile:
-        local = tmp_path / path.replace("/", "_")
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        local.write_text(lines if text is None else text, encoding="utf-8")
-        return UpstreamFile("someone/eval", "c" * 40, path, local)
-
-    return file
 
 
 def question(number: int, text: str) -> dict[str, Any]:
@@ -49,20 +32,22 @@ def review(number: int, first: str, second: str, *scores: float) -> dict[str, An
     }
 
 
-def blog(file: File, *reviews: dict[str, Any]) -> list[Any]:
+def blog(upstream: Any, *reviews: dict[str, Any]) -> list[Any]:
     files = [
-        file("table/question.jsonl", question(1, "Name a tree."), question(2, "Name a river.")),
-        file("answer_gpt-4.jsonl", answer("gpt-4", 1, "Oak, or elm."), answer("gpt-4", 2, "Nile.")),
-        file("table/answer/small.jsonl", answer("small", 1, "Oak."), answer("small", 2, "Po.")),
-        file("table/answer/large.jsonl", answer("large", 1, " An oak. ")),
-        file("table/review/all.jsonl", *reviews),
+        upstream("table/question.jsonl", question(1, "Name a tree."), question(2, "Name a river.")),
+        upstream(
+            "answer_gpt-4.jsonl", answer("gpt-4", 1, "Oak, or elm."), answer("gpt-4", 2, "Nile.")
+        ),
+        upstream("table/answer/small.jsonl", answer("small", 1, "Oak."), answer("small", 2, "Po.")),
+        upstream("table/answer/large.jsonl", answer("large", 1, " An oak. ")),
+        upstream("table/review/all.jsonl", *reviews),
     ]
     return list(vicuna_questions.blog(files))
 
 
-def test_a_rating_is_the_mean_of_the_comparisons(file: File) -> None:
+def test_a_rating_is_the_mean_of_the_comparisons(upstream: Any) -> None:
     rows = blog(
-        file,
+        upstream,
         review(1, "small", "large", 6, 9),
         review(1, "large", "small", 8, 7),
         review(2, "small", "unpublished", 3, 10),
@@ -78,32 +63,33 @@ def test_a_rating_is_the_mean_of_the_comparisons(file: File) -> None:
 
 
 @pytest.mark.parametrize("name", ["question_id", "answer1_id", "answer2_id", "score"])
-def test_a_missing_field_of_a_review_is_named(file: File, name: str) -> None:
+def test_a_missing_field_of_a_review_is_named(upstream: Any, name: str) -> None:
     good = review(1, "small", "large", 6, 9)
     broken = {key: value for key, value in good.items() if key != name}
     with pytest.raises(DataError, match=rf"review/all\.jsonl, line 2, field '{name}'"):
-        blog(file, good, broken)
+        blog(upstream, good, broken)
 
 
-def test_reviews_of_another_layout_are_refused(file: File) -> None:
+def test_reviews_of_another_layout_are_refused(upstream: Any) -> None:
     with pytest.raises(DataError, match="line 1, field 'score': expected two scores, got 1"):
-        blog(file, review(1, "small", "large", 6))
+        blog(upstream, review(1, "small", "large", 6))
     with pytest.raises(DataError, match="line 1, field 'question_id': question 9 is unknown"):
-        blog(file, review(9, "small", "large", 6, 9))
+        blog(upstream, review(9, "small", "large", 6, 9))
 
 
-def faireval(file: File, verdicts: str, **changes: Any) -> list[Any]:
+def faireval(upstream: Any, verdicts: str, **changes: Any) -> list[Any]:
     numbers = (1, 2, 3)
     models = ("chatgpt", "vicuna", "gpt-4")
     answers = [
-        file(f"{m}.jsonl", *(answer(m, n, f"{m} {n}") | changes for n in numbers)) for m in models
+        upstream(f"{m}.jsonl", *(answer(m, n, f"{m} {n}") | changes for n in numbers))
+        for m in models
     ]
-    questions = file("question.jsonl", *(question(n, f"Question {n}?") for n in numbers))
-    return list(vicuna_questions.faireval([questions, *answers, file("human.txt", text=verdicts)]))
+    questions = upstream("question.jsonl", *(question(n, f"Question {n}?") for n in numbers))
+    return list(vicuna_questions.faireval([questions, *answers, upstream("human.txt", verdicts)]))
 
 
-def test_verdicts_belong_to_the_questions_in_their_order(file: File) -> None:
-    rows = faireval(file, "VICUNA13B\nTIE\nCHATGPT\n")
+def test_verdicts_belong_to_the_questions_in_their_order(upstream: Any) -> None:
+    rows = faireval(upstream, "VICUNA13B\nTIE\nCHATGPT\n")
     assert [(r["instruction"], r["label"]) for r in rows] == [
         ("Question 1?", "B"),
         ("Question 2?", "tie"),
@@ -118,10 +104,10 @@ def test_verdicts_belong_to_the_questions_in_their_order(file: File) -> None:
     ]
 
 
-def test_verdicts_that_do_not_fit_are_refused(file: File) -> None:
+def test_verdicts_that_do_not_fit_are_refused(upstream: Any) -> None:
     with pytest.raises(DataError, match=r"human\.txt: expected 3 verdicts, .* got 2"):
-        faireval(file, "TIE\nTIE\n")
+        faireval(upstream, "TIE\nTIE\n")
     with pytest.raises(DataError, match=r"human\.txt, line 2: unknown verdict 'BARD'"):
-        faireval(file, "TIE\nBARD\nTIE\n")
+        faireval(upstream, "TIE\nBARD\nTIE\n")
     with pytest.raises(DataError, match=r"chatgpt\.jsonl, line 1, field 'text': expected str"):
-        faireval(file, "TIE\nTIE\nTIE\n", text=None)
+        faireval(upstream, "TIE\nTIE\nTIE\n", text=None)

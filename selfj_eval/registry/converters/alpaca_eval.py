@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from selfj_eval.registry.converters.fields import field, listed
 from selfj_eval.registry.converters.finishing import Row
 from selfj_eval.registry.upstream import UpstreamFile
 
@@ -30,16 +30,16 @@ def instructions(files: Sequence[UpstreamFile]) -> Iterator[Row]:
     """
     outputs, annotations = files
     first = texts(annotations, "output_1")
-    for position, (place, row) in enumerate(records(outputs)):
-        instruction = text(outputs, place, row, "instruction")
+    for position, (place, row) in enumerate(listed(outputs)):
+        instruction = field(outputs, place, row, "instruction", str)
         if instruction not in first:
             raise annotations.error(f"has no row for the instruction at {place} of {outputs}")
         yield {
             "instruction_id": position,
-            "dataset": text(outputs, place, row, "dataset"),
+            "dataset": field(outputs, place, row, "dataset", str),
             "instruction": instruction,
             f"output_{V1_BASELINE}": first[instruction],
-            f"output_{V2_BASELINE}": text(outputs, place, row, "output"),
+            f"output_{V2_BASELINE}": field(outputs, place, row, "output", str),
         }
 
 
@@ -51,11 +51,11 @@ def model_outputs(files: Sequence[UpstreamFile]) -> Iterator[Row]:
     """
     order = positions(files[0])
     for file in files:
-        for place, row in records(file):
+        for place, row in listed(file):
             yield {
                 "instruction_id": _position(file, place, row, order),
                 "model": _model(file),
-                "output": text(file, place, row, "output"),
+                "output": field(file, place, row, "output", str),
             }
 
 
@@ -78,16 +78,16 @@ def preferences(files: Sequence[UpstreamFile]) -> Iterator[Row]:
             continue
         if _model(file) != model:
             raise file.error(f"stands after the outputs of {model or 'no model'}")
-        for place, row in records(file):
+        for place, row in listed(file):
             position = _position(file, place, row, order)
-            baseline = text(file, place, row, "generator_1")
+            baseline = field(file, place, row, "generator_1", str)
             if baseline not in baselines:
                 raise file.error(f"unknown baseline {baseline!r}", place, "generator_1")
-            shown = [text(file, place, row, name) for name in ("output_1", "output_2")]
+            shown = [field(file, place, row, name, str) for name in ("output_1", "output_2")]
             yield {
                 "model": model,
                 "instruction_id": position,
-                "annotator": text(file, place, row, "annotator"),
+                "annotator": field(file, place, row, "annotator", str),
                 "baseline": baseline,
                 "preference": preference(file, place, row),
                 "output_matches": shown[1] == outputs.get(row["instruction"]),
@@ -105,17 +105,6 @@ def leaderboard(files: Sequence[UpstreamFile]) -> Iterator[Row]:
     yield from table(file, "win_rate")
 
 
-def records(file: UpstreamFile) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Place (``item 3``) and object of each item of a JSON array."""
-    rows = file.json()
-    if not isinstance(rows, list):
-        raise file.error("expected an array")
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict):
-            raise file.error("expected an object", f"item {number}")
-        yield f"item {number}", row
-
-
 def table(file: UpstreamFile, *columns: str) -> Iterator[dict[str, str]]:
     """Rows of a CSV file whose first column has no name; ``columns`` are those it has to have."""
     reader = csv.DictReader(io.StringIO(file.text()))
@@ -128,27 +117,19 @@ def table(file: UpstreamFile, *columns: str) -> Iterator[dict[str, str]]:
         yield row
 
 
-def text(file: UpstreamFile, place: str, row: Row, field: str) -> str:
-    """A field that has to be a text."""
-    value = row.get(field)
-    if not isinstance(value, str):
-        raise file.error("expected a text", place, field)
-    return value
-
-
-def texts(file: UpstreamFile, field: str) -> dict[str, str]:
+def texts(file: UpstreamFile, name: str) -> dict[str, str]:
     """Instruction to a field of its row."""
     return {
-        text(file, place, row, "instruction"): text(file, place, row, field)
-        for place, row in records(file)
+        field(file, place, row, "instruction", str): field(file, place, row, name, str)
+        for place, row in listed(file)
     }
 
 
 def positions(file: UpstreamFile) -> dict[str, int]:
     """Instruction to its position in a file, which has to have each once."""
     found: dict[str, int] = {}
-    for place, row in records(file):
-        instruction = text(file, place, row, "instruction")
+    for place, row in listed(file):
+        instruction = field(file, place, row, "instruction", str)
         if instruction in found:
             raise file.error("a second row of this instruction", place, "instruction")
         found[instruction] = len(found)
@@ -157,11 +138,9 @@ def positions(file: UpstreamFile) -> dict[str, int]:
 
 def preference(file: UpstreamFile, place: str, row: Row) -> float | None:
     """An annotation's preference, 1 to 2; None where the annotator's answer could not be read."""
-    value = row.get("preference", "missing")
+    value = field(file, place, row, "preference", (int, float, type(None)))
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise file.error("expected a number or null", place, "preference")
     if value == 0:  # what a tie was called once
         return 1.5
     if not 1 <= value <= 2:
@@ -170,7 +149,7 @@ def preference(file: UpstreamFile, place: str, row: Row) -> float | None:
 
 
 def _position(file: UpstreamFile, place: str, row: Row, order: dict[str, int]) -> int:
-    instruction = text(file, place, row, "instruction")
+    instruction = field(file, place, row, "instruction", str)
     if instruction not in order:
         raise file.error("not an instruction of the evaluation set", place, "instruction")
     return order[instruction]

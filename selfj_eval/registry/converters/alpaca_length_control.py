@@ -23,14 +23,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.registry.converters.alpaca_eval import (
-    positions,
-    preference,
-    records,
-    table,
-    text,
-    texts,
-)
+from selfj_eval.registry.converters.alpaca_eval import positions, preference, table, texts
+from selfj_eval.registry.converters.fields import field, listed
 from selfj_eval.registry.converters.finishing import Row
 from selfj_eval.registry.upstream import UpstreamFile
 
@@ -125,18 +119,19 @@ def _annotations(file: UpstreamFile, order: Mapping[str, int]) -> tuple[str, Arr
     fitted, preferred = np.full(len(order), np.nan), np.full(len(order), np.nan)
     lengths = [0] * len(order)
     model = file.path.split("/")[1]
-    for place, row in records(file):
-        instruction = text(file, place, row, "instruction")
+    for place, row in listed(file):
+        instruction = field(file, place, row, "instruction", str)
         if instruction not in order:
             raise file.error("not an instruction of the evaluation set", place, "instruction")
         position = order[instruction]
-        value, probability = preference(file, place, row), row.get("glm_preference")
+        value = preference(file, place, row)
+        probability = field(file, place, row, "glm_preference")
         if value is None:
             raise file.error("expected a number", place, "preference")
         if not isinstance(probability, float) or not 0 < probability < 1:
             raise file.error("expected a number between 0 and 1", place, "glm_preference")
         preferred[position], fitted[position] = value - 1, probability
-        first, second = (text(file, place, row, name) for name in ("output_1", "output_2"))
+        first, second = (field(file, place, row, name, str) for name in ("output_1", "output_2"))
         lengths[position] = len(first) - len(second)
     if np.isnan(preferred).any():
         raise file.error(f"lacks {np.isnan(preferred).sum()} of {len(order)} instructions")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from selfj_eval.registry.converters.fields import field
+from selfj_eval.registry.converters.fields import choice, field
 from selfj_eval.registry.converters.finishing import Row, pairwise, pointwise
 from selfj_eval.registry.upstream import UpstreamFile
 
@@ -47,13 +47,10 @@ def pairs(files: Sequence[UpstreamFile]) -> Iterator[Row]:
 
 def _pairs(file: UpstreamFile) -> Iterator[Row]:
     for place, row in file.jsonl():
-        label = field(file, place, row, "label", int)
-        if label not in _LABELS:
-            raise file.error(f"has a label {label!r}, not 0, 1 or 2", place, "label")
         yield {
             "instruction": field(file, place, row, "prompt"),
             "response_a": field(file, place, row, "response 1"),
             "response_b": field(file, place, row, "response 2"),
-            "label": _LABELS[label],
+            "label": choice(file, place, row, "label", _LABELS),
             "category": field(file, place, row, "scenario"),
         }

@@ -18,21 +18,9 @@ def listed(file: UpstreamFile, *names: str) -> Iterator[tuple[str, Any]]:
         file: A JSON document.
         names: The field where the list lies; without names, the document is the list.
     """
-    values = field(file, "", file.json(), *names)
-    if not isinstance(values, list):
-        raise file.error("is not a list", field=".".join(names) or None)
+    values = field(file, "", file.json(), *names, list)
     for number, value in enumerate(values, 1):
         yield f"row {number}", value
-
-
-def items(file: UpstreamFile, values: object) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Place (``item 3``, from 1) and object of each member of a list of objects."""
-    if not isinstance(values, list):
-        raise file.error(f"expected a list, got {type(values).__name__}")
-    for number, row in enumerate(values, 1):
-        if not isinstance(row, dict):
-            raise file.error("expected an object", f"item {number}")
-        yield f"item {number}", row
 
 
 @overload
@@ -56,26 +44,41 @@ def field(
     path = [name for name in names if isinstance(name, str | int)]
     value: Any = row
     for depth, name in enumerate(path, 1):
+        expected, noun = (list, "a list") if isinstance(name, int) else (Mapping, "an object")
+        if not isinstance(value, expected):
+            where = ".".join(map(str, path[: depth - 1])) or None
+            raise file.error(f"expected {noun}, got {type(value).__name__}", place, where)
         try:
-            if not isinstance(value, list if isinstance(name, int) else Mapping):
-                raise LookupError
             value = value[name]  # type: ignore[index]
         except LookupError:
-            place_in_row = ".".join(map(str, path[:depth]))
-            raise file.error("is missing (no such field)", place, place_in_row) from None
+            where = ".".join(map(str, path[:depth]))
+            raise file.error("is missing (no such field)", place, where) from None
     for kinds in names[len(path) :]:
         allowed = kinds if isinstance(kinds, tuple) else (kinds,)
-        if not isinstance(value, allowed):  # type: ignore[arg-type]
-            expected = " or ".join(each.__name__ for each in allowed)  # type: ignore[union-attr]
-            message = f"expected {expected}, got {type(value).__name__}"
+        flag = isinstance(value, bool) and bool not in allowed  # true is no number
+        if flag or not isinstance(value, allowed):  # type: ignore[arg-type]
+            names_of = " or ".join(each.__name__ for each in allowed)  # type: ignore[union-attr]
+            message = f"expected {names_of}, got {type(value).__name__}"
             raise file.error(message, place, ".".join(map(str, path)))
     return value
 
 
-def text(file: UpstreamFile, place: str, row: Any, *names: str | int) -> str:
-    """The same for a value that has to be a text."""
-    value = field(file, place, row, *names)
-    if not isinstance(value, str):
-        path = ".".join(str(part) for part in names)
-        raise file.error(f"is not a text but {type(value).__name__}", place, path)
-    return value
+def choice(file: UpstreamFile, place: str, row: Any, name: str, known: Mapping[Any, T], /) -> T:
+    """What a field's value, a text or a number, stands for.
+
+    Args:
+        file: Of the row.
+        place: Of the row.
+        row: The row.
+        name: The field.
+        known: Each value that it can have, and what that stands for.
+
+    Raises:
+        DataError: If it is not there, or has another value.
+    """
+    value = field(file, place, row, name)
+    if not isinstance(value, str | int) or value not in known:
+        *others, last = known
+        expected = f"{', '.join(map(str, others))} or {last}"
+        raise file.error(f"expected {expected}, got {value!r}", place, name)
+    return known[value]

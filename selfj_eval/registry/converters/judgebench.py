@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from selfj_eval.registry.converters.fields import field
+from selfj_eval.registry.converters.fields import choice, field
 from selfj_eval.registry.converters.finishing import Row, pairwise
 from selfj_eval.registry.upstream import UpstreamFile
 
@@ -19,13 +19,10 @@ def correctness(files: Sequence[UpstreamFile]) -> Iterator[Row]:
 
 def _pairs(file: UpstreamFile) -> Iterator[Row]:
     for place, row in file.jsonl():
-        label = field(file, place, row, "label", str)
-        if label not in _LABELS:
-            raise file.error(f"has a label {label!r}, not A>B or B>A", place, "label")
         yield {
             "instruction": field(file, place, row, "question"),
             "response_a": field(file, place, row, "response_A"),
             "response_b": field(file, place, row, "response_B"),
-            "label": _LABELS[label],
+            "label": choice(file, place, row, "label", _LABELS),
             "category": field(file, place, row, "source"),
         }

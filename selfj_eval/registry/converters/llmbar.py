@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from selfj_eval.registry.converters.fields import field, items
+from selfj_eval.registry.converters.fields import choice, field, listed
 from selfj_eval.registry.converters.finishing import Row, pairwise, pointwise
 from selfj_eval.registry.upstream import UpstreamFile
 
@@ -40,7 +40,7 @@ def processed_pairs(files: Sequence[UpstreamFile]) -> Iterator[Row]:
 
 def _ratings(files: Sequence[UpstreamFile], *, reference: int | None, scores: int) -> Iterator[Row]:
     for file in files:
-        for place, row in items(file, file.json()):
+        for place, row in listed(file):
             for number in (1, 2):
                 score = _text(file, place, row, "results", scores, f"score_{number}")
                 yield {
@@ -55,17 +55,14 @@ def _ratings(files: Sequence[UpstreamFile], *, reference: int | None, scores: in
 
 def _pairs(files: Sequence[UpstreamFile], *, reference: int) -> Iterator[Row]:
     for file in files:
-        for place, row in items(file, file.json()):
-            label = field(file, place, row, "label", int)
-            if label not in LABELS:
-                raise file.error(f"expected 1 or 2, got {label}", place, "label")
+        for place, row in listed(file):
             yield {
                 "instruction": field(file, place, row, "input", str),
                 "response_a": field(file, place, row, "output_1", str),
                 "response_b": field(file, place, row, "output_2", str),
                 "reference": _reference(file, place, row, reference),
                 "category": _subset(file),
-                "label": LABELS[label],
+                "label": choice(file, place, row, "label", LABELS),
             }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from selfj_eval.registry.converters.fields import field, items
+from selfj_eval.registry.converters.fields import choice, field, listed
 from selfj_eval.registry.converters.finishing import Row, pairwise
 from selfj_eval.registry.upstream import UpstreamFile
 
@@ -19,11 +19,9 @@ def pairs(files: Sequence[UpstreamFile]) -> Iterator[Row]:
 
 
 def _rows(file: UpstreamFile) -> Iterator[Row]:
-    for place, row in items(file, file.json()):
-        choices = [field(file, place, row, f"annotator{number}", int) for number in (1, 2, 3)]
-        if unknown := set(choices) - set(LABELS):
-            raise file.error(f"expected 0, 1 or 2, got {unknown.pop()}", place, "annotator")
-        choice, votes = Counter(choices).most_common(1)[0]
+    for place, row in listed(file):
+        labels = [choice(file, place, row, f"annotator{number}", LABELS) for number in (1, 2, 3)]
+        label, votes = Counter(labels).most_common(1)[0]
         instruction = field(file, place, row, "instruction", str).strip()
         text = field(file, place, row, "input", str).strip()
         yield {
@@ -31,5 +29,5 @@ def _rows(file: UpstreamFile) -> Iterator[Row]:
             "response_a": field(file, place, row, "response1", (str, bool)),
             "response_b": field(file, place, row, "response2", (str, bool)),
             "category": field(file, place, row, "motivation_app", str),
-            "label": LABELS[choice] if votes > 1 else None,
+            "label": label if votes > 1 else None,
         }

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
-from selfj_eval.registry.converters.fields import field, items
+from selfj_eval.registry.converters.fields import field, listed
 from selfj_eval.registry.converters.finishing import Row, pointwise
 from selfj_eval.registry.upstream import UpstreamFile
 
@@ -50,7 +50,7 @@ def rubrics(files: Sequence[UpstreamFile]) -> Iterator[Row]:
 
 def _rows(files: Sequence[UpstreamFile]) -> Iterator[dict[str, Any]]:
     for file in files:
-        for place, row in items(file, file.json()):
+        for place, row in listed(file):
             prompt = PROMPT.search(field(file, place, row, "instruction", str))
             if prompt is None:
                 raise file.error("is not a prompt of Prometheus", place, "instruction")

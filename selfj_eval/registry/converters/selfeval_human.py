@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from selfj_eval.registry.converters.fields import field
+from selfj_eval.registry.converters.fields import choice, field
 from selfj_eval.registry.converters.finishing import Row, pairwise
 from selfj_eval.registry.converters.spreadsheet import table
 from selfj_eval.registry.converters.vicuna_questions import read_answers, read_questions
 from selfj_eval.registry.upstream import UpstreamFile
 
+_VOTES = {"1": 1, "2": 0}  # for the first answer
 JUDGES = tuple(f"judge{number}" for number in range(1, 6))
 
 
@@ -31,12 +32,7 @@ def _rows(files: Sequence[UpstreamFile]) -> Iterator[Row]:
         number = field(sheet, place, row, "qid", str)
         if number not in categories or number not in references:
             raise sheet.error(f"there is no question {number}", place, "qid")
-        first = 0
-        for judge in JUDGES:
-            choice = field(sheet, place, row, judge, str)
-            if choice not in ("1", "2"):
-                raise sheet.error(f"expected 1 or 2, got {choice!r}", place, judge)
-            first += choice == "1"
+        first = sum(choice(sheet, place, row, judge, _VOTES) for judge in JUDGES)
         yield {
             "instruction": field(sheet, place, row, "question", str),
             "response_a": field(sheet, place, row, "answer1", str),
