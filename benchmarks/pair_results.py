@@ -3,7 +3,7 @@
 The numbers are those of the lm-eval tasks selfj_pair_*: the same prompts, scores and metrics.
 This way takes minutes where lm-eval's ten choices a prompt take far longer on a CPU.
 
-example: SELFJ_DATA=DIR python benchmarks/pair_results.py --judge demo --store results.store
+example: python benchmarks/pair_results.py --judge demo --store results.store
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from selfj_eval import Judge, JudgmentStore, Record, metrics
-from selfj_eval.harness.data import data_file, judge_bench_pairs
+from selfj_eval.data_folder import data_file
+from selfj_eval.harness.data import judge_bench_pairs
 from selfj_eval.metrics import Metric
 
 LABELS = {"A": 1, "tie": 0, "B": -1}
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument("--judge", required=True)
     parser.add_argument("--store", required=True, type=Path, help="keeps judgments, to resume")
     options = parser.parse_args()
-    folder = data_file("judge_bench/pairwise_llmbar.parquet").parent
+    folder = data_file("judge_bench", "pairwise_llmbar.parquet").parent
     with JudgmentStore(options.store) as store:
         judge = Judge.load(options.judge, store=store)
         print("| pairs | n | accuracy | with ties | unscored |\n| --- |" + " ---: |" * 4)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
-
-import numpy as np
 
 from selfj_eval.errors import StoreError
 
@@ -208,10 +207,11 @@ class JudgmentStore(_Store[Stored]):
     )
 
     def _to_row(self, value: Stored) -> tuple[Any, ...]:
-        return np.asarray(value.log_probabilities, "<f8").tobytes(), value.trimmed_tokens
+        numbers = value.log_probabilities
+        return struct.pack(f"<{len(numbers)}d", *numbers), value.trimmed_tokens
 
     def _from_row(self, row: Sequence[Any]) -> Stored:
-        return Stored(tuple(np.frombuffer(row[0], "<f8").tolist()), row[1])
+        return Stored(struct.unpack(f"<{len(row[0]) // 8}d", row[0]), row[1])
 
 
 class MeasureStore(_Store[Measure]):

@@ -1,7 +1,6 @@
 """AlpacaEval's instructions, baselines, stored outputs, preferences and leaderboards.
 
-All come from the pack ``alpaca_eval`` of the folder that SELFJ_DATA names (docs/data.md); nothing
-is fetched.
+All come from the pack ``alpaca_eval`` of the data folder (docs/data.md); nothing is fetched.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.data_folder import data_file
+from selfj_eval.data_folder import data_file, data_folder
 from selfj_eval.errors import DataError, brief
 
 PACK = "alpaca_eval"
@@ -72,6 +71,11 @@ class Answers:
         """Mean number of characters, without its fraction, as AlpacaEval gives it."""
         lengths = [len(output) for output in self.outputs if output is not None]
         return sum(lengths) // len(lengths) if lengths else 0
+
+
+def is_here() -> bool:
+    """Whether the data folder has the pack, or a part of it."""
+    return (data_folder() / PACK).is_dir()
 
 
 def evaluation_set() -> EvaluationSet:

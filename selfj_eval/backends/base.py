@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Sized
-from typing import Any, NamedTuple, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from selfj_eval.prompts import Offsets
+
+if TYPE_CHECKING:  # the command's help takes its choices from here, and numpy takes a while
+    import numpy as np
+    import numpy.typing as npt
 
 
 class Batch(NamedTuple):

@@ -8,7 +8,6 @@ import json
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 _PACKAGES = (
@@ -139,14 +138,23 @@ def _lm_eval_tasks() -> Check:
 
 
 def _data() -> Check:
-    folder = os.environ.get("SELFJ_DATA")
-    if not folder:
-        return Check("data", None, "SELFJ_DATA is not set; only the selfj_*_demo tasks can run")
-    number = len(list(Path(folder).expanduser().glob("judge_bench/*.parquet")))
-    alpaca = (Path(folder).expanduser() / "alpaca_eval" / "instructions.parquet").is_file()
+    from selfj_eval.data_folder import data_folder
+
+    folder = data_folder()
+    named = os.environ.get("SELFJ_DATA")
+    number = len(list(folder.glob("judge_bench/*.parquet")))
+    alpaca = (folder / "alpaca_eval" / "instructions.parquet").is_file()
+    where = "SELFJ_DATA" if named else str(folder)
+    way = "`selfj data get {}` gets it"
     if number:
-        more = " and AlpacaEval's data" if alpaca else "; not AlpacaEval's data (docs/data.md)"
-        return Check("data", True, f"SELFJ_DATA has {number} files of judge_bench{more}")
+        more = " and AlpacaEval's data"
+        if not alpaca:
+            more = f"; not AlpacaEval's data ({way.format('alpaca_eval')})"
+        return Check("data", True, f"{where} has {number} files of judge_bench{more}")
+    way = way.format("judge_bench")
     if alpaca:
-        return Check("data", True, "SELFJ_DATA has AlpacaEval's data; not judge_bench")
-    return Check("data", False, f"SELFJ_DATA={folder} has no judge_bench/*.parquet in it")
+        return Check("data", True, f"{where} has AlpacaEval's data; not judge_bench ({way})")
+    if named:
+        return Check("data", False, f"SELFJ_DATA={named} has no judge_bench/*.parquet in it; {way}")
+    text = f"nothing in {folder}, so that only the selfj_*_demo tasks can run; {way}"
+    return Check("data", None, text)

@@ -7,7 +7,6 @@ import hashlib
 import platform
 import shlex
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,8 @@ def provenance(options: argparse.Namespace, *packages: str) -> dict[str, Any]:
         options: The command's, with ``argv``.
         packages: Distributions whose versions decide the result; missing ones are left out.
     """
+    from importlib.metadata import PackageNotFoundError, version
+
     versions = {"selfj-eval": __version__, "python": platform.python_version()}
     for name in packages:
         try:

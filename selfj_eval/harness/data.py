@@ -1,4 +1,4 @@
-"""Documents for the tasks: the embedded ladder, and rated answers found through SELFJ_DATA."""
+"""Documents for the tasks: the embedded ladder, and rated answers of the data folder."""
 
 from __future__ import annotations
 

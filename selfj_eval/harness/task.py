@@ -32,7 +32,7 @@ class Settings:
 
     Attributes:
         source: Data set, such as ``pointwise_mtbench``.
-        data: Folder with ``judge_bench/`` in it; default the variable ``SELFJ_DATA``.
+        data: Folder with ``judge_bench/`` in it; default that of ``data_folder``.
         reference: Show the judge the reference of documents that have one.
         template: Name of the prompt template.
         max_tokens: Longest prompt; default the model's context, at most 4096.

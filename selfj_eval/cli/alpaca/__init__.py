@@ -13,8 +13,8 @@ _EPILOG = """examples:
   selfj alpaca rank --scorer length --output ranking
   selfj alpaca table
 
-The 805 instructions, both baselines and what length control needs are read from the folder that
-the environment variable SELFJ_DATA names (docs/alpaca.md).
+The 805 instructions, both baselines and what length control needs come from `selfj data get
+alpaca_eval` (docs/alpaca.md).
 """
 
 

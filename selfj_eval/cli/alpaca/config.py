@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 from typing import Any
 
@@ -17,8 +16,8 @@ _EPILOG = """examples:
   selfj alpaca config --judge ./my-judge --adapter ./my-lora --temperature 0.5 --output annotator
 
 Writes configs.yaml, client.yaml and prompt.txt and prints the alpaca_eval commands that use them.
-With SELFJ_DATA set it also writes both baselines and what length control needs, so that
-alpaca_eval reaches for no network. Judgments are kept in the folder.
+With AlpacaEval's data here (selfj data get alpaca_eval) it also writes both baselines and what
+length control needs, so that alpaca_eval reaches for no network. Judgments are kept in the folder.
 Exit status: 0, or 2 for wrong input.
 """
 
@@ -47,6 +46,7 @@ def add_parser(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the configuration."""
     from selfj_eval.alpaca.config import write_config
+    from selfj_eval.alpaca.data import is_here
     from selfj_eval.alpaca.outputs import read_references
     from selfj_eval.alpaca.preference import TEMPERATURE
     from selfj_eval.alpaca.upstream import alpaca_eval
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
         judge=judge,
         temperature=TEMPERATURE if options.temperature is None else options.temperature,
         references=options.references,
-        offline_data=bool(os.environ.get("SELFJ_DATA")),
+        offline_data=is_here(),
     )
     folder = shlex.quote(str(written.folder))
     commands = {}
@@ -124,8 +124,10 @@ def run(options: argparse.Namespace) -> int:
     if written.replaced not in (None, written.annotator):
         print(f"  in place of {written.replaced}, whose kept annotations are not used for it")
     if not written.baselines:
-        print("  SELFJ_DATA is not set: give the baseline's outputs yourself; length control is")
-        print("  fetched from the hub by alpaca_eval")
+        print("  AlpacaEval's data are not here (`selfj data get alpaca_eval` gets them): give the")
+        print(
+            "  baseline's outputs yourself; length control is fetched from the hub by alpaca_eval"
+        )
     for version, title in (("v1", "AlpacaEval 1"), ("v2", "AlpacaEval 2, length-controlled")):
         print(f"\n{title}:\n  {commands[version]}")
     return 0

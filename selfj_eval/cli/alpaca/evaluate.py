@@ -173,14 +173,13 @@ def _baseline(options: argparse.Namespace) -> tuple[EvaluationSet, Answers, Path
 
 def _check_order(instructions: EvaluationSet, path: str) -> None:
     """Length control goes by an instruction's position in AlpacaEval's own order."""
-    import os
+    from selfj_eval.alpaca.data import evaluation_set, is_here
 
-    from selfj_eval.alpaca.data import evaluation_set
-
-    if not os.environ.get("SELFJ_DATA"):
+    if not is_here():
         print(
-            "note: SELFJ_DATA is not set, so it cannot be checked that the baseline's instructions "
-            "are AlpacaEval's own, in its order, as length control needs them",
+            "note: AlpacaEval's data are not here (`selfj data get alpaca_eval` gets them), so it "
+            "cannot be checked that the baseline's instructions are AlpacaEval's own, in its "
+            "order, as length control needs them",
             file=sys.stderr,
         )
         return
