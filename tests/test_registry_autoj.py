@@ -29,7 +29,7 @@ def pair(**changes: Any) -> dict[str, Any]:
 
 def test_texts_come_from_the_critique_and_the_rating_from_the_training_data(upstream: Any) -> None:
     """The prompt of the training data holds both texts, but not apart."""
-    files = [upstream("train", training()), upstream("critiques.jsonl", critique())]
+    files = [upstream("train", training()), upstream("critiques", critique())]
     (row,) = autoj.single_train(files)
     assert (row["instruction"], row["response"]) == ("Name a river.", "The Rhine.")
     assert (row["rating"], row["rating_min"], row["rating_max"]) == (7.0, 1.0, 10.0)
@@ -63,6 +63,6 @@ def test_another_layout_is_refused_by_file_place_and_field(upstream: Any) -> Non
         list(autoj.pairs([upstream("pairs", pair(), bad)]))
     with pytest.raises(DataError, match=r"pairs, line 1, field 'label': .*3"):
         list(autoj.pairs([upstream("pairs", pair(label=3))]))
-    files = [upstream("train", training()), upstream("critiques.jsonl", {"meta": 1})]
+    files = [upstream("train", training()), upstream("critiques", {"meta": 1})]
     with pytest.raises(DataError, match=r"critiques, line 1, field 'meta': expected an object, got int"):
         list(autoj.single_train(files))
