@@ -133,6 +133,39 @@ def test_length_control_is_for_the_official_order(
     assert "805 instructions in their order" in error and "output 1" in error
 
 
+def test_without_the_official_order_at_hand_length_control_says_so(
+    files: dict[str, Path],
+    data: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SELFJ_DATA")
+    gamed = data / "alpaca_eval" / "length_control" / "df_gamed_equivalent.csv"
+    _evaluate(files, "--length-control", gamed)
+    assert "note: AlpacaEval's data are not here (`selfj data get" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_config_writes_the_baselines_of_the_data_folder(
+    data: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    named: bool,
+) -> None:
+    if named:
+        monkeypatch.setenv("SELFJ_DATA", str(data))
+    else:
+        monkeypatch.delenv("SELFJ_DATA")
+        (tmp_path / "selfj-eval").symlink_to(data)
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    line = ["alpaca", "config", "--judge", "demo", "--output", str(tmp_path / "annotator")]
+    assert main([*line, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found["baselines"]) == {"v1", "v2"}
+    assert Path(found["hub_cache"]).is_dir()
+
+
 def test_judge_options_of_the_table_without_a_judge(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["alpaca", "table", "--temperature", "2", "--template", "self-j-unwrapped"]) == 2
     error = capsys.readouterr().err

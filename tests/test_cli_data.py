@@ -256,6 +256,35 @@ def test_wrong_usage(
     assert message in done.stderr
 
 
+def test_the_progress_ends_where_it_said_although_sets_share_a_file(
+    data: Any, upstream: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from selfj_eval.cli.progress import ProgressLine, size
+
+    monkeypatch.setattr(ProgressLine.__init__, "__defaults__", ("record", 0.0))  # every step
+    done = data("get", "one", "two", "--from", upstream)
+    files = [upstream / "owner" / "name" / COMMIT / name for name in "abc"]
+    whole = size(sum(file.stat().st_size for file in files))
+    assert f"upstream files: 3 ({whole})" in done.stdout
+    assert done.stderr.splitlines()[-1].startswith(f"fetching {whole} of {whole}, ")
+
+
+def test_doctor_sees_the_users_folder(in_process: Any, tmp_path: Path) -> None:
+    def data() -> dict[str, Any]:
+        done = in_process("selfj", "doctor", "--json", XDG_DATA_HOME=str(tmp_path))
+        return {check["name"]: check for check in json.loads(done.stdout)["checks"]}["data"]
+
+    missing = data()
+    assert missing["ok"] is None
+    assert "`selfj data get judge_bench` gets it" in missing["detail"]
+    folder = tmp_path / "selfj-eval" / "judge_bench"
+    folder.mkdir(parents=True)
+    (folder / "pointwise_one.parquet").touch()
+    found = data()
+    assert found["ok"] is True
+    assert f"{folder.parent} has 1 files of judge_bench" in found["detail"]
+
+
 def test_to_another_folder_says_how_it_is_found(data: Any, upstream: Path, tmp_path: Path) -> None:
     done = data("get", "one", "--to", tmp_path / "else", "--from", upstream)
     assert done.returncode == 0

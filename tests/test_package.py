@@ -38,6 +38,18 @@ def test_help_is_quick() -> None:
     assert fastest(selfj, "score", "--help") < 0.5
 
 
+def test_help_loads_nothing_that_takes_long() -> None:
+    code = (
+        "import sys\nfrom selfj_eval.cli import main\ntry:\n    main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'pyarrow', 'requests', 'yaml', 'filelock', "
+        "'tqdm', 'lm_eval'} & set(sys.modules); assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "usage: selfj" in done.stdout
+
+
 def test_every_public_name_is_there() -> None:
     for name in selfj_eval.__all__:
         assert getattr(selfj_eval, name).__doc__, name
@@ -47,7 +59,18 @@ def test_every_public_name_is_there() -> None:
 
 @pytest.mark.parametrize(
     "subcommand",
-    ["score", "eval", "report", "select", "compare", "leaderboard", "ladder", "path", "doctor"],
+    [
+        "score",
+        "eval",
+        "report",
+        "select",
+        "compare",
+        "leaderboard",
+        "ladder",
+        "path",
+        "doctor",
+        "data",
+    ],
 )
 def test_help_explains_and_shows_an_example(command: Any, subcommand: str) -> None:
     done = command("selfj", subcommand, "--help")

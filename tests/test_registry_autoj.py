@@ -64,5 +64,7 @@ def test_another_layout_is_refused_by_file_place_and_field(upstream: Any) -> Non
     with pytest.raises(DataError, match=r"pairs, line 1, field 'label': .*3"):
         list(autoj.pairs([upstream("pairs", pair(label=3))]))
     files = [upstream("train", training()), upstream("critiques", {"meta": 1})]
-    with pytest.raises(DataError, match=r"critiques, line 1, field 'meta': expected an object, got int"):
+    with pytest.raises(
+        DataError, match=r"critiques, line 1, field 'meta': expected an object, got int"
+    ):
         list(autoj.single_train(files))

@@ -8,11 +8,12 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from selfj_eval.errors import DataError, StoreError
-from selfj_eval.registry import SourceFile, UnreachableError, origin_from
+from selfj_eval.registry import CountedOnce, SourceFile, UnreachableError, origin_from
 from selfj_eval.registry.cache import opened
 from selfj_eval.registry.downloading import Folder, Web
 
@@ -47,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         wanted = self.headers["Range"]
         self.server.requests.append((self.path, wanted))
         fault = self.server.faults.pop(0) if self.server.faults else ""
-        content = self.server.contents.get(self.path)
+        content = self.server.contents.get(unquote(self.path))
         if fault.isdecimal() or content is None:
             self._answer(int(fault or 404), b"<html>no</html>", {"Retry-After": "0"})
             return
@@ -105,7 +106,7 @@ def file(path: str = "data copy/a#1.json", content: bytes = CONTENT) -> SourceFi
 
 
 def served(server: Server, content: bytes = CONTENT) -> Web:
-    server.contents[f"/owner/name/{COMMIT}/data%20copy/a%231.json"] = content
+    server.contents[f"/owner/name/{COMMIT}/data copy/a#1.json"] = content
     return Web(server.url, pauses=(0, 0), timeout=(5, 5))
 
 
@@ -158,6 +159,32 @@ def test_a_server_that_does_not_honour_the_range_is_asked_anew(
     assert sum(steps) == len(CONTENT)
     assert server.requests[1][1] == "bytes=524288-"
     assert len(server.requests) == (2 if fault == "no range" else 3)
+
+
+@pytest.mark.parametrize(
+    "path", ["data/set=one,model=gpt-4o.jsonl", "LLMEval^2/all in one.json", "50%25 & more?.json"]
+)
+def test_paths_arrive_as_they_are(server: Server, cache: Path, path: str) -> None:
+    server.contents[f"/owner/name/{COMMIT}/{path}"] = CONTENT
+    server.faults = ["cut"]
+    found = Web(server.url, pauses=(0,)).fetch(file(path), cache, lambda _: None)
+    assert found == cache / "owner" / "name" / COMMIT / path
+    assert found.read_bytes() == CONTENT
+    assert [asked for _, asked in server.requests] == [None, "bytes=524288-"]
+
+
+def test_a_file_that_several_sets_need_counts_once(server: Server, cache: Path) -> None:
+    origin, steps = CountedOnce(Web(served(server)._base, pauses=())), list[int]()
+    server.faults = ["cut"]
+    with pytest.raises(DataError, match="ended after"):  # what is there stays, and is counted
+        origin.fetch(file(), cache, steps.append)
+    assert sum(steps) == len(CONTENT) // 2
+    for _ in range(3):
+        origin.fetch(file(), cache, steps.append)
+        assert sum(steps) == len(CONTENT)
+    next(cache.rglob("a#1.json")).unlink()
+    origin.fetch(file(), cache, steps.append)
+    assert sum(steps) == len(CONTENT)
 
 
 def test_what_an_earlier_run_left_of_another_file_is_thrown_away(

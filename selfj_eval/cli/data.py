@@ -46,7 +46,7 @@ def add_parser(subparsers: Any) -> None:
     listing.set_defaults(run=_list)
     get = commands.add_parser("get", help="fetch, check and convert sets")
     get.add_argument("names", nargs="+", metavar="NAME", help=_NAMES)
-    get.add_argument("--to", metavar="DIR", help="the data folder (default: SELFJ_DATA)")
+    get.add_argument("--to", metavar="DIR", help="the data folder (default: `selfj data path`)")
     get.add_argument(
         "--from",
         dest="origin",
@@ -68,6 +68,7 @@ def add_parser(subparsers: Any) -> None:
 
 def _list(options: argparse.Namespace) -> int:
     from selfj_eval.cli.evaluating import table
+    from selfj_eval.cli.progress import size
     from selfj_eval.data_folder import data_folder
     from selfj_eval.registry import inside, load_sets, state
 
@@ -92,7 +93,7 @@ def _list(options: argparse.Namespace) -> int:
     lines = [("set", "rows", "upstream", "here", "licence")]
     for item, found in sets:
         licences = ", ".join(item.licences)
-        lines.append((str(item), f"{item.rows:,}", _size(item.bytes), found, licences))
+        lines.append((str(item), f"{item.rows:,}", size(item.bytes), found, licences))
     print(f"{folder}\n{table(lines)}")
     return 0
 
@@ -140,11 +141,12 @@ def _make(
 ) -> list[tuple[DataSet, SelfJError | None]]:
     """Make sets one after the other; what came of each, up to what stops all."""
     from selfj_eval.cli.progress import ProgressLine
-    from selfj_eval.registry import UnreachableError, build, opened, tidy
+    from selfj_eval.registry import CountedOnce, UnreachableError, build, opened, tidy
 
     results: list[tuple[DataSet, SelfJError | None]] = []
     finished: list[DataSet] = []
-    total = sum(item.bytes for item in waiting)
+    total = sum({file.place: file.bytes for item in waiting for file in item.files}.values())
+    origin = CountedOnce(origin)
     with opened(folder) as cache, ProgressLine(total, "fetching", "byte") as progress:
         for item in waiting:
             try:
@@ -162,9 +164,11 @@ def _make(
 
 
 def _print_licences(sets: Sequence[DataSet]) -> None:
-    files = {file for item in sets for file in item.files}
-    size = _size(sum(file.bytes for file in files))
-    print(f"sets: {len(sets)}, upstream files: {len(files)} ({size}); licences as stated there:")
+    from selfj_eval.cli.progress import size
+
+    files = {file.place: file.bytes for item in sets for file in item.files}
+    total = size(sum(files.values()))
+    print(f"sets: {len(sets)}, upstream files: {len(files)} ({total}); licences as stated there:")
     found: dict[str, dict[str, None]] = {}
     for item in sets:
         for source in item.sources:
@@ -223,7 +227,3 @@ def _verify(options: argparse.Namespace) -> int:
     if not findings:
         print(f"{folder}: there is nothing here; `selfj data get` gets it", file=sys.stderr)
     return 1 if wrong or not findings else 0
-
-
-def _size(number: int) -> str:
-    return f"{number / 1e6:,.1f} MB" if number >= 1e5 else f"{number / 1e3:,.1f} kB"

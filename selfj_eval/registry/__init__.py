@@ -6,13 +6,14 @@ The sets are data, not code: ``sets/<pack>/<set>.yaml``. Their converters are fu
 
 from selfj_eval.registry.building import build, converter_of, is_finished
 from selfj_eval.registry.cache import opened, tidy
-from selfj_eval.registry.downloading import UnreachableError, origin_from
+from selfj_eval.registry.downloading import CountedOnce, UnreachableError, origin_from
 from selfj_eval.registry.made import state
 from selfj_eval.registry.paths import inside
 from selfj_eval.registry.sets import DataSet, Source, SourceFile, load_sets, select
 from selfj_eval.registry.verifying import Finding, is_known, verify
 
 __all__ = [
+    "CountedOnce",
     "DataSet",
     "Finding",
     "Source",

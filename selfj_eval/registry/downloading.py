@@ -67,6 +67,26 @@ def origin_from(given: str | None) -> Origin:
     return Folder(Path(given).expanduser())
 
 
+class CountedOnce:
+    """An origin that tells what is there of each file, however often sets ask for it."""
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self._there: dict[str, int] = {}
+
+    def fetch(self, file: SourceFile, cache: Path, progress: Progress) -> Path:
+        """See ``Origin``."""
+        there = 0
+
+        def tell(more: int) -> None:
+            nonlocal there
+            there += more
+            progress(there - self._there.get(file.place, 0))
+            self._there[file.place] = there
+
+        return self._origin.fetch(file, cache, tell)
+
+
 class Folder:
     """Files that are here: ``owner/name/commit/path``, or checkouts as ``owner/name/path``.
 
