@@ -5,7 +5,7 @@ trained on the others, without any instruction of the scored group. From the set
 on, every tenth instruction is kept back too. All of it with distillation 2 and 0. Finished parts
 are kept in the work folder, so the same command goes on.
 
-example: SELFJ_DATA=DIR python benchmarks/encoder_judge.py --encoder ./all-MiniLM-L6-v2 --work work
+example: python benchmarks/encoder_judge.py --encoder ./all-MiniLM-L6-v2 --work work
 """
 
 from __future__ import annotations
