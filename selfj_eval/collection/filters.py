@@ -1,0 +1,170 @@
+"""The steps that drop what is no instruction of use, in order, each with a name and a reason.
+
+A step looks at a text and says whether it is dropped; no step changes a text. The order is from
+cheap to dear, so that the few microseconds a text costs are mostly those of texts that are kept.
+What each step drops and why: docs/collection-filters.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from selfj_eval.collection.language import other_language
+from selfj_eval.collection.quality import (
+    boilerplate,
+    broken_encoding,
+    links_above,
+    no_instruction,
+    repeated,
+    symbols_above,
+)
+from selfj_eval.errors import DataError
+
+
+class Step(NamedTuple):
+    """One filter.
+
+    Attributes:
+        name: As it stands in the summary of a run.
+        drops: What it drops, in one sentence.
+        dropped: Whether it drops a text.
+    """
+
+    name: str
+    drops: str
+    dropped: Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class FilterSettings:
+    """The limits. A token is a run of letters, digits and underscores, or a punctuation mark.
+
+    The lengths are set so that 99.2 % of 6,081 instructions of evaluation sets lie between them.
+
+    Attributes:
+        min_tokens: Fewest tokens.
+        max_tokens: Most tokens. A judge is trained on prompts of 1,024 tokens of a model, so that
+            what is longer would be cut anyway.
+        min_characters: Fewest characters.
+        max_characters: Most characters.
+        min_letters: Smallest share of letters, of any script, among the visible characters.
+            Formulas and code are above it, tables of numbers and drawings are not.
+        max_links: Largest share of the visible characters that stand in web addresses.
+        language: The wanted language (ISO 639-1, such as ``en``).
+
+    Raises:
+        DataError: If no text could meet the limits.
+    """
+
+    min_tokens: int = 3
+    max_tokens: int = 1024
+    min_characters: int = 10
+    max_characters: int = 4000
+    min_letters: float = 0.2
+    max_links: float = 0.5
+    language: str = "en"
+
+    def __post_init__(self) -> None:
+        for least, most in (("min_tokens", "max_tokens"), ("min_characters", "max_characters")):
+            low, high = getattr(self, least), getattr(self, most)
+            if not 0 <= low <= high:
+                message = f"expected 0 <= {least} <= {most}, got {low} and {high}."
+                raise DataError(message, field=least)
+        for name in ("min_letters", "max_links"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise DataError(f"expected a share from 0 to 1, got {value}.", field=name)
+
+
+def steps(settings: FilterSettings | None = None) -> tuple[Step, ...]:
+    """The steps, in the order in which they are applied.
+
+    They hold a language model of 100 MB once it has been used. Build them in the process that
+    uses them instead of sending them to it.
+
+    Args:
+        settings: The limits, by default those of ``FilterSettings``.
+
+    Raises:
+        DataError: If the language is unknown, or ``py3langid`` is not installed.
+    """
+    s = settings or FilterSettings()
+    return (
+        Step(
+            "too_short",
+            f"Texts of fewer than {s.min_characters} characters or {s.min_tokens} tokens.",
+            _too_short(s.min_characters, s.min_tokens),
+        ),
+        Step(
+            "too_long",
+            f"Texts of more than {s.max_characters} characters or {s.max_tokens} tokens.",
+            _too_long(s.max_characters, s.max_tokens),
+        ),
+        Step(
+            "broken_encoding",
+            "Texts with replacement or control characters, lone surrogates, or UTF-8 read as "
+            "something else.",
+            broken_encoding,
+        ),
+        Step(
+            "boilerplate",
+            "What a web page says in place of a text: deleted posts, cookie notices, log-in "
+            "walls, filler.",
+            boilerplate,
+        ),
+        Step(
+            "mostly_links",
+            f"Texts whose web addresses make more than {s.max_links:.0%} of their visible "
+            "characters.",
+            links_above(s.max_links),
+        ),
+        Step(
+            "mostly_symbols",
+            f"Texts with fewer than {s.min_letters:.0%} letters among their visible characters.",
+            symbols_above(s.min_letters),
+        ),
+        Step(
+            "no_instruction",
+            "Texts without a content word: greetings, thanks, calls for help, dates, names alone.",
+            no_instruction,
+        ),
+        Step("repeated", "One word, phrase or line over and over.", repeated),
+        Step(
+            "language",
+            f"Texts in another language than the wanted one ({s.language}).",
+            other_language(s.language),
+        ),
+    )
+
+
+def dropped_by(text: str, steps: Sequence[Step]) -> str | None:
+    """Name of the first step that drops a text, or None if it is kept.
+
+    Args:
+        text: An instruction.
+        steps: As ``steps`` gives them.
+    """
+    for name, _, dropped in steps:
+        if dropped(text):
+            return name
+    return None
+
+
+def _too_short(characters: int, tokens: int) -> Callable[[str], bool]:
+    enough = _at_least(tokens)
+    return lambda text: len(text) < characters or not enough(text)
+
+
+def _too_long(characters: int, tokens: int) -> Callable[[str], bool]:
+    more = _at_least(tokens + 1)
+    # No text has more tokens than characters.
+    return lambda text: len(text) > characters or (len(text) > tokens and more(text))
+
+
+def _at_least(tokens: int) -> Callable[[str], bool]:
+    """Whether a text has so many tokens; reads no further than the last of them."""
+    # Possessive: given back, a word would be cut into several tokens.
+    beginning = re.compile(rf"(?:\s*+(?:\w++|[^\w\s])){{{tokens}}}+").match
+    return lambda text: beginning(text) is not None
