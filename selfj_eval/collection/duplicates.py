@@ -9,7 +9,9 @@ J = 0.8, 0.9991 at 0.85, 0.99998 at 0.9; of pairs below the threshold, 0.40 at 0
 
 What that means for texts with one word changed: from 17 words on they are near duplicates, shorter
 ones are both kept ("What is the capital of France?" and "... of Spain?"), and so are paraphrases of
-any length. Above 16 words, one word that turns the question round goes unnoticed.
+any length. Above 16 words, one word or year that makes another question of it goes unnoticed, and
+so does a short question after a long passage that was there with another question. A script without
+blanks has one word a sentence: there, only equal texts are found.
 
 Who is kept: texts are taken in order, and one goes if it is a duplicate of an earlier one *that is
 kept*. In a chain (A like B, B like C, A unlike C) B goes and C stays. So each text that goes has a
@@ -18,6 +20,7 @@ similar one that stays.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +34,7 @@ KEPT, EXACT, NEAR = 0, 1, 2
 # All pairs would be quadratic where thousands share a template.
 _REACH = 4
 _NUMBERS_AT_ONCE = 4_000_000
+_PAIRS_AT_ONCE = 1_000_000
 
 
 class Duplicates(NamedTuple):
@@ -66,7 +70,7 @@ def find_duplicates(signatures: Signatures, *, threshold: float = THRESHOLD) -> 
     first = _first_equal(signatures.hashes)
     kind = np.where(first < np.arange(len(first)), EXACT, KEPT).astype(np.uint8)
     of = np.where(kind == EXACT, first, -1)
-    for later, earlier in zip(*_similar_pairs(signatures, kind, threshold), strict=True):
+    for later, earlier in _similar_pairs(signatures, kind, threshold):
         if kind[later] == KEPT and kind[earlier] == KEPT:
             kind[later], of[later] = NEAR, earlier
     moved = (kind == EXACT) & (kind[first] == NEAR)
@@ -86,8 +90,9 @@ def _first_equal(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 def _similar_pairs(
     signatures: Signatures, kind: NDArray[np.uint8], threshold: float
-) -> tuple[list[int], list[int]]:
+) -> Iterator[tuple[int, int]]:
     """Pairs at or above the threshold: the later and the earlier text, ascending."""
+    # Of equal texts only the first takes part.
     texts = np.flatnonzero(kind == KEPT)
     found = np.empty(0, np.int64)  # A pair is one number: later * count + earlier.
     count = len(signatures)
@@ -96,8 +101,9 @@ def _similar_pairs(
         pairs = np.setdiff1d(pairs, found, assume_unique=True)
         later, earlier = np.divmod(pairs, count)
         found = np.union1d(found, pairs[_similar(signatures, later, earlier, threshold)])
-    later, earlier = np.divmod(found, max(count, 1))
-    return later.tolist(), earlier.tolist()
+    for begin in range(0, len(found), _PAIRS_AT_ONCE):
+        later, earlier = np.divmod(found[begin : begin + _PAIRS_AT_ONCE], count)
+        yield from zip(later.tolist(), earlier.tolist(), strict=True)
 
 
 def _pairs_of_band(

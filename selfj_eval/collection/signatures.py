@@ -6,7 +6,8 @@ on the text alone: not on process, batch, order or hash seed.
 
 A shingle is a pair of neighbouring words, with a border before the first word and after the last,
 so that every word is in exactly two and a text of one word has shingles, too. With n different
-words and one of them changed, Jaccard is (n - 1) / (n + 3).
+words and one of them changed, Jaccard is (n - 1) / (n + 3). A shingle's number is its CRC-32: two
+of one pair of texts are the same by chance once in a million pairs of 60 words.
 
 References: A. Broder, "On the resemblance and containment of documents" (1997): shingles, MinHash;
 J. Leskovec, A. Rajaraman, J. Ullman, "Mining of Massive Datasets", section 3.4: bands. The MinHash
