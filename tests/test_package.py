@@ -70,6 +70,7 @@ def test_every_public_name_is_there() -> None:
         "path",
         "doctor",
         "data",
+        "collect",
     ],
 )
 def test_help_explains_and_shows_an_example(command: Any, subcommand: str) -> None:

@@ -31,6 +31,7 @@ _COMMANDS = (
     "leaderboard",
     "alpaca",
     "train",
+    "collect",
 )
 
 
