@@ -19,7 +19,7 @@ from selfj_eval.bench.data import read_set, read_sets
 from selfj_eval.bench.published import published, published_row
 from selfj_eval.bench.running import Rated, Result, key
 from selfj_eval.bench.table import tabulate
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, StoreError
 from selfj_eval.reading import read_records
 from selfj_eval.records import Judgment
 from selfj_eval.writing import write_records
@@ -74,6 +74,7 @@ def test_cells_against_scipy(rated: Path, metric: str, scipy: Callable[..., Any]
     assert row["pooled"]["value"] == pytest.approx(pooled)
     assert row["average"]["value"] == pytest.approx(np.mean(list(expected.values())))
     assert (row["scored"], row["unscored"], row["first_error"]) == (81, 2, "no")
+    assert [cell["unscored"] for cell in row["cells"].values()] == [1, 1]
     for metric_of in (*row["cells"].values(), row["average"], row["pooled"]):
         assert metric_of["low"] < metric_of["value"] < metric_of["high"]
         assert metric_of["method"] == "bca"
@@ -124,10 +125,14 @@ def test_a_constant_rater_has_no_correlation(jsonl: Callable[..., Path]) -> None
         for k in range(30)
     ]
     sets, result, files = result_of(jsonl(*rows))
-    row = tabulate(sets, result, files, resamples=20)["sets"][0]["rows"][0]
+    document = tabulate(sets, result, files, resamples=20)
+    row = document["sets"][0]["rows"][0]
     assert row["cells"]["m"]["value"] is None
     assert "all 30 scores are equal" in row["cells"]["m"]["undefined"]
-    assert row["average"] == {"value": None, "n": 0, "undefined": "no column has this correlation"}
+    reason = "there is no correlation for m"
+    assert row["average"] == {"value": None, "n": 0, "undefined": reason}
+    table = document["sets"][0]
+    assert any("no correlation for m: all 30 scores" in note for note in rendering.notes(table))
 
 
 def test_the_published_table_is_the_papers() -> None:
@@ -206,6 +211,8 @@ def test_an_answering_models_own_view(
         assert "say what to load: --answering A model=MODEL" in row["first_error"]
         assert row["cells"]["A model"]["value"] is None
         assert row["cells"]["b_model"]["n"] == 40
+        # A mean over one of two models would pass for one over both.
+        assert row["average"]["value"] is None
 
 
 @pytest.mark.parametrize(
@@ -216,6 +223,10 @@ def test_an_answering_models_own_view(
         (["--resamples", 1], "--resamples must lie between"),
         (["--confidence", 2], "--confidence must lie between"),
         (["--limit", 0], "--limit must be at least 1"),
+        (["--data", ","], "no set is named"),
+        (["--judges", ","], "no rater is named"),
+        (["--models", ","], "--models names no model"),
+        (["--robust", "--metric", "spearman"], "--metric is for the table"),
     ],
 )
 def test_wrong_usage(
@@ -225,6 +236,90 @@ def test_wrong_usage(
     done = command("selfj", *arguments)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_sets_without_references(
+    command: Callable[..., Any], jsonl: Callable[..., Path], tmp_path: Path
+) -> None:
+    rows = [
+        {"id": str(k), "instruction": f"Q{k}?", "response": "a" * (k + 1), "rating": k}
+        for k in range(6)
+    ]
+    none = jsonl(*rows, name="none.jsonl")
+    half = jsonl(*(r | {"reference": "aa" if k % 2 else None} for k, r in enumerate(rows)))
+    judges = ["bench", "--judges", "tfidf,demo,demo+length", "--resamples", 20, "--json"]
+    done = command("selfj", *judges, "--data", none, "--output", tmp_path / "a")
+    (table,) = json.loads(done.stdout)["sets"]
+    assert [(r["rater"], r["reference"]) for r in table["rows"]] == [
+        ("demo", False),
+        ("demo+length", False),
+    ]
+    assert table["not_run"] == ["tfidf"] and done.returncode == 1
+    assert "NOT RUN, for want of references: tfidf." in (tmp_path / "a" / "table.md").read_text()
+    done = command("selfj", *judges, "--data", half, "--output", tmp_path / "b")
+    rows_of = {(r["rater"], r["reference"]): r for r in json.loads(done.stdout)["sets"][0]["rows"]}
+    for rater in ("tfidf", "demo"):  # all with reference, or unscored
+        assert (rows_of[rater, True]["scored"], rows_of[rater, True]["unscored"]) == (3, 3)
+    assert rows_of["demo", False]["unscored"] == 0
+
+
+def test_models_with_the_names_of_our_columns(jsonl: Callable[..., Path]) -> None:
+    rows = [
+        {"id": f"{m}{k}", "instruction": f"Q{k}", "response": "x" * k, "rating": k % 7, "model": m}
+        for k in range(30)
+        for m in ("average", "pooled")
+    ]
+    sets, result, files = result_of(jsonl(*rows))
+    document = tabulate(sets, result, files, resamples=20)
+    lines = list(csv.DictReader(rendering.csv_text(document).splitlines()))
+    assert [(line["kind"], line["column"]) for line in lines] == [
+        ("model", "average"),
+        ("model", "pooled"),
+        ("average", ""),
+        ("pooled", ""),
+    ]
+
+
+def test_published_numbers_stand_beside_pearson_only(jsonl: Callable[..., Path]) -> None:
+    rows = [
+        {"id": str(k), "instruction": f"Q{k}", "response": "x" * k, "rating": k % 7,
+         "model": "vicuna-13b"} for k in range(30)
+    ]  # fmt: skip
+    sets, result, _ = result_of(jsonl(*rows))
+    result = {"records": [Rated("ppl", False, result["records"][0].judgments, {})]}
+    files = {key("records", "ppl", False): "x"}
+    found = {
+        metric: tabulate(sets, result, files, metric=metric, resamples=20)["sets"][0]["rows"][0]
+        for metric in ("pearson", "spearman")
+    }
+    assert found["pearson"]["published"]["cells"] == {"vicuna-13b": 13.46}
+    assert found["spearman"]["published"] is None
+
+
+def test_the_output_may_be_called_as_the_set(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SELFJ_DATA", str(data))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "arena_bench").mkdir()
+    assert len(read_set("arena_bench").records) == 3734
+
+
+def test_long_and_odd_names_of_raters(rated: Path, tmp_path: Path) -> None:
+    from selfj_eval.bench.running import write_scores
+
+    sets, result, _ = result_of(rated)
+    judgments = result["rated"][0].judgments
+    names = ["x" * 300, "a/b", "a b", "a_b", "../up", "..."]
+    result = {"rated": [Rated(name, False, judgments, {}) for name in names]}
+    files = write_scores(tmp_path / "out", sets, result, {})
+    assert len(set(files.values())) == len(names)
+    for file in files.values():
+        assert (tmp_path / "out" / file).resolve().parent == tmp_path / "out" / "scores" / "rated"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "scores").touch()
+    with pytest.raises(StoreError, match="cannot be made: Not a directory; name another"):
+        write_scores(tmp_path / "other", sets, result, {})
 
 
 class Tags(HTMLParser):

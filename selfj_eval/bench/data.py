@@ -20,12 +20,12 @@ FEWEST = 30
 
 @dataclass(frozen=True)
 class BenchSet:
-    """Rated answers.
+    """Answers, rated ones unless it was read otherwise.
 
     Attributes:
         name: What it is called.
         path: The file.
-        records: The rated ones.
+        records: The answers.
         unrated: How many were left out because they have no rating.
         columns: The answering models that have a column, in the order of their names.
     """
@@ -44,7 +44,11 @@ class BenchSet:
 
 
 def read_set(
-    name: str, *, models: Sequence[str] | None = None, limit: int | None = None
+    name: str,
+    *,
+    models: Sequence[str] | None = None,
+    limit: int | None = None,
+    unrated: bool = False,
 ) -> BenchSet:
     """Read a set.
 
@@ -52,12 +56,13 @@ def read_set(
         name: Of a ``judge_bench`` set, such as ``arena_bench``; or a file of records.
         models: The answering models that get a column; by default those with ``FEWEST`` ratings.
         limit: Only the first so many records.
+        unrated: Take answers without a rating, too.
 
     Raises:
         DataError: If it cannot be read, or holds no rating.
     """
     file = Path(name)
-    if re.fullmatch(r"[a-z0-9_]+", name) and not file.exists():
+    if re.fullmatch(r"[a-z0-9_]+", name) and not file.is_file():
         file = data_file("judge_bench", f"pointwise_{name.removeprefix('pointwise_')}.parquet")
     elif file.suffix.lower() not in FORMATS:
         raise DataError(
@@ -72,7 +77,7 @@ def read_set(
     rated = [
         replace(record, where=f"{shown}, {place}")
         for record, place in zip(records, places, strict=True)
-        if record.rating is not None
+        if unrated or record.rating is not None
     ]
     if not rated:
         message = f"none of the {len(records):,} records has a rating to agree with."
@@ -85,14 +90,20 @@ def read_set(
 
 
 def read_sets(
-    names: Sequence[str], *, models: Sequence[str] | None = None, limit: int | None = None
+    names: Sequence[str],
+    *,
+    models: Sequence[str] | None = None,
+    limit: int | None = None,
+    unrated: bool = False,
 ) -> list[BenchSet]:
-    """Read sets; no two may have one name.
+    """Read sets; no two may have one name. Arguments as for ``read_set``.
 
     Raises:
         DataError: As for ``read_set``, or if a named model has no rated answer anywhere.
     """
-    sets = [read_set(name, models=models, limit=limit) for name in names]
+    if not names:
+        raise DataError("no set is named; give some with --data, such as arena_bench.")
+    sets = [read_set(name, models=models, limit=limit, unrated=unrated) for name in names]
     own = [found.name for found in sets]
     if twice := sorted({name for name in own if own.count(name) > 1}):
         raise DataError(f"two sets are called {twice[0]!r}; rename a file.")

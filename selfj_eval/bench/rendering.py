@@ -13,7 +13,7 @@ from selfj_eval.bench.published import published
 _SECTIONS = ((True, "with reference"), (False, "without reference"))
 _TITLES = {"pearson": "Pearson", "spearman": "Spearman"}
 CSV_COLUMNS = (
-    *("set", "reference", "rater", "column", "metric", "value", "low", "high", "n"),
+    *("set", "reference", "rater", "kind", "column", "metric", "value", "low", "high", "n"),
     *("unscored", "published"),
 )
 
@@ -50,18 +50,27 @@ def caption(document: Mapping[str, Any], table: Mapping[str, Any]) -> str:
 
 def notes(table: Mapping[str, Any]) -> list[str]:
     """What a reader has to know of a set's rows, as sentences."""
-    found = []
+    found = list(table["warnings"])
+    if names := table["not_run"]:
+        found.append(f"NOT RUN, for want of references: {', '.join(names)}.")
     if few := table["too_few"]:
         found.append(f"Without a column (too few answers, or not chosen): {', '.join(few)}.")
     if table["unrated"]:
         found.append(f"{table['unrated']:,} answers without a rating are left out.")
     for row in table["rows"]:
+        name = f"{row['rater']} ({'with' if row['reference'] else 'without'} reference)"
         if row["unscored"]:
-            how = "with reference" if row["reference"] else "without reference"
             found.append(
-                f"{row['rater']} ({how}): {row['unscored']:,} of {table['records']:,} answers are "
-                f"unscored and left out; first: {row['first_error']}"
+                f"{name}: {row['unscored']:,} of {table['records']:,} answers are unscored and "
+                f"left out; first: {row['first_error']}"
             )
+        if row["trimmed"]:
+            found.append(f"{name}: {row['trimmed']:,} answers were too long and read in part.")
+        reasons = {"pooled": row["pooled"]["undefined"]}
+        reasons |= {column: cell["undefined"] for column, cell in row["cells"].items()}
+        for column, reason in reasons.items():
+            if reason:
+                found.append(f"{name}: no correlation for {column}: {reason}.")
     return found
 
 
@@ -134,17 +143,19 @@ def csv_text(document: Mapping[str, Any]) -> str:
     for table in document["sets"]:
         for row in table["rows"]:
             known = row["published"] or {"cells": {}, "average": None}
-            theirs = {**known["cells"], "average": known["average"]}
-            cells = dict(row["cells"])
-            cells |= ({"average": row["average"]} if cells else {}) | {"pooled": row["pooled"]}
-            for name, metric in cells.items():
+            lines = [
+                ("model", name, cell, cell["unscored"], known["cells"].get(name))
+                for name, cell in row["cells"].items()
+            ]
+            if lines:
+                lines.append(("average", "", row["average"], None, known["average"]))
+            lines.append(("pooled", "", row["pooled"], row["unscored"], None))
+            for kind, name, metric, unscored, paper in lines:
                 bounds = (metric.get("low"), metric.get("high"))
-                about = (table["name"], "yes" if row["reference"] else "no", _cell(row["rater"]))
-                own = (_cell(name), document["metric"], metric["value"], *bounds, metric["n"])
-                paper = theirs.get(name)
-                writer.writerow(
-                    [*about, *own, row["unscored"], None if paper is None else paper / 100]
-                )
+                shown = "yes" if row["reference"] else "no"
+                about = (_cell(table["name"]), shown, _cell(row["rater"]), kind, _cell(name))
+                own = (document["metric"], metric["value"], *bounds, metric["n"], unscored)
+                writer.writerow([*about, *own, None if paper is None else paper / 100])
     return stream.getvalue()
 
 
@@ -170,7 +181,8 @@ def _md_cell(cell: tuple[str, str, str | None]) -> str:
 def _tex(text: object) -> str:
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     special |= {c: "\\" + c for c in "&%$#_{}"}
-    return "".join(special.get(c, c) for c in " ".join(str(text).split()))
+    shown = "".join(special.get(c, c) for c in " ".join(str(text).split()))
+    return "{}" + shown if shown.startswith("[") else shown  # not an argument of the line before
 
 
 def _tex_cell(cell: tuple[str, str, str | None]) -> str:

@@ -43,7 +43,8 @@ def run_robust(
         A document of ``robustness`` by set, and by the rater's name with the way it was asked.
 
     Raises:
-        DataError: If a rater is a sum, or needs a model and names none.
+        DataError: If a rater is a sum, or needs a model and names none; or if nothing can rate a
+            set, because it has no references.
     """
     single = [_single(spec) for spec in specs]
     found: dict[str, dict[str, dict[str, Any]]] = {data.name: {} for data in sets}
@@ -51,17 +52,20 @@ def run_robust(
         raters = open_rater(spec, stores, embedder=settings.embedder)
         for data in sets:
             for mode, rater in raters.items():
-                if mode and not with_references(data):
+                records = with_references(data) if mode else data.records
+                if not records:
                     continue
                 if isinstance(rater, TfidfRater):
-                    rater = rater.fitted(data.records)
-                steps = work(data.records, seed=seed, limit=limit)
+                    rater = rater.fitted(records)
+                steps = work(records, seed=seed, limit=limit)
                 with bar(steps, f"{spec.name} on {data.name}: rated") as progress:
                     found[data.name][_label(spec, mode, raters)] = robustness(
-                        rater, data.records, seed=seed, limit=limit, progress=progress
+                        rater, records, seed=seed, limit=limit, progress=progress
                     )
-        del raters, rater
+        raters.clear()
         gc.collect()
+    if empty := [name for name, documents in found.items() if not documents]:
+        raise DataError(f"{empty[0]} has no references, which every rater here needs.")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.bench.data import BenchSet
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, StoreError
 from selfj_eval.judge import Progress
 from selfj_eval.raters.combined import combine
 from selfj_eval.raters.opening import EMBEDDER, Stores, open_rater
 from selfj_eval.raters.specs import KINDS, CombinedSpec, RaterSpec, Spec
-from selfj_eval.records import Judgment
+from selfj_eval.records import Judgment, Record
 from selfj_eval.writing import run_file, write_json, write_judgments
 
 Bar = Callable[[int, str], AbstractContextManager[Progress]]
@@ -39,6 +40,8 @@ class Rated:
     judgments: Sequence[Judgment]
     description: Mapping[str, Any]
 
+
+_LONGEST = 100  # characters of a file's name
 
 Result = dict[str, list[Rated]]
 """By set: what was made of it, in the order in which raters were named."""
@@ -95,9 +98,20 @@ def run(
     return result
 
 
-def with_references(data: BenchSet) -> bool:
-    """Whether any answer of a set has a reference."""
-    return any(record.reference is not None for record in data.records)
+def with_references(data: BenchSet) -> list[Record]:
+    """The answers of a set that have a reference."""
+    return [record for record in data.records if record.reference is not None]
+
+
+def not_run(
+    specs: Sequence[Spec], sets: Sequence[BenchSet], result: Result
+) -> dict[str, list[str]]:
+    """The raters without any row, by set: they need references, and it has none."""
+    found = {}
+    for data in sets:
+        there = {row.rater for row in result[data.name]}
+        found[data.name] = [spec.name for spec in specs if spec.name not in there]
+    return found
 
 
 def write_scores(
@@ -120,13 +134,18 @@ def write_scores(
     files: dict[str, str] = {}
     for data in sets:
         place = folder / "scores" / data.name
-        place.mkdir(parents=True, exist_ok=True)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"{place} cannot be made: {error.strerror}; name another --output."
+            raise StoreError(message) from error
         for row in result[data.name]:
             mode = "reference" if row.reference else "free"
             stem = re.sub(r"[^\w.+*-]+", "_", row.rater).strip("._") or "rater"
+            if stem != row.rater or len(stem) > _LONGEST:  # no two share a name
+                own = hashlib.sha256(row.rater.encode()).hexdigest()[:8]
+                stem = f"{stem[:_LONGEST]}-{own}"
             file = place / f"{stem}.{mode}.parquet"
-            if str(file.relative_to(folder)) in files.values():
-                file = file.with_name(f"{stem}-{len(files)}.{mode}.parquet")
             write_judgments(file, data.records, row.judgments)
             about = {"model": row.rater, **row.description, "reference": row.reference}
             write_json(run_file(file), {"judge": about, "input": str(data.path), **made})
@@ -187,7 +206,7 @@ def _rate(
                 if mode not in raters:  # such as a judge with prompts for references only
                     done.pop((data.name, mode), None)
                     continue
-                places = _chosen(data, name)
+                places = [k for k in _chosen(data, name) if not mode or _has_reference(data, k)]
                 judged = raters[mode].judge([data.records[k] for k in places], progress=progress)
                 for k, judgment in zip(places, judged, strict=True):
                     done[data.name, mode][k] = judgment
@@ -199,7 +218,7 @@ def _rate(
     for (name, mode), judgments in done.items():
         records = next(data.records for data in sets if data.name == name)
         whole = [
-            judgment or Judgment(record.id, None, None, None, _no_model(record.model))
+            judgment or Judgment(record.id, None, None, None, _missing(record, mode))
             for record, judgment in zip(records, judgments, strict=True)
         ]
         yield name, Rated(spec.name, mode, whole, described.get(mode, {}))
@@ -210,10 +229,21 @@ def _chosen(data: BenchSet, model: str | None) -> list[int]:
     return [k for k, r in enumerate(data.records) if model is None or r.model == model]
 
 
-def _no_model(model: str | None) -> str:
-    if model is None:
-        return "it is not known which model answered, whose own view this is."
-    return f"this is the answering model's own view; say what to load: --answering {model}=MODEL."
+def _has_reference(data: BenchSet, at: int) -> bool:
+    return data.records[at].reference is not None
+
+
+def _missing(record: Record, mode: bool) -> str:
+    """Why a record was given to no rater."""
+    where = f"{record.where}: " if record.where else ""
+    if mode and record.reference is None:
+        return f"{where}has no reference, and this row is of ratings with one."
+    if record.model is None:
+        return f"{where}it is not known which model answered, whose own view this is."
+    return (
+        f"{where}this is the answering model's own view; say what to load: --answering "
+        f"{record.model}=MODEL."
+    )
 
 
 def _row(
@@ -230,6 +260,8 @@ def _row(
         if part is None:
             return None
         parts.append(part)
+    if mode and not any(part.reference for part in parts):
+        return None  # the set has no references
     return _sum(spec, mode, parts, scale)
 
 

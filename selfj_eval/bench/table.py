@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,7 @@ def tabulate(
     result: Result,
     files: Mapping[str, str],
     *,
+    not_run: Mapping[str, Sequence[str]] = MappingProxyType({}),
     metric: str = "pearson",
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
@@ -49,6 +52,7 @@ def tabulate(
         sets: The rated sets.
         result: What the raters made of them.
         files: Scores files (``running.write_scores``).
+        not_run: Raters that need references, by the sets that have none (``running.not_run``).
         metric: One of ``METRICS``.
         confidence, resamples, seed: Of the bootstrap.
         progress: Told how many bootstrap evaluations are done.
@@ -73,6 +77,8 @@ def tabulate(
                 "instructions": len({r.instruction for r in data.records}),
                 "columns": list(data.columns),
                 "too_few": data.left_out,
+                "not_run": list(not_run.get(data.name, ())),
+                "warnings": _warnings(data.records),
                 "rows": rows,
             }
         )
@@ -108,11 +114,7 @@ def _row(
     function = METRICS[metric]
     cells = [function(score[at], rating[at]) for at in where]
     pooled = function(score, rating)
-    defined = np.array([cell.value is not None for cell in cells], dtype=bool)
-    average = Metric(None, 0, "no column has this correlation")
-    if defined.any():
-        mean = float(np.mean([cell.value for cell in cells if cell.value is not None]))
-        average = Metric(mean, int(defined.sum()))
+    average = _average(data.columns, cells)
 
     def statistic(drawn: npt.NDArray[np.int64]) -> Array:
         a, b, own = score[drawn], rating[drawn], code[drawn]
@@ -122,7 +124,7 @@ def _row(
             values = np.array(
                 [_value(function, a[own == k], b[own == k]) for k in range(len(where))]
             )
-        mean = values[defined].mean() if defined.any() else math.nan
+        mean = values.mean() if len(values) else math.nan
         return np.array([*values, mean, _value(function, a, b)])
 
     bounds = bootstrap(
@@ -134,11 +136,16 @@ def _row(
     ).intervals
     *own, of_average, of_pooled = bounds
     errors = [j.error for j in rated.judgments if j.score is None]
+    failed = Counter(
+        record.model
+        for record, judgment in zip(data.records, rated.judgments, strict=True)
+        if judgment.score is None
+    )
     return {
         "rater": rated.rater,
         "reference": rated.reference,
         "cells": {
-            name: plain(cell._replace(interval=interval))
+            name: plain(cell._replace(interval=interval)) | {"unscored": failed[name]}
             for name, cell, interval in zip(data.columns, cells, own, strict=True)
         },
         "average": plain(average._replace(interval=of_average)),
@@ -148,8 +155,33 @@ def _row(
         "first_error": errors[0] if errors else None,
         "trimmed": sum(j.trimmed_tokens > 0 for j in rated.judgments if j.score is not None),
         "description": dict(rated.description),
-        "published": published_row(rated.rater, rated.reference, data.columns),
+        # Published are Pearson's r alone.
+        "published": published_row(rated.rater, rated.reference, data.columns)
+        if metric == "pearson"
+        else None,
     }
+
+
+def _average(columns: Sequence[str], cells: Sequence[Metric]) -> Metric:
+    """The mean of all columns: of some of them it would be a mean over other models than named."""
+    values = [cell.value for cell in cells if cell.value is not None]
+    if not cells:
+        return Metric(None, 0, "no model has a column")
+    if len(values) < len(cells):
+        missing = [n for n, c in zip(columns, cells, strict=True) if c.value is None]
+        return Metric(None, len(values), f"there is no correlation for {', '.join(missing)}")
+    return Metric(float(np.mean(values)), len(values))
+
+
+def _warnings(records: Sequence[Record]) -> list[str]:
+    """What a reader has to know of the ratings."""
+    scales = {(r.rating_min, r.rating_max) for r in records}
+    if len(scales) > 1 and any(None in scale for scale in scales):
+        return [
+            f"The ratings have {len(scales)} scales, of which some are not known (rating_min, "
+            "rating_max): they are taken as they are. Give them one scale."
+        ]
+    return []
 
 
 def _usable(records: Sequence[Record], rated: Rated) -> list[int]:
@@ -191,10 +223,12 @@ def _pearson_by(a: Array, b: Array, code: npt.NDArray[np.int64], groups: int) ->
         found: Array = values - means[own]
         return found
 
+    # By their size, so that neither overflows and rounding is told from spread.
+    x, y = (values / (np.abs(values).max(initial=0) or 1.0) for values in (x, y))
     x, y = centred(x), centred(y)
     xx, yy, xy = (np.bincount(own, weights=w, minlength=groups) for w in (x * x, y * y, x * y))
     with np.errstate(invalid="ignore", divide="ignore"):
         r = xy / np.sqrt(xx * yy)
-    spread = (xx > 1e-20 * np.maximum(n, 1)) & (yy > 1e-20 * np.maximum(n, 1))
+    spread = (xx > 1e-24 * np.maximum(n, 1)) & (yy > 1e-24 * np.maximum(n, 1))
     found: Array = np.where(spread, np.clip(r, -1.0, 1.0), np.nan)
     return found

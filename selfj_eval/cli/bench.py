@@ -23,6 +23,11 @@ _PACKAGES = (
     *("vllm", "openai"),
 )
 _RESAMPLES = (20, 1_000_000)
+_TABLE_ONLY: dict[str, Any] = {
+    **{"answering": [], "combine": "z", "models": None, "metric": "pearson"},
+    **{"confidence": 0.95, "resamples": 1000},
+}
+"""Options that mean nothing to the robustness suite, with their defaults."""
 _EXAMPLES = """examples:
   selfj bench --judges length,tfidf,cosine --data arena_bench --output table
   selfj bench --judges demo,cosine,demo+cosine --data arena_bench,mtbench --output table
@@ -116,8 +121,10 @@ def run(options: argparse.Namespace) -> int:
     defined = read_raters(options.raters) if options.raters else {}
     specs = parse_raters(options.judges, defined)
     models = None if options.models is None else _split(options.models)
+    if models == []:
+        raise DataError("--models names no model; leave it out, or name some.")
     limit = None if options.robust else options.limit
-    sets = read_sets(_split(options.data), models=models, limit=limit)
+    sets = read_sets(_split(options.data), models=models, limit=limit, unrated=options.robust)
     settings = running.Settings(
         answering_models(options.answering), options.embedder or EMBEDDER, options.combine
     )
@@ -128,12 +135,14 @@ def run(options: argparse.Namespace) -> int:
         result = running.run(specs, sets, settings, stores, ProgressLine)
     made = provenance(options, *_PACKAGES)
     files = running.write_scores(folder, sets, result, made)
+    missing = running.not_run(specs, sets, result)
     steps = work(sets, result, options.resamples)
     with ProgressLine(steps, "computed", "resample") as progress:
         document = tabulate(
             sets,
             result,
             files,
+            not_run=missing,
             metric=options.metric,
             confidence=options.confidence,
             resamples=options.resamples,
@@ -147,7 +156,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print(document)
         print(f"written to {printable(folder)}: {', '.join(written)}")
-    return int(any(row["unscored"] for data in document["sets"] for row in data["rows"]))
+    tables = document["sets"]
+    return int(any(t["not_run"] or any(row["unscored"] for row in t["rows"]) for t in tables))
 
 
 def _robust(
@@ -169,7 +179,10 @@ def _robust(
     document = {"kind": "selfj-bench-robust", "sets": found}
     document |= {"provenance": provenance(options, *_PACKAGES)}
     write_json(folder / "robust.json", document)
-    parts = [f"## {name}\n\n{robust_table.markdown(rows)}" for name, rows in found.items()]
+    parts = [
+        f"## {robust_table.escaped(name)}\n\n{robust_table.markdown(rows)}"
+        for name, rows in found.items()
+    ]
     with atomic_write(folder / "robust.md") as stream:
         stream.write("\n".join(parts).encode("utf-8", "replace"))
     if options.json:
@@ -178,8 +191,9 @@ def _robust(
         for name, rows in found.items():
             print(f"{shown(name)}\n{robust_table.text(rows)}\n")
         print(f"written to {printable(folder)}: robust.md, robust.json")
-    bases = [row["base"] for rows in found.values() for row in rows.values()]
-    return int(any(base["unscored"] for base in bases))
+    tried = [row for rows in found.values() for row in rows.values()]
+    changes = [change for row in tried for change in row["changes"].values()]
+    return int(any(part["unscored"] for part in (*changes, *(row["base"] for row in tried))))
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -192,6 +206,9 @@ def _check(options: argparse.Namespace) -> None:
         raise DataError(f"--seed must be at least 0, got {options.seed}.")
     if options.limit is not None and options.limit < 1:
         raise DataError(f"--limit must be at least 1, got {options.limit}.")
+    given = [name for name, default in _TABLE_ONLY.items() if getattr(options, name) != default]
+    if options.robust and given:
+        raise DataError(f"--{given[0]} is for the table; leave it out with --robust.")
 
 
 def _split(text: str) -> list[str]:

@@ -169,7 +169,7 @@ def _generative(model: str, options: dict[str, Any], stores: Stores) -> dict[boo
             raise JudgeError("engine_args are for the engine openai; leave them out.")
         generator = _generator(model, {"prompt": "chat"} | options)
         asker = GeneratorAsker(generator, max_new_tokens=limit)
-    shown = [True] if form.without_reference is None else [True, False]
+    prompts = {True: form.with_reference, False: form.without_reference}
     return {
         reference: GenerativeRater(
             asker,
@@ -178,5 +178,6 @@ def _generative(model: str, options: dict[str, Any], stores: Stores) -> dict[boo
             allow_markers=markers,
             answers=stores.answers,
         )
-        for reference in shown
+        for reference, prompt in prompts.items()
+        if prompt is not None
     }

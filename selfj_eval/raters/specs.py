@@ -145,8 +145,8 @@ def parse_raters(text: str, defined: Mapping[str, RaterSpec]) -> list[Spec]:
         DataError: Naming the rater that is none, or is named twice.
     """
     found: list[Spec] = []
-    for item in text.split(","):
-        item = item.strip()
+    items = [re.sub(r"\s*([+*])\s*", r"\1", item.strip()) for item in text.split(",")]
+    for item in filter(None, items):
         terms = [_term(part.strip(), item, defined) for part in item.split("+")]
         if len(terms) == 1 and terms[0][0] == 1:
             found.append(terms[0][1])
@@ -154,6 +154,8 @@ def parse_raters(text: str, defined: Mapping[str, RaterSpec]) -> list[Spec]:
             raise DataError(f"{item!r}: a weight makes sense in a sum only, such as 2*a+b.")
         else:
             found.append(CombinedSpec(item, tuple(terms)))
+    if not found:
+        raise DataError("no rater is named; give some with --judges, such as length,demo.")
     by_name: dict[str, RaterSpec] = {}
     for spec in found:
         for _, own in spec.parts:
@@ -186,6 +188,8 @@ def read_raters(path: str | Path) -> dict[str, RaterSpec]:
         if not isinstance(entry, dict):
             message = f"expected name, rater and options, got {entry!r:.60}."
             raise DataError(message, path=path, place=place)
+        if isinstance(file := entry.get("prompt_file"), str):
+            entry["prompt_file"] = str(Path(path).parent / Path(file).expanduser())
         spec = _entry(dict(entry), path, place)
         if spec.name in found:
             message = f"{spec.name!r} is the name of an entry before, too; rename one."
@@ -201,7 +205,7 @@ def _entry(entry: dict[str, Any], path: str | Path, place: str) -> RaterSpec:
     name, kind, model = (entry.pop(key, None) for key in ("name", "rater", "model"))
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise refuse("name", f"expected a name without , + and *, got {name!r}.")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise refuse("rater", f"expected one of {', '.join(KINDS)}, got {kind!r}.")
     needs, options = KINDS[kind].model, KINDS[kind].options
     if model is not None and (not isinstance(model, str) or needs == "none"):

@@ -29,11 +29,12 @@ class Answers:
         }
         self._places = sorted(placed)
         self._texts = [placed[place] for place in self._places]
-        self._instructions = {instruction for instruction, _ in self._texts}
+        self._several = len({instruction for instruction, _ in self._texts})
+        self._only = self._texts[0][0] if self._several == 1 else None
 
     def to_another(self, record: Record, seed: int) -> str | None:
         """The next answer on the circle to another instruction; None where there is none."""
-        if not self._instructions - {record.instruction}:
+        if not self._several or self._only == record.instruction:
             return None
         start = bisect_left(self._places, _place(str(seed), record.id))
         for step in range(len(self._texts)):

@@ -19,11 +19,14 @@ _TEXTS = 3  # columns at the left that hold words; the last one does, too
 def markdown(documents: Documents) -> str:
     """The table as Markdown, and below it what the numbers are measured in and the warnings."""
     lines = [list(_HEAD), ["---"] * _TEXTS + ["---:"] * (len(_HEAD) - _TEXTS - 1) + ["---"]]
-    lines += [
-        [re.sub(r"([\\`*<\[\]|])", r"\\\1", cell) for cell in row] for row in _rows(documents)
-    ]
+    lines += [[escaped(cell) for cell in row] for row in _rows(documents)]
     rows = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return rows + "".join(f"\n{note}\n" for note in _notes(documents))
+    return rows + "".join(f"\n{escaped(note)}\n" for note in _notes(documents))
+
+
+def escaped(text: str) -> str:
+    """A text from the data as Markdown that shows it, on one line."""
+    return re.sub(r"([\\`*_<\[\]|])", r"\\\1", " ".join(text.split()))
 
 
 def text(documents: Documents) -> str:
