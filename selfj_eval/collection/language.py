@@ -13,20 +13,23 @@ from typing import Any
 
 from selfj_eval.errors import DataError, brief
 
-_PREFIX = 500  # characters; what a text asks, and in which language, shows at its beginning
+_PREFIX = 300  # characters; what a text asks, and in which language, shows at its beginning
 # Below this probability of the wanted language a text is another's. Keywords and names are
 # near 0.02 to 0.5 for English, sentences of other languages near 0.0001 (measured:
 # docs/collection-filters.md).
 _UNLIKELY = 0.005
-# Where one word in six is one of these, in the text or in its first twelve words, it is English,
-# or an English question on something else. Frequent words of other languages are not among them.
-_ONE_IN, _FIRST = 6, 12
-_ENGLISH = """
-    the of and to what how which who why when where whose that this these those with from without
-    into about between your you i my it is are does did would could should has have been being
-    there their they if than because can't don't doesn't i'm it's what's isn't using for can not
+# A text is English, or an English question on something else, where one word in four is a function
+# word of English, in its beginning or in its first twelve words, and one of them is of no other
+# language ("is", "to" and "of" are of several).
+_ONE_IN, _FIRST = 4, 12
+_ENGLISH_ALONE = """
+    the and what how which who why when where whose that this these those with from without into
+    about between your you does did would could should been being there their they because
+    can't don't doesn't i'm it's what's isn't using not
 """
-_FUNCTION_WORDS = frozenset(_ENGLISH.split())
+_ENGLISH_TOO = "a an as at be by can for has have i if in is it me my of on or to do are we than"
+_ALONE = frozenset(_ENGLISH_ALONE.split())
+_FUNCTION_WORDS = _ALONE.union(_ENGLISH_TOO.split())
 
 
 def other_language(wanted: str) -> Callable[[str], bool]:
@@ -61,14 +64,12 @@ def other_language(wanted: str) -> Callable[[str], bool]:
 def _english(text: str) -> bool:
     """Whether its first words, or all of them, have the function words of English."""
     words = text.lower().split()
-    first = words[:_FIRST]
-    return _ONE_IN * _function_words(first) >= len(first) or (
-        len(words) > _FIRST and _ONE_IN * _function_words(words) >= len(words)
-    )
+    return _enough(words[:_FIRST]) or (len(words) > _FIRST and _enough(words))
 
 
-def _function_words(words: list[str]) -> int:
-    return sum(map(_FUNCTION_WORDS.__contains__, words))
+def _enough(words: list[str]) -> bool:
+    found = sum(map(_FUNCTION_WORDS.__contains__, words))
+    return _ONE_IN * found >= len(words) and not _ALONE.isdisjoint(words)
 
 
 @cache
