@@ -81,7 +81,7 @@ class FilterSettings:
 def steps(settings: FilterSettings | None = None) -> tuple[Step, ...]:
     """The steps, in the order in which they are applied.
 
-    They hold a language model of 100 MB once it has been used. Build them in the process that
+    They hold a language model of 100 MB, which is loaded here. Build them in the process that
     uses them instead of sending them to it.
 
     Args:
