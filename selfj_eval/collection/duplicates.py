@@ -4,7 +4,7 @@ Two texts are near duplicates if the Jaccard similarity of their shingles (``sig
 least 0.8. The bands of their MinHash only say which texts to compare; the similarity itself is
 computed exactly. So a text never goes because of an estimate; what can happen is that a pair never
 meets. The chance that two texts share one of 18 bands of 7 rows is 1 - (1 - J^7)^18: 0.9855 at
-J = 0.8, 0.9991 at 0.85, 0.99998 at 0.9; of pairs below the threshold, 0.40 at 0.6, 0.13 at 0.5 and
+J = 0.8, 0.9991 at 0.85, 0.99999 at 0.9; of pairs below the threshold, 0.40 at 0.6, 0.13 at 0.5 and
 0.004 at 0.3 are compared in vain.
 
 What that means for texts with one word changed: from 17 words on they are near duplicates, shorter

@@ -6,10 +6,11 @@ import argparse
 import importlib
 from typing import Any
 
-_COMMANDS = ("stats",)
+_COMMANDS = ("run", "sample", "stats")
 _EPILOG = """examples:
+  selfj collect run --out collection
+  selfj collect sample collection --n 87000 --output sft.jsonl
   selfj collect stats collection
-  selfj collect stats collection --output figures --parser en_core_web_md
 """
 
 

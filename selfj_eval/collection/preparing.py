@@ -1,0 +1,193 @@
+"""One source made ready: rows read, converted, filtered, signed, in one file of the work folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from selfj_eval.collection.contamination import EvaluationTexts, load_evaluation_texts
+from selfj_eval.collection.converters import instructions
+from selfj_eval.collection.filters import FilterSettings, Step, dropped_by, steps
+from selfj_eval.collection.reading import fingerprint, iter_rows
+from selfj_eval.collection.signatures import signatures
+from selfj_eval.collection.sources import Source
+from selfj_eval.errors import DataError
+from selfj_eval.writing import atomic_write, remove_left_over
+
+CONTAMINATED = "contaminated"
+"""The step that drops what holds an instruction of an evaluation set."""
+NOTE = "selfj_collection"
+_METHOD = 1  # raise when the same recipe would make another file
+_TOGETHER = 8192  # texts that are signed and written together
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides what becomes of a row.
+
+    Attributes:
+        folder: Where the sources' files lie; None: the hub.
+        filters: The limits.
+        evaluation: Evaluation sets whose instructions are kept out: names or files.
+        limit: Only the first so many rows of each source.
+    """
+
+    folder: str | None = None
+    filters: FilterSettings = field(default_factory=FilterSettings)
+    evaluation: tuple[str, ...] = ()
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A source that is ready.
+
+    Attributes:
+        name: The source's.
+        key: What it was made of and how: a digest.
+        rows: Rows that were read.
+        instructions: Instructions in them.
+        dropped: How many of these each step dropped, in the order of the steps.
+        kept: How many are left.
+    """
+
+    name: str
+    key: str
+    rows: int
+    instructions: int
+    dropped: dict[str, int]
+    kept: int
+
+
+def work_file(out: Path, source: Source) -> Path:
+    """Where a source is made ready: a Parquet file, with its counts in its own metadata."""
+    return out / "work" / f"{source.name}.parquet"
+
+
+def prepare(
+    source: Source, recipe: Recipe, out: Path, *, progress: Progress | None = None
+) -> Prepared:
+    """Make a source ready, unless it is already, of the same input and by the same recipe.
+
+    Args:
+        source: The source.
+        recipe: What becomes of its rows.
+        out: The output folder; its folder ``work`` is there.
+        progress: Called with the number of rows that have just been read.
+
+    Raises:
+        DataError: If the source cannot be read, or has another schema than it is known by.
+        StoreError: If the file cannot be written.
+    """
+    evaluation = _evaluation(recipe.evaluation)
+    path, key = work_file(out, source), _key(source, recipe, evaluation)
+    before = read_prepared(path)
+    if before is not None and before.key == key:
+        return before
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    remove_left_over(path)
+    counts, tally = Counter[str](), Counter[str]()
+    texts = _kept(source, recipe, evaluation, counts, tally, progress)
+    with atomic_write(path) as stream:
+        writer: pq.ParquetWriter | None = None
+        for portion in _portions(texts):
+            columns = {"instruction": pa.array(portion, pa.string())}
+            table = pa.table(columns | signatures(portion).columns())
+            writer = writer or pq.ParquetWriter(stream, table.schema, compression="zstd")
+            writer.write_table(table)
+        order = [step.name for step in _steps(recipe.filters)] + [CONTAMINATED]
+        dropped = {name: tally[name] for name in order}
+        found = Prepared(
+            source.name, key, counts["rows"], counts["instructions"], dropped, counts["kept"]
+        )
+        assert writer is not None  # even nothing is a portion
+        writer.add_key_value_metadata({NOTE: json.dumps(asdict(found))})
+        writer.close()
+    return found
+
+
+def read_prepared(path: Path) -> Prepared | None:
+    """What a file of the work folder says of itself; None if there is no whole one."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata: Any = pq.read_metadata(path).metadata or {}
+        return Prepared(**json.loads(metadata[NOTE.encode()]))
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
+        return None
+
+
+def _key(source: Source, recipe: Recipe, evaluation: EvaluationTexts | None) -> str:
+    parts = [
+        _METHOD,
+        fingerprint(source, recipe.folder),
+        asdict(recipe.filters),
+        None if evaluation is None else evaluation.identity,
+        recipe.limit,
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _kept(
+    source: Source,
+    recipe: Recipe,
+    evaluation: EvaluationTexts | None,
+    counts: Counter[str],
+    tally: Counter[str],
+    progress: Progress | None,
+) -> Iterator[str]:
+    """The instructions of a source that no step drops; what is dropped is counted."""
+    filters = _steps(recipe.filters)
+    for place, row in iter_rows(source, recipe.folder, limit=recipe.limit):
+        counts["rows"] += 1
+        if progress is not None and counts["rows"] % 1000 == 0:
+            progress(1000)
+        for text in instructions(source, place, row):
+            counts["instructions"] += 1
+            name = dropped_by(text, filters)
+            if name is None and evaluation is not None and evaluation.found_in(text) is not None:
+                name = CONTAMINATED
+            if name is not None:
+                tally[name] += 1
+                continue
+            counts["kept"] += 1
+            yield text
+    if progress is not None:
+        progress(counts["rows"] % 1000)
+    if not counts["rows"]:
+        raise DataError("has no rows.", path=source.name)
+
+
+def _portions(texts: Iterator[str]) -> Iterator[list[str]]:
+    """At least one, which may be empty."""
+    portion: list[str] = []
+    written = False
+    for text in texts:
+        portion.append(text)
+        if len(portion) == _TOGETHER:
+            yield portion
+            portion, written = [], True
+    if portion or not written:
+        yield portion
+
+
+# Once a process: a language model, and an index of evaluation sets.
+@cache
+def _steps(settings: FilterSettings) -> Sequence[Step]:
+    return steps(settings)
+
+
+@cache
+def _evaluation(names: tuple[str, ...]) -> EvaluationTexts | None:
+    return load_evaluation_texts(names) if names else None

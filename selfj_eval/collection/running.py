@@ -1,0 +1,285 @@
+"""The whole collection: every source made ready, duplicates out, one file a source."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfj_eval import __version__
+from selfj_eval.collection.duplicates import EXACT, KEPT, NEAR, THRESHOLD, find_duplicates
+from selfj_eval.collection.preparing import (
+    NOTE,
+    Prepared,
+    Progress,
+    Recipe,
+    prepare,
+    work_file,
+)
+from selfj_eval.collection.sampling import COLUMNS
+from selfj_eval.collection.signatures import read_signatures
+from selfj_eval.collection.sources import CATEGORIES, Source
+from selfj_eval.errors import DataError, SelfJError, StoreError
+from selfj_eval.writing import atomic_write, remove_left_over, write_json
+
+KIND = "selfj-collection"
+_ROWS = 65536
+
+Outcome = Prepared | SelfJError
+"""A source that is ready, or why it is not."""
+Runner = Callable[[Sequence[Source], Recipe, Path, int], Iterator[tuple[str, Outcome]]]
+"""Makes sources ready by so many workers; yields each by name as it is finished."""
+
+
+def prepare_all(
+    sources: Sequence[Source],
+    recipe: Recipe,
+    out: Path,
+    *,
+    workers: int = 1,
+    runner: Runner | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Outcome]:
+    """Make sources ready, several at a time. One that fails does not stop the others.
+
+    Args:
+        sources: The sources.
+        recipe: What becomes of their rows.
+        out: The output folder.
+        workers: How many at a time.
+        runner: What makes them ready; by default processes of this machine.
+        progress: Called with the number of sources that have just been finished.
+
+    Returns:
+        What became of each, by name, in the order of ``sources``.
+
+    Raises:
+        StoreError: If nothing can be written.
+    """
+    make_folders(out)
+    done: dict[str, Outcome] = {}
+    for name, outcome in (runner or on_processes)(sources, recipe, out, workers):
+        if isinstance(outcome, StoreError):
+            raise outcome  # such as a full disk: no other source would fare better
+        done[name] = outcome
+        if progress is not None:
+            progress(1)
+    return {source.name: done[source.name] for source in sources}
+
+
+def make_folders(out: Path) -> None:
+    """The folders of a collection.
+
+    Raises:
+        StoreError: If they cannot be made.
+    """
+    for name in ("work", *CATEGORIES):
+        try:
+            (out / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"{out / name} cannot be made: {error.strerror}; name another --out."
+            raise StoreError(message) from error
+
+
+def outcome_of(source: Source, recipe: Recipe, out: Path) -> Outcome:
+    """Make one source ready; an error of ours is what became of it."""
+    try:
+        return prepare(source, recipe, out)
+    except SelfJError as error:
+        return error
+
+
+def on_processes(
+    sources: Sequence[Source], recipe: Recipe, out: Path, workers: int
+) -> Iterator[tuple[str, Outcome]]:
+    """A ``Runner`` of processes of this machine; with one worker, of this process."""
+    if workers == 1:
+        for source in sources:
+            yield source.name, outcome_of(source, recipe, out)
+        return
+    # Not forked: threads of the caller's libraries would be lost in the copy.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        # The largest first, so that no worker is left with one at the end.
+        order = sorted(sources, key=lambda source: -source.expected)
+        tasks: dict[Future[Outcome], str] = {
+            pool.submit(outcome_of, source, recipe, out): source.name for source in order
+        }
+        waiting = set(tasks)
+        try:
+            while waiting:
+                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield tasks[future], future.result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def assemble(
+    sources: Sequence[Source],
+    outcomes: Mapping[str, Outcome],
+    recipe: Recipe,
+    out: Path,
+    *,
+    threshold: float = THRESHOLD,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Take duplicates out, write ``out/<Category>/<name>.parquet``, and the summary.
+
+    A text goes if an equal or similar one stands earlier, in the order of the sources. What was
+    written of the same prepared sources is left as it is.
+
+    Args:
+        sources: The sources, in order.
+        outcomes: Of ``prepare_all``.
+        recipe: As for ``prepare_all``.
+        out: The output folder.
+        threshold: Least similarity of near duplicates (``find_duplicates``).
+        progress: Called with the number of sources that have just been written.
+
+    Returns:
+        The summary, which stands in ``out/summary.json``, too.
+
+    Raises:
+        DataError: If no source is ready.
+        StoreError: If something cannot be written.
+    """
+    ready = [s for s in sources if isinstance(outcomes[s.name], Prepared)]
+    prepared = {s.name: p for s in ready if isinstance(p := outcomes[s.name], Prepared)}
+    if not ready:
+        first = next(iter(outcomes.values()), None)
+        raise DataError(f"no source is ready; the first: {first}")
+    key = _key(ready, prepared, threshold)
+    report = progress or (lambda _: None)
+    results = {s.name: _written(_target(out, s), key) for s in ready}
+    if any(result is None for result in results.values()):
+        scratch = out / "work" / "shingles.tmp"
+        try:
+            signed = read_signatures([work_file(out, s) for s in ready], scratch)
+            kind = find_duplicates(signed, threshold=threshold).kind
+            del signed
+        finally:
+            scratch.unlink(missing_ok=True)
+        start = 0
+        for source in ready:
+            own = kind[start : start + prepared[source.name].kept]
+            start += prepared[source.name].kept
+            if results[source.name] is None:
+                results[source.name] = _write(source, out, own, key)
+            report(1)
+    else:
+        report(len(ready))
+    _remove_others(out, ready)
+    summary = _summary(sources, outcomes, results, recipe, threshold)
+    remove_left_over(out / "summary.json")
+    write_json(out / "summary.json", summary)
+    return summary
+
+
+def _key(ready: Iterable[Source], prepared: Mapping[str, Prepared], threshold: float) -> str:
+    parts = [threshold, [[s.name, s.category, prepared[s.name].key] for s in ready]]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _target(out: Path, source: Source) -> Path:
+    return out / source.category / f"{source.name}.parquet"
+
+
+def _written(path: Path, key: str) -> dict[str, int] | None:
+    """What a finished file says of itself, if it was made of the same."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        note = json.loads((pq.read_metadata(path).metadata or {})[NOTE.encode()])
+        return dict(note["counts"]) if note["key"] == key else None
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
+        return None
+
+
+def _write(source: Source, out: Path, kind: NDArray[np.uint8], key: str) -> dict[str, int]:
+    """Write what is left of a source; returns its counts."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, pa.string()) for name in COLUMNS])
+    counts = {
+        "exact_duplicate": int((kind == EXACT).sum()),
+        "near_duplicate": int((kind == NEAR).sum()),
+        "kept": int((kind == KEPT).sum()),
+    }
+    path, start = _target(out, source), 0
+    remove_left_over(path)
+    with (
+        atomic_write(path) as stream,
+        pq.ParquetWriter(stream, schema, compression="zstd") as writer,
+        pq.ParquetFile(work_file(out, source)) as file,
+    ):
+        for batch in file.iter_batches(_ROWS, columns=["instruction", "hash"]):
+            left = pa.array(kind[start : start + len(batch)] == KEPT)
+            start += len(batch)
+            kept = batch.filter(left)
+            ids = [f"{source.name}-{value.hex()[:20]}" for value in kept["hash"].to_pylist()]
+            fixed = [[source.name] * len(kept), [source.category] * len(kept)]
+            columns = [pa.array(ids, pa.string()), kept["instruction"], *map(pa.array, fixed)]
+            arrays = [column.cast(pa.string()) for column in columns]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        writer.add_key_value_metadata({NOTE: json.dumps({"key": key, "counts": counts})})
+    return counts
+
+
+def _remove_others(out: Path, ready: Sequence[Source]) -> None:
+    """Files of sources that are not among these any more: the folder is one collection."""
+    wanted = {_target(out, source) for source in ready}
+    for category in CATEGORIES:
+        for file in (out / category).glob("*.parquet"):
+            if file not in wanted:
+                file.unlink()
+
+
+def _summary(
+    sources: Sequence[Source],
+    outcomes: Mapping[str, Outcome],
+    results: Mapping[str, Mapping[str, int] | None],
+    recipe: Recipe,
+    threshold: float,
+) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = []
+    for source in sources:
+        row: dict[str, Any] = {
+            "name": source.name,
+            "category": source.category,
+            "expected": source.expected,
+            "licence": source.licence,
+        }
+        outcome, counts = outcomes[source.name], results.get(source.name)
+        if isinstance(outcome, Prepared) and counts is not None:
+            dropped = outcome.dropped | {k: n for k, n in counts.items() if k != "kept"}
+            row |= {"rows": outcome.rows, "instructions": outcome.instructions}
+            row |= {"dropped": dropped, "kept": counts["kept"]}
+        else:
+            row["error"] = str(outcome)
+        rows.append(row)
+    return {
+        "kind": KIND,
+        "kept": sum(row.get("kept", 0) for row in rows),
+        "expected": sum(source.expected for source in sources),
+        "failed": [row["name"] for row in rows if "error" in row],
+        "settings": {
+            "filters": asdict(recipe.filters),
+            "evaluation": list(recipe.evaluation),
+            "limit": recipe.limit,
+            "threshold": threshold,
+        },
+        "sources": rows,
+        "versions": {"selfj-eval": __version__, "python": platform.python_version()},
+    }
