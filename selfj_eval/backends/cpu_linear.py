@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +39,28 @@ def reorder_weights(model: PreTrainedModel) -> int:
     for name, module in found:
         model.set_submodule(name, kind(module))
     return len(found)
+
+
+def reorder_checked(
+    model: PreTrainedModel, say: Callable[[], np.ndarray[Any, Any]], tolerance: float
+) -> bool:
+    """Reorder the weights of a model, and see whether it still says the same.
+
+    Args:
+        model: As for ``reorder_weights``.
+        say: Something that the model computes.
+        tolerance: Largest difference that is rounding.
+
+    Returns:
+        Whether it does; if not, the model has to be loaded again.
+    """
+    plain = say()
+    try:
+        reorder_weights(model)
+        again = say()
+    except Exception:  # whatever an architecture that looks into its layers makes of it
+        return False
+    return np.allclose(plain, again, atol=tolerance, rtol=0, equal_nan=True)
 
 
 def _kind() -> type[torch.nn.Module]:

@@ -11,7 +11,7 @@ import numpy as np
 from selfj_eval.backends.base import Batch, longest_first
 from selfj_eval.backends.batching import Batcher, Rows, Scores
 from selfj_eval.backends.batching import batch_tokens as default_tokens
-from selfj_eval.backends.cpu_linear import reorder_weights
+from selfj_eval.backends.cpu_linear import reorder_checked
 from selfj_eval.backends.loading import choose_device, choose_dtype, load_model
 from selfj_eval.backends.prefix_tree import (
     ATTENTION,
@@ -123,13 +123,7 @@ class TransformersBackend:
     def _reorder(self) -> bool:
         """Reorder the weights for the CPU; whether the model still says the same."""
         rows = [self._tokenizer.encode("Rate this from 0 to 9, please: five, seven.")]
-        plain = self._forward(rows)
-        try:
-            reorder_weights(self._model)
-            again = self._forward(rows)
-        except Exception:  # whatever an architecture that looks into its layers makes of it
-            return False
-        return np.allclose(plain, again, atol=self._tolerance, rtol=0, equal_nan=True)
+        return reorder_checked(self._model, lambda: self._forward(rows), self._tolerance)
 
     def _can_pack(self) -> bool:
         """Whether a packed row gives what its prompts give alone."""

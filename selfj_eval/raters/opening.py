@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selfj_eval.errors import JudgeError
 from selfj_eval.generation.base import Generator, Sampling
@@ -14,6 +15,9 @@ from selfj_eval.judge import Judge
 from selfj_eval.raters.base import Rater
 from selfj_eval.raters.specs import RaterSpec
 from selfj_eval.store import AnswerStore, JudgmentStore, MeasureStore
+
+if TYPE_CHECKING:
+    from selfj_eval.training.similarity import Embedder
 
 EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
 """The embedding model of cosine and vro, where none is named."""
@@ -77,9 +81,8 @@ def open_rater(
             return {True: TfidfRater()}
         case "cosine":
             from selfj_eval.raters.cosine import CosineRater
-            from selfj_eval.training.similarity import Embedder
 
-            chosen = Embedder(spec.model or embedder, **options)
+            chosen = _embedder(spec.model or embedder, options.get("device", "auto"))
             return {True: CosineRater(chosen, store=stores.measures)}
     if (model := spec.model or model) is None:
         raise JudgeError(f"the rater {spec.name} needs a model: {spec.kind}:MODEL.")
@@ -115,13 +118,12 @@ def _with_model(
 
 def _vro(model: str, options: dict[str, Any], stores: Stores, embedder: str) -> Rater:
     from selfj_eval.raters.vro import VroRater
-    from selfj_eval.training.similarity import Embedder
 
     drawn: dict[str, Any] = {"n": SAMPLES, "temperature": 1.0, "max_new_tokens": 256}
     names = (*drawn, "top_p", "seed")
     drawn |= {name: options.pop(name) for name in names if name in options}
     sampling = Sampling(**drawn)
-    chosen = Embedder(options.pop("embedder", embedder), device=options.get("device", "auto"))
+    chosen = _embedder(options.pop("embedder", embedder), options.get("device", "auto"))
     generator = _generator(model, options)
     return VroRater(
         generator,
@@ -130,6 +132,14 @@ def _vro(model: str, options: dict[str, Any], stores: Stores, embedder: str) -> 
         answers=stores.answers,
         store=stores.measures,
     )
+
+
+@lru_cache(maxsize=1)
+def _embedder(model: str, device: str) -> Embedder:
+    """One for all raters: it remembers the answers, which each of them embeds."""
+    from selfj_eval.training.similarity import Embedder
+
+    return Embedder(model, device=device)
 
 
 def _generator(model: str, options: dict[str, Any]) -> Generator:

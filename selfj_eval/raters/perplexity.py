@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from selfj_eval.backends.base import longest_first
 from selfj_eval.backends.batching import Batcher, Scores
 from selfj_eval.backends.batching import batch_tokens as default_tokens
+from selfj_eval.backends.cpu_linear import reorder_checked
 from selfj_eval.backends.loading import choose_device, choose_dtype, load_model
 from selfj_eval.backends.weights import model_folders
 from selfj_eval.errors import JudgeError
@@ -102,9 +104,14 @@ class PerplexityRater(StoredRater):
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)
         super().__init__({**folders.identity(), "dtype": self.dtype, "prompt": prompt}, store=store)
-        self._model = load_model(folder, adapter_folder, self.dtype, self.device, trust_remote_code)
+        load = partial(
+            load_model, folder, adapter_folder, self.dtype, self.device, trust_remote_code
+        )
+        self._model = load()
         self._vocabulary = int(self._model.get_output_embeddings().weight.shape[0])
         self._check_causal(model)
+        if self.device.startswith("cpu") and self.dtype == "float32" and not self._reorder():
+            self._model = load()
         tokens = batch_tokens
         if tokens is None:
             tokens = default_tokens(self._model.config, self.device, self._model.dtype.itemsize)
@@ -178,6 +185,11 @@ class PerplexityRater(StoredRater):
                 f"context of {context}."
             )
         return _Row(encoded.input_ids[: min(whole, context)], start), max(0, whole - context)
+
+    def _reorder(self) -> bool:
+        """Reorder the weights for the CPU; whether the model still says the same."""
+        row = _Row(self._prompts.tokenizer("Sort ascending: seven, three, five.").input_ids, 1)
+        return reorder_checked(self._model, lambda: self._forward([row]), 1e-2)
 
     def _check_causal(self, name: str) -> None:
         """Refuse a model that sees what follows a token, or the padding."""
