@@ -42,6 +42,7 @@ def test_links_within_the_repository(page: Path) -> None:
         ("docs/generating.md", ["bash"], "samples.jsonl"),
         ("docs/training.md", ["bash"], "scores.jsonl"),
         ("docs/bench.md", ["bash"], "table/table.csv"),
+        ("docs/collection.md", ["bash"], "sample.jsonl"),
     ],
 )
 def test_examples_run(page: str, languages: list[str], output: str, tmp_path: Path) -> None:
@@ -57,6 +58,7 @@ def test_examples_run(page: str, languages: list[str], output: str, tmp_path: Pa
         assert done.returncode == 0, done.stderr
     lines = {"README.md": 2, "docs/evaluation.md": 800, "docs/alpaca.md": 3}
     lines |= {"docs/generating.md": 8, "docs/training.md": 800, "docs/bench.md": 6}
+    lines |= {"docs/collection.md": 2}
     assert len((tmp_path / output).read_text().splitlines()) == lines[page]
 
 
