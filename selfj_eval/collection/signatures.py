@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +110,7 @@ def signatures(texts: Sequence[str]) -> Signatures:
     )
 
 
-def read_signatures(files: Iterable[str | Path], scratch: str | Path) -> Signatures:
+def read_signatures(files: Sequence[str | Path], scratch: str | Path) -> Signatures:
     """Read the signatures of Parquet files, one after the other.
 
     Hashes and bands come into memory (160 bytes a text), the shingles into one file that is
@@ -122,23 +123,29 @@ def read_signatures(files: Iterable[str | Path], scratch: str | Path) -> Signatu
     Raises:
         DataError: Naming the file without these columns, or that is no Parquet file.
     """
-    hashes, bands, lengths = [], [], []
+    count = 0
+    for path in files:
+        with _parquet(path) as file:
+            count += file.metadata.num_rows
+    hashes, bands = np.empty((count, 2), np.uint64), np.empty((count, BANDS), np.uint64)
+    offsets = np.zeros(count + 1, np.int64)
+    begin = 0
     with Path(scratch).open("wb") as sink:
         for path in files:
-            for batch in _batches(path):
-                hashes.append(_matrix(batch.column("hash"), 2))
-                bands.append(_matrix(batch.column("bands"), BANDS))
-                lengths.append(_append(batch.column("shingles"), sink))
+            with _parquet(path) as file:
+                for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(COLUMNS)):
+                    end = begin + len(batch)
+                    hashes[begin:end] = _matrix(batch.column("hash"), 2)
+                    bands[begin:end] = _matrix(batch.column("bands"), BANDS)
+                    shingles = batch.column("shingles")
+                    sink.write(shingles.flatten().to_numpy())
+                    np.cumsum(shingles.value_lengths(), out=offsets[begin + 1 : end + 1])
+                    offsets[begin + 1 : end + 1] += offsets[begin]
+                    begin = end
         size = sink.tell()
-    offsets = np.zeros(sum(map(len, lengths)) + 1, np.int64)
-    np.cumsum(np.concatenate([*lengths, np.empty(0, np.int64)]), out=offsets[1:])
-    return Signatures(
-        hashes=_stacked(hashes, 2),
-        bands=_stacked(bands, BANDS),
-        # Of an empty file there is no map.
-        shingles=np.memmap(scratch, np.uint32, "r") if size else np.empty(0, np.uint32),
-        offsets=offsets,
-    )
+    # Of an empty file there is no map.
+    numbers = np.memmap(scratch, np.uint32, "r") if size else np.empty(0, np.uint32)
+    return Signatures(hashes, bands, numbers, offsets)
 
 
 def _shingles(text: str) -> list[int]:
@@ -166,44 +173,29 @@ def _binary(matrix: NDArray[np.uint64]) -> Any:
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(8 * columns), rows, [None, data])
 
 
-def _batches(path: str | Path) -> Iterator[Any]:
+@contextmanager
+def _parquet(path: str | Path) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     kinds = (pa.binary(16), pa.binary(8 * BANDS), pa.list_(pa.uint32()))
     try:
-        with pq.ParquetFile(path) as file:
+        # Without a buffer: it would hold the whole file.
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             for name, kind in zip(COLUMNS, kinds, strict=True):
                 if name not in file.schema_arrow.names:
                     raise DataError("is missing; sign the texts again.", path=path, field=name)
                 if not (found := file.schema_arrow.field(name).type).equals(kind):
                     message = f"expected {kind}, got {found}; sign the texts again."
                     raise DataError(message, path=path, field=name)
-            yield from file.iter_batches(_ROWS_AT_ONCE, columns=list(COLUMNS))
-    except (OSError, pa.ArrowException) as error:
+            yield file
+    except pa.ArrowException as error:
         raise DataError(f"is not readable Parquet ({brief(error)}).", path=path) from error
+    except FileNotFoundError as error:
+        raise DataError("is not there.", path=path) from error
 
 
 def _matrix(column: Any, width: int) -> NDArray[np.uint64]:
     start = 8 * width * column.offset
-    stop = start + 8 * width * len(column)
-    buffer = memoryview(column.buffers()[1])[start:stop] if len(column) else b""
-    return np.frombuffer(buffer, "<u8").reshape(-1, width).copy()
-
-
-def _append(column: Any, sink: BinaryIO) -> NDArray[np.int64]:
-    """Write the shingles of a column; how many each text has."""
-    sink.write(column.flatten().to_numpy().tobytes())
-    lengths: NDArray[np.int64] = column.value_lengths().to_numpy().astype(np.int64)
-    return lengths
-
-
-def _stacked(parts: list[NDArray[np.uint64]], width: int) -> NDArray[np.uint64]:
-    """The parts as one array; each part is let go as soon as it is copied."""
-    whole = np.empty((sum(map(len, parts)), width), np.uint64)
-    at = len(whole)
-    while parts:
-        part = parts.pop()
-        whole[at - len(part) : at] = part
-        at -= len(part)
-    return whole
+    buffer = memoryview(column.buffers()[1])[start : start + 8 * width * len(column)]
+    return np.frombuffer(buffer, "<u8").reshape(-1, width)
