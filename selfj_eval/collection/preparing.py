@@ -103,7 +103,13 @@ def prepare(
         for portion in _portions(texts):
             columns = {"instruction": pa.array(portion, pa.string())}
             table = pa.table(columns | signatures(portion).columns())
-            writer = writer or pq.ParquetWriter(stream, table.schema, compression="zstd")
+            writer = writer or pq.ParquetWriter(
+                # Hashes do not repeat: a dictionary of them is work for nothing.
+                stream,
+                table.schema,
+                compression="zstd",
+                use_dictionary=False,
+            )
             writer.write_table(table)
         order = [step.name for step in _steps(recipe.filters)] + [CONTAMINATED]
         dropped = {name: tally[name] for name in order}
