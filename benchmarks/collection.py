@@ -33,7 +33,7 @@ from selfj_eval.collection.filters import dropped_by, steps
 from selfj_eval.writing import write_json
 
 SOURCES = 8
-SHARD = 12_500
+SHARD = 6_250
 THRESHOLD = 0.8
 
 
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    if wrong := [size for size in options.sizes if size % (SHARD * SOURCES) and size > SHARD]:
+    if wrong := [size for size in options.sizes if size % (SHARD * SOURCES)]:
         parser.error(f"sizes must be multiples of {SHARD * SOURCES:,}, got {wrong}")
     make(options.work / "made", max(options.sizes), options.seed)
     results = []
