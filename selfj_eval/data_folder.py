@@ -21,16 +21,20 @@ def data_folder(selfj_data: str | None = None) -> Path:
     return Path(named).expanduser() if named else _user_folder()
 
 
-def data_file(pack: str, name: str, selfj_data: str | None = None) -> Path:
+def data_file(
+    pack: str, name: str, selfj_data: str | None = None, *, second_way: str | None = None
+) -> Path:
     """A file, or a folder of files, of a data pack.
 
     Args:
         pack: The pack's folder, such as ``judge_bench``.
         name: Path below it.
         selfj_data: As for ``data_folder``.
+        second_way: How the caller's user can name the folder, other than by ``SELFJ_DATA``; for
+            the error, such as ``--metadata '{"selfj_data": "DIR"}'``.
 
     Raises:
-        DataError: If the file is not there, with the way to get it.
+        DataError: If the file is not there, with the folder looked in and the way to get it.
     """
     folder = data_folder(selfj_data)
     path = folder / pack / name
@@ -38,18 +42,20 @@ def data_file(pack: str, name: str, selfj_data: str | None = None) -> Path:
         return path
     if (folder / name).exists():
         raise DataError(f"this is {pack} itself; name the folder that it lies in.", path=folder)
-    ways = _ways(pack, name, selfj_data)
+    ways = _ways(pack, name, selfj_data, second_way)
     if selfj_data or os.environ.get("SELFJ_DATA"):
         raise DataError(f"there is no such file. {ways}", path=path)
-    raise DataError(f"{pack}/{name} is needed, and no data folder is named or filled. {ways}")
+    raise DataError(
+        f"{pack}/{name} is needed, and is not in your data folder, {folder} (SELFJ_DATA names no "
+        f"other). {ways}"
+    )
 
 
-def _ways(pack: str, name: str, selfj_data: str | None) -> str:
+def _ways(pack: str, name: str, selfj_data: str | None, second_way: str | None) -> str:
     """What to do about a file that is not there."""
     from selfj_eval.registry import load_sets
 
-    # Read by lm-eval's tasks, which have a second way to name the folder.
-    second = ' (or --metadata \'{"selfj_data": "DIR"}\')' if pack == "judge_bench" else ""
+    second = f" (or {second_way})" if second_way else ""
     ways = f"Set the environment variable SELFJ_DATA{second} to a folder with {pack}/ in it"
     found = f"{pack}/{name}"
     for item in load_sets():

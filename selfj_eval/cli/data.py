@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from selfj_eval.errors import SelfJError, StoreError
 
 if TYPE_CHECKING:
-    from selfj_eval.registry import DataSet
+    from selfj_eval.registry import DataSet, Finding
     from selfj_eval.registry.downloading import Origin
 
 _EPILOG = """examples:
@@ -27,7 +28,11 @@ The files go into the folder that the environment variable SELFJ_DATA names, or 
 user's own folder, which `selfj data path` prints. Both are found by the tasks and commands.
 """
 _NAMES = "packs, sets (mtbench, pointwise_mtbench, judge_bench/pointwise_mtbench), or all"
-_BY_HAND = "not made by selfj data get"
+_NOTES = {
+    "by hand": " (not made by selfj data get)",
+    "outdated": " (made by another version)",
+    "not in the registry": " (not in the registry)",
+}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -70,10 +75,11 @@ def _list(options: argparse.Namespace) -> int:
     from selfj_eval.cli.evaluating import table
     from selfj_eval.cli.progress import size
     from selfj_eval.data_folder import data_folder
-    from selfj_eval.registry import inside, load_sets, state
+    from selfj_eval.registry import inside, load_sets, own_files, state
 
-    folder = data_folder()
-    sets = [(item, state(folder, item)) for item in load_sets()]
+    folder, registry = data_folder(), load_sets()
+    sets = [(item, state(folder, item)) for item in registry]
+    own = own_files(folder, registry)
     if options.json:
         rows = [
             {
@@ -88,24 +94,27 @@ def _list(options: argparse.Namespace) -> int:
             }
             for item, found in sets
         ]
-        print(json.dumps({"folder": str(folder), "sets": rows}))
+        print(json.dumps({"folder": str(folder), "sets": rows, "own": list(map(str, own))}))
         return 0
     lines = [("set", "rows", "upstream", "here", "licence")]
     for item, found in sets:
         licences = ", ".join(item.licences)
         lines.append((str(item), f"{item.rows:,}", size(item.bytes), found, licences))
     print(f"{folder}\n{table(lines)}")
+    for path in own:
+        print(f"{path}: not in the registry")
     return 0
 
 
 def _get(options: argparse.Namespace) -> int:
     from selfj_eval.data_folder import data_folder
-    from selfj_eval.registry import is_finished, load_sets, origin_from, select
+    from selfj_eval.registry import clear_left_over, is_finished, load_sets, origin_from, select
 
     sets = load_sets()
     chosen = select(sets, options.names)
     folder = Path(options.to).expanduser() if options.to else data_folder()
     origin = origin_from(options.origin)
+    clear_left_over(folder, sets)
     waiting: list[DataSet] = []
     failures: list[SelfJError] = []
     for item in chosen:
@@ -116,14 +125,14 @@ def _get(options: argparse.Namespace) -> int:
                 waiting.append(item)
         except SelfJError as error:
             failures.append(error)
-    left = 0
+    left, here = 0, len(chosen) - len(waiting) - len(failures)
     if waiting:
         _print_licences(waiting)
         left = len(waiting)
         others = [item for item in sets if item not in chosen]
         for item, failure in _make(waiting, others, folder, origin):
             if failure is None:
-                left -= 1
+                left, here = left - 1, here + 1
                 print(f"{item}: {item.rows:,} rows, {folder / item.output}")
             else:
                 failures.append(failure)
@@ -131,8 +140,8 @@ def _get(options: argparse.Namespace) -> int:
         print(f"selfj: error: {failure}", file=sys.stderr)
     if left:
         print(f"{left} of {len(waiting)} sets could not be made", file=sys.stderr)
-    if folder.resolve() != data_folder().resolve():
-        print(f"to use them: export SELFJ_DATA={folder}")
+    if here and folder.resolve() != data_folder().resolve():
+        print(f"to use them: export SELFJ_DATA={shlex.quote(str(folder.absolute()))}")
     return 1 if failures else 0
 
 
@@ -198,11 +207,14 @@ def _path(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from selfj_eval.data_folder import data_folder
-    from selfj_eval.registry import is_known, load_sets, select, verify
+    from selfj_eval.registry import is_known, load_sets, own_files, select, verify, verify_own
 
     folder, sets = data_folder(), load_sets()
     chosen = select(sets, options.names) or [item for item in sets if is_known(item, folder)]
     findings = [verify(item, folder) for item in chosen]
+    named = set(options.names) or {"all"}
+    packs = {item.pack for item in sets if named & {"all", item.pack}}
+    findings += [verify_own(path, folder) for path in own_files(folder, sets, packs)]
     wrong = sum(bool(finding.problems) for finding in findings)
     if options.json:
         rows = [
@@ -211,6 +223,7 @@ def _verify(options: argparse.Namespace) -> int:
                 "path": str(finding.path),
                 "state": finding.state,
                 "rows": finding.rows,
+                "registry_rows": finding.registered,
                 "problems": finding.problems,
             }
             for finding in findings
@@ -218,12 +231,21 @@ def _verify(options: argparse.Namespace) -> int:
         print(json.dumps({"folder": str(folder), "sets": rows}))
     else:
         for finding in findings:
-            verdict = "; ".join(finding.problems) or f"{finding.rows:,} rows"
-            note = {"by hand": f" ({_BY_HAND})", "outdated": " (made by another version)"}
             mark = "FAIL" if finding.problems else "ok"
-            print(f"{mark:<5}{finding.path}: {verdict}{note.get(finding.state, '')}")
+            print(f"{mark:<5}{finding.path}: {_verdict(finding)}{_NOTES.get(finding.state, '')}")
         if wrong:
-            print(f"{wrong} of {len(findings)} sets are not as they should be")
+            print(f"{wrong} of {len(findings)} files are not as they should be")
     if not findings:
         print(f"{folder}: there is nothing here; `selfj data get` gets it", file=sys.stderr)
     return 1 if wrong or not findings else 0
+
+
+def _verdict(finding: Finding) -> str:
+    """What is wrong, and how many rows there are, where they could be counted."""
+    rows, registered = finding.rows, finding.registered
+    parts = list(finding.problems)
+    if finding.state == "by hand" and rows is not None and rows < (registered or 0):
+        parts.append(f"{rows:,} of {registered:,} rows")
+    if not parts:
+        parts.append(f"{rows:,} rows")
+    return "; ".join(parts)

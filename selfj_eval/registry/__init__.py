@@ -5,12 +5,12 @@ The sets are data, not code: ``sets/<pack>/<set>.yaml``. Their converters are fu
 """
 
 from selfj_eval.registry.building import build, converter_of, is_finished
-from selfj_eval.registry.cache import opened, tidy
+from selfj_eval.registry.cache import clear_left_over, opened, tidy
 from selfj_eval.registry.downloading import CountedOnce, UnreachableError, origin_from
 from selfj_eval.registry.made import state
 from selfj_eval.registry.paths import inside
 from selfj_eval.registry.sets import DataSet, Source, SourceFile, load_sets, select
-from selfj_eval.registry.verifying import Finding, is_known, verify
+from selfj_eval.registry.verifying import Finding, is_known, own_files, verify, verify_own
 
 __all__ = [
     "CountedOnce",
@@ -20,6 +20,7 @@ __all__ = [
     "SourceFile",
     "UnreachableError",
     "build",
+    "clear_left_over",
     "converter_of",
     "inside",
     "is_finished",
@@ -27,8 +28,10 @@ __all__ = [
     "load_sets",
     "opened",
     "origin_from",
+    "own_files",
     "select",
     "state",
     "tidy",
     "verify",
+    "verify_own",
 ]

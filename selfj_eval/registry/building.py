@@ -74,6 +74,7 @@ def build(item: DataSet, folder: Path, cache: Path, origin: Origin, progress: Pr
     """
     convert = converter_of(item)
     target = inside(folder, item.output)
+    remove_left_over(target)
     local: dict[str, Path] = {}
     for file in item.files:
         if file.place not in local:
@@ -90,7 +91,6 @@ def build(item: DataSet, folder: Path, cache: Path, origin: Origin, progress: Pr
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(folder, error) from error
-    remove_left_over(target)
     with atomic_write(target) as stream:
         write(stream)
         stream.flush()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from selfj_eval.errors import StoreError
+from selfj_eval.errors import DataError, StoreError
+from selfj_eval.registry.made import record_file
 from selfj_eval.registry.paths import inside
 from selfj_eval.registry.sets import DataSet
+from selfj_eval.writing import remove_left_over
 
 PART = ".part"
 _NAME = ".upstream"
@@ -47,6 +49,15 @@ def unwritable(folder: Path, error: OSError) -> StoreError:
     """An error that says how to name another folder."""
     reason = error.strerror or error
     return StoreError(f"{folder} cannot be written: {reason}. Name another folder with --to DIR.")
+
+
+def clear_left_over(folder: Path, sets: Iterable[DataSet]) -> None:
+    """Remove what killed processes have left of the files of sets, and of the packs' records."""
+    for item in sets:
+        # A link that leads out, or a folder that cannot be written, is told of where it matters.
+        with suppress(DataError, OSError):
+            remove_left_over(inside(folder, item.output))
+            remove_left_over(record_file(folder, item.pack))
 
 
 def tidy(

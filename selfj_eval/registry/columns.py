@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
+
+from selfj_eval.records import REQUIRED
 
 _RECORD = (
     *("id", "instruction", "response", "reference", "rating", "rating_min", "rating_max"),
@@ -27,11 +30,30 @@ _COLUMNS = {
         "not_gamed_baseline",
     ),
 }
+_NEEDED = {
+    "judge_bench/pointwise_*": (*REQUIRED, "rating"),
+    "judge_bench/unrated_*": REQUIRED,
+    "judge_bench/pairwise_*": ("id", "instruction", "response_a", "response_b", "label"),
+}
 FLOATS = ("rating", "rating_min", "rating_max", "preference")
 """Columns of floating point numbers, also where all that are known are whole."""
 
 
 def expected(output: str) -> tuple[str, ...]:
     """The columns of a finished file, by its path below the data folder; empty if unknown."""
-    found = (names for pattern, names in _COLUMNS.items() if fnmatchcase(output, pattern))
-    return next(found, ())
+    return _first(_COLUMNS, output)
+
+
+def needed(path: str) -> tuple[str, ...]:
+    """The columns without which a file of the user's own cannot be read.
+
+    The other columns of a record may be left out there.
+
+    Args:
+        path: Below the data folder.
+    """
+    return _first(_NEEDED, path) or expected(path)
+
+
+def _first(table: Mapping[str, tuple[str, ...]], path: str) -> tuple[str, ...]:
+    return next((names for pattern, names in table.items() if fnmatchcase(path, pattern)), ())

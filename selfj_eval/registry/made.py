@@ -16,13 +16,18 @@ from selfj_eval.writing import write_json
 _NAME = "registry.json"
 
 
+def record_file(folder: Path, pack: str) -> Path:
+    """Where a pack's record lies."""
+    return inside(folder, f"{pack}/{_NAME}")
+
+
 def records(folder: Path, pack: str) -> dict[str, Mapping[str, Any]]:
     """What stands in a pack's record, by set.
 
     Raises:
         DataError: If it is damaged.
     """
-    path = inside(folder, f"{pack}/{_NAME}")
+    path = record_file(folder, pack)
     if not path.exists():
         return {}
     try:
@@ -51,7 +56,7 @@ def remember(folder: Path, item: DataSet, sha256: str) -> None:
         ],
         "selfj_eval": __version__,
     }
-    write_json(inside(folder, f"{item.pack}/{_NAME}"), {"sets": dict(sorted(sets.items()))})
+    write_json(record_file(folder, item.pack), {"sets": dict(sorted(sets.items()))})
 
 
 def state(folder: Path, item: DataSet) -> str:
