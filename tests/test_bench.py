@@ -157,8 +157,11 @@ def test_sets(rated: Path, tmp_path: Path, data: Path, monkeypatch: pytest.Monke
     assert only[0].columns == ["few", "b_model"]
     with pytest.raises(DataError, match="no rated answer is by 'gpt'; the models are: A model"):
         read_sets([str(rated)], models=["gpt"])
-    with pytest.raises(DataError, match="no such file"):
-        read_set("no_such_set")
+    with pytest.raises(DataError, match="called 'arena_bnch'. Did you mean arena_bench?"):
+        read_set("arena_bnch")
+    monkeypatch.setenv("SELFJ_DATA", str(tmp_path))
+    with pytest.raises(DataError, match="selfj data get"):
+        read_set("arena_bench")
     with pytest.raises(DataError, match="neither a set of judge_bench"):
         read_set(str(tmp_path))
     with pytest.raises(DataError, match="two sets are called 'rated'"):
@@ -303,6 +306,32 @@ def test_the_output_may_be_called_as_the_set(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "arena_bench").mkdir()
     assert len(read_set("arena_bench").records) == 3734
+
+
+def test_what_is_missing_is_said_before_anything_is_rated(
+    command: Callable[..., Any], rated: Path, tmp_path: Path
+) -> None:
+    arguments = ["bench", "--judges", "demo,cosine", "--data", rated, "--output", tmp_path / "o"]
+    done = command("selfj", *arguments, "--embedder", tmp_path / "no")
+    assert done.returncode == 2
+    assert "the rater cosine: no folder" in done.stderr and "--embedder" in done.stderr
+    from selfj_eval.store import JudgmentStore
+
+    with JudgmentStore(tmp_path / "o" / "judgments.store") as store:
+        assert len(store) == 0
+
+
+def test_scores_of_other_answers_do_not_stay(
+    command: Callable[..., Any], rated: Path, tmp_path: Path
+) -> None:
+    base = ["bench", "--data", rated, "--output", tmp_path / "out", "--resamples", 20, "--judges"]
+    folder = tmp_path / "out" / "scores" / "rated"
+    assert command("selfj", *base, "tfidf").returncode == 0
+    assert command("selfj", *base, "length").returncode == 0
+    assert len(list(folder.glob("*.parquet"))) == 2  # of the same answers
+    rated.write_text(rated.read_text().replace("Question 3?", "Question three?"))
+    assert command("selfj", *base, "length").returncode == 0
+    assert [p.name for p in folder.glob("*.parquet")] == ["length.free.parquet"]
 
 
 def test_long_and_odd_names_of_raters(rated: Path, tmp_path: Path) -> None:

@@ -164,7 +164,11 @@ def test_wrong_options_are_refused(
             {"rater": "vro", "model": "demo", "n": "five"},
             "raters.yaml, entry 1, field 'n': expected a whole number, got 'five'",
         ),
-        ({"rater": "vro", "model": "demo", "n": 0}, "n, the answers an instruction,"),
+        (
+            {"rater": "ppl", "model": "demo", "prompt": "chat"},
+            "has no chat template; use --prompt wizardlm or plain, whichever the model was trained "
+            "with. (What is said of options here belongs into the file of --raters",
+        ),
         ({"rater": "ppl", "model": "demo", "device": "abacus"}, "unknown device 'abacus'"),
         ({"rater": "generative", "model": "demo", "format": "x"}, "no rating format 'x'"),
         ({"rater": "generative", "model": "demo", "engine": "abacus"}, "no engine 'abacus'"),

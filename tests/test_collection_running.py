@@ -236,12 +236,15 @@ def test_a_source_taken_out_leaves_nothing(downloads: Path, tmp_path: Path) -> N
     fewer = SOURCES[:1]
     assemble(fewer, prepare_all(fewer, recipe, out), recipe, out)
     assert sorted(files_of(out)) == ["Common/quora.parquet", "summary.json"]
+    summary = json.loads((out / "summary.json").read_text())
+    removed = ["Coding/mbpp.parquet", "Coding/quora_coding.parquet", "Academic/qasc.parquet"]
+    assert summary["removed"] == removed
 
 
 def test_no_source_at_all(tmp_path: Path) -> None:
     recipe = Recipe(str(tmp_path))
     outcomes = prepare_all(SOURCES, recipe, tmp_path / "out")
-    with pytest.raises(DataError, match="no source is ready; the first: quora: there is no folder"):
+    with pytest.raises(DataError, match="no source is ready:\n  quora: there is no folder"):
         assemble(SOURCES, outcomes, recipe, tmp_path / "out")
 
 

@@ -178,13 +178,14 @@ def test_raters_from_a_command_line() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("lenght", "no rater 'lenght'; there are: length, log-length,"),
+        ("lenght", "no rater 'lenght'. Did you mean length? There are: length, log-length,"),
         ("length,length", "the rater 'length' is named twice"),
         ("2*length", "a weight makes sense in a sum only"),
         ("x*length+cosine", "expected a number before the *, got 'x'"),
         ("0*length+cosine", "a weight of 0 leaves 'length' out"),
         ("length:model", "the rater length takes no model"),
         ("ppl:", "the rater ppl takes a model"),
+        ("length+", "there is no rater on one side of the +"),
         ("generative:gpt-4", "say more of it in a file"),
     ],
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
 
 from selfj_eval.data_folder import data_file
 from selfj_eval.errors import DataError, printable
@@ -28,6 +30,7 @@ class BenchSet:
         records: The answers.
         unrated: How many were left out because they have no rating.
         columns: The answering models that have a column, in the order of their names.
+        sha256: Of the file.
     """
 
     name: str
@@ -35,6 +38,7 @@ class BenchSet:
     records: Sequence[Record]
     unrated: int
     columns: Sequence[str]
+    sha256: str
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -63,7 +67,7 @@ def read_set(
     """
     file = Path(name)
     if re.fullmatch(r"[a-z0-9_]+", name) and not file.is_file():
-        file = data_file("judge_bench", f"pointwise_{name.removeprefix('pointwise_')}.parquet")
+        file = _of_judge_bench(name.removeprefix("pointwise_"))
     elif file.suffix.lower() not in FORMATS:
         raise DataError(
             "is neither a set of judge_bench, such as arena_bench, nor a file of records "
@@ -86,7 +90,32 @@ def read_set(
     columns = sorted((m for m, n in counts.items() if n >= FEWEST), key=str.casefold)
     if models is not None:
         columns = [model for model in dict.fromkeys(models) if model in counts]
-    return BenchSet(shown, Path(printable(file)), rated, len(records) - len(rated), columns)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    path = Path(printable(file))
+    return BenchSet(shown, path, rated, len(records) - len(rated), columns, digest)
+
+
+def _of_judge_bench(name: str) -> Path:
+    """The file of a set of rated answers.
+
+    Raises:
+        DataError: If it is not here, with what to do; or if there is no such set.
+    """
+    try:
+        return data_file("judge_bench", f"pointwise_{name}.parquet")
+    except DataError:
+        from selfj_eval.registry import load_sets
+
+        stems = [PurePosixPath(known.output).stem for known in load_sets()]
+        rated = [s.removeprefix("pointwise_") for s in stems if s.startswith("pointwise_")]
+        if name in rated:
+            raise
+        close = get_close_matches(name, rated, 1)
+        hint = f"Did you mean {close[0]}? " if close else ""
+        raise DataError(
+            f"no set of rated answers is called {name!r}. {hint}There are: {', '.join(rated)}; or "
+            "give a file of records."
+        ) from None
 
 
 def read_sets(

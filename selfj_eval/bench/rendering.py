@@ -77,7 +77,8 @@ def notes(table: Mapping[str, Any]) -> list[str]:
 def grid(table: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
     """The table's cells: header, then a row a rater; each cell is value, interval, published."""
     columns = table["columns"]
-    paper = any(row["published"] for row in rows)
+    # Published averages are over models: not to stand beside a correlation over all answers.
+    paper = bool(columns) and any(row["published"] for row in rows)
     named = [*columns, "average", "pooled"] if columns else ["all"]
     lines: list[list[Any]] = [["rater", *named, *(["paper's average"] if paper else [])]]
     for row in rows:
@@ -118,7 +119,7 @@ def latex(document: Mapping[str, Any]) -> str:
     parts = []
     for table in document["sets"]:
         width = len(table["columns"]) + 2 if table["columns"] else 1
-        paper = any(row["published"] for row in table["rows"])
+        paper = bool(table["columns"]) and any(row["published"] for row in table["rows"])
         width += paper
         parts.append(f"% {_tex(table['name'])}: {_tex(caption(document, table))}")
         parts += [f"\\begin{{tabular}}{{l{'r' * width}}}", "\\toprule"]

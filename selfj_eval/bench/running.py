@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,7 +16,7 @@ from selfj_eval.bench.data import BenchSet
 from selfj_eval.errors import DataError, StoreError
 from selfj_eval.judge import Progress
 from selfj_eval.raters.combined import combine
-from selfj_eval.raters.opening import EMBEDDER, Stores, open_rater
+from selfj_eval.raters.opening import EMBEDDER, Stores, check_rater, open_rater
 from selfj_eval.raters.specs import KINDS, CombinedSpec, RaterSpec, Spec
 from selfj_eval.records import Judgment, Record
 from selfj_eval.writing import run_file, write_json, write_judgments
@@ -83,6 +84,9 @@ def run(
     """
     single = {own.name: own for spec in specs for _, own in spec.parts}
     _check_models(single.values(), sets, settings.answering)
+    for own in single.values():  # before hours of work are done for another
+        for model in settings.answering.values() if _is_own(own) else (None,):
+            check_rater(own, model=model, embedder=settings.embedder)
     found: dict[tuple[str, str, bool], Rated] = {}
     for own in single.values():
         for name, rated in _rate(own, sets, settings, stores, bar):
@@ -148,9 +152,23 @@ def write_scores(
             file = place / f"{stem}.{mode}.parquet"
             write_judgments(file, data.records, row.judgments)
             about = {"model": row.rater, **row.description, "reference": row.reference}
-            write_json(run_file(file), {"judge": about, "input": str(data.path), **made})
+            run = {"judge": about, "input": str(data.path), "input_sha256": data.sha256, **made}
+            write_json(run_file(file), run)
             files[key(data.name, row.rater, row.reference)] = str(file.relative_to(folder))
+        _remove_stale(place, data.sha256)
     return files
+
+
+def _remove_stale(folder: Path, sha256: str) -> None:
+    """Remove scores of answers that stood under the set's name before."""
+    for about in folder.glob("*.run.json"):
+        try:
+            same = json.loads(about.read_text("utf-8")).get("input_sha256") == sha256
+        except (OSError, ValueError, AttributeError):
+            continue  # not ours
+        if not same:
+            about.with_name(about.name.removesuffix(".run.json")).unlink(missing_ok=True)
+            about.unlink()
 
 
 def key(name: str, rater: str, reference: bool) -> str:

@@ -245,12 +245,14 @@ def _print(document: dict[str, Any]) -> None:
         columns.append(("pooled", "pooled"))
         for title, rows in sections(data):
             lines: list[tuple[str, ...]] = [(title, *(c for _, t in columns for c in (t, "")))]
-            lines[0] += ("paper", "unscored")
+            published = bool(data["columns"]) and any(row["published"] for row in rows)
+            lines[0] += ("paper", "unscored") if published else ("unscored",)
             for row in rows:
                 cells = [c for name, _ in columns for c in (number(row[name]), interval(row[name]))]
-                known = row["published"]
-                paper = f"{known['average']:.1f}" if known else ""
-                lines.append((shown(row["rater"])[:40], *cells, paper, f"{row['unscored']:,}"))
+                if published:
+                    known = row["published"]
+                    cells.append(f"{known['average']:.1f}" if known else "")
+                lines.append((shown(row["rater"])[:40], *cells, f"{row['unscored']:,}"))
             print(table(lines))
         for note in notes(data):
             print(f"  note: {shown(note)}")

@@ -89,13 +89,13 @@ def prepare(
     """
     evaluation = _evaluation(recipe.evaluation)
     path, key = work_file(out, source), _key(source, recipe, evaluation)
+    remove_left_over(path)
     before = read_prepared(path)
     if before is not None and before.key == key:
         return before
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    remove_left_over(path)
     counts, tally = Counter[str](), Counter[str]()
     texts = _kept(source, recipe, evaluation, counts, tally, progress)
     with atomic_write(path) as stream:

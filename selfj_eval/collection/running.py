@@ -33,6 +33,7 @@ from selfj_eval.writing import atomic_write, remove_left_over, write_json
 
 KIND = "selfj-collection"
 _ROWS = 65536
+_SHOWN = 5  # reasons in a message
 
 Outcome = Prepared | SelfJError
 """A source that is ready, or why it is not."""
@@ -156,8 +157,11 @@ def assemble(
     ready = [s for s in sources if isinstance(outcomes[s.name], Prepared)]
     prepared = {s.name: p for s in ready if isinstance(p := outcomes[s.name], Prepared)}
     if not ready:
-        first = next(iter(outcomes.values()), None)
-        raise DataError(f"no source is ready; the first: {first}")
+        reasons = [f"\n  {error}" for error in list(outcomes.values())[:_SHOWN]]
+        more = len(outcomes) - len(reasons)
+        raise DataError(
+            f"no source is ready:{''.join(reasons)}" + (f"\n  ... and {more} more" * bool(more))
+        )
     key = _key(ready, prepared, threshold)
     report = progress or (lambda _: None)
     results = {s.name: _written(_target(out, s), key) for s in ready}
@@ -178,8 +182,8 @@ def assemble(
             report(1)
     else:
         report(len(ready))
-    _remove_others(out, ready)
-    summary = _summary(sources, outcomes, results, recipe, threshold)
+    removed = _remove_others(out, ready)
+    summary = _summary(sources, outcomes, results, recipe, threshold) | {"removed": removed}
     remove_left_over(out / "summary.json")
     write_json(out / "summary.json", summary)
     return summary
@@ -237,13 +241,19 @@ def _write(source: Source, out: Path, kind: NDArray[np.uint8], key: str) -> dict
     return counts
 
 
-def _remove_others(out: Path, ready: Sequence[Source]) -> None:
-    """Files of sources that are not among these any more: the folder is one collection."""
-    wanted = {_target(out, source) for source in ready}
+def _remove_others(out: Path, ready: Sequence[Source]) -> list[str]:
+    """Remove files of sources that are not among these any more: the folder is one collection.
+
+    Returns:
+        Their names.
+    """
+    wanted, removed = {_target(out, source) for source in ready}, []
     for category in CATEGORIES:
-        for file in (out / category).glob("*.parquet"):
+        for file in sorted((out / category).glob("*.parquet")):
             if file not in wanted:
                 file.unlink()
+                removed.append(f"{category}/{file.name}")
+    return removed
 
 
 def _summary(

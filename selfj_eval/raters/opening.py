@@ -9,11 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from selfj_eval.backends.weights import resolve_folder
 from selfj_eval.errors import JudgeError
 from selfj_eval.generation.base import Generator, Sampling
 from selfj_eval.judge import Judge
 from selfj_eval.raters.base import Rater
-from selfj_eval.raters.specs import RaterSpec
+from selfj_eval.raters.specs import KINDS, RaterSpec
 from selfj_eval.store import AnswerStore, JudgmentStore, MeasureStore
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
 """The embedding model of cosine and vro, where none is named."""
 SAMPLES = 5
 """Answers that vro has the model draw, where nothing else is said."""
+
+
+_HINT = (
+    " (What is said of options here belongs into the file of --raters, as names with values: "
+    "docs/bench.md.)"
+)
 
 
 class Stores:
@@ -69,6 +76,32 @@ def open_rater(
         JudgeError: If a model cannot be loaded whole and safely.
         DataError: If an option makes no sense.
     """
+    try:
+        return _open(spec, stores, model, embedder)
+    except JudgeError as error:
+        raise JudgeError(f"the rater {spec.name}: {error}{_HINT}") from error
+
+
+def check_rater(spec: RaterSpec, *, model: str | None = None, embedder: str = EMBEDDER) -> None:
+    """See whether the models of a rater are there, without loading them. Arguments as above.
+
+    Raises:
+        JudgeError: If a model's folder is not there and cannot be had from the hub.
+    """
+    embeds = {"cosine": spec.model, "vro": spec.options.get("embedder")}
+    names = [embeds[spec.kind] or embedder] if spec.kind in embeds else []
+    local = spec.options.get("engine") != "openai"
+    if local and KINDS[spec.kind].model in ("answering", "its own"):
+        names += [name for name in (spec.model or model,) if name is not None]
+    for name in names:
+        try:
+            resolve_folder(name, revision=spec.options.get("revision"), weights=False)
+        except JudgeError as error:
+            hint = " The embedding model is named with --embedder." if name == embedder else ""
+            raise JudgeError(f"the rater {spec.name}: {error}{hint}") from error
+
+
+def _open(spec: RaterSpec, stores: Stores, model: str | None, embedder: str) -> dict[bool, Rater]:
     options = dict(spec.options)
     match spec.kind:
         case "length" | "log-length":

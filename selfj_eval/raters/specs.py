@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -233,6 +234,8 @@ def _term(text: str, item: str, defined: Mapping[str, RaterSpec]) -> tuple[float
 
 
 def _named(name: str, item: str, defined: Mapping[str, RaterSpec]) -> RaterSpec:
+    if not name:
+        raise DataError(f"{item!r}: there is no rater on one side of the + or *.")
     if name in defined:
         return defined[name]
     kind, colon, model = name.partition(":")
@@ -245,9 +248,11 @@ def _named(name: str, item: str, defined: Mapping[str, RaterSpec]) -> RaterSpec:
     if name == "demo" or Path(name).expanduser().is_dir() or name.count("/") == 1:
         return RaterSpec(name, "judge", name)
     known = ", ".join([*KINDS, *defined])
+    close = get_close_matches(name, [*KINDS, *defined], 1)
+    hint = f" Did you mean {close[0]}?" if close else ""
     raise DataError(
-        f"no rater {name!r}; there are: {known}; or a judge: demo, a folder, a hub id. A model "
-        "follows a colon, such as ppl:./my-model."
+        f"no rater {name!r}.{hint} There are: {known}; or a judge: demo, a folder, a hub id. A "
+        "model follows a colon, such as ppl:./my-model."
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from selfj_eval.collection.sources import Source
 
 _LIMITS = ("min_tokens", "max_tokens", "min_characters", "max_characters")
+_SHOWN = 10  # failures
 _EPILOG = """examples:
   selfj collect run --out collection                       # all 37 sources from the hub
   selfj collect run --out collection --from downloads      # from JSONL or Parquet: downloads/NAME/
@@ -49,7 +50,12 @@ def add_parser(subparsers: Any) -> None:
     add = parser.add_argument
     add("--out", required=True, metavar="DIR", help="folder of the collection")
     add("--from", dest="folder", metavar="DIR", help="local files of the sources (default: hub)")
-    add("--sources", metavar="NAMES", help="only these, with commas between (default: all)")
+    add(
+        "--sources",
+        metavar="NAMES",
+        help="the collection is of these only, with commas between (default: all); files of others "
+        "in OUT are removed",
+    )
     add("--source-file", metavar="FILE", help="YAML of sources (default: the 37)")
     add(
         "--evaluation",
@@ -163,7 +169,11 @@ def _print(summary: Mapping[str, Any], out: Path, seconds: float) -> None:
     print(table([*rows, (*total, f"{summary['expected']:,}")]))
     print("\ndropped by step")
     print(table([(name, f"{count:,}") for name, count in dropped.items()]))
-    for source in summary["sources"]:
-        if "error" in source:
-            print(f"  FAILED {source['name']}: {shown(source['error'])}")
+    failed = [source for source in summary["sources"] if "error" in source]
+    for source in failed[:_SHOWN]:
+        print(f"  FAILED {source['name']}: {shown(source['error'])}")
+    if len(failed) > _SHOWN:
+        print(f"  ... and {len(failed) - _SHOWN} more that failed, in summary.json")
+    if summary["removed"]:
+        print(f"  removed, as they are not of these sources: {', '.join(summary['removed'])}")
     print(f"written to {printable(out)}: summary.json; this run took {seconds:.0f} s")
