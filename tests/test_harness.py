@@ -203,7 +203,7 @@ def test_missing_data_is_one_error_with_the_way_out(command: Any, tmp_path: Path
     done = command("lm_eval", *arguments, XDG_DATA_HOME=str(tmp_path))
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
-    assert "Set the environment variable SELFJ_DATA" in last
+    assert "Set the environment variable SELFJ_DATA (or --metadata" in last
     assert "`selfj data get judge_bench/pointwise_mtbench`" in last
     assert "`selfj data get judge_bench`" in last
     with pytest.raises(DataError, match=r"/nowhere/.*/pointwise_mtbench.parquet: there is no"):

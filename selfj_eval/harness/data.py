@@ -13,6 +13,7 @@ from selfj_eval.errors import DataError
 from selfj_eval.reading import read_records
 from selfj_eval.records import RECORD_FIELDS, Record, record_from_mapping
 
+_SECOND_WAY = '--metadata \'{"selfj_data": "DIR"}\''
 _NUMBERS = ("rating", "rating_min", "rating_max")
 
 
@@ -21,7 +22,7 @@ def judge_bench_records(
 ) -> dict[str, Dataset]:
     """Rated answers of ``judge_bench``; called by lm-eval with the task's metadata."""
     kind, source = _split(selfj_source, ("pointwise", "unrated"))
-    path = data_file("judge_bench", f"{kind}_{source}.parquet", selfj_data)
+    path = data_file("judge_bench", f"{kind}_{source}.parquet", selfj_data, second_way=_SECOND_WAY)
     return {"test": record_dataset(read_records(path))}
 
 
@@ -32,7 +33,7 @@ def judge_bench_pairs(
     import pyarrow.parquet as pq
 
     kind, source = _split(selfj_source, ("pairwise",))
-    path = data_file("judge_bench", f"{kind}_{source}.parquet", selfj_data)
+    path = data_file("judge_bench", f"{kind}_{source}.parquet", selfj_data, second_way=_SECOND_WAY)
     names = ("id", "category", "instruction", "reference")
     pairs = []
     for number, row in enumerate(pq.read_table(path).to_pylist(), 1):
