@@ -123,7 +123,7 @@ def test_the_leaderboard_knows_the_raters(
     command: Callable[..., Any], rated: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    arguments = ["bench", "--judges", "length,demo", "--data", rated, "--resamples", 20]
+    arguments = ["bench", "--judges", "length,demo,ppl:demo", "--data", rated, "--resamples", 20]
     assert command("selfj", *arguments, "--output", out).returncode == 0
     results = tmp_path / "results"
     results.mkdir()
@@ -134,7 +134,8 @@ def test_the_leaderboard_knows_the_raters(
     done = command("selfj", "leaderboard", results, "--output", board)
     assert done.returncode == 0, done.stderr
     lines = [line.split(",")[:3] for line in board.read_text().splitlines()[1:]]
-    assert lines == [["demo", "rated", "no"], ["length", "rated", "no"], ["demo", "rated", "yes"]]
+    free = [[name, "rated", "no"] for name in ("demo", "length", "ppl:demo")]
+    assert lines == [*free, ["demo", "rated", "yes"]]
 
 
 def test_the_robustness_suite(command: Callable[..., Any], rated: Path, tmp_path: Path) -> None:

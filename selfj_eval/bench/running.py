@@ -151,7 +151,7 @@ def write_scores(
                 stem = f"{stem[:_LONGEST]}-{own}"
             file = place / f"{stem}.{mode}.parquet"
             write_judgments(file, data.records, row.judgments)
-            about = {"model": row.rater, **row.description, "reference": row.reference}
+            about = {"model": row.rater, "reference": row.reference, "rater": dict(row.description)}
             run = {"judge": about, "input": str(data.path), "input_sha256": data.sha256, **made}
             write_json(run_file(file), run)
             files[key(data.name, row.rater, row.reference)] = str(file.relative_to(folder))
