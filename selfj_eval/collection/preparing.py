@@ -6,10 +6,12 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selfj_eval.collection.contamination import EvaluationTexts, load_evaluation_texts
 from selfj_eval.collection.converters import instructions
@@ -19,6 +21,9 @@ from selfj_eval.collection.signatures import signatures
 from selfj_eval.collection.sources import Source
 from selfj_eval.errors import DataError
 from selfj_eval.writing import atomic_write, remove_left_over
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CONTAMINATED = "contaminated"
 """The step that drops what holds an instruction of an evaluation set."""
@@ -93,33 +98,41 @@ def prepare(
     before = read_prepared(path)
     if before is not None and before.key == key:
         return before
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     counts, tally = Counter[str](), Counter[str]()
     texts = _kept(source, recipe, evaluation, counts, tally, progress)
     with atomic_write(path) as stream:
-        writer: pq.ParquetWriter | None = None
-        for portion in _portions(texts):
-            columns = {"instruction": pa.array(portion, pa.string())}
-            table = pa.table(columns | signatures(portion).columns())
-            writer = writer or pq.ParquetWriter(
-                # Hashes do not repeat: a dictionary of them is work for nothing.
-                stream,
-                table.schema,
-                compression="zstd",
-                use_dictionary=False,
+        # Of nothing, for the schema. Hashes do not repeat: a dictionary of them would be in vain.
+        schema = _table([]).schema
+        writer = pq.ParquetWriter(stream, schema, compression="zstd", use_dictionary=False)
+        try:
+            while portion := list(islice(texts, _TOGETHER)):
+                writer.write_table(_table(portion))
+            order = [step.name for step in _steps(recipe.filters)] + [CONTAMINATED]
+            found = Prepared(
+                source.name,
+                key,
+                counts["rows"],
+                counts["instructions"],
+                {name: tally[name] for name in order},
+                counts["kept"],
             )
-            writer.write_table(table)
-        order = [step.name for step in _steps(recipe.filters)] + [CONTAMINATED]
-        dropped = {name: tally[name] for name in order}
-        found = Prepared(
-            source.name, key, counts["rows"], counts["instructions"], dropped, counts["kept"]
-        )
-        assert writer is not None  # even nothing is a portion
-        writer.add_key_value_metadata({NOTE: json.dumps(asdict(found))})
+            writer.add_key_value_metadata({NOTE: json.dumps(asdict(found))})
+        except BaseException:
+            with suppress(Exception):
+                writer.close()  # pyarrow complains of a file that it finds closed
+            raise
         writer.close()
     return found
+
+
+def _table(texts: Sequence[str]) -> pa.Table:
+    """Instructions with their signatures."""
+    import pyarrow as pa
+
+    columns = {"instruction": pa.array(texts, pa.string())}
+    return pa.table(columns | signatures(texts).columns())
 
 
 def read_prepared(path: Path) -> Prepared | None:
@@ -173,19 +186,6 @@ def _kept(
         progress(counts["rows"] % 1000)
     if not counts["rows"]:
         raise DataError("has no rows.", path=source.name)
-
-
-def _portions(texts: Iterator[str]) -> Iterator[list[str]]:
-    """At least one, which may be empty."""
-    portion: list[str] = []
-    written = False
-    for text in texts:
-        portion.append(text)
-        if len(portion) == _TOGETHER:
-            yield portion
-            portion, written = [], True
-    if portion or not written:
-        yield portion
 
 
 # Once a process: a language model, and an index of evaluation sets.

@@ -7,6 +7,7 @@ import json
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
@@ -65,6 +66,7 @@ def prepare_all(
 
     Raises:
         StoreError: If nothing can be written.
+        SelfJError: If a worker process dies.
     """
     make_folders(out)
     done: dict[str, Outcome] = {}
@@ -120,6 +122,11 @@ def on_processes(
                 finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in finished:
                     yield tasks[future], future.result()
+        except BrokenProcessPool as error:
+            raise SelfJError(
+                "a worker process died, perhaps for want of memory; take fewer --workers. What was "
+                "finished is kept: run it again."
+            ) from error
         finally:
             for future in waiting:
                 future.cancel()
