@@ -270,6 +270,22 @@ def test_wrong_usage(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("name", "../../x"), ("name", "/x"), ("name", ".x"), ("hub", "../../x")]
+)
+def test_names_of_sources_are_no_paths(
+    command: Callable[..., Any], tmp_path: Path, field: str, value: str
+) -> None:
+    own = {"name": "x", "category": "Common", "expected": 1, "hub": "x/y", "split": "train",
+           "licence": "none", "fields": ["text"], "converter": "single"}  # fmt: skip
+    (tmp_path / "sources.yaml").write_text(json.dumps([own | {field: value}]))
+    arguments = ["collect", "run", "--out", tmp_path / "a" / "b", "--evaluation", "none"]
+    done = command("selfj", *arguments, "--source-file", tmp_path / "sources.yaml")
+    assert done.returncode == 2
+    assert f"entry 1, field '{field}': expected letters" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["sources.yaml"]
+
+
 def test_without_the_evaluation_sets_it_says_what_to_do(
     command: Callable[..., Any], downloads: Path, tmp_path: Path
 ) -> None:

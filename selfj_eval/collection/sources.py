@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -11,6 +12,8 @@ from typing import Any
 from selfj_eval.errors import DataError
 
 CATEGORIES = ("Common", "Coding", "Academic")
+_WORD = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_FORMS = {"name": re.compile(_WORD), "hub": re.compile(f"{_WORD}(/{_WORD})?")}
 _KEYS = {
     "name": str,
     "category": str,
@@ -112,6 +115,10 @@ def _source(entry: Any, path: str, place: str) -> Source:
     if entry["category"] not in CATEGORIES:
         message = f"expected one of {', '.join(CATEGORIES)}, got {entry['category']!r}."
         raise DataError(message, path=path, place=place, field="category")
+    for name, form in _FORMS.items():  # both become part of paths
+        if not form.fullmatch(entry[name]):
+            message = f"expected letters, digits, ., - and _, got {entry[name]!r:.60}."
+            raise DataError(message, path=path, place=place, field=name)
     given: Sequence[Any] = entry["fields"]
     if not given or not all(isinstance(field, str) for field in given):
         raise DataError("expected names of fields.", path=path, place=place, field="fields")
