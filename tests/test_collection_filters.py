@@ -302,7 +302,7 @@ def test_the_share_of_links_and_letters_can_be_set() -> None:
 @pytest.mark.parametrize(
     "wrong, named",
     [
-        ({"min_tokens": 9, "max_tokens": 8}, "min_tokens <= max_tokens, got 9 and 8"),
+        ({"min_tokens": 9, "max_tokens": 8}, "min_tokens <= max_tokens <= 1,000,000, got 9 and 8"),
         ({"min_characters": -1}, "min_characters"),
         ({"min_letters": 1.5}, "min_letters"),
         ({"max_links": -0.1}, "max_links"),

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from selfj_eval.collection.preparing import Recipe
+from selfj_eval.collection.preparing import Prepared, Recipe
 from selfj_eval.collection.running import assemble, prepare_all
 from selfj_eval.collection.sources import load_sources
 from selfj_eval.errors import DataError
@@ -152,6 +153,32 @@ def test_a_source_that_fails_does_not_stop_the_others(
     assert "FAILED mbpp" not in again.stdout and (out / "Coding" / "mbpp.parquet").exists()
 
 
+def test_nothing_of_a_folder_is_passed_over_in_silence(downloads: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    row = {"question": "What is it that falls as snow and melts as water?"}
+    (tmp_path / "elsewhere" / "b.jsonl").write_text(json.dumps(row))
+    (downloads / "qasc" / "more").symlink_to(tmp_path / "elsewhere")
+    (downloads / "qasc" / "loop").symlink_to(downloads / "qasc")
+    outcome = prepare_all(SOURCES, Recipe(str(downloads)), tmp_path / "out")["qasc"]
+    assert isinstance(outcome, Prepared) and outcome.rows == 6
+    (downloads / "mbpp" / "part-0.jsonl").write_text('{"\\ud800": 1}\n')
+    out, recipe = tmp_path / "out", Recipe(str(downloads))
+    summary = assemble(SOURCES, prepare_all(SOURCES, recipe, out), recipe, out)
+    assert summary["failed"] == ["mbpp"]
+
+
+def test_two_runs_at_once_are_refused(
+    command: Callable[..., Any], downloads: Path, tmp_path: Path
+) -> None:
+    import filelock
+
+    (tmp_path / "out" / "work").mkdir(parents=True)
+    with filelock.FileLock(tmp_path / "out" / "work" / "lock"):
+        arguments = ["--out", tmp_path / "out", "--from", downloads, "--evaluation", "none"]
+        done = command("selfj", "collect", "run", *arguments)
+    assert done.returncode == 2 and "another `selfj collect run` is at work" in done.stderr
+
+
 def test_what_is_ready_is_not_read_again(downloads: Path, tmp_path: Path) -> None:
     out, recipe = tmp_path / "out", Recipe(str(downloads))
     assemble(SOURCES, prepare_all(SOURCES, recipe, out), recipe, out)
@@ -233,10 +260,13 @@ def test_killed_at_any_moment(command: Callable[..., Any], downloads: Path, tmp_
 def test_a_source_taken_out_leaves_nothing(downloads: Path, tmp_path: Path) -> None:
     out, recipe = tmp_path / "out", Recipe(str(downloads))
     assemble(SOURCES, prepare_all(SOURCES, recipe, out), recipe, out)
+    own = out / "Common" / "mine.parquet"
+    pq.write_table(pa.table({"x": [1]}), own)
     fewer = SOURCES[:1]
-    assemble(fewer, prepare_all(fewer, recipe, out), recipe, out)
+    summary = assemble(fewer, prepare_all(fewer, recipe, out), recipe, out)
+    assert own.exists()  # not ours to remove
+    own.unlink()
     assert sorted(files_of(out)) == ["Common/quora.parquet", "summary.json"]
-    summary = json.loads((out / "summary.json").read_text())
     removed = ["Coding/mbpp.parquet", "Coding/quora_coding.parquet", "Academic/qasc.parquet"]
     assert summary["removed"] == removed
 
@@ -255,6 +285,9 @@ def test_no_source_at_all(tmp_path: Path) -> None:
         (["--from", "/nowhere"], "is no folder"),
         (["--threshold", 0.1], "--threshold must lie between"),
         (["--workers", 0], "must be at least 1"),
+        (["--sources", ","], "--sources names no source"),
+        (["--evaluation", ""], "--evaluation names nothing"),
+        (["--max-tokens", 5_000_000_000], "max_tokens"),
         (["--evaluation", "no.jsonl"], "is neither a file nor one of alpaca_eval"),
         (["--language", "xx"], "xx"),
         (["--min-tokens", 9, "--max-tokens", 3], "min_tokens"),
@@ -337,5 +370,11 @@ def test_samples_that_have_nothing_in_common(
     assert only.returncode == 0
     kinds = {json.loads(x)["category"] for x in second.read_text().splitlines()}
     assert kinds == {"Coding"}
+    inside = collection / "Common" / "quora.parquet"
+    assert command("selfj", *base, "--output", inside).returncode == 2
+    (collection / "summary.json").rename(collection / "gone")
+    half = command("selfj", *base, "--output", second)
+    assert half.returncode == 2 and "the collection is not finished" in half.stderr
+    (collection / "gone").rename(collection / "summary.json")
     much = command("selfj", *base[:3], "--n", 1000, "--output", second)
     assert much.returncode == 2 and "instructions to draw from, not 1,000" in much.stderr

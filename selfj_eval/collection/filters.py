@@ -23,6 +23,8 @@ from selfj_eval.collection.quality import (
 )
 from selfj_eval.errors import DataError
 
+_MOST = 1_000_000  # characters or tokens
+
 
 class Step(NamedTuple):
     """One filter.
@@ -70,8 +72,8 @@ class FilterSettings:
     def __post_init__(self) -> None:
         for least, most in (("min_tokens", "max_tokens"), ("min_characters", "max_characters")):
             low, high = getattr(self, least), getattr(self, most)
-            if not 0 <= low <= high:
-                message = f"expected 0 <= {least} <= {most}, got {low} and {high}."
+            if not 0 <= low <= high <= _MOST:
+                message = f"expected 0 <= {least} <= {most} <= {_MOST:,}, got {low} and {high}."
                 raise DataError(message, field=least)
         for name in ("min_letters", "max_links"):
             if not 0 <= (value := getattr(self, name)) <= 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -90,11 +91,31 @@ def source_folder(source: Source, folder: str | Path) -> Path:
 
 def _files(source: Source, own: Path) -> list[tuple[str, Path]]:
     """Name within the source's folder, and path; sorted by name."""
-    found = [path for path in own.rglob("*") if path.name.endswith(ENDINGS) and path.is_file()]
+    try:
+        found = [path for path in _walk(own) if path.name.endswith(ENDINGS) and path.is_file()]
+    except OSError as error:
+        message = f"{error.filename or own} cannot be read: {error.strerror or error}."
+        raise DataError(message, path=source.name) from error
     if not found:
         message = f"there is no file in {own} that ends in {', '.join(ENDINGS)}."
         raise DataError(message, path=source.name)
     return sorted((path.relative_to(own).as_posix(), path) for path in found)
+
+
+def _walk(own: Path) -> Iterator[Path]:
+    """All files below a folder, also through links; a folder is entered once."""
+
+    def stop(error: OSError) -> None:
+        raise error  # left out, a folder would be rows that are missing in silence
+
+    seen = set()
+    for folder, folders, names in os.walk(own, onerror=stop, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(folder, name) for name in names)
 
 
 def _from_folder(source: Source, folder: Path) -> Iterator[Placed]:

@@ -155,7 +155,7 @@ def assemble(
         progress: Called with the number of sources that have just been written.
 
     Returns:
-        The summary, which stands in ``out/summary.json``, too.
+        The summary, which stands in ``out/summary.json``, too; here also the files ``removed``.
 
     Raises:
         DataError: If no source is ready.
@@ -173,13 +173,9 @@ def assemble(
     report = progress or (lambda _: None)
     results = {s.name: _written(_target(out, s), key) for s in ready}
     if any(result is None for result in results.values()):
-        scratch = out / "work" / "shingles.tmp"
-        try:
-            signed = read_signatures([work_file(out, s) for s in ready], scratch)
-            kind = find_duplicates(signed, threshold=threshold).kind
-            del signed
-        finally:
-            scratch.unlink(missing_ok=True)
+        # It speaks of what is about to change.
+        (out / "summary.json").unlink(missing_ok=True)
+        kind = _kinds([work_file(out, s) for s in ready], out / "work" / "shingles.tmp", threshold)
         start = 0
         for source in ready:
             own = kind[start : start + prepared[source.name].kept]
@@ -190,10 +186,22 @@ def assemble(
     else:
         report(len(ready))
     removed = _remove_others(out, ready)
-    summary = _summary(sources, outcomes, results, recipe, threshold) | {"removed": removed}
+    summary = _summary(sources, outcomes, results, recipe, threshold)
     remove_left_over(out / "summary.json")
     write_json(out / "summary.json", summary)
-    return summary
+    return summary | {"removed": removed}
+
+
+def _kinds(files: Sequence[Path], scratch: Path, threshold: float) -> NDArray[np.uint8]:
+    """What becomes of each text of the work files, one file after the other."""
+    try:
+        try:
+            return find_duplicates(read_signatures(files, scratch), threshold=threshold).kind
+        finally:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        message = f"{scratch} cannot be written: {error.strerror or error}. Is the disk full?"
+        raise StoreError(message) from error
 
 
 def _key(ready: Iterable[Source], prepared: Mapping[str, Prepared], threshold: float) -> str:
@@ -206,14 +214,20 @@ def _target(out: Path, source: Source) -> Path:
 
 
 def _written(path: Path, key: str) -> dict[str, int] | None:
-    """What a finished file says of itself, if it was made of the same."""
+    """The counts of a finished file, if it was made of the same."""
+    note = _note(path)
+    return dict(note["counts"]) if note is not None and note["key"] == key else None
+
+
+def _note(path: Path) -> dict[str, Any] | None:
+    """What a finished file says of itself; None if it is none."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         note = json.loads((pq.read_metadata(path).metadata or {})[NOTE.encode()])
-        return dict(note["counts"]) if note["key"] == key else None
-    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
+        return note if {"key", "counts"} <= note.keys() else None
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError, AttributeError):
         return None
 
 
@@ -257,7 +271,7 @@ def _remove_others(out: Path, ready: Sequence[Source]) -> list[str]:
     wanted, removed = {_target(out, source) for source in ready}, []
     for category in CATEGORIES:
         for file in sorted((out / category).glob("*.parquet")):
-            if file not in wanted:
+            if file not in wanted and _note(file) is not None:  # others are not ours
                 file.unlink()
                 removed.append(f"{category}/{file.name}")
     return removed
@@ -284,7 +298,8 @@ def _summary(
             row |= {"rows": outcome.rows, "instructions": outcome.instructions}
             row |= {"dropped": dropped, "kept": counts["kept"]}
         else:
-            row["error"] = str(outcome)
+            # Names of fields come from the data, and may be no text.
+            row["error"] = str(outcome).encode("utf-8", "backslashreplace").decode()
         rows.append(row)
     return {
         "kind": KIND,

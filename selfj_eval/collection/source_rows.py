@@ -39,6 +39,8 @@ class SourceRow:
             DataError: If it is missing or holds something else.
         """
         value = self._value(name)
+        if value is None:
+            return []
         if not isinstance(value, list):
             raise self.error(f"expected a list of texts, got {type(value).__name__}", name)
         return [self._text(item, name) for item in value]

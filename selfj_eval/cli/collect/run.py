@@ -6,14 +6,15 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.evaluating import shown, table
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import provenance
-from selfj_eval.errors import DataError, printable
+from selfj_eval.errors import DataError, StoreError, printable
 
 if TYPE_CHECKING:
     from selfj_eval.collection.filters import FilterSettings
@@ -104,6 +105,8 @@ def run(options: argparse.Namespace) -> int:
         raise DataError("is no folder; give the one that holds the sources.", path=options.folder)
     filters = _filters(options)
     names = () if options.evaluation == "none" else tuple(_split(options.evaluation))
+    if not names and options.evaluation != "none":
+        raise DataError("--evaluation names nothing; none means that nothing is kept out.")
     recipe = Recipe(options.folder, filters, names, options.limit)
     # What every source would fail of is said once, before anything is read.
     steps(filters)
@@ -113,15 +116,20 @@ def run(options: argparse.Namespace) -> int:
         from selfj_eval.collection.on_ray import on_ray
 
         runner = on_ray
+        # Its workers have a working folder of their own.
+        files = tuple(str(Path(n).resolve()) if Path(n).exists() else n for n in names)
+        local = None if options.folder is None else str(Path(options.folder).resolve())
+        recipe = Recipe(local, filters, files, options.limit)
     out, start = Path(options.out), time.monotonic()
-    with ProgressLine(len(sources), "prepared", "source") as progress:
-        outcomes = prepare_all(
-            sources, recipe, out, workers=workers, runner=runner, progress=progress
-        )
-    with ProgressLine(len(sources), "written", "source") as progress:
-        summary = assemble(
-            sources, outcomes, recipe, out, threshold=options.threshold, progress=progress
-        )
+    with _alone(out):
+        with ProgressLine(len(sources), "prepared", "source") as progress:
+            outcomes = prepare_all(
+                sources, recipe, out, workers=workers, runner=runner, progress=progress
+            )
+        with ProgressLine(len(sources), "written", "source") as progress:
+            summary = assemble(
+                sources, outcomes, recipe, out, threshold=options.threshold, progress=progress
+            )
     if options.json:
         print(json.dumps(summary | provenance(options, "datasets", "datasketch", "py3langid")))
     else:
@@ -129,10 +137,36 @@ def run(options: argparse.Namespace) -> int:
     return int(bool(summary["failed"]))
 
 
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """No other run writes into the folder meanwhile.
+
+    Raises:
+        StoreError: If one does.
+    """
+    import filelock
+
+    from selfj_eval.collection.running import make_folders
+
+    make_folders(out)
+    lock = filelock.FileLock(out / "work" / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        message = f"{out}: another `selfj collect run` is at work there; wait until it has ended."
+        raise StoreError(message) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _chosen(sources: Sequence[Source], names: str | None) -> list[Source]:
     if names is None:
         return list(sources)
     wanted = _split(names)
+    if not wanted:
+        raise DataError("--sources names no source; leave it out for all.")
     known = {source.name for source in sources}
     if unknown := [name for name in wanted if name not in known]:
         raise DataError(
@@ -175,5 +209,7 @@ def _print(summary: Mapping[str, Any], out: Path, seconds: float) -> None:
     if len(failed) > _SHOWN:
         print(f"  ... and {len(failed) - _SHOWN} more that failed, in summary.json")
     if summary["removed"]:
-        print(f"  removed, as they are not of these sources: {', '.join(summary['removed'])}")
+        print(
+            f"  removed, of sources that failed or were not named: {', '.join(summary['removed'])}"
+        )
     print(f"written to {printable(out)}: summary.json; this run took {seconds:.0f} s")

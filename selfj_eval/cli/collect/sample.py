@@ -57,15 +57,21 @@ def run(options: argparse.Namespace) -> int:
     from selfj_eval.reading import iter_rows
     from selfj_eval.writing import check_output, run_file, write_json, write_rows
 
-    output = check_output(options.output, inputs=options.exclude)
     folder, exclude = Path(options.collection), set[str]()
+    files = collection_files(folder)
+    if not (folder / "summary.json").is_file():
+        message = (
+            "has no summary.json: the collection is not finished. Run selfj collect run again."
+        )
+        raise DataError(message, path=folder)
+    output = check_output(options.output, inputs=[*options.exclude, *files])
     for file in options.exclude:
         for place, row in iter_rows(Path(file)):
             if not isinstance(row.get("id"), str):
                 message = "expected the id of an instruction, a text."
                 raise DataError(message, path=file, place=place, field="id")
             exclude.add(row["id"])
-    with ProgressLine(len(collection_files(folder)), "read", "file") as progress:
+    with ProgressLine(len(files), "read", "file") as progress:
         rows = sample(
             folder,
             options.n,
