@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -30,8 +30,6 @@ CONTAMINATED = "contaminated"
 NOTE = "selfj_collection"
 _METHOD = 1  # raise when the same recipe would make another file
 _TOGETHER = 8192  # texts that are signed and written together
-
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -77,16 +75,13 @@ def work_file(out: Path, source: Source) -> Path:
     return out / "work" / f"{source.name}.parquet"
 
 
-def prepare(
-    source: Source, recipe: Recipe, out: Path, *, progress: Progress | None = None
-) -> Prepared:
+def prepare(source: Source, recipe: Recipe, out: Path) -> Prepared:
     """Make a source ready, unless it is already, of the same input and by the same recipe.
 
     Args:
         source: The source.
         recipe: What becomes of its rows.
         out: The output folder; its folder ``work`` is there.
-        progress: Called with the number of rows that have just been read.
 
     Raises:
         DataError: If the source cannot be read, or has another schema than it is known by.
@@ -101,7 +96,7 @@ def prepare(
     import pyarrow.parquet as pq
 
     counts, tally = Counter[str](), Counter[str]()
-    texts = _kept(source, recipe, evaluation, counts, tally, progress)
+    texts = _kept(source, recipe, evaluation, counts, tally)
     with atomic_write(path) as stream:
         # Of nothing, for the schema. Hashes do not repeat: a dictionary of them would be in vain.
         schema = _table([]).schema
@@ -164,14 +159,11 @@ def _kept(
     evaluation: EvaluationTexts | None,
     counts: Counter[str],
     tally: Counter[str],
-    progress: Progress | None,
 ) -> Iterator[str]:
     """The instructions of a source that no step drops; what is dropped is counted."""
     filters = _steps(recipe.filters)
     for place, row in iter_rows(source, recipe.folder, limit=recipe.limit):
         counts["rows"] += 1
-        if progress is not None and counts["rows"] % 1000 == 0:
-            progress(1000)
         for text in instructions(source, place, row):
             counts["instructions"] += 1
             name = dropped_by(text, filters)
@@ -182,8 +174,6 @@ def _kept(
                 continue
             counts["kept"] += 1
             yield text
-    if progress is not None:
-        progress(counts["rows"] % 1000)
     if not counts["rows"]:
         raise DataError("has no rows.", path=source.name)
 

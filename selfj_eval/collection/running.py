@@ -21,7 +21,6 @@ from selfj_eval.collection.duplicates import EXACT, KEPT, NEAR, THRESHOLD, find_
 from selfj_eval.collection.preparing import (
     NOTE,
     Prepared,
-    Progress,
     Recipe,
     prepare,
     work_file,
@@ -32,6 +31,7 @@ from selfj_eval.collection.sources import CATEGORIES, Source
 from selfj_eval.errors import DataError, SelfJError, StoreError
 from selfj_eval.writing import atomic_write, remove_left_over, write_json
 
+Progress = Callable[[int], None]
 KIND = "selfj-collection"
 _ROWS = 65536
 _SHOWN = 5  # reasons in a message
