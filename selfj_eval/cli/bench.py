@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -229,6 +230,9 @@ def _write(document: dict[str, Any], folder: Path) -> list[str]:
     html = page(document)
     if html is not None:
         texts["table.html"] = html
+    else:
+        needed = "note: table.html is left out; it needs: pip install 'selfj-eval[report]'"
+        print(needed, file=sys.stderr)
     for name, text in texts.items():
         with atomic_write(folder / name) as stream:
             stream.write(text.encode("utf-8", "replace"))
