@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from selfj_eval.errors import DataError, printable
-from selfj_eval.layouts import Row
+from selfj_eval.formats import Row
 from selfj_eval.reading import read_records, read_rows, refuse_repeated_ids
 from selfj_eval.records import Record, checked_fields, record_from_mapping, rescaled
 

@@ -10,7 +10,7 @@ from selfj_eval.evaluation import Settings, few_units, provenance
 from selfj_eval.evaluation.columns import Columns, plain
 from selfj_eval.metrics import headline_differences
 from selfj_eval.metrics.bootstrap import evaluations
-from selfj_eval.scores import Scored, Scores, distinct_names, groups
+from selfj_eval.scores import Scored, Scores, distinct_names, groups, same_answer
 
 KIND = "selfj-comparison"
 
@@ -50,7 +50,7 @@ def compare(
     if not answers:
         raise DataError(
             f"shares no record with {second.path} that both scored and that has a rating; "
-            "ids must be the same in both, and ratings in one of them or in --ratings.",
+            "ids and texts must be the same in both, and ratings in one of them or in --ratings.",
             path=first.path,
         )
     other = dict(zip((a.id for a in answers), scores, strict=True))
@@ -98,6 +98,8 @@ def _shared(first: Scores, second: Scores) -> tuple[list[Scored], list[float]]:
         other = theirs.get(answer.id)
         if other is None or answer.score is None or other.score is None:
             continue
+        if not same_answer(answer, other):
+            continue
         if answer.rating is None:
             if other.rating is None:
                 continue
@@ -124,10 +126,6 @@ def _warnings(first: Scores, second: Scores, data: Columns) -> list[str]:
         for k in both
     ):
         found.append(f"{changed} records have another rating in the second file; the first's count")
-    if other := sum(
-        None not in (mine[k].response, theirs[k].response)
-        and mine[k].response != theirs[k].response
-        for k in both
-    ):
-        found.append(f"{other} records have another answer in the second file: are they the same?")
+    if other := sum(not same_answer(mine[k], theirs[k]) for k in both):
+        found.append(f"{other} records have another text in the second file and are skipped")
     return [*found, *few_units(data)]

@@ -14,7 +14,7 @@ from typing import Any
 
 from selfj_eval.errors import DataError, JudgeError, SelfJError, StoreError, brief
 from selfj_eval.judge import Judge, Progress
-from selfj_eval.partitions import Partition
+from selfj_eval.partitions import Partition, refuse_empty
 from selfj_eval.scoring import Survey, Totals
 
 _TRIES = 5
@@ -65,7 +65,7 @@ def score_on_workers(
     workers: int,
     gpus: float,
     bar: Callable[[int, str, str], AbstractContextManager[Progress]],
-) -> tuple[Mapping[str, Any], list[Totals]]:
+) -> tuple[Mapping[str, Any], list[Survey], list[Totals]]:
     """Judge partitions on Ray's workers.
 
     A partition whose worker dies is given to another, which goes on from the store beside the
@@ -80,7 +80,7 @@ def score_on_workers(
         bar: Makes a progress bar of a total, a verb and a unit.
 
     Returns:
-        ``Judge.description``, and the totals of each partition, in order.
+        ``Judge.description``, and the survey and the totals of each partition, in order.
 
     Raises:
         JudgeError: If Ray is not installed, or the judge cannot be loaded.
@@ -117,6 +117,7 @@ def score_on_workers(
                 for at, value in _values(tasks.map(_Surveyor(partitions), num_cpus=1).iter_rows()):
                     surveys[at] = Survey(**value)
                     progress(1)
+            refuse_empty(list(surveys.values()), partitions[0].source.path.parent)
             with warnings.catch_warnings():  # of max_task_retries, until Ray 2.64
                 warnings.simplefilter("ignore")
                 scored = tasks.map(
@@ -143,7 +144,8 @@ def score_on_workers(
         finally:
             if started:
                 ray.shutdown()
-    return description, [totals[at] for at in range(count)]
+    order = range(count)
+    return description, [surveys[at] for at in order], [totals[at] for at in order]
 
 
 def _outcome(at: int, job: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from selfj_eval.conversations import as_text, turns_of, unrendered
 from selfj_eval.errors import DataError
+from selfj_eval.formats import Rows
+from selfj_eval.notices import Notices
+from selfj_eval.records import QUESTION_FIELDS, is_missing, is_number
 
-Row = tuple[str, Mapping[str, Any]]
-"""Place in the file ("line 3", "row 3"), and the fields."""
+LM_EVAL_FIELDS = ("doc_id", "doc", "target", "arguments", "resps")
+"""What is read of lm-eval's samples."""
+_ALPACA_EVAL = {"response": "output", "model": "generator", "category": "dataset"}
+
+# Fields by which other layouts are known, to name them; the first that fits counts.
+_FOREIGN = (
+    (("conversations",), "a chat in ShareGPT's layout"),
+    (("conversation_a", "conversation_b"), "pairs of chats in the arena's layout"),
+    (("chosen", "rejected"), "preference pairs (RewardBench, TRL)"),
+    (("preferred_output", "non_preferred_output"), "preference pairs (OpenAI)"),
+    (("custom_id", "response"), "the output of an OpenAI batch"),
+    (("question_id", "choices"), "answers in FastChat's layout (MT-bench)"),
+    (("question_id", "turns"), "questions in FastChat's layout (MT-bench)"),
+    (("uid", "messages"), "answers in arena-hard's layout"),
+    (("messages",), "chat messages"),
+)
 
 
-def lm_eval_samples(rows: Iterator[Row], path: Path) -> Iterator[Row]:
-    """The answers in lm-eval's log of a generation task.
+def foreign_layout(row: Mapping[str, Any]) -> str | None:
+    """The layout of another program that a row seems to have, for messages; None if it has none."""
+    for names, layout in _FOREIGN:
+        if all(name in row for name in names):
+            return layout
+    return None
+
+
+def lm_eval_samples(rows: Rows, path: Path, notices: Notices) -> Rows:
+    """The answers in lm-eval's log of a generation task, or in several such logs one after another.
 
     The whole answer is judged (``resps``), not what a filter extracted from it. The
     instruction is the document's ``instruction``, else the prompt the model was given; the
-    reference is the document's ``reference``, else the target.
+    reference is the document's ``reference``, else the target. A document's number is unique only
+    within one task and model: the same number with another question or answer is another record.
     """
-    seen = set()
+    seen: dict[int, dict[bytes, None]] = {}
     for place, row in rows:
 
         def fail(field: str, message: str, place: str = place) -> DataError:
@@ -28,45 +57,93 @@ def lm_eval_samples(rows: Iterator[Row], path: Path) -> Iterator[Row]:
         number = row.get("doc_id")
         if not isinstance(number, int):
             raise fail("doc_id", "expected the document's number, as lm-eval writes it.")
-        if number in seen:  # the same answers once more, filtered otherwise
-            continue
-        seen.add(number)
         resps = row.get("resps")
         answers = resps[0] if isinstance(resps, list) and len(resps) == 1 else None
         if (
             not isinstance(answers, list)
             or not answers
-            or not all(isinstance(answer, str) for answer in answers)
+            or not all(isinstance(answer, str | None) for answer in answers)
         ):
             raise fail(
                 "resps",
                 "holds no generated text; only the samples of generation tasks "
                 "(output_type generate_until) can be judged.",
             )
-        doc = row["doc"] if isinstance(row.get("doc"), dict) else {}
-        prompt = row.get("arguments")
-        while isinstance(prompt, dict | list) and prompt:
-            prompt = next(iter(prompt.values() if isinstance(prompt, dict) else prompt))
-        target = row["target"] if isinstance(row.get("target"), str) else None
+        try:
+            fields = _question(row, notices) | _reference(row, notices)
+        except ValueError as error:
+            raise fail("arguments", f"{error}; a judge of text cannot read it.") from error
+        decisive = json.dumps([fields, answers], sort_keys=True, default=str).encode()
+        others = seen.setdefault(number, {})
+        digest = hashlib.sha256(decisive).digest()[:16]
+        if digest in others:
+            notices.count("{n} rows repeat a question with the same answers and are dropped")
+            continue
+        others[digest] = None
+        own = str(number)
+        if len(others) > 1:  # another task's or model's document of the same number
+            own = f"{number}#{len(others)}"
+            notices.count("{n} rows have the doc_id of another question or answer; their ids get #2"
+                          ", #3, ...")  # fmt: skip
         for index, answer in enumerate(answers):
-            yield (
-                place,
-                {
-                    "id": str(number) if len(answers) == 1 else f"{number}-{index}",
-                    "instruction": doc.get("instruction") or prompt,
-                    "response": answer,
-                    "reference": doc.get("reference") or target,
-                    "category": doc.get("category"),
-                },
-            )
+            name = own if len(answers) == 1 else f"{own}-{index}"
+            yield place, {"id": name, "response": answer, **fields}
 
 
-def alpaca_eval_outputs(
-    rows: Iterator[Row], columns: Mapping[str, Any], names: Mapping[str, str]
-) -> tuple[Iterator[Row], dict[str, str]]:
-    """AlpacaEval's ``model_outputs``: other names, and no ids: the position is the id, from 0."""
-    own = {"response": "output", "model": "generator", "category": "dataset"}
-    renamed = {f: n for f, n in own.items() if f not in columns and n in columns} | dict(names)
-    if "id" in {*names, *columns}:
-        return rows, renamed
-    return ((place, {"id": n, **row}) for n, (place, row) in enumerate(rows)), renamed
+def _question(row: Mapping[str, Any], notices: Notices) -> dict[str, Any]:
+    """What the model was asked, as fields of a record."""
+    doc = row["doc"] if isinstance(row.get("doc"), dict) else {}
+    category = doc.get("category")
+    found: dict[str, Any] = {
+        "category": category if isinstance(category, str) or is_number(category) else None
+    }
+    instruction = doc.get("instruction")
+    if isinstance(instruction, str) and instruction.strip():
+        return found | {"instruction": instruction} | {n: doc.get(n) for n in QUESTION_FIELDS}
+    if not is_missing(instruction) and instruction != "":
+        kind = type(instruction).__name__
+        notices.count(f"{{n}} documents have {kind} as instruction; the prompt is taken")
+    prompt = row.get("arguments")
+    turns = None
+    while isinstance(prompt, dict | list) and prompt:
+        if (turns := turns_of(prompt)) is not None:
+            break
+        prompt = next(iter(prompt.values() if isinstance(prompt, dict) else prompt))
+    if isinstance(prompt, str):
+        turns = unrendered(prompt)
+    if turns is not None:
+        notices.count("{n} prompts are chat requests; the instruction is what their messages say")
+        prompt = as_text(turns)
+    return found | {"instruction": prompt}
+
+
+def _reference(row: Mapping[str, Any], notices: Notices) -> dict[str, Any]:
+    """A good answer: the text of a number, the first of several."""
+    doc = row["doc"] if isinstance(row.get("doc"), dict) else {}
+    value = doc.get("reference")
+    if is_missing(value) or value in ("", []):
+        value = row.get("target")
+    if isinstance(value, list | tuple):
+        aliases = [item for item in value if not is_missing(item)]
+        if len(aliases) > 1:
+            notices.count("{n} references have several aliases; the first is taken")
+        value = aliases[0] if aliases else None
+    if is_number(value):
+        notices.count("{n} references are numbers; their text is taken")
+        value = json.dumps(value)
+    if not is_missing(value) and not isinstance(value, str):
+        notices.count(f"{{n}} references are neither text nor number ({type(value).__name__}) and "
+                      "are not used")  # fmt: skip
+        value = None
+    return {"reference": None if is_missing(value) else value}
+
+
+def alpaca_eval_names(columns: Collection[str], names: Mapping[str, str]) -> dict[str, str]:
+    """What the fields of a record are called in AlpacaEval's ``model_outputs``.
+
+    Args:
+        columns: The fields of the first row.
+        names: As the user says; these go before.
+    """
+    known = {f: n for f, n in _ALPACA_EVAL.items() if f not in columns and n in columns}
+    return known | dict(names)

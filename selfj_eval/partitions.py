@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
@@ -116,6 +117,27 @@ def partitions(folder: Path, output: Path, names: Mapping[str, str]) -> list[Par
     for file in files:
         source, target = Source(file, names), output / file.name
         found.append(Partition(source, target, source.digest(), _note(target)))
+    return found
+
+
+def refuse_empty(surveys: Sequence[Survey], folder: Path) -> None:
+    """Refuse a folder in which no file has a record; one without rows is no fault.
+
+    Raises:
+        DataError: If it is such a folder.
+    """
+    if not any(survey.records for survey in surveys):
+        raise DataError("holds no records in any of its files.", path=folder)
+
+
+def notices_of_folder(parts: Sequence[Partition], surveys: Sequence[Survey]) -> list[str]:
+    """What was noted of the files, each sentence once."""
+    empty = [p.source.path.name for p, s in zip(parts, surveys, strict=True) if not s.records]
+    counts = Counter(sentence for survey in surveys for sentence in survey.notices)
+    found = [f"{text} ({n:,} files)" if n > 1 else text for text, n in counts.items()]
+    if empty:
+        more = f" and {len(empty) - 1:,} more hold" if len(empty) > 1 else " holds"
+        found.append(f"{empty[0]}{more} no records; the output has none either")
     return found
 
 

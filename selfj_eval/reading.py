@@ -6,82 +6,132 @@ names file, line, field and what to do.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Callable, Iterator, Mapping
+import stat
+from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.errors import DataError, brief, printable
-from selfj_eval.layouts import Row, alpaca_eval_outputs, lm_eval_samples
-from selfj_eval.records import RECORD_FIELDS, Record, record_from_mapping
+from selfj_eval.errors import DataError, printable
+from selfj_eval.formats import Row, Rows
+from selfj_eval.formats.parquet import read_parquet
+from selfj_eval.formats.spreadsheet import read_csv
+from selfj_eval.formats.text import read_json, read_jsonl
+from selfj_eval.layouts import (
+    LM_EVAL_FIELDS,
+    alpaca_eval_names,
+    foreign_layout,
+    lm_eval_samples,
+)
+from selfj_eval.notices import Notices
+from selfj_eval.records import QUESTION_FIELDS, RECORD_FIELDS, Record, record_from_mapping
+
+_FORMATS = (".jsonl", ".json", ".csv", ".parquet")
+_ANSWERS = ("response", "output")
+_NUMBERS = ("rating", "rating_min", "rating_max", "score")
+_READ = frozenset(
+    {*RECORD_FIELDS, *QUESTION_FIELDS, *LM_EVAL_FIELDS, "output", "generator", "dataset", "error"}
+)
 
 
-def read_records(path: str | Path, *, names: Mapping[str, str] | None = None) -> list[Record]:
+def read_records(
+    path: str | Path,
+    *,
+    names: Mapping[str, str] | None = None,
+    notices: Notices | None = None,
+) -> list[Record]:
     """Read and check a file of records.
 
     The format follows the file name: ``.jsonl``, ``.json`` (an array), ``.csv`` or
     ``.parquet``. Two layouts are recognised by their fields: lm-eval's
-    ``samples_*.jsonl`` of generation tasks, and AlpacaEval's ``model_outputs`` JSON.
+    ``samples_*.jsonl`` of generation tasks, and AlpacaEval's ``model_outputs`` (Alpaca's own
+    ``input`` belongs to the instruction).
 
     Args:
         path: The file.
         names: Field of ``Record`` to the name it has in the file, where they differ, for
             example ``{"response": "output"}``.
+        notices: Gets what was recognised, converted or ignored.
 
     Returns:
-        The records, in the order of the file; at least one, with distinct ids.
+        The records, in the order of the file; at least one, with distinct ids. A record whose
+        response is null has an ``error``.
 
     Raises:
         DataError: If the file cannot be read, or any row is not a valid record.
     """
     records, places = [], []
-    for place, record in _iter_placed(Path(path), names):
+    for place, record in _iter_placed(Path(path), names, notices):
         records.append(record)
         places.append((record.id, place))
     refuse_repeated_ids(places, path=Path(path), field=(names or {}).get("id", "id"))
+    if not records:
+        raise DataError("holds no records.", path=path)
     return records
 
 
-def iter_records(path: str | Path, *, names: Mapping[str, str] | None = None) -> Iterator[Record]:
-    """The records of a file one after the other, as ``read_records`` reads them.
+def iter_records(
+    path: str | Path,
+    *,
+    names: Mapping[str, str] | None = None,
+    notices: Notices | None = None,
+) -> Iterator[Record]:
+    """The records of a file one after the other, as ``read_records`` reads them; perhaps none.
 
     JSONL and Parquet are not held in memory. Faults are raised where they stand; repeated ids
     are not looked for.
     """
-    return (record for _, record in _iter_placed(Path(path), names))
+    return (record for _, record in _iter_placed(Path(path), names, notices))
 
 
-def _iter_placed(path: Path, names: Mapping[str, str] | None) -> Iterator[tuple[str, Record]]:
-    names = dict(names or {})
+def _iter_placed(
+    path: Path, names: Mapping[str, str] | None, notices: Notices | None
+) -> Iterator[tuple[str, Record]]:
+    names, notices = dict(names or {}), notices or Notices()
     for name in names:
         if name not in RECORD_FIELDS:
             raise DataError(f"no record field {name!r}; there are: {', '.join(RECORD_FIELDS)}.")
-    rows = iter_rows(path)
+    rows = iter_rows(path, fields=_READ.union(names.values()), names=names, notices=notices)
     first = next(rows, None)
     if first is None:
-        raise DataError("holds no records.", path=path)
+        return
     rows = chain([first], rows)
     columns = first[1]
-    if "response" not in {*names, *columns}:
-        if "doc" in columns and "resps" in columns:
-            rows = lm_eval_samples(rows, path)
-        elif "output" in columns and "instruction" in columns and path.suffix.lower() == ".json":
-            rows, names = alpaca_eval_outputs(rows, columns, names)
-    shown, unseen = printable(path), set(names.values())
+    samples = "response" not in {*names, *columns} and {"doc", "resps"} <= columns.keys()
+    if samples:
+        rows = lm_eval_samples(rows, path, notices)
+    elif "response" not in {*names, *columns} and {"output", "instruction"} <= columns.keys():
+        names = alpaca_eval_names(columns, names)
+        if "id" not in {*names, *columns}:  # AlpacaEval has none: the position is the id
+            rows = ((place, {"id": n, **row}) for n, (place, row) in enumerate(rows))
+    known = {*RECORD_FIELDS, *QUESTION_FIELDS, *names.values()}
+    shown, unseen, seen = printable(path), set(names.values()), set[str]()
     for place, row in rows:
         unseen -= row.keys()
+        seen |= row.keys()
         try:
-            yield place, record_from_mapping(row, names=names, path=shown, place=place)
-        except DataError:
+            yield (
+                place,
+                record_from_mapping(row, names=names, path=shown, place=place, notices=notices),
+            )
+        except DataError as error:
             # A name that no row has explains more than the field that is missing here.
             for _, later in rows:
                 unseen -= later.keys()
             _refuse_unseen(unseen, names, columns, path)
+            layout = foreign_layout(columns)
+            if layout is not None and not {"instruction", "response"} <= columns.keys():
+                raise DataError(
+                    f"looks like {layout}, which is not read; make rows with the fields id, "
+                    "instruction and response.",
+                    path=path,
+                    place=place,
+                ) from error
             raise
     _refuse_unseen(unseen, names, columns, path)
+    if not samples:
+        notices.ignore(name for name in columns if name in seen - known)
+        notices.ignore(sorted(seen - known - columns.keys()))
 
 
 def _refuse_unseen(
@@ -94,33 +144,70 @@ def _refuse_unseen(
             raise DataError(message, path=path)
 
 
-def read_rows(path: str | Path) -> list[Row]:
+def read_rows(path: str | Path, *, fields: Collection[str] | None = None) -> list[Row]:
     """The rows of a file in any of the formats, each with its place; fields are not checked.
 
+    Args:
+        path: The file.
+        fields: As for ``iter_rows``.
+
     Raises:
         DataError: If the file cannot be read.
     """
-    return list(iter_rows(path))
+    return list(iter_rows(path, fields=fields))
 
 
-def iter_rows(path: str | Path) -> Iterator[Row]:
+def iter_rows(
+    path: str | Path,
+    *,
+    fields: Collection[str] | None = None,
+    names: Mapping[str, str] | None = None,
+    notices: Notices | None = None,
+) -> Rows:
     """The rows of a file one after the other; JSONL and Parquet are not held in memory.
 
+    Args:
+        path: The file.
+        fields: Columns that are needed, by default all. In Parquet the others are None, unread.
+        names: As for ``read_records``: what the response and the numbers are called in CSV.
+        notices: Gets what was recognised.
+
     Raises:
         DataError: If the file cannot be read.
     """
-    path = Path(path)
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None and not path.exists():
-        raise DataError("there is no such file or folder.", path=path)
-    if reader is None:
+    path, names = Path(path), names or {}
+    ending = path.suffix.lower()
+    if ending not in _FORMATS:
+        if not path.exists():
+            raise DataError("there is no such file or folder.", path=path)
         raise DataError(
-            f"cannot tell the format from the name; use one of {', '.join(_READERS)}.", path=path
+            f"cannot tell the format from the name; use one of {', '.join(_FORMATS)}.", path=path
         )
     try:
-        yield from reader(path)
+        refuse_special(path)
+        if ending == ".parquet":
+            yield from read_parquet(path, fields)
+        elif ending == ".csv":
+            answers = {names.get("response", name) for name in _ANSWERS}
+            numbers = {names.get(name, name) for name in _NUMBERS}
+            yield from read_csv(path, notices or Notices(), answers=answers, numbers=numbers)
+        else:
+            yield from (read_jsonl if ending == ".jsonl" else read_json)(path)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}.", path=path) from error
+
+
+def refuse_special(path: Path) -> None:
+    """Refuse a pipe, a device or the like: it may never end, and is empty the second time.
+
+    Raises:
+        DataError: If the path leads to one.
+        OSError: If it leads nowhere.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder says what it is
+        message = "is not a regular file; write what it gives into a file, and name that."
+        raise DataError(message, path=path)
 
 
 def refuse_repeated_ids(ids: list[tuple[str, str]], *, path: Path, field: str = "id") -> None:
@@ -131,150 +218,3 @@ def refuse_repeated_ids(ids: list[tuple[str, str]], *, path: Path, field: str = 
             message = f"{name!r} occurs twice, first in {seen[name]}; ids must be unique."
             raise DataError(message, path=path, place=place, field=field)
         seen[name] = place
-
-
-def _decode(data: bytes, path: Path, first_line: int = 1) -> str:
-    try:
-        return data.decode("utf-8-sig" if first_line == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        line = first_line + data.count(b"\n", 0, error.start)
-        kinds = {b"\x1f\x8b": "; it is gzip: unpack it", b"PK": "; it is a ZIP archive: unpack it"}
-        kinds |= dict.fromkeys((b"\xff\xfe", b"\xfe\xff"), "; it is UTF-16")
-        kind = kinds.get(data[:2], "") if first_line == 1 else ""
-        raise DataError(
-            f"byte 0x{data[error.start]:02x} is not UTF-8{kind}; save the file as UTF-8.",
-            path=path,
-            place=f"line {line}",
-        ) from error
-
-
-def _loads(text: str, path: Path, first_line: int = 1) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=_unique_keys)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"broken JSON at column {error.colno}: {error.msg}.",
-            path=path,
-            place=f"line {first_line + error.lineno - 1}",
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"broken JSON: {error}.", path=path, place=f"line {first_line}") from error
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} occurs twice in one object")
-    return found
-
-
-def _object(value: Any, path: Path, place: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise DataError(
-            f"expected a JSON object, got {type(value).__name__}.", path=path, place=place
-        )
-    return value
-
-
-def _read_jsonl(path: Path) -> Iterator[Row]:
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            if line.strip():
-                value = _loads(_decode(line.rstrip(b"\r\n"), path, number), path, number)
-                yield f"line {number}", _object(value, path, f"line {number}")
-
-
-def _is_jsonl(text: str) -> bool:
-    """Whether the first line is an object by itself."""
-    try:
-        return isinstance(json.loads(text.splitlines()[0]), dict)
-    except ValueError:
-        return False
-
-
-def _read_json(path: Path) -> Iterator[Row]:
-    text = _decode(path.read_bytes(), path)
-    if not text.strip():
-        raise DataError("is empty.", path=path)
-    try:
-        value = _loads(text, path)
-    except DataError as error:
-        if _is_jsonl(text):
-            message = "holds one object a line, which is JSONL; name it .jsonl."
-            raise DataError(message, path=path) from error
-        raise
-    if not isinstance(value, list):
-        raise DataError(
-            f"expected a JSON array of objects, got {type(value).__name__}; one object a line "
-            "is JSONL, name that .jsonl.",
-            path=path,
-        )
-    for number, item in enumerate(value, 1):
-        yield f"row {number}", _object(item, path, f"row {number}")
-
-
-def _read_csv(path: Path) -> Iterator[Row]:
-    text = io.StringIO(_decode(path.read_bytes(), path), newline="")
-    csv.field_size_limit(2**31 - 1)
-    reader = csv.DictReader(text, strict=True)
-    try:
-        header = list(reader.fieldnames or ())
-        _refuse_doubles(header, path)
-        if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
-            raise DataError("has one column; separate the cells with commas.", path=path)
-        for row in reader:
-            place = f"line {reader.line_num}"
-            if None in row:
-                raise DataError("has more cells than the header.", path=path, place=place)
-            # A table has no null and no numbers: an empty cell is a missing value, but for the
-            # response, which may be empty.
-            values: dict[str, Any] = {
-                k: v for k, v in row.items() if v is not None and (v != "" or k == "response")
-            }
-            for name in ("rating", "rating_min", "rating_max", "score"):
-                if name in values:
-                    try:
-                        values[name] = float(values[name])
-                    except ValueError:
-                        message = f"expected a number, got {values[name]!r}."
-                        raise DataError(message, path=path, place=place, field=name) from None
-            yield place, values
-    except csv.Error as error:
-        raise DataError(
-            f"broken CSV: {error}.", path=path, place=f"line {reader.reader.line_num}"
-        ) from error
-
-
-def _read_parquet(path: Path) -> Iterator[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        # Not the whole column of a row group at once.
-        with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
-            _refuse_doubles(file.schema_arrow.names, path)
-            number = 0
-            for batch in file.iter_batches(batch_size=4096):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"row {number}", row
-    except (pa.ArrowException, ValueError, OverflowError, KeyError) as error:
-        raise DataError(
-            f"is not a readable Parquet file: {brief(error).rstrip('.')}.", path=path
-        ) from error
-
-
-def _refuse_doubles(columns: list[str], path: Path) -> None:
-    twice = sorted({name for name in columns if columns.count(name) > 1})
-    if twice:
-        raise DataError(f"has two columns {twice[0]!r}; which one is meant?", path=path)
-
-
-_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
-    ".jsonl": _read_jsonl,
-    ".json": _read_json,
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-}

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from selfj_eval.conversations import Turn, as_text, history_turns, turns_of
 from selfj_eval.errors import DataError
+from selfj_eval.notices import Notices
 
 MAX_CHARACTERS = 1_000_000
 """Longest text a record may hold. The longest answer in public judge data has 113,077
 characters; far beyond that a file is damaged, and no judge reads it anyway."""
+
+
+NO_ANSWER = "there is no answer: the response is null"
+"""Why a record without a response is unscored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +28,14 @@ class Record:
     Attributes:
         id: Unique within a data set.
         instruction: What the model was asked; not empty.
-        response: The answer to be judged. May be empty: that is a (bad) answer.
+        response: The answer to be judged. May be empty: that is a (bad) answer. None is no
+            answer: it becomes an empty text with an ``error``.
         reference: A good answer to compare with, or None.
         rating: A given rating of the answer (by people, GPT-4, ...), or None.
         rating_min, rating_max: Ends of the rating's scale, or None when unknown.
         model: Who wrote the answer, or None.
         category: Kind of instruction, or None.
+        error: Why there is no answer to judge, or None. Such a record is unscored.
         where: File and line the record came from, for messages.
     """
 
@@ -39,7 +48,13 @@ class Record:
     rating_max: float | None = None
     model: str | None = None
     category: str | None = None
+    error: str | None = None
     where: str | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.response is None:
+            object.__setattr__(self, "response", "")
+            object.__setattr__(self, "error", self.error or NO_ANSWER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +88,9 @@ class Judgment:
 _TEXT = ("id", "instruction", "response", "reference", "model", "category")
 _NUMBERS = ("rating", "rating_min", "rating_max")
 REQUIRED = ("id", "instruction", "response")
-RECORD_FIELDS = tuple(f.name for f in fields(Record) if f.name != "where")
+RECORD_FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("error", "where"))
+QUESTION_FIELDS = ("input", "system", "history", "messages")
+"""Fields beside an instruction that change what was asked."""
 
 
 def record_from_mapping(
@@ -82,14 +99,17 @@ def record_from_mapping(
     names: Mapping[str, str] | None = None,
     path: str | None = None,
     place: str | None = None,
+    notices: Notices | None = None,
 ) -> Record:
     """Check one row of data and make a ``Record`` of it.
 
     Args:
-        row: Field name to value. Unknown fields are ignored. An integer ``id`` is taken as
-            its decimal text.
+        row: Field name to value. Unknown fields are ignored. A number where a text is expected is
+            taken as its decimal text. ``input`` (Alpaca), ``system``, ``history`` and ``messages``
+            become part of the instruction. A null response gives a record with an error.
         names: Field of ``Record`` to the name it has in ``row``, where they differ.
         path, place: Where the row stands (``place`` such as ``line 3``), for errors.
+        notices: Gets what was converted.
 
     Returns:
         The record.
@@ -99,9 +119,21 @@ def record_from_mapping(
             value has the wrong type, a number is not finite, or the rating lies outside
             its scale.
     """
-    values = checked_fields(row, required=REQUIRED, names=names or {}, path=path, place=place)
+    names = names or {}
+    error = None
+    answer = names.get("response", "response")
+    if answer in row and is_missing(row[answer]):
+        given = row.get("error")
+        given = given if isinstance(given, str) else ""
+        error = NO_ANSWER if NO_ANSWER in given or not given else f"{NO_ANSWER} ({given})"
+        row = {**row, answer: ""}
+        if notices is not None:
+            notices.count("{n} responses are null: there is no answer to judge")
+    values = checked_fields(
+        row, required=REQUIRED, names=names, path=path, place=place, notices=notices
+    )
     where = ", ".join(part for part in (path, place) if part) or None
-    return Record(**values, where=where)
+    return Record(**values, error=error, where=where)
 
 
 def checked_fields(
@@ -112,14 +144,16 @@ def checked_fields(
     names: Mapping[str, str] | None = None,
     path: str | None = None,
     place: str | None = None,
+    notices: Notices | None = None,
 ) -> dict[str, Any]:
-    """The fields of a ``Record`` in one row of data, checked; missing ones are left out.
+    """The fields of a ``Record`` in one row of data, checked; missing ones are skipped.
 
     Args:
         row: Field name to value.
         required: Fields that must be there.
         numbers: More fields that hold a number, if they are there.
-        names: As for ``record_from_mapping``, as are ``path``, ``place`` and the errors.
+        names: As for ``record_from_mapping``, as are ``path``, ``place``, ``notices`` and the
+            errors.
     """
     hint = "%.0s" if names is None else ", or name the field that holds it with --field %s=NAME"
     names = names or {}
@@ -130,17 +164,19 @@ def checked_fields(
     values: dict[str, Any] = {}
     for name in _TEXT:
         value = row.get(names.get(name, name))
-        if name == "id" and isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        if value is None:
+        if is_missing(value):
             if name in required:
                 if names.get(name, name) in row:
-                    raise fail(name, "is null; every record needs one.")
+                    raise fail(name, "is null or empty; every record needs one.")
                 have = ", ".join(map(str, row)) or "none"
                 raise fail(name, f"missing; the fields here are: {have}. Add it{hint % name}.")
             continue
+        if is_number(value) and (name != "id" or isinstance(value, int)):
+            value = json.dumps(value)
+            if notices is not None and name != "id":
+                notices.count(f"{{n}} values of {name!r} are numbers; their text is taken")
         if not isinstance(value, str):
-            raise fail(name, f"expected text, got {type(value).__name__} ({_short(value)}).")
+            raise fail(name, f"expected text, got {_kind(value)} ({_short(value)}).")
         if not is_unicode(value):
             raise fail(name, "holds half of a surrogate pair, which is not valid Unicode text.")
         if name == "reference" and not value.strip():
@@ -149,6 +185,8 @@ def checked_fields(
     for name in ("id", "instruction"):
         if name in required and not values[name].strip():
             raise fail(name, "is empty; every record needs one.")
+    if "instruction" in values:
+        values["instruction"] = _whole_question(values, row, set(names.values()), fail, notices)
     for name in (*_NUMBERS, *numbers):
         value = row.get(names.get(name, name))
         if value is None:
@@ -174,6 +212,81 @@ def checked_fields(
     return values
 
 
+def is_missing(value: object) -> bool:
+    """Whether a value stands for nothing: None, or the NaN that tables hold in its place."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number; a truth value is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _whole_question(
+    values: Mapping[str, Any],
+    row: Mapping[str, Any],
+    taken: Collection[str],
+    fail: Callable[[str, str], DataError],
+    notices: Notices | None,
+) -> str:
+    """The instruction with what other fields add to the question.
+
+    Args:
+        values: The checked fields.
+        row: The row.
+        taken: Fields of the row that are read as something else.
+        fail: Makes the error.
+        notices: Counts what was added.
+    """
+    instruction = str(values["instruction"])
+    more = {name: row.get(name) for name in QUESTION_FIELDS if name not in taken}
+    more = {name: value for name, value in more.items() if not _says_nothing(value)}
+    if not more:
+        return instruction
+    for name in ("input", "system"):
+        if name in more and not isinstance(more[name], str):
+            kind = type(more[name]).__name__
+            raise fail(name, f"belongs to the question; expected text, got {kind}.")
+    if "input" in more:
+        instruction = f"{instruction}\n\n{more['input']}"
+    try:
+        earlier = history_turns(more.get("history", ()))
+        chat = turns_of(more["messages"]) if "messages" in more else []
+    except ValueError as error:
+        field = "messages" if "messages" in more else "history"
+        raise fail(field, f"{error}; a judge of text cannot read it.") from error
+    if earlier is None:
+        raise fail("history", "belongs to the question; expected pairs of texts or chat messages.")
+    if chat is None:
+        raise fail("messages", "belongs to the question; expected chat messages.")
+    system = [Turn("system", str(more["system"]))] if "system" in more else []
+    turns = [*system, *earlier, Turn("user", instruction)]
+    said = {turn.text.strip() for turn in turns} | {str(values.get("response", "")).strip()}
+    if unsaid := [turn for turn in chat if turn.text.strip() not in said | {""}]:
+        if turns != [Turn("user", instruction)] or instruction.strip() not in [
+            turn.text.strip() for turn in chat
+        ]:
+            what = f"{unsaid[0].role} says {_short(unsaid[0].text)}"
+            message = f"holds another question than 'instruction' ({what}); keep one of the two."
+            raise fail("messages", message)
+        if chat[-1].role == "assistant":  # the answer, perhaps of another model
+            chat.pop()
+        turns = chat
+    question = as_text(turns)
+    if notices is not None and question != values["instruction"]:
+        for name in more:
+            notices.count(f"{{n}} instructions were joined with what stands in {name!r}")
+    return question
+
+
+def _says_nothing(value: object) -> bool:
+    return (
+        is_missing(value)
+        or (isinstance(value, str | list | tuple) and not len(value))
+        or (isinstance(value, str) and not value.strip())
+    )
+
+
 def is_unicode(text: str) -> bool:
     """Whether a text is valid: it holds no half of a surrogate pair."""
     try:
@@ -184,8 +297,10 @@ def is_unicode(text: str) -> bool:
 
 
 def reason_not_text(record: Record) -> str | None:
-    """Why a record's texts cannot be read by a model, or None."""
+    """Why there is nothing in a record that a model could read, or None."""
     where = f"{record.where}, " if record.where else ""
+    if record.error is not None:
+        return where + record.error
     for name in ("response", "reference", "instruction"):
         text = getattr(record, name) or ""
         if len(text) > MAX_CHARACTERS:
@@ -203,6 +318,16 @@ def rescaled(rating: float, low: float | None, high: float | None) -> float:
     if low is None or high is None:
         return rating
     return 9 * (rating - low) / (high - low)
+
+
+def _kind(value: object) -> str:
+    """The type of a value, or what it seems to be in a chat program's file."""
+    first = value[0] if isinstance(value, list) and value else None
+    if isinstance(first, Mapping) and "role" in first:
+        return "a list of chat messages"
+    if isinstance(first, Mapping) and "type" in first:
+        return "a list of content parts, as chat requests have them"
+    return type(value).__name__
 
 
 def _short(value: object, limit: int = 40) -> str:

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from selfj_eval.errors import DataError, printable
-from selfj_eval.reading import read_rows, refuse_repeated_ids
-from selfj_eval.records import checked_fields, rescaled
+from selfj_eval.notices import Notices
+from selfj_eval.reading import iter_rows, refuse_repeated_ids
+from selfj_eval.records import QUESTION_FIELDS, RECORD_FIELDS, checked_fields, rescaled
 from selfj_eval.writing import run_file
 
 _NO_SCORE = "no score in the file"
+_READ = frozenset({*RECORD_FIELDS, *QUESTION_FIELDS, "score", "error", "doc", "doc_id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +105,19 @@ def read_scores(path: str | Path, *, ratings: str | Path | None = None) -> Score
     answers, warnings = _answers(path, score=True)
     run = _run_of(path)
     if ratings is not None:
-        others, warnings = _answers(Path(ratings), score=False)
+        others, more = _answers(Path(ratings), score=False)
+        warnings = [*warnings, *more]
         given = {a.id: a for a in others}
         known = sum(a.id in given for a in answers)
+        # An id may be unique within one file only: what is known of both answers must agree.
+        other = sum(a.id in given and not same_answer(a, given[a.id]) for a in answers)
+        if known and other == known:
+            raise DataError(
+                f"the ids are those of {printable(path)}, but none of their texts is: these are "
+                "ratings of other answers. Give the ratings of these answers.",
+                path=ratings,
+                field="id",
+            )
         if not known:
             raise DataError(
                 f"has no id in common with {printable(path)}: {next(iter(given))!r} and "
@@ -115,8 +127,15 @@ def read_scores(path: str | Path, *, ratings: str | Path | None = None) -> Score
             )
         if known < len(answers):
             warnings.append(f"{len(answers) - known} of {len(answers)} answers have no rating")
+        if other:
+            warnings.append(
+                f"{other} ratings are skipped: they have the id of an answer here, and another text"
+            )
         if known < len(given):
             warnings.append(f"{len(given) - known} ratings belong to no answer here")
+        given = {
+            a.id: given[a.id] for a in answers if a.id in given and same_answer(a, given[a.id])
+        }
         answers = [_merged(a, given.get(a.id)) for a in answers]
     return Scores(
         name=_judge_name(run) or _stem(path),
@@ -127,6 +146,15 @@ def read_scores(path: str | Path, *, ratings: str | Path | None = None) -> Score
         ratings=None if ratings is None else printable(ratings),
         warnings=warnings,
     )
+
+
+def same_answer(first: Scored, second: Scored) -> bool:
+    """Whether two answers of one id may be the same: no text that both have differs."""
+    for name in ("instruction", "response"):
+        one, two = getattr(first, name), getattr(second, name)
+        if one is not None and two is not None and one.split() != two.split():
+            return False
+    return True
 
 
 def distinct_names(scores: Sequence[Scores]) -> list[str]:
@@ -151,7 +179,8 @@ def groups(answers: Sequence[Scored]) -> np.ndarray[Any, np.dtype[np.int64]] | N
 
 
 def _answers(path: Path, *, score: bool) -> tuple[list[Scored], list[str]]:
-    rows = read_rows(path)
+    notices = Notices()
+    rows = list(iter_rows(path, fields=_READ, notices=notices))
     if not rows:
         raise DataError("holds no rows.", path=path)
     shown, known = printable(path), {f.name for f in fields(Scored)}
@@ -168,6 +197,7 @@ def _answers(path: Path, *, score: bool) -> tuple[list[Scored], list[str]]:
             numbers=("score",) if score else (),
             path=shown,
             place=place,
+            notices=notices,
         )
         error = row.get("error")
         if values.get("score") is None:
@@ -184,7 +214,7 @@ def _answers(path: Path, *, score: bool) -> tuple[list[Scored], list[str]]:
         message = f"no row has a rating; the first has: {have}. Add the ratings."
         raise DataError(message, path=path, field="rating")
     refuse_repeated_ids(places, path=path)
-    warnings = []
+    warnings = notices.sentences()
     if outside:
         much = f"{len(outside)} ratings lie outside their scale and are left out"
         warnings.append(f"{much}; first {shown}, {outside[0]}")

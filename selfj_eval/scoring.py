@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from selfj_eval.judge import WINDOW, Judge, Progress
+from selfj_eval.notices import Notices
 from selfj_eval.reading import iter_records, refuse_repeated_ids
 from selfj_eval.records import Judgment, Record
 from selfj_eval.rows import ParquetWriter
@@ -27,6 +28,7 @@ from selfj_eval.writing import (
 
 NOTE = "selfj_eval"
 """Name of the note in a Parquet file of scores that says what it was made of."""
+_CHARACTERS = 1 << 25  # of the texts of a window, unless one record alone has more
 _ERRORS = 1000  # messages that are kept; all of them stand in the output
 
 
@@ -38,11 +40,13 @@ class Survey:
         records: How many it holds.
         rated: How many have a rating.
         fields: Optional fields that any of them has, sorted.
+        notices: What was recognised, converted or ignored, as sentences.
     """
 
     records: int
     rated: int
     fields: tuple[str, ...]
+    notices: tuple[str, ...] = ()
 
 
 @dataclass
@@ -116,9 +120,8 @@ class Source:
         Raises:
             DataError: For the first record that is none, or an id that occurs twice.
         """
-        ids, rated, fields, count = array("q"), 0, set[str](), 0
-        records = iter_records(self.path, names=self.names)
-        while window := list(islice(records, WINDOW)):
+        ids, rated, fields, count, notices = array("q"), 0, set[str](), 0, Notices()
+        for window in _windows(iter_records(self.path, names=self.names, notices=notices)):
             ids.extend(hash(record.id) for record in window)
             if self.limit is not None:
                 window = window[: max(0, self.limit - count)]
@@ -126,7 +129,7 @@ class Source:
             rated += sum(record.rating is not None for record in window)
             fields |= fields_of(window)
         self._refuse_repeated(np.frombuffer(ids, np.int64))
-        return Survey(count, rated, tuple(sorted(fields)))
+        return Survey(count, rated, tuple(sorted(fields)), tuple(notices.sentences()))
 
     def _refuse_repeated(self, hashes: np.ndarray[Any, np.dtype[np.int64]]) -> None:
         """Eight bytes a record tell that ids differ; only those that may not are read again."""
@@ -174,8 +177,7 @@ def score_file(
     remove_left_over(output)
     totals, stored, failed = Totals(), judge.from_store, judge.failed
     with row_writer(output, judgment_fields(survey.fields)) as writer:
-        records = iter(source)
-        while window := list(islice(records, WINDOW)):
+        for window in _windows(iter(source)):
             judgments = judge.judge(window, progress=progress)
             totals.count(window, judgments)
             writer.write(judgment_rows(window, judgments))
@@ -184,6 +186,19 @@ def score_file(
         if note is not None and isinstance(writer, ParquetWriter):
             writer.note(NOTE, json.dumps({**note, "totals": asdict(totals)}))
     return totals
+
+
+def _windows(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """The records in lists that memory can hold, whatever the length of their texts."""
+    window, size = list[Record](), 0
+    for record in records:
+        window.append(record)
+        size += len(record.instruction) + len(record.response) + len(record.reference or "")
+        if len(window) == WINDOW or size >= _CHARACTERS:
+            yield window
+            window, size = [], 0
+    if window:
+        yield window
 
 
 def _place(record: Record, at: int) -> str:

@@ -8,16 +8,17 @@ import os
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, fields
+from dataclasses import fields
 from glob import escape
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from selfj_eval.errors import StoreError
-from selfj_eval.records import Judgment, Record
+from selfj_eval.records import RECORD_FIELDS, Judgment, Record
 from selfj_eval.rows import WRITERS, RowWriter
 
 FORMATS = tuple(WRITERS)
+_LONGEST_NAME = 255  # bytes; of all usual file systems
 _FROM_JUDGMENT = tuple(field.name for field in fields(Judgment))
 _FROM_RECORD = (
     *("rating", "rating_min", "rating_max", "model", "category"),
@@ -33,7 +34,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         StoreError: If it cannot be written; what stood under the name before is unchanged.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    temporary = path.with_name(_temporary_name(path))
     try:
         with temporary.open("wb") as stream:
             yield stream
@@ -44,11 +45,24 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         if not isinstance(error, OSError) or isinstance(error, ConnectionError):
             raise  # a connection is something else's
+        if error.errno == errno.ENAMETOOLONG:
+            raise StoreError(_too_long(path)) from error
         if error.errno == errno.ENOSPC:
             raise StoreError(
                 f"{path}: the disk is full, nothing was written. Free space and run it again."
             ) from error
         raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _temporary_name(path: Path) -> str:
+    return f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp"
+
+
+def _too_long(path: Path) -> str:
+    return (
+        f"{path}: the name is too long; with what is added to it for files beside it, it has more "
+        "bytes than the file system takes. Name a shorter output."
+    )
 
 
 def remove_left_over(path: str | Path) -> None:
@@ -88,6 +102,9 @@ def check_output(
         raise StoreError(f"{path} is an input and would be overwritten; name another file.")
     if not path.parent.is_dir():
         raise StoreError(f"{path}: there is no folder {path.parent}; make it first.")
+    longest = max((_temporary_name(run_file(path)), f"{path.name}.store-journal"), key=len)
+    if len(os.fsencode(longest)) > _LONGEST_NAME:
+        raise StoreError(_too_long(path))
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise StoreError(f"{path} cannot be written; name another --output.")
     return path
@@ -95,8 +112,10 @@ def check_output(
 
 def write_records(path: str | Path, records: Sequence[Record]) -> None:
     """Write records in the format of the file's name, readable by ``read_records``."""
-    rows = [{k: v for k, v in asdict(r).items() if k != "where"} for r in records]
-    write_rows(path, rows)
+    fields = list(RECORD_FIELDS)
+    if any(record.error is not None for record in records):
+        fields.append("error")
+    write_rows(path, [{name: _field(record, name) for name in fields} for record in records])
 
 
 def write_judgments(
@@ -140,8 +159,15 @@ def judgment_rows(
         if judgment.probabilities is not None:
             row["probabilities"] = list(judgment.probabilities)
         for name in _FROM_RECORD:
-            row[name] = getattr(record, name)
+            row[name] = _field(record, name)
         yield row
+
+
+def _field(record: Record, name: str) -> Any:
+    """A field as it is written: an answer that is not there is null."""
+    if name == "response" and record.error is not None:
+        return None
+    return getattr(record, name)
 
 
 def run_file(scores: str | Path) -> Path:

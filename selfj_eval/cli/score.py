@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.backends.opening import ENGINES
+from selfj_eval.cli.evaluating import shown
 from selfj_eval.cli.judging import add_judge_options, load_judge
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import digest
@@ -130,6 +131,8 @@ def _file(options: argparse.Namespace, path: Path) -> tuple[dict[str, Any], Path
         raise DataError(f"--limit must be at least 1, got {options.limit}.")
     source = Source(path, fields_named(options.field), options.limit)
     survey = source.survey()
+    if not survey.records:
+        raise DataError("holds no records.", path=path)
     with JudgmentStore(store_file) as store:
         judge = load_judge(options, store)
         start = time.monotonic()
@@ -138,7 +141,7 @@ def _file(options: argparse.Namespace, path: Path) -> tuple[dict[str, Any], Path
         seconds = time.monotonic() - start
     run = run_of(options, judge.description, path) | {"input_sha256": digest(path)}
     write_json(run_file(output), run)
-    return summary_of(totals, output, seconds, judge.backend.usage), store_file
+    return summary_of(totals, output, seconds, judge.backend.usage, survey.notices), store_file
 
 
 def _print_summary(summary: dict[str, Any], store: Path | None) -> None:
@@ -157,10 +160,11 @@ def _print_summary(summary: dict[str, Any], store: Path | None) -> None:
     if summary["unscored"]:
         print(f"  UNSCORED        {summary['unscored']:,}")
         for error in summary["errors"][:10]:
-            # Ids come from the data: no control character of theirs reaches the terminal.
-            print("    " + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in error))
+            print(f"    {shown(error)}")
         if summary["unscored"] > 10:
             print(f"    ... and {summary['unscored'] - 10:,} more in the output's field 'error'")
+    for sentence in summary["notices"]:
+        print(f"  note: {shown(sentence)}")
     for name, value in summary["usage"].items():
         print(f"  {name.replace('_', ' '):<15} {value:,.10g}")
     kept = "" if store is None else f" (judgments kept in {store})"

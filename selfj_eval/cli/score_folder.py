@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,7 @@ def score_folder(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             loaded.
         StoreError: If the output cannot be written.
     """
-    from selfj_eval.partitions import partitions
+    from selfj_eval.partitions import notices_of_folder, partitions, refuse_empty
     from selfj_eval.scoring import Totals
     from selfj_eval.writing import write_json
 
@@ -62,7 +62,7 @@ def score_folder(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         from selfj_eval.distributed import score_on_workers
 
         settings = judge_settings(options) | {"engine": options.worker_engine or "transformers"}
-        description, parts = score_on_workers(
+        description, surveys, parts = score_on_workers(
             found,
             settings | {"model": _absolute(options.judge), "adapter": _absolute(options.adapter)},
             workers=options.workers or 1,
@@ -72,6 +72,7 @@ def score_folder(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     else:
         with ProgressLine(len(found), "checked", "file") as progress:
             surveys = [part.survey(progress) for part in found]
+        refuse_empty(surveys, folder)
         judge = load_judge(options, None)
         for part in found:
             part.check(judge)
@@ -80,13 +81,13 @@ def score_folder(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             pairs = zip(found, surveys, strict=True)
             parts = [part.score(judge, survey, progress) for part, survey in pairs]
         usage = judge.backend.usage
-    total = Totals()
+    total, notices = Totals(), notices_of_folder(found, surveys)
     for totals in parts:
         total.add(totals)
     hashes = {part.source.path.name: part.sha256 for part in found}
     run = run_of(options, description, folder) | {"input_sha256": hashes}
     write_json(output / "run.json", run)
-    return summary_of(total, output, time.monotonic() - start, usage)
+    return summary_of(total, output, time.monotonic() - start, usage, notices)
 
 
 def _output(options: argparse.Namespace, folder: Path) -> Path:
@@ -134,7 +135,11 @@ def run_of(
 
 
 def summary_of(
-    totals: Totals, output: Path, seconds: float, usage: Mapping[str, float]
+    totals: Totals,
+    output: Path,
+    seconds: float,
+    usage: Mapping[str, float],
+    notices: Sequence[str],
 ) -> dict[str, Any]:
     """What is printed at the end."""
     scored = totals.scored
@@ -152,4 +157,5 @@ def summary_of(
         "output": printable(output),
         "rated": totals.rated,
         "usage": dict(usage),
+        "notices": list(notices),
     }

@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 
 from selfj_eval.errors import DataError, printable
 from selfj_eval.generation.base import PROMPTS, Generator, Request, Sampling
-from selfj_eval.reading import read_rows, refuse_repeated_ids
-from selfj_eval.records import checked_fields
+from selfj_eval.notices import Notices
+from selfj_eval.reading import iter_rows, refuse_repeated_ids
+from selfj_eval.records import QUESTION_FIELDS, checked_fields, is_missing
 from selfj_eval.store import Answer, AnswerStore
 
 _METHOD = 1  # raise when the same key would get other answers
 
-_KNOWN = ("id", "instruction", "reference", "category", "dataset")
+_KNOWN = ("id", "instruction", "reference", "category", "dataset", *QUESTION_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +57,30 @@ class Outcome(NamedTuple):
     stored: bool
 
 
-def read_instructions(path: str | Path) -> list[Instruction]:
+def read_instructions(path: str | Path, *, notices: Notices | None = None) -> list[Instruction]:
     """Read and check a file of instructions: ``.jsonl``, ``.json``, ``.csv`` or ``.parquet``.
 
     A row has an ``instruction`` and, if known, an ``id`` (all rows or none; without, the
     position is the id, from 0), a ``reference``, and a ``category`` (or ``dataset``, as
-    AlpacaEval calls it). Other fields are ignored.
+    AlpacaEval calls it). ``input`` (Alpaca), ``system``, ``history`` and ``messages`` become part
+    of the instruction. Other fields are ignored.
+
+    Args:
+        path: The file.
+        notices: Gets what was recognised, converted or ignored.
 
     Raises:
         DataError: If the file cannot be read, or any row is not a valid instruction.
     """
     path = Path(path)
-    rows = read_rows(path)
+    notices = Notices() if notices is None else notices
+    rows = list(iter_rows(path, fields=_KNOWN, notices=notices))
     if not rows:
         raise DataError("holds no instructions.", path=path)
     own_ids = any(row.get("id") is not None for _, row in rows)
     found = []
     for number, (place, row) in enumerate(rows):
-        kind = "dataset" if row.get("category") is None else "category"
-        if not isinstance(row.get(kind), str | None):
-            message = f"expected text, got {type(row[kind]).__name__}."
-            raise DataError(message, path=path, place=place, field=kind)
+        kind = "dataset" if is_missing(row.get("category")) else "category"
         # Ignored fields keep their names, which the message on a missing one lists.
         known = {name: value if name in _KNOWN else None for name, value in row.items()}
         values: dict[str, Any] = checked_fields(
@@ -84,12 +88,14 @@ def read_instructions(path: str | Path) -> list[Instruction]:
             required=("id", "instruction") if own_ids else ("instruction",),
             path=printable(path),
             place=place,
+            notices=notices,
         )
         name = values.get("id", str(number))
         more = {field: values.get(field) for field in ("reference", "category")}
         found.append(Instruction(name, values["instruction"], **more))
     places = [(item.id, place) for item, (place, _) in zip(found, rows, strict=True)]
     refuse_repeated_ids(places, path=path)
+    notices.ignore(name for _, row in rows for name in row if name not in _KNOWN)
     return found
 
 

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from selfj_eval.errors import DataError, StoreError
 from selfj_eval.generation import Instruction, read_instructions
 from selfj_eval.judge import reason_unjudgeable
+from selfj_eval.notices import Notices
 from selfj_eval.prompts import get_template
-from selfj_eval.reading import read_records, read_rows
+from selfj_eval.reading import iter_rows, read_records
 from selfj_eval.records import Record, rescaled
 from selfj_eval.training.labels import LABELS, LabelRule, Labels, in_validation
 from selfj_eval.training.pairs import Pair, write_pairs
@@ -71,7 +72,9 @@ class Files:
         return self.validation_ref, self.validation_noref
 
 
-def read_input(path: Path, limit: int | None = None) -> list[Record] | list[Instruction]:
+def read_input(
+    path: Path, limit: int | None = None, *, notices: Notices | None = None
+) -> list[Record] | list[Instruction]:
     """Answers where the file has any, else instructions.
 
     Args:
@@ -79,13 +82,16 @@ def read_input(path: Path, limit: int | None = None) -> list[Record] | list[Inst
             row has a field ``response`` (or, as those two layouts have it, ``output`` in
             AlpacaEval's JSON, ``resps`` in lm-eval's samples).
         limit: Only the first so many; by default all.
+        notices: Gets what was recognised, converted or ignored.
 
     Raises:
         DataError: If it cannot be read, or has answers in some rows only.
     """
-    names = {name for _, row in read_rows(path) for name in row}
+    names = {name for _, row in iter_rows(path, fields=()) for name in row}
     answers = {"response", "resps"} | ({"output"} if path.suffix.lower() == ".json" else set())
-    return read_records(path)[:limit] if names & answers else read_instructions(path)[:limit]
+    if names & answers:
+        return read_records(path, notices=notices)[:limit]
+    return read_instructions(path, notices=notices)[:limit]
 
 
 def check_references(items: Sequence[Record] | Sequence[Instruction], path: Path) -> None:
@@ -133,6 +139,8 @@ def given_ratings(records: Sequence[Record]) -> npt.NDArray[np.float64]:
 
 def reason_unlabelled(record: Record) -> str | None:
     """Why an answer can be no training data, or None."""
+    if record.error is not None:
+        return reason_unjudgeable(get_template("self-j-unwrapped"), record)
     if not record.response.strip():
         return "the answer is empty."
     template = get_template("self-j-unwrapped")

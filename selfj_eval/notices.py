@@ -1,0 +1,41 @@
+"""What a reader has recognised, changed or ignored in a file: said once, with counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+_NAMES = 20  # of ignored fields that are listed
+
+
+class Notices:
+    """Collects what the owner of a file should know of how it was read.
+
+    Attributes:
+        ignored: Fields of the file that nothing reads, in the order they were met.
+    """
+
+    def __init__(self) -> None:
+        self.ignored: dict[str, None] = {}
+        self._counts: Counter[str] = Counter()
+
+    def say(self, sentence: str) -> None:
+        """Note a fact about the whole file."""
+        self._counts[sentence] = 1
+
+    def count(self, sentence: str) -> None:
+        """Note a fact about one row; ``{n}`` in the sentence becomes the number of such rows."""
+        self._counts[sentence] += 1
+
+    def ignore(self, names: Iterable[str]) -> None:
+        """Note fields that nothing reads."""
+        self.ignored |= dict.fromkeys(names)
+
+    def sentences(self) -> list[str]:
+        """All that was noted, one sentence a fact."""
+        found = [text.replace("{n}", f"{count:,}") for text, count in self._counts.items()]
+        if self.ignored:
+            names = [str(name) for name in self.ignored]
+            more = f", and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""
+            found.append(f"ignored: {', '.join(names[:_NAMES])}{more}")
+        return found
