@@ -13,8 +13,18 @@ from numpy.typing import ArrayLike
 
 from selfj_eval.errors import DataError, printable
 from selfj_eval.formats import Row
-from selfj_eval.reading import read_records, read_rows, refuse_repeated_ids
-from selfj_eval.records import Record, checked_fields, record_from_mapping, rescaled
+from selfj_eval.notices import Notices
+from selfj_eval.reading import iter_rows, read_records, read_rows, refuse_repeated_ids
+from selfj_eval.records import (
+    QUESTION_FIELDS,
+    RECORD_FIELDS,
+    Record,
+    checked_fields,
+    is_missing,
+    is_number,
+    record_from_mapping,
+    rescaled,
+)
 
 
 def expected_best(scores: ArrayLike, n: int, values: ArrayLike | None = None) -> float:
@@ -198,38 +208,47 @@ def _expected(
     return [expected_best([s for _, s in pool], n, [value(*c) for c in pool]) for _, pool in pools]
 
 
-def read_candidates(path: str | Path) -> list[Record]:
+def read_candidates(path: str | Path, *, notices: Notices | None = None) -> list[Record]:
     """Read several answers to each instruction.
 
     Args:
         path: What ``read_records`` reads, several records with the same instruction; or rows
             whose ``output`` or ``response`` is a list of texts: the answers of the row ``3`` get
             the ids ``3-0``, ``3-1``, ... Without ids a row's place counts, from 0.
+        notices: Gets what was recognised, converted or ignored.
 
     Raises:
         DataError: If the file cannot be read, or any row is not valid.
     """
-    rows = read_rows(path)
+    rows = list(iter_rows(path, fields=_READ, notices=notices))
     field = next((f for f in ("response", "output") if any(f in row for _, row in rows)), None)
     if field is None or not any(isinstance(row.get(field), list) for _, row in rows):
-        return read_records(path)
+        return read_records(path, notices=notices)
     shown = printable(path)
     expanded = [
         answer
         for number, (place, row) in enumerate(rows)
         for answer in _expanded(row, field, number, shown, place)
     ]
-    records = [record_from_mapping(row, path=shown, place=place) for place, row in expanded]
+    records = [
+        record_from_mapping(row, path=shown, place=place, notices=notices)
+        for place, row in expanded
+    ]
+    if notices is not None:
+        notices.ignore(name for _, row in rows for name in row if name not in _READ)
     places = [place for place, _ in expanded]
     refuse_repeated_ids([(r.id, p) for r, p in zip(records, places, strict=True)], path=Path(path))
     return records
 
 
-def read_scored_candidates(path: str | Path) -> tuple[list[Record], list[float | None], list[str]]:
+def read_scored_candidates(
+    path: str | Path, *, notices: Notices | None = None
+) -> tuple[list[Record], list[float | None], list[str]]:
     """Candidates that a judge has scored already.
 
     Args:
         path: A file of candidates whose rows have a ``score``; null or empty is unscored.
+        notices: As for ``read_candidates``.
 
     Returns:
         The records, their scores, and why the unscored ones have none, in the order of the file.
@@ -237,7 +256,8 @@ def read_scored_candidates(path: str | Path) -> tuple[list[Record], list[float |
     Raises:
         DataError: As ``read_candidates``; also if no row has a score, or it is not a number.
     """
-    records, rows = read_candidates(path), read_rows(path)
+    records = read_candidates(path, notices=notices)
+    rows = read_rows(path, fields=("score", "error"))
     if len(rows) != len(records) or not any("score" in row for _, row in rows):
         have = ", ".join(map(str, rows[0][1]))
         message = f"no score for each answer; the first row has: {have}. Give --judge MODEL."
@@ -274,7 +294,7 @@ def _expanded(row: Mapping[str, Any], field: str, number: int, path: str, place:
             raise fail(message, alone)
     found: list[Row] = []
     for k, answer in enumerate(answers):
-        if not isinstance(answer, str):
+        if not isinstance(answer, str) and not is_missing(answer) and not is_number(answer):
             raise fail(f"answer {k} is {type(answer).__name__}, expected text.")
         own = f"{name}-{k}" if isinstance(name, str | int) else name
         found.append((f"{place}, answer {k}", base | {"id": own, "response": answer}))
@@ -282,6 +302,9 @@ def _expanded(row: Mapping[str, Any], field: str, number: int, path: str, place:
 
 
 _THEIR_NAMES = {"model": "generator", "category": "dataset"}  # AlpacaEval's
+_READ = frozenset(
+    {*RECORD_FIELDS, *QUESTION_FIELDS, *_THEIR_NAMES.values(), "output", "score", "error"}
+)
 
 
 def brief_text(text: str, limit: int = 60) -> str:

@@ -37,6 +37,7 @@ class DataError(SelfJError):
         place: str | None = None,
         field: str | None = None,
     ) -> None:
+        self.message = message
         self.path = None if path is None else printable(path)
         self.place = place
         self.field = field

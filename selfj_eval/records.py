@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from selfj_eval.conversations import Turn, as_text, history_turns, turns_of
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, printable
 from selfj_eval.notices import Notices
 
 MAX_CHARACTERS = 1_000_000
@@ -91,6 +92,7 @@ REQUIRED = ("id", "instruction", "response")
 RECORD_FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("error", "where"))
 QUESTION_FIELDS = ("input", "system", "history", "messages")
 """Fields beside an instruction that change what was asked."""
+_QUESTION_FIELDS = frozenset(QUESTION_FIELDS)
 
 
 def record_from_mapping(
@@ -171,10 +173,15 @@ def checked_fields(
                 have = ", ".join(map(str, row)) or "none"
                 raise fail(name, f"missing; the fields here are: {have}. Add it{hint % name}.")
             continue
-        if is_number(value) and (name != "id" or isinstance(value, int)):
-            value = json.dumps(value)
+        # As an id, 7.0 may be the number 7 or the text "7.0".
+        if (
+            not isinstance(value, str)
+            and is_number(value)
+            and (name != "id" or isinstance(value, int))
+        ):
             if notices is not None and name != "id":
                 notices.count(f"{{n}} values of {name!r} are numbers; their text is taken")
+            value = json.dumps(value)
         if not isinstance(value, str):
             raise fail(name, f"expected text, got {_kind(value)} ({_short(value)}).")
         if not is_unicode(value):
@@ -185,8 +192,11 @@ def checked_fields(
     for name in ("id", "instruction"):
         if name in required and not values[name].strip():
             raise fail(name, "is empty; every record needs one.")
-    if "instruction" in values:
-        values["instruction"] = _whole_question(values, row, set(names.values()), fail, notices)
+    if "instruction" in values and not _QUESTION_FIELDS.isdisjoint(row):
+        more = {n: row.get(n) for n in QUESTION_FIELDS if n not in names.values()}
+        more = {name: value for name, value in more.items() if not _says_nothing(value)}
+        if more:
+            values["instruction"] = _whole_question(values, more, fail, notices)
     for name in (*_NUMBERS, *numbers):
         value = row.get(names.get(name, name))
         if value is None:
@@ -212,9 +222,27 @@ def checked_fields(
     return values
 
 
+def question_of(row: Mapping[str, Any], *, path: str | Path, place: str) -> str:
+    """The whole question of a row: its ``instruction`` with what other fields add to it.
+
+    Args:
+        row: Field name to value.
+        path, place: Where it stands, for errors.
+
+    Raises:
+        DataError: If there is no instruction, or a field that belongs to the question is no text.
+    """
+    # Ignored fields keep their names, which the message on a missing one lists.
+    known = {k: v if k in ("instruction", *QUESTION_FIELDS) else None for k, v in row.items()}
+    shown = printable(path)
+    return str(
+        checked_fields(known, required=("instruction",), path=shown, place=place)["instruction"]
+    )
+
+
 def is_missing(value: object) -> bool:
     """Whether a value stands for nothing: None, or the NaN that tables hold in its place."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    return value is None or (isinstance(value, float) and value != value)
 
 
 def is_number(value: object) -> bool:
@@ -224,8 +252,7 @@ def is_number(value: object) -> bool:
 
 def _whole_question(
     values: Mapping[str, Any],
-    row: Mapping[str, Any],
-    taken: Collection[str],
+    more: Mapping[str, Any],
     fail: Callable[[str, str], DataError],
     notices: Notices | None,
 ) -> str:
@@ -233,16 +260,11 @@ def _whole_question(
 
     Args:
         values: The checked fields.
-        row: The row.
-        taken: Fields of the row that are read as something else.
+        more: What the row has in ``QUESTION_FIELDS``.
         fail: Makes the error.
         notices: Counts what was added.
     """
     instruction = str(values["instruction"])
-    more = {name: row.get(name) for name in QUESTION_FIELDS if name not in taken}
-    more = {name: value for name, value in more.items() if not _says_nothing(value)}
-    if not more:
-        return instruction
     for name in ("input", "system"):
         if name in more and not isinstance(more[name], str):
             kind = type(more[name]).__name__

@@ -147,8 +147,8 @@ BAD = {
         r"Add it, or name the field that holds it with --field response=NAME",
     ),
     "wrong type": (
-        text_file(lines(GOOD | {"response": 5}), "x.jsonl"),
-        r"line 1, field 'response': expected text, got int \(5\)",
+        text_file(lines(GOOD | {"response": True}), "x.jsonl"),
+        r"line 1, field 'response': expected text, got bool \(True\)",
     ),
     "rating as text": (
         text_file(lines(GOOD | {"rating": "5"}), "x.jsonl"),
@@ -193,13 +193,13 @@ BAD = {
         ),
         "line 1, field 'rating': is inf",
     ),
-    "null response": (
-        text_file(lines(GOOD | {"response": None}), "x.jsonl"),
-        "line 1, field 'response': is null; every record needs one",
+    "null instruction": (
+        text_file(lines(GOOD | {"instruction": None}), "x.jsonl"),
+        "line 1, field 'instruction': is null or empty; every record needs one",
     ),
-    "null output, AlpacaEval": (
-        text_file(json.dumps([{"instruction": "q", "output": None}]), "x.json"),
-        "row 1, field 'output': is null",
+    "an id that may be 7 or '7.0'": (
+        text_file(lines(GOOD | {"id": 7.0}), "x.jsonl"),
+        r"field 'id': expected text, got float \(7\.0\)",
     ),
     "a key twice": (
         text_file('{"id": "a", "instruction": "q", "response": "x", "response": "y"}', "x.jsonl"),
@@ -209,19 +209,24 @@ BAD = {
         text_file("id,instruction,response,response\n1,q,x,y\n", "x.csv"),
         r"x\.csv: has two columns 'response'",
     ),
-    "semicolons, CSV": (
-        text_file("id;instruction;response\n1;q;a\n", "x.csv"),
-        r"x\.csv: has one column; separate the cells with commas",
+    "a nameless column that holds something, CSV": (
+        text_file("id,instruction,response,\n1,q,a,\n2,q,a,x\n", "x.csv"),
+        r"x\.csv, line 3: column 4 has no name, but a cell with 'x'; name it",
+    ),
+    "a thousand or one, CSV": (
+        text_file('id,instruction,response,rating\n1,q,a,"1,000"\n', "x.csv"),
+        r"line 2, field 'rating': '1,000' is a thousand or has a decimal comma",
     ),
     "unclosed quote, CSV": (
         text_file('id,instruction,response\n1,q,a\n2,q,"b\n', "x.csv"),
         r"x\.csv, line 3: broken CSV",
     ),
-    "UTF-16": (text_file("id".encode("utf-16"), "x.csv"), "is not UTF-8; it is UTF-16; save"),
+    "UTF-16": (text_file("id".encode("utf-16"), "x.jsonl"), "is not UTF-8; it is UTF-16; save"),
+    "half of UTF-16, CSV": (text_file(b"\xff\xfei\0d", "x.csv"), "begins as UTF-16 does, but"),
     "gzip": (text_file(gzip.compress(b"{}"), "x.jsonl"), "is not UTF-8; it is gzip: unpack it"),
     "binary text in Parquet": (
         parquet_with_bad_text,
-        r"x\.parquet: is not a readable Parquet file",
+        r"x\.parquet, row 1, field 'response': expected text or numbers: Invalid UTF8",
     ),
     "half a surrogate pair": (
         text_file('{"id": "a", "instruction": "q", "response": "\\ud83d"}\n', "x.jsonl"),

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from selfj_eval.data_folder import data_file
 from selfj_eval.errors import DataError, printable
+from selfj_eval.notices import Notices
 from selfj_eval.reading import read_records
 from selfj_eval.records import Record
 from selfj_eval.writing import FORMATS
@@ -31,6 +32,7 @@ class BenchSet:
         unrated: How many were left out because they have no rating.
         columns: The answering models that have a column, in the order of their names.
         sha256: Of the file.
+        notices: What was recognised, converted or ignored in it, as sentences.
     """
 
     name: str
@@ -39,6 +41,7 @@ class BenchSet:
     unrated: int
     columns: Sequence[str]
     sha256: str
+    notices: Sequence[str] = ()
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -66,7 +69,8 @@ def read_set(
         DataError: If it cannot be read, or holds no rating.
     """
     file = Path(name)
-    if re.fullmatch(r"[a-z0-9_]+", name) and not file.is_file():
+    known = re.fullmatch(r"[a-z0-9_]+", name) is not None and not file.is_file()
+    if known:
         file = _of_judge_bench(name.removeprefix("pointwise_"))
     elif file.suffix.lower() not in FORMATS:
         raise DataError(
@@ -74,7 +78,8 @@ def read_set(
             f"({', '.join(FORMATS)}).",
             path=file,
         )
-    records = read_records(file)[:limit]
+    notices = Notices()
+    records = read_records(file, notices=notices)[:limit]
     shown = file.stem.removeprefix("pointwise_")
     # Messages end up in tables that are shown to others, which need no folder of this machine.
     places = [(record.where or "").rpartition(", ")[2] for record in records]
@@ -92,7 +97,9 @@ def read_set(
         columns = [model for model in dict.fromkeys(models) if model in counts]
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     path = Path(printable(file))
-    return BenchSet(shown, path, rated, len(records) - len(rated), columns, digest)
+    left_out = len(records) - len(rated)
+    said = () if known else tuple(notices.sentences())
+    return BenchSet(shown, path, rated, left_out, columns, digest, said)
 
 
 def _of_judge_bench(name: str) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.alpaca.shared import output_folder
-from selfj_eval.cli.evaluating import check_range, shown, table
+from selfj_eval.cli.evaluating import check_range, print_notices, shown, table
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import provenance
 from selfj_eval.errors import DataError, printable
@@ -126,6 +126,8 @@ def run(options: argparse.Namespace) -> int:
         raise DataError("--models names no model; leave it out, or name some.")
     limit = None if options.robust else options.limit
     sets = read_sets(_split(options.data), models=models, limit=limit, unrated=options.robust)
+    for own in sets:
+        print_notices(own.path, own.notices)
     settings = running.Settings(
         answering_models(options.answering), options.embedder or EMBEDDER, options.combine
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.cli.evaluating import shown, table
+from selfj_eval.cli.evaluating import print_notices, shown, table
 from selfj_eval.cli.judging import add_judge_options, judge_options_given, load_judge
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.errors import DataError, StoreError, printable
@@ -83,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
         read_candidates,
         read_scored_candidates,
     )
+    from selfj_eval.notices import Notices
     from selfj_eval.writing import check_output, write_json, write_rows
 
     source = Path(options.candidates)
@@ -95,13 +96,15 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.curve:
         check_output(options.curve, formats=(".csv",), inputs=(source, output, store_file))
+    notices = Notices()
     if options.judge is None:
         if given := judge_options_given(options):
             message = f"{', '.join(given)}: for a judge that runs; give --judge, or leave it out."
             raise DataError(message)
-        records, scores, errors = read_scored_candidates(source)
+        records, scores, errors = read_scored_candidates(source, notices=notices)
     else:
-        records = read_candidates(source)
+        records = read_candidates(source, notices=notices)
+    print_notices(printable(source), notices.sentences())
     # Everything that can be wrong with the options, before any work is done.
     n = choose_n(records, options.n)
     name = options.name or _name(records, n, source)

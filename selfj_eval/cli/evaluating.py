@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.errors import DataError
@@ -89,6 +90,12 @@ def interval(metric: Mapping[str, Any]) -> str:
 def shown(text: object) -> str:
     """A text from the data for a terminal: on one line, no control characters."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+
+def print_notices(path: object, sentences: Iterable[str]) -> None:
+    """Say on stderr what was recognised, converted or ignored in a file."""
+    for sentence in sentences:
+        print(f"note: {shown(path)}: {shown(sentence)}", file=sys.stderr)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selfj_eval.cli.evaluating import print_notices, shown
 from selfj_eval.cli.generating import add_generator_options, load_generator
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import digest, provenance
@@ -124,13 +125,17 @@ def _files(options: argparse.Namespace, source: Path | None) -> tuple[Path, Path
 
 def _instructions(source: Path | None) -> list[Instruction]:
     from selfj_eval.generation import Instruction, read_instructions
+    from selfj_eval.notices import Notices
 
     if source is not None:
-        return read_instructions(source)
+        notices = Notices()
+        found = read_instructions(source, notices=notices)
+        print_notices(printable(source), notices.sentences())
+        return found
     from selfj_eval.alpaca.data import evaluation_set
 
-    found = evaluation_set()
-    pairs = enumerate(zip(found.instructions, found.datasets, strict=True))
+    own = evaluation_set()
+    pairs = enumerate(zip(own.instructions, own.datasets, strict=True))
     return [Instruction(str(number), text, category=kind) for number, (text, kind) in pairs]
 
 
@@ -222,8 +227,7 @@ def _print_summary(summary: dict[str, Any], store: Path) -> None:
     if summary["unanswered"]:
         print(f"  UNANSWERED      {summary['unanswered']:,}")
         for error in summary["errors"][:10]:
-            # Ids come from the data: no control character of theirs reaches the terminal.
-            print("    " + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in error))
+            print(f"    {shown(error)}")
         if len(summary["errors"]) > 10:
             print(
                 f"    ... and {len(summary['errors']) - 10:,} more in {summary['output']}.run.json"

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selfj_eval.cli.evaluating import print_notices
 from selfj_eval.cli.generating import add_generator_options, answering_options
 from selfj_eval.cli.judging import add_judge_options
 from selfj_eval.cli.labelled import print_summary, summary_of
@@ -98,6 +99,7 @@ def add_parser(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Label; returns the exit status."""
     from selfj_eval.cli.measuring import measure
+    from selfj_eval.notices import Notices
     from selfj_eval.records import Record
     from selfj_eval.training.labelling import (
         Files,
@@ -115,7 +117,9 @@ def run(options: argparse.Namespace) -> int:
     rule = _rule(options)
     source = rule.source if rule else options.source or "self-j"
     _check(options, source)
-    items = read_input(path, options.limit)
+    notices = Notices()
+    items = read_input(path, options.limit, notices=notices)
+    print_notices(printable(path), notices.sentences())
     if source != "rating":
         check_references(items, path)
     if not isinstance(items[0], Record) and (source == "rating" or not options.model):

@@ -116,14 +116,11 @@ def load_evaluation_texts(names: Sequence[str], selfj_data: str | None = None) -
 
 def _instructions(path: Path) -> Iterator[str]:
     from selfj_eval.reading import iter_rows
+    from selfj_eval.records import QUESTION_FIELDS, question_of
 
     place = None
-    for place, row in iter_rows(path):
-        text = row.get("instruction")
-        if not isinstance(text, str):
-            message = f"expected a text, got {text!r:.60}."
-            raise DataError(message, path=path, place=place, field="instruction")
-        yield text
+    for place, row in iter_rows(path, fields=("instruction", *QUESTION_FIELDS)):
+        yield question_of(row, path=path, place=place)
     if place is None:
         raise DataError("holds no instructions.", path=path)
 

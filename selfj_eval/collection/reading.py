@@ -15,12 +15,12 @@ from typing import Any
 
 from selfj_eval.collection.sources import Source
 from selfj_eval.errors import DataError, brief
+from selfj_eval.formats.parquet import read_parquet
 
 Placed = tuple[str, Mapping[str, Any]]
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
 _BUILDERS = {"jsonl": "json", "json": "json", "csv": "csv", "parquet": "parquet"}
-_BATCH = 2048
 
 
 def iter_rows(
@@ -147,22 +147,13 @@ def _jsonl(source: Source, name: str, path: Path) -> Iterator[Placed]:
 
 
 def _parquet(source: Source, name: str, path: Path) -> Iterator[Placed]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        # Not the whole column of a row group at once.
-        with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
-            # A field that is not there is the converter's business, which says so.
-            columns = [field for field in source.fields if field in file.schema_arrow.names]
-            number = 0
-            for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
-                for row in batch.to_pylist() if columns else [{}] * batch.num_rows:
-                    number += 1
-                    yield f"{name}, row {number}", row
-    except (pa.ArrowException, ValueError, OverflowError, KeyError) as error:
-        message = f"is not a readable Parquet file: {brief(error).rstrip('.')}."
-        raise DataError(message, path=source.name, place=name) from error
+        # A field that is not there is the converter's business, which says so.
+        for place, row in read_parquet(path, source.fields, fill=False):
+            yield f"{name}, {place}", row
+    except DataError as error:
+        place = f"{name}, {error.place}" if error.place else name
+        raise DataError(error.message, path=source.name, place=place, field=error.field) from error
 
 
 def _from_hub(source: Source) -> Iterator[Placed]:

@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         raise DataError(message, path=folder)
     output = check_output(options.output, inputs=[*options.exclude, *files])
     for file in options.exclude:
-        for place, row in iter_rows(Path(file)):
+        for place, row in iter_rows(Path(file), fields=("id",)):
             if not isinstance(row.get("id"), str):
                 message = "expected the id of an instruction, a text."
                 raise DataError(message, path=file, place=place, field="id")
