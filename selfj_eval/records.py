@@ -57,6 +57,11 @@ class Record:
             object.__setattr__(self, "response", "")
             object.__setattr__(self, "error", self.error or NO_ANSWER)
 
+    def row(self) -> dict[str, Any]:
+        """Its fields as they stand in a file: an answer that is not there is null."""
+        values = {name: getattr(self, name) for name in RECORD_FIELDS}
+        return values if self.error is None else values | {"response": None}
+
 
 @dataclass(frozen=True, slots=True)
 class Judgment:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from selfj_eval.errors import StoreError
-from selfj_eval.records import RECORD_FIELDS, Judgment, Record
+from selfj_eval.records import Judgment, Record
 from selfj_eval.rows import WRITERS, RowWriter
 
 FORMATS = tuple(WRITERS)
@@ -112,10 +112,9 @@ def check_output(
 
 def write_records(path: str | Path, records: Sequence[Record]) -> None:
     """Write records in the format of the file's name, readable by ``read_records``."""
-    fields = list(RECORD_FIELDS)
-    if any(record.error is not None for record in records):
-        fields.append("error")
-    write_rows(path, [{name: _field(record, name) for name in fields} for record in records])
+    failed = any(record.error is not None for record in records)
+    rows = [r.row() | ({"error": r.error} if failed else {}) for r in records]
+    write_rows(path, rows)
 
 
 def write_judgments(
@@ -158,16 +157,8 @@ def judgment_rows(
         row = {name: getattr(judgment, name) for name in _FROM_JUDGMENT}
         if judgment.probabilities is not None:
             row["probabilities"] = list(judgment.probabilities)
-        for name in _FROM_RECORD:
-            row[name] = _field(record, name)
-        yield row
-
-
-def _field(record: Record, name: str) -> Any:
-    """A field as it is written: an answer that is not there is null."""
-    if name == "response" and record.error is not None:
-        return None
-    return getattr(record, name)
+        given = record.row()
+        yield row | {name: given[name] for name in _FROM_RECORD}
 
 
 def run_file(scores: str | Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
 from typing import Any
 
 from datasets import Dataset, Features, Value
@@ -77,8 +76,7 @@ def demo_instructions(**_: Any) -> dict[str, Dataset]:
 def record_dataset(records: list[Record]) -> Dataset:
     """Records as lm-eval documents, every column present."""
     features = {name: Value("float64" if name in _NUMBERS else "string") for name in RECORD_FIELDS}
-    rows = [{k: v for k, v in asdict(r).items() if k != "where"} for r in records]
-    return Dataset.from_list(rows, Features(features))
+    return Dataset.from_list([record.row() for record in records], Features(features))
 
 
 def _split(source: str, kinds: tuple[str, ...]) -> tuple[str, str]:
