@@ -34,9 +34,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it need not be installed
 
-from gpu_table import table  # noqa: E402
+from gpu_table import table
 
-from selfj_eval.writing import atomic_write, write_json  # noqa: E402
+from selfj_eval.writing import atomic_write, write_json
 
 PARTS = ("tests", "score-1b", "score-7b", "train-step", "lora")
 LIMIT = 540.0
@@ -62,7 +62,7 @@ def main() -> int:
         failed += part["status"] == "failed"
         reason = f": {part['reason']}" if "reason" in part else ""
         print(f"{name}: {part['status']}, {part['seconds']:.0f} s{reason}", flush=True)
-        documents = write_tables(options.output, device)
+        documents = write_tables(options.output)
     for document in documents:
         print(f"\n{document}:\n\n{document.read_text(encoding='utf-8')}")
     return 1 if failed else 0
@@ -108,12 +108,13 @@ def run(name: str, output: Path, device: str, limit: float, tiny: bool) -> dict[
     return part
 
 
-def write_tables(output: Path, device: str) -> list[Path]:
+def write_tables(output: Path) -> list[Path]:
     """Write a Markdown document for each card that the parts in the folder ran on."""
+    (output / "gpu-unknown.md").unlink(missing_ok=True)
     found = {name: part for name in PARTS if (part := _read(output / f"{name}.json"))}
     cards = {name: part.get("machine", {}).get("card") for name, part in found.items()}
     documents = []
-    for card in sorted({card for card in cards.values() if card}) or [device]:
+    for card in sorted({card for card in cards.values() if card}) or ["unknown"]:
         # A part that failed before it saw its card is in each.
         own = {name: part for name, part in found.items() if cards[name] in (card, None)}
         document = output / f"gpu-{re.sub('[^A-Za-z0-9]+', '-', card).strip('-')}.md"

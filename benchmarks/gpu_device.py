@@ -118,7 +118,7 @@ class Device:
 
 
 def llama_config(size: str, tiny: bool) -> LlamaConfig:
-    """A Llama of about 1 or 7 billion parameters, or a tiny stand-in; its logits vary by about 1."""
+    """A Llama of about 1 or 7 billion parameters, or a tiny one; its logits vary by about 1."""
     shape = (TINY if tiny else SHAPES)[size]
     return LlamaConfig(
         vocab_size=VOCABULARY, max_position_embeddings=2048,

@@ -1,4 +1,4 @@
-"""What a part of ``gpu.py`` has found so far, in a JSON file that is written again at every step."""
+"""What a part of ``gpu.py`` has found so far, in a JSON file that is written as it goes."""
 
 from __future__ import annotations
 

@@ -48,10 +48,11 @@ def _scoring(part: Part) -> list[str]:
         f"{part['held_bytes'] / _GB:.1f} GB; {part['batch_tokens']:,} tokens a batch. Left to "
         f"itself the engine runs it {'packed' if part['packs_by_itself'] else 'padded'}. Ratios "
         "are within a round: median (range).",
-        "Share of the product's rate: 2 x the weights of the layers x tokens / seconds, by the rate "
-        f"of a large matrix product in {part['dtype']} in the same round; tokens are those of the "
-        "prompts, or those that are computed: with padding, or only the distinct ones. Differences "
-        "are those of the digits' log-probabilities, and of scores, to one by one.",
+        "Share of the product's rate: 2 x the weights of the layers x tokens / seconds, divided by "
+        f"the rate of a large matrix product in {part['dtype']} in the same round. The tokens are "
+        "those of the prompts, or those that are computed: with padding, or only the distinct "
+        "ones. Differences are those of the digits' log-probabilities, and of scores, to one by "
+        "one.",
     ]
     for name, own in part["sets"].items():
         rates = own["product_rates"]

@@ -144,7 +144,6 @@ def lora(findings: Findings, device: Device, tiny: bool) -> None:
         rows = Pairs(tokenizer, label.digits, STEPS * config.batch_size // 9)
         base = random_llama(llama_config("1b", tiny), device.name, getattr(torch, dtype))
         curve = Curve(findings)
-        device.start_peak()
         trainer = JudgeTrainer(
             config=config,
             label=label,
@@ -163,6 +162,7 @@ def lora(findings: Findings, device: Device, tiny: bool) -> None:
             batch=config.batch_size,
             held_bytes=device.held(),
         )
+        device.start_peak()
         done = trainer.train()
     findings.save(
         ended=curve.ended,
