@@ -1,4 +1,4 @@
-"""The device that ``gpu.py`` measures: its clock, its memory, its speed, and models made on it."""
+"""The device that ``gpu.py`` measures: its clock, its memory, its speed."""
 
 from __future__ import annotations
 
@@ -8,33 +8,17 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
-from scoring import VOCABULARY
-from training_step import status
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from process_memory import status
 
 from selfj_eval.backends.loading import choose_device
 
 PRODUCTS = 16
 """Matrix products that are timed together."""
-
-# 1b: TinyLlama's shape, whose heads share keys in groups of eight; 7b: Llama-2's.
-SHAPES = {
-    "1b": {"hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22,
-           "num_attention_heads": 32, "num_key_value_heads": 4},
-    "7b": {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
-           "num_attention_heads": 32, "num_key_value_heads": 32},
-}  # fmt: skip
-TINY = {
-    "1b": {"hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 2,
-           "num_attention_heads": 4, "num_key_value_heads": 2},
-    "7b": {"hidden_size": 96, "intermediate_size": 256, "num_hidden_layers": 3,
-           "num_attention_heads": 3, "num_key_value_heads": 3},
-}  # fmt: skip
 
 
 class Device:
@@ -57,7 +41,7 @@ class Device:
         found: dict[str, Any] = {
             "card": f"CPU {platform.machine()}",
             "torch": torch.__version__,
-            "transformers": transformers.__version__,
+            "transformers": version("transformers"),
             "python": platform.python_version(),
             "threads": torch.get_num_threads(),
         }
@@ -115,30 +99,6 @@ class Device:
         out = one @ other
         seconds = self.seconds(lambda: [torch.mm(one, other, out=out) for _ in range(PRODUCTS)])
         return PRODUCTS * 2 * size**3 / seconds
-
-
-def llama_config(size: str, tiny: bool) -> LlamaConfig:
-    """A Llama of about 1 or 7 billion parameters, or a tiny one; its logits vary by about 1."""
-    shape = (TINY if tiny else SHAPES)[size]
-    return LlamaConfig(
-        vocab_size=VOCABULARY, max_position_embeddings=2048,
-        pad_token_id=1, bos_token_id=0, eos_token_id=1,
-        initializer_range=shape["hidden_size"] ** -0.5, **shape,
-    )  # fmt: skip
-
-
-def parameters(config: LlamaConfig) -> dict[str, int]:
-    """Numbers of weights: all, and those of the layers."""
-    model = random_llama(config, "meta", torch.bfloat16)
-    parts = {"parameters": model, "layer_parameters": model.model.layers}
-    return {name: sum(w.numel() for w in part.parameters()) for name, part in parts.items()}
-
-
-def random_llama(config: LlamaConfig, device: str, dtype: torch.dtype) -> LlamaForCausalLM:
-    """A Llama with random weights that never were anywhere but on the device."""
-    torch.manual_seed(0)
-    with torch.device(device):
-        return AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
 
 
 def _driver() -> str | None:

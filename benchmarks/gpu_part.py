@@ -18,8 +18,6 @@ sys.path.insert(0, str(ROOT))  # the package need not be installed
 
 from gpu_device import Device  # noqa: E402
 from gpu_findings import Findings, NotRunError  # noqa: E402
-from gpu_scoring import score  # noqa: E402
-from gpu_training import lora, train_step  # noqa: E402
 
 from selfj_eval.errors import brief  # noqa: E402
 
@@ -86,12 +84,31 @@ def marked_tests(findings: Findings, device: Device, tiny: bool) -> None:
         raise RuntimeError("none of the tests ran; the log says why they were skipped")
 
 
+def _score(findings: Findings, device: Device, tiny: bool, *, size: str) -> None:
+    from gpu_scoring import score
+
+    score(findings, device, tiny, size=size)
+
+
+def _train_step(findings: Findings, device: Device, tiny: bool) -> None:
+    from gpu_training import train_step
+
+    train_step(findings, device, tiny)
+
+
+def _lora(findings: Findings, device: Device, tiny: bool) -> None:
+    from gpu_training import lora
+
+    lora(findings, device, tiny)
+
+
+# What a part does not need is not imported, and cannot make it fail.
 PARTS = {
     "tests": marked_tests,
-    "score-1b": partial(score, size="1b"),
-    "score-7b": partial(score, size="7b"),
-    "train-step": train_step,
-    "lora": lora,
+    "score-1b": partial(_score, size="1b"),
+    "score-7b": partial(_score, size="7b"),
+    "train-step": _train_step,
+    "lora": _lora,
 }
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from gpu_device import Device, llama_config, parameters, random_llama
+from gpu_device import Device
 from gpu_findings import Findings, finite
+from gpu_models import llama_config, parameters, random_llama
 from scoring import best_of, mix, write_tokenizer
 from transformers import LlamaConfig
 

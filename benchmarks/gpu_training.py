@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gpu_device import Device, llama_config, parameters, random_llama
+from gpu_device import Device
 from gpu_findings import Findings, finite
+from gpu_models import llama_config, parameters, random_llama
 from scoring import TEMPLATE, write_tokenizer
 from torch.utils.data import Dataset
 from training_step import VARIANTS, Steps, pairs

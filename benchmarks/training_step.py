@@ -17,9 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import torch
+from process_memory import status
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, TrainingArguments
 
@@ -134,12 +134,6 @@ class Steps:
         before = status("VmRSS")
         self.run(variant, pairs(0, batches))
         return (status("VmHWM") - before) // 1024
-
-
-def status(field: str) -> int:
-    """A value of this process in kB (Linux)."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return int(next(line for line in lines if line.startswith(field)).split()[1])
 
 
 def original_loss(model: LlamaForCausalLM, rows: Rows) -> torch.Tensor:
