@@ -121,8 +121,8 @@ def text(tokenizer: Any, tokens: int, random: Random) -> str:
     return str(tokenizer.decode(ids))
 
 
-def mix(tokenizer: Any) -> list[str]:
-    """Sixteen prompts of very different lengths, half of them with a reference."""
+def mix(tokenizer: Any, prompts: int = 16) -> list[str]:
+    """Prompts of very different lengths, half of them with a reference."""
     random = Random(0)
     return [
         TEMPLATE.render(
@@ -130,14 +130,14 @@ def mix(tokenizer: Any) -> list[str]:
             text(tokenizer, ANSWER_TOKENS[n % 8], random),
             text(tokenizer, 80, random) if n % 2 else None,
         )
-        for n in range(16)
+        for n in range(prompts)
     ]
 
 
-def best_of(tokenizer: Any) -> list[str]:
-    """Three instructions with references, 32 answers to each."""
+def best_of(tokenizer: Any, instructions: int = 3) -> list[str]:
+    """Instructions with references, 32 answers to each."""
     random, found = Random(1), []
-    for _ in range(3):
+    for _ in range(instructions):
         asked, reference = text(tokenizer, 60, random), text(tokenizer, 60, random)
         found += [
             TEMPLATE.render(asked, text(tokenizer, random.randrange(40, 160), random), reference)

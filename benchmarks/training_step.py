@@ -17,9 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import torch
+from process_memory import status
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, TrainingArguments
 
@@ -29,6 +29,10 @@ from selfj_eval.training.trainer import JudgeTrainer
 
 VOCABULARY, LONGEST, BATCH, END = 32_000, 1024, 8, 2
 LABEL = Label(list(range(100, 110)), END)
+CONFIG = LlamaConfig(
+    vocab_size=VOCABULARY, hidden_size=416, intermediate_size=1120, num_hidden_layers=4,
+    num_attention_heads=8, num_key_value_heads=8, max_position_embeddings=LONGEST,
+)  # fmt: skip
 VARIANTS = ("original", "ours", "ours, grouped by length")
 Rows = list[dict]
 
@@ -42,7 +46,8 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=4, help="of 8 pairs, a round")
     parser.add_argument("--memory", choices=VARIANTS, help="only this one's memory, as JSON")
     options = parser.parse_args()
-    steps = Steps()
+    torch.manual_seed(0)
+    steps = Steps(LlamaForCausalLM(CONFIG))
     if options.memory:
         print(json.dumps(steps.memory(options.memory, options.batches)))
         return
@@ -68,13 +73,13 @@ def main() -> None:
         )
 
 
-def pairs(seed: int, batches: int) -> Rows:
+def pairs(seed: int, batches: int, batch: int = BATCH, longest: int = LONGEST) -> Rows:
     """Random token ids with lengths as of real answers, some as long as is allowed."""
     rng = random.Random(seed)
     rows = []
-    for _ in range(batches * BATCH):
-        free = min(LONGEST - 2, int(rng.lognormvariate(5.6, 0.7)) + 60)
-        ref = min(LONGEST - 2, free + int(rng.lognormvariate(5.0, 0.8)))
+    for _ in range(batches * batch):
+        free = min(longest - 2, int(rng.lognormvariate(5.6, 0.7)) + 60)
+        ref = min(longest - 2, free + int(rng.lognormvariate(5.0, 0.8)))
         label = rng.randrange(10)
         ids = {
             name: [rng.randrange(200, VOCABULARY) for _ in range(n)] + [LABEL.digits[label]]
@@ -85,27 +90,26 @@ def pairs(seed: int, batches: int) -> Rows:
 
 
 class Steps:
-    """The model, and a step of either kind on it."""
+    """A step of either kind on a model.
 
-    def __init__(self) -> None:
-        torch.manual_seed(0)
-        self.model = LlamaForCausalLM(
-            LlamaConfig(
-                vocab_size=VOCABULARY,
-                hidden_size=416,
-                intermediate_size=1120,
-                num_hidden_layers=4,
-                num_attention_heads=8,
-                num_key_value_heads=8,
-                max_position_embeddings=LONGEST,
-            )
-        ).train()
+    On a GPU its arithmetic is in bfloat16 and its weights in float32, as in a training of all
+    weights.
+
+    Args:
+        model: The model, on its device.
+        batch: Pairs a batch.
+    """
+
+    def __init__(self, model: LlamaForCausalLM, batch: int = BATCH) -> None:
+        self.model, self.batch = model.train(), batch
         self.folder = tempfile.TemporaryDirectory()
         self.trainer = JudgeTrainer(
             config=JudgeConfig(base="", train_ref="", train_noref="", output=""),
             label=LABEL,
             model=self.model,
-            args=TrainingArguments(self.folder.name, use_cpu=True, report_to="none"),
+            args=TrainingArguments(
+                self.folder.name, use_cpu=model.device.type == "cpu", report_to="none"
+            ),
         )
         for weight in self.model.parameters():
             weight.grad = torch.zeros_like(weight)
@@ -114,25 +118,22 @@ class Steps:
         """Forward and backward over all pairs, in batches."""
         if variant.endswith("length"):
             rows = sorted(rows, key=lambda row: -row["length"])
-        for start in range(0, len(rows), BATCH):
-            batch = rows[start : start + BATCH]
-            if variant == "original":
-                original_loss(self.model, batch).backward()
-            else:
-                inputs = PairCollator(0, left=True)(batch)
-                self.trainer.compute_loss(self.model, inputs).backward()
+        kind = self.model.device.type
+        for start in range(0, len(rows), self.batch):
+            batch = rows[start : start + self.batch]
+            with torch.autocast(kind, torch.bfloat16, enabled=kind != "cpu"):
+                if variant == "original":
+                    loss = original_loss(self.model, batch)
+                else:
+                    inputs = self.trainer._prepare_inputs(PairCollator(0, left=True)(batch))
+                    loss = self.trainer.compute_loss(self.model, inputs)
+            loss.backward()
 
     def memory(self, variant: str, batches: int) -> int:
         """Most memory above the start, in MB."""
         before = status("VmRSS")
         self.run(variant, pairs(0, batches))
         return (status("VmHWM") - before) // 1024
-
-
-def status(field: str) -> int:
-    """A value of this process in kB (Linux)."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return int(next(line for line in lines if line.startswith(field)).split()[1])
 
 
 def original_loss(model: LlamaForCausalLM, rows: Rows) -> torch.Tensor:
@@ -147,6 +148,7 @@ def original_loss(model: LlamaForCausalLM, rows: Rows) -> torch.Tensor:
             batch[at, : len(row)] = torch.tensor(row)
             mask[at, : len(row)] = 1
             target[at, len(row) - 2 : len(row)] = torch.tensor(row[-2:])
+        batch, mask, target = (t.to(model.device) for t in (batch, mask, target))
         found = model(input_ids=batch, attention_mask=mask).logits.float()
         logits[name] = found[:, :-1].reshape(-1, VOCABULARY)
         labels[name] = target[:, 1:].reshape(-1)

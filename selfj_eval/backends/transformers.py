@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from selfj_eval.prompts import DEFAULT_TEMPLATE, Offsets
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
 
 class TransformersBackend:
@@ -68,15 +69,21 @@ class TransformersBackend:
         )
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)
-        load = partial(
-            load_model, folder, adapter_folder, self.dtype, self.device, trust_remote_code
-        )
-        self._model = load()
         self.identity: Mapping[str, str] = {
             **folders.identity(),
             "dtype": self.dtype,
         }
-        self._check_causal(str(folder))
+        load = partial(
+            load_model, folder, adapter_folder, self.dtype, self.device, trust_remote_code
+        )
+        self._set_up(load, str(folder), batch_tokens)
+
+    def _set_up(
+        self, load: Callable[[], PreTrainedModel], name: str, batch_tokens: int | None
+    ) -> None:
+        """Load the model, try it, and choose how it is run."""
+        self._model = load()
+        self._check_causal(name)
         if self.device.startswith("cpu") and self.dtype == "float32" and not self._reorder():
             self._model = load()
         self._packs = self._can_pack()

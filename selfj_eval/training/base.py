@@ -62,7 +62,7 @@ def load_base(
     if encoder and model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     if config.lora_r:
-        return _with_new_adapter(model, config)
+        return with_new_adapter(model, config)
     if freeze_layers:
         _freeze(model, freeze_layers)
     return model
@@ -88,7 +88,12 @@ def _quantization(config: TrainingConfig) -> Any:
     )
 
 
-def _with_new_adapter(model: PreTrainedModel, config: TrainingConfig) -> PreTrainedModel:
+def with_new_adapter(model: PreTrainedModel, config: TrainingConfig) -> PreTrainedModel:
+    """A model with a new LoRA adapter, which alone is trained.
+
+    Raises:
+        DataError: If the settings name layers that the model does not have.
+    """
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
     if config.quantization != "none":
