@@ -268,7 +268,7 @@ class AnswerStore(_Store[tuple[Answer, ...]]):
     _SCHEMA = "CREATE TABLE answers (key BLOB PRIMARY KEY, answers TEXT NOT NULL)"
 
     def _to_row(self, value: tuple[Answer, ...]) -> tuple[Any, ...]:
-        return (json.dumps(value),)
+        return (json.dumps([[answer.text, answer.finish] for answer in value]),)
 
     def _from_row(self, row: Sequence[Any]) -> tuple[Answer, ...]:
         return tuple(Answer(text, finish) for text, finish in json.loads(row[0]))

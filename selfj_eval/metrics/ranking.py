@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -45,9 +45,9 @@ def ranking_agreement(
         The three agreements; undefined with their reason when k < 2 or one side is constant.
     """
     a, b = paired(score, rating)
-    names = items(names, Hashable, "ranking_agreement()")
-    if len(names) != len(a):
-        raise ValueError(f"{len(names)} names for {len(a)} systems; give one name per system")
+    systems = _ranked(names, "ranking_agreement()")
+    if len(systems) != len(a):
+        raise ValueError(f"{len(systems)} names for {len(a)} systems; give one name per system")
     if len(a) < 2:
         reason: str | None = f"systems to rank: {len(a)}; at least 2 are needed"
     else:
@@ -55,7 +55,7 @@ def ranking_agreement(
         reason = no_spread(a, "mean scores") or no_spread(b, "mean ratings")
     if reason:
         return RankingAgreement(*[Metric(None, len(a), reason)] * 3)
-    first, second = ([name for _, name in sorted(zip(-x, names, strict=True))] for x in (a, b))
+    first, second = ([name for _, name in sorted(zip(-x, systems, strict=True))] for x in (a, b))
     overlap = rank_biased_overlap(first, second, p)
     return RankingAgreement(spearman(a, b), kendall_tau_b(a, b), Metric(overlap, len(a)))
 
@@ -77,7 +77,7 @@ def rank_biased_overlap(first: Iterable[str], second: Iterable[str], p: float = 
     """
     if not 0 < p < 1:
         raise ValueError(f"p must be between 0 and 1, both excluded, not {p:g}")
-    both = (items(ranking, Hashable, "rank_biased_overlap()") for ranking in (first, second))
+    both = (_ranked(ranking, "rank_biased_overlap()") for ranking in (first, second))
     short, long = sorted(both, key=len)
     if not len(short):
         raise ValueError("an empty ranking overlaps with nothing; leave it out")
@@ -186,6 +186,11 @@ def agreement(low_a: Numbers, high_a: Numbers, low_b: Numbers, high_b: Numbers) 
     if a.shape != b.shape:
         raise ValueError("the two benchmarks must have intervals for the same models")
     return float((a * b).mean())
+
+
+def _ranked(values: Iterable[Any], where: str) -> list[Any]:
+    """Whatever is ranked; of a text its letters."""
+    return items(list(values) if isinstance(values, str) else values, object, where)
 
 
 def _order(low: Numbers, high: Numbers) -> npt.NDArray[np.int64]:

@@ -69,9 +69,9 @@ class Change:
     def apply(self, record: Record, answers: Answers, seed: int = 0) -> str | None:
         """The changed answer; None where the change does not apply or changes nothing.
 
-        It applies to no record whose answer is no text.
+        It applies to no record whose instruction or answer is no text.
         """
-        if not isinstance(record.response, str):
+        if not (isinstance(record.instruction, str) and isinstance(record.response, str)):
             return None
         draw = Random(f"selfj-robustness {self.name} {seed} {record.id}")
         changed = self.make(record, draw, answers, seed)

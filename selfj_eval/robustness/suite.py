@@ -76,7 +76,7 @@ def robustness(
 
     pairs = {name: [pair(*row) for row in rows] for name, rows in made.items()}
     scored = [j.score for j in judged if j.score is not None]
-    instructions = len({r.instruction for r in base})
+    instructions = len({r.instruction for r in base if isinstance(r.instruction, str)})
     return {
         "kind": KIND,
         "rater": dict(rater.description),
