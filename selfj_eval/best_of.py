@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
+from selfj_eval.arguments import Numbers, items, numbers
 from selfj_eval.errors import DataError, printable
 from selfj_eval.formats import Row
 from selfj_eval.notices import Notices
@@ -27,7 +28,7 @@ from selfj_eval.records import (
 )
 
 
-def expected_best(scores: ArrayLike, n: int, values: ArrayLike | None = None) -> float:
+def expected_best(scores: Numbers, n: int, values: Numbers | None = None) -> float:
     """The expected value of the candidate that scores highest among n drawn without replacement.
 
     The mean over all C(N, n) subsets of n of the N candidates, in closed form:
@@ -52,8 +53,8 @@ def expected_best(scores: ArrayLike, n: int, values: ArrayLike | None = None) ->
     Raises:
         ValueError: If a shape is wrong, a number is not finite, or n is out of range.
     """
-    s = np.asarray(scores, dtype=np.float64)
-    v = s if values is None else np.asarray(values, dtype=np.float64)
+    s = numbers(scores, "scores")
+    v = s if values is None else numbers(values, "values")
     if s.ndim != 1 or not s.size:
         raise ValueError(f"scores must have shape (N,) with N >= 1, got {s.shape}")
     if v.shape != s.shape:
@@ -122,24 +123,39 @@ class Curve(NamedTuple):
     cut: str | None
 
 
-def group(records: Sequence[Record], scores: Sequence[float | None]) -> list[Candidates]:
-    """The records by the exact text of their instruction, in order of first appearance."""
+def group(records: Iterable[Record], scores: Iterable[float | None]) -> list[Candidates]:
+    """The records by the exact text of their instruction, in order of first appearance.
+
+    Args:
+        records: The candidates.
+        scores: One per candidate; None or NaN where it is unscored.
+
+    Raises:
+        TypeError, ValueError: If these are no records or scores, or do not match.
+    """
+    records, found = items(records, Record, "group()"), numbers(scores, "scores")
+    if found.shape != (len(records),):
+        raise ValueError(f"scores must have shape ({len(records)},), got {found.shape}")
+    values = [None if math.isnan(score) else score for score in found.tolist()]
     rows: dict[str, list[int]] = {}
     for index, record in enumerate(records):
         rows.setdefault(record.instruction, []).append(index)
     return [
-        Candidates(text, [records[i] for i in at], [scores[i] for i in at])
+        Candidates(text, [records[i] for i in at], [values[i] for i in at])
         for text, at in rows.items()
     ]
 
 
-def choose_n(records: Sequence[Record], n: int | None) -> int:
+def choose_n(records: Iterable[Record], n: int | None) -> int:
     """The n to pick from: as asked for, or the smallest number of candidates of an instruction.
 
     Raises:
-        DataError: If n is below 1, or an instruction has fewer candidates.
+        DataError: If n is below 1, an instruction has fewer candidates, or there are none at all.
+        TypeError: If ``records`` is no iterable of ``Record``.
     """
-    counts = Counter(record.instruction for record in records)
+    counts = Counter(record.instruction for record in items(records, Record, "choose_n()"))
+    if not counts:
+        raise DataError("there are no candidates to choose from.")
     text, fewest = min(counts.items(), key=lambda item: item[1])
     if n is None:
         return fewest
@@ -153,7 +169,7 @@ def choose_n(records: Sequence[Record], n: int | None) -> int:
     return n
 
 
-def curve(candidates: Sequence[Candidates], n: int) -> Curve:
+def curve(candidates: Iterable[Candidates], n: int) -> Curve:
     """Expected score, rating and length of the best of 1, 2, 4, ... and n candidates.
 
     Every point is the mean over the same instructions, those with any scored candidate, so the
@@ -161,7 +177,8 @@ def curve(candidates: Sequence[Candidates], n: int) -> Curve:
     are on 0..9, or as given when no scale is known; they are left out unless all scored
     candidates have one, with or all without a scale.
     """
-    pools = [(c.instruction, c.scored) for c in candidates if c.scored]
+    given = items(candidates, Candidates, "curve()")
+    pools = [(c.instruction, c.scored) for c in given if c.scored]
     if not pools:
         return Curve([], "no candidate has a score")
     short, smallest = min(((text, len(pool)) for text, pool in pools), key=lambda item: item[1])
@@ -185,8 +202,9 @@ def curve(candidates: Sequence[Candidates], n: int) -> Curve:
     return Curve(rows, cut)
 
 
-def rating_scale(records: Sequence[Record]) -> str | None:
+def rating_scale(records: Iterable[Record]) -> str | None:
     """What the curve's ratings are on, for people; None when they cannot be averaged."""
+    records = items(records, Record, "rating_scale()")
     if any(record.rating is None for record in records):
         return None
     known = {None not in (record.rating_min, record.rating_max) for record in records}

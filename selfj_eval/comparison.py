@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from selfj_eval.arguments import expect
 from selfj_eval.errors import DataError
 from selfj_eval.evaluation import Settings, few_units, provenance
 from selfj_eval.evaluation.columns import Columns, plain
@@ -44,6 +45,8 @@ def compare(
     Raises:
         DataError: If the two have no rated record in common.
     """
+    for judge in (first, second):
+        expect(judge, Scores, "compare()", "selfj_eval.scores.read_scores")
     settings = settings or Settings()
     names = distinct_names([first, second])
     answers, scores = _shared(first, second)

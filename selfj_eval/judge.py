@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
+from selfj_eval.arguments import items
 from selfj_eval.backends.base import Backend
 from selfj_eval.backends.opening import open_backend
 from selfj_eval.errors import JudgeError
@@ -39,6 +41,22 @@ Progress = Callable[[int], None]
 """Called with the number of records that have just been finished."""
 
 
+def reason_unreadable(record: Record) -> str | None:
+    """Why a record's texts cannot be given to any model, or None.
+
+    A record made in Python can hold anything, such as None or pandas' NaN for a missing answer.
+    Such a value never becomes a text.
+    """
+    where = f"{record.where}, " if record.where else ""
+    for name in ("response", "reference", "instruction"):
+        text = getattr(record, name)
+        if isinstance(text, str) or (text is None and name == "reference"):
+            continue
+        kind = "null" if text is None else f"{type(text).__name__} ({text!r:.40})"
+        return f"{where}field {name!r}: expected text, got {kind}."
+    return reason_not_text(record)
+
+
 def reason_unjudgeable(
     template: PromptTemplate, record: Record, *, allow_markers: bool = False
 ) -> str | None:
@@ -49,7 +67,7 @@ def reason_unjudgeable(
         record: The record.
         allow_markers: Judge an answer although it holds text of the prompt template.
     """
-    if reason := reason_not_text(record):
+    if reason := reason_unreadable(record):
         return reason
     where = f"{record.where}, " if record.where else ""
     marker = None if allow_markers else template.marker_in(record.response)
@@ -64,6 +82,8 @@ def reason_unjudgeable(
 
 class Judge:
     """A judge model with its prompt.
+
+    Several threads may use one, with one store; there is one forward pass at a time.
 
     Args:
         backend: The loaded model.
@@ -114,6 +134,7 @@ class Judge:
         self.store = store
         self.from_store = 0
         self.failed = 0
+        self._counting = Lock()
         self.context = hashlib.sha256(
             json.dumps(
                 [
@@ -212,19 +233,21 @@ class Judge:
         )
 
     def judge(
-        self, records: Sequence[Record], *, progress: Progress | None = None
+        self, records: Iterable[Record], *, progress: Progress | None = None
     ) -> list[Judgment]:
         """Judge records.
 
         Args:
-            records: The records.
+            records: The records. All of them are held in memory; give a large set in parts.
             progress: Called as records finish; stored and unjudgeable ones count at once.
 
         Returns:
-            One judgment a record, in the order of the records.
+            One judgment per record, in the order of the records.
+
+        Raises:
+            TypeError: If ``records`` is no iterable of ``Record``.
         """
-        if not all(isinstance(record, Record) for record in records):
-            raise TypeError("judge() takes a sequence of Record")
+        records = items(records, Record, "judge()")
         errors = [self.reason(record) for record in records]
         keys = [b"" if error else self.key(r) for r, error in zip(records, errors, strict=True)]
         reasons: dict[bytes, str] = {}
@@ -233,7 +256,8 @@ class Judge:
             return self._run({key: records[at] for key, at in left.items()}, reasons)
 
         finished, stored = resume(keys, self.store, run, progress)
-        self.from_store += stored
+        with self._counting:
+            self.from_store += stored
         outcomes = [(finished.get(key), reasons.get(key)) for key in keys]
         return self._judgments(records, errors, outcomes)
 
@@ -274,7 +298,7 @@ class Judge:
     ) -> list[Judgment]:
         scored = [stored.log_probabilities for stored, _ in outcomes if stored is not None]
         expected = zip(*expected_score(scored or np.empty((0, 10))), strict=True)
-        judgments = []
+        judgments, failed = [], 0
         for record, error, (stored, reason) in zip(records, errors, outcomes, strict=True):
             if stored is None:
                 judgments.append(Judgment(record.id, None, None, None, error=error))
@@ -283,7 +307,7 @@ class Judge:
             used = self._reference(record) is not None
             trimmed = stored.trimmed_tokens
             if math.isnan(score):
-                self.failed += 1
+                failed += 1
                 where = f"{record.where}: " if record.where else ""
                 error = where + (reason or _NO_DIGIT)
                 judgments.append(Judgment(record.id, None, None, None, error, used, trimmed))
@@ -292,4 +316,6 @@ class Judge:
                 judgments.append(
                     Judgment(record.id, float(score), float(mass), digits, None, used, trimmed)
                 )
+        with self._counting:
+            self.failed += failed
         return judgments

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from selfj_eval import __version__
+from selfj_eval.arguments import expect
 from selfj_eval.errors import DataError, printable
 from selfj_eval.writing import write_json
 
@@ -69,13 +71,21 @@ class Policy:
 
         Raises:
             ValueError: If the score is NaN or infinite.
-            TypeError: If it is no number.
+            TypeError: If it is no single number, such as an array of several.
         """
-        if score is None:
+        given: Any = score
+        if hasattr(given, "item"):  # numpy's and torch's; of several numbers float refuses, too
+            with suppress(ValueError, RuntimeError):
+                given = given.item()
+        if given is None:
             return Decision(False, None)
-        if isinstance(score, str | bool):
-            raise TypeError(f"a score must be a number or None, got {score!r}")
-        score = float(score)  # also of numpy's kinds, so that the decision is plain Python
+        wrong = f"a score must be a number or None, got {given!r:.60}"
+        if isinstance(given, str | bytes | bool):
+            raise TypeError(wrong)
+        try:
+            score = float(given)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(wrong) from None
         if not math.isfinite(score):
             raise ValueError(f"a score must be finite, got {score}; give None for unscored")
         logit = self.slope * score + self.intercept
@@ -177,9 +187,14 @@ def choose(
 
     Raises:
         DataError: If no answer has a score and a rating.
+        TypeError: If ``scores`` is no ``Scores``.
     """
     from selfj_eval.metrics import certify, fit_platt
+    from selfj_eval.scores import Scores
 
+    expect(scores, Scores, "choose()", "selfj_eval.scores.read_scores")
+    # Plain numbers also where numpy's were given: the policy is written as JSON.
+    max_risk, confidence, good_at = float(max_risk), float(confidence), float(good_at)
     data, notes = calibration_set(scores, good_at, all_answers=all_answers)
     if not len(data.score):
         raise DataError("no answer has a score and a rating to calibrate on.", path=scores.path)

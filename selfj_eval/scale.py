@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from selfj_eval.arguments import Numbers, numbers
 from selfj_eval.errors import JudgeError
 
 DIGITS = tuple("0123456789")
@@ -32,7 +33,7 @@ class Expected(NamedTuple):
     digit_mass: npt.NDArray[np.float64]
 
 
-def expected_score(log_probabilities: npt.ArrayLike) -> Expected:
+def expected_score(log_probabilities: Numbers) -> Expected:
     """Expected score over the ten digits at the first generated position.
 
     ``score = sum_k k * p_k / sum_k p_k`` for k = 0..9 (Self-J, arXiv 2409.00935,
@@ -49,9 +50,10 @@ def expected_score(log_probabilities: npt.ArrayLike) -> Expected:
         or probabilities that add up to more than 1.01) has no score: all its values are NaN.
 
     Raises:
+        TypeError: If something in it is no number.
         ValueError: If the shape is not (n, 10).
     """
-    logp = np.asarray(log_probabilities, dtype=np.float64)
+    logp = numbers(log_probabilities, "log_probabilities")
     if logp.ndim != 2 or logp.shape[1] != 10:
         raise ValueError(f"log_probabilities must have shape (n, 10), got {logp.shape}")
     top = logp.max(axis=1, initial=-np.inf)

@@ -6,12 +6,14 @@ import json
 import sqlite3
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from types import TracebackType
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
+from selfj_eval.arguments import items
 from selfj_eval.errors import StoreError
 
 _LOOKUP = 500  # SQLite's oldest limit on parameters is 999
@@ -60,8 +62,8 @@ class _Store(ABC, Generic[Value]):
     """A file with finished work, by key.
 
     The file is an SQLite database in write-ahead mode: what ``put`` has returned from
-    survives a kill of the process. Several processes may share it. Not for network file
-    systems (a limit of SQLite).
+    survives a kill of the process. Several processes may share it, and several threads one store.
+    Not for network file systems (a limit of SQLite).
 
     Args:
         path: The file; made if it does not exist, in an existing folder.
@@ -73,6 +75,7 @@ class _Store(ABC, Generic[Value]):
     """
 
     _KIND: ClassVar[str]  # with its article, for messages
+    _VALUE: ClassVar[str]  # what is kept, for messages
     _FORMAT: ClassVar[int]  # marks the file; no two kinds of store share one
     _TABLE: ClassVar[str]
     _COLUMNS: ClassVar[tuple[str, ...]]  # after the key
@@ -80,9 +83,12 @@ class _Store(ABC, Generic[Value]):
 
     def __init__(self, path: str | Path, *, alone: bool = False) -> None:
         self.path = Path(path)
+        self._lock = RLock()  # one connection: its statements and transactions are a thread's own
         try:
             # No implicit transactions: Python's would leave out CREATE TABLE.
-            self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            self._db = sqlite3.connect(
+                self.path, timeout=60, isolation_level=None, check_same_thread=False
+            )
             self._db.execute("PRAGMA synchronous=NORMAL")
             if alone:
                 self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -137,24 +143,32 @@ class _Store(ABC, Generic[Value]):
         self.close()
 
     def __len__(self) -> int:
-        return int(self._db.execute(f"SELECT count(*) FROM {self._TABLE}").fetchone()[0])
+        return int(self._rows(f"SELECT count(*) FROM {self._TABLE}")[0][0])
 
-    def get(self, keys: Sequence[bytes]) -> dict[bytes, Value]:
-        """The stored ones among ``keys``."""
+    def get(self, keys: Iterable[bytes]) -> dict[bytes, Value]:
+        """The stored ones among ``keys``.
+
+        Raises:
+            StoreError: If the file cannot be read.
+            TypeError: If ``keys`` is no iterable of keys.
+        """
+        wanted = items(keys, bytes, f"{type(self).__name__}.get()")
         found: dict[bytes, Value] = {}
         columns = ", ".join(self._COLUMNS)
+        for start in range(0, len(wanted), _LOOKUP):
+            part = wanted[start : start + _LOOKUP]
+            marks = ",".join("?" * len(part))
+            select = f"SELECT key, {columns} FROM {self._TABLE} WHERE key IN ({marks})"
+            for key, *row in self._rows(select, part):
+                found[key] = self._from_row(row)
+        return found
+
+    def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         try:
-            for start in range(0, len(keys), _LOOKUP):
-                part = keys[start : start + _LOOKUP]
-                marks = ",".join("?" * len(part))
-                rows = self._db.execute(
-                    f"SELECT key, {columns} FROM {self._TABLE} WHERE key IN ({marks})", part
-                )
-                for key, *row in rows:
-                    found[key] = self._from_row(row)
+            with self._lock:
+                return self._db.execute(statement, values).fetchall()
         except sqlite3.Error as error:
             raise self._error(error) from error
-        return found
 
     def put(self, values: Mapping[bytes, Value]) -> None:
         """Keep finished work; all of it or, when this raises, none.
@@ -163,18 +177,24 @@ class _Store(ABC, Generic[Value]):
 
         Raises:
             StoreError: If it cannot be written, for example because the disk is full.
+            TypeError: If it is no mapping of keys to the store's own values.
         """
-        rows = [(key, *self._to_row(value)) for key, value in values.items()]
+        taken = f"{type(self).__name__}.put() takes a mapping of keys (bytes) to {self._VALUE}"
+        try:
+            rows = [(bytes(memoryview(key)), *self._to_row(v)) for key, v in values.items()]
+        except (TypeError, ValueError, AttributeError, struct.error) as error:
+            raise TypeError(f"{taken}; got {type(values).__name__} ({error}).") from error
         marks = ", ".join("?" * (1 + len(self._COLUMNS)))
         try:
-            with self._transaction():
+            with self._lock, self._transaction():
                 self._db.executemany(f"INSERT OR IGNORE INTO {self._TABLE} VALUES ({marks})", rows)
         except sqlite3.Error as error:
             raise self._error(error) from error
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""
-        self._db.close()
+        with self._lock:
+            self._db.close()
 
     def _error(self, error: sqlite3.Error) -> StoreError:
         name = getattr(error, "sqlite_errorname", "")
@@ -198,6 +218,7 @@ class JudgmentStore(_Store[Stored]):
     """A file with finished judgments, by key (``Judge.key``). Everything else: as ``_Store``."""
 
     _KIND = "a judgment store"
+    _VALUE = "Stored"
     _FORMAT = 1
     _TABLE = "judgments"
     _COLUMNS = ("log_probabilities", "trimmed_tokens")
@@ -208,7 +229,8 @@ class JudgmentStore(_Store[Stored]):
 
     def _to_row(self, value: Stored) -> tuple[Any, ...]:
         numbers = value.log_probabilities
-        return struct.pack(f"<{len(numbers)}d", *numbers), value.trimmed_tokens
+        # int(): SQLite knows no numbers of numpy's.
+        return struct.pack(f"<{len(numbers)}d", *numbers), int(value.trimmed_tokens)
 
     def _from_row(self, row: Sequence[Any]) -> Stored:
         return Stored(struct.unpack(f"<{len(row[0]) // 8}d", row[0]), row[1])
@@ -218,6 +240,7 @@ class MeasureStore(_Store[Measure]):
     """A file with raters' numbers, by key (``StoredRater.key``). Everything else: as ``_Store``."""
 
     _KIND = "a store of measures"
+    _VALUE = "Measure"
     _FORMAT = 201
     _TABLE = "measures"
     _COLUMNS = ("value", "trimmed_tokens")
@@ -227,7 +250,7 @@ class MeasureStore(_Store[Measure]):
     )
 
     def _to_row(self, value: Measure) -> tuple[Any, ...]:
-        return tuple(value)
+        return float(value.value), int(value.trimmed_tokens)
 
     def _from_row(self, row: Sequence[Any]) -> Measure:
         return Measure(*row)
@@ -237,6 +260,7 @@ class AnswerStore(_Store[tuple[Answer, ...]]):
     """A file with generated answers, by key (``generation.key``): all samples of a key together."""
 
     _KIND = "an answer store"
+    _VALUE = "tuples of Answer"
     _FORMAT = 101
     _TABLE = "answers"
     _COLUMNS = ("answers",)
@@ -244,7 +268,7 @@ class AnswerStore(_Store[tuple[Answer, ...]]):
     _SCHEMA = "CREATE TABLE answers (key BLOB PRIMARY KEY, answers TEXT NOT NULL)"
 
     def _to_row(self, value: tuple[Answer, ...]) -> tuple[Any, ...]:
-        return (json.dumps(value),)
+        return (json.dumps([[answer.text, answer.finish] for answer in value]),)
 
     def _from_row(self, row: Sequence[Any]) -> tuple[Answer, ...]:
         return tuple(Answer(text, finish) for text, finish in json.loads(row[0]))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -24,11 +26,14 @@ def server(tmp_path: Path) -> Iterator[Callable[..., tuple[str, Path]]]:
     """Start the chat server; gives its address and its log of requests."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*broken: str) -> tuple[str, Path]:
+    def start(*broken: str, port: int = 0) -> tuple[str, Path]:
         log = tmp_path / f"requests_{len(started)}.jsonl"
         program = Path(__file__).parent / "chat_server.py"
         process = subprocess.Popen(
-            [sys.executable, str(program), str(log), *broken], stdout=subprocess.PIPE, text=True
+            [sys.executable, str(program), str(log), *broken],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PORT": str(port)},
         )
         started.append(process)
         assert process.stdout is not None
@@ -185,12 +190,17 @@ def test_a_server_that_dies_loses_little(
     first = command(*line, OPENAI_BASE_URL=url, **where)
     assert first.returncode == 2
     assert "run it again to go on" in first.stderr
-    cache = tmp_path / "runs" / "llama-2-13b-87k" / "gpt4_v1.cache.json"
+    port = urlsplit(url).port
+    assert port is not None
+    cache = tmp_path / "runs" / "llama-2-13b-87k" / f"gpt4_v1.127.0.0.1_{port}.cache.json"
     assert len(json.loads(cache.read_text())) == 10
-    url, log = server()
+    url, log = server(port=port)
     again = command(*line, OPENAI_BASE_URL=url, **where)
     assert again.returncode == 1, again.stderr
     assert len(log.read_text().splitlines()) == 2 * many - 10
+    url, log = server()  # another one, whose answers nobody has
+    assert command(*line, OPENAI_BASE_URL=url, **where).returncode == 1
+    assert len(log.read_text().splitlines()) == 2 * many
     assert not list(cache.parent.glob("*.tmp"))
 
 

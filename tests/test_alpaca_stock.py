@@ -213,6 +213,72 @@ def test_hostile_texts_are_unscored_and_counted(command: Run, tmp_path: Path) ->
             assert a["preference"] == pytest.approx(by[name]["preference"], abs=1e-5)
 
 
+def test_an_output_that_is_null_never_wins(command: Run, tmp_path: Path) -> None:
+    config = _config(command, tmp_path / "annotator")
+    base = [
+        {"instruction": f"Say {name}.", "output": "The baseline's.", "generator": "base"}
+        for name in ("fine", "null", "empty", "None")
+    ]
+    base.append({"instruction": "Say base.", "output": None, "generator": "base"})
+
+    def run(folder: str, **outputs: Any) -> tuple[dict[str, Any], str]:
+        (tmp_path / folder).mkdir()
+        files = {"base": base, "mine": [
+            {"instruction": f"Say {name}.", "output": text, "generator": "mine"}
+            for name, text in outputs.items()
+        ]}  # fmt: skip
+        for name, rows in files.items():
+            (tmp_path / folder / f"{name}.json").write_text(json.dumps(rows))
+        line = config["commands"]["v1"].replace(
+            "BASELINE_OUTPUTS.json", str(tmp_path / folder / "base.json")
+        )
+        process = _start(line, tmp_path / folder / "mine.json", tmp_path / folder / "out")
+        log, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, log
+        found = json.loads((tmp_path / folder / "out" / "annotations.json").read_text())
+        return {a["instruction"][4:-1]: a["preference"] for a in found}, log
+
+    preferences, log = run("a", fine="An answer.", null=None, empty="", None_="x", base="nan")
+    assert {name for name, value in preferences.items() if value is None} == {"null", "base"}
+    assert preferences["empty"] < 1.5
+    assert "unscored: output_2 is null (AlpacaEval writes 'nan'), and only text is judged" in log
+    assert "unscored: output_1 is null" in log
+    assert "2 of them UNSCORED: not in the win rate" in log
+    # A text that looks like it is judged where nothing is null.
+    del base[-1]
+    preferences, log = run("b", fine="nan", empty="None")
+    assert None not in preferences.values() and "UNSCORED" not in log
+
+
+@pytest.mark.parametrize("null", [None, float("nan")])
+def test_nulls_that_are_text_already_are_unscored(
+    command: Run, tmp_path: Path, null: float | None
+) -> None:
+    """As the client sees them with a pandas before 3, and from a caller it does not know."""
+    import yaml
+
+    from selfj_eval.alpaca.client import TEMPLATE, Client
+
+    _config(command, tmp_path / "annotator")
+    (client,) = yaml.safe_load((tmp_path / "annotator" / "client.yaml").read_text())["default"]
+    del client["client_class"]
+    outputs = ["4", str(null)]
+    prompt = TEMPLATE.replace("{instruction}", "2 + 2?").replace("{output_1}", outputs[0])
+    prompts = [prompt.replace("{output_2}", outputs[1]), prompt.replace("{output_2}", "five")]
+
+    def annotate(inverse_mapper: dict[str, dict[str, Any]]) -> list[Any]:
+        choices = Client(**client).create(prompt=prompts).choices
+        assert inverse_mapper is not None
+        return [json.loads(choice.text)["preference"] for choice in choices]
+
+    for found in (
+        annotate({"output_1": {}, "output_2": {str(null): null}}),
+        [json.loads(c.text)["preference"] for c in Client(**client).create(prompt=prompts).choices],
+    ):
+        assert found[0] is None and found[1] is not None
+    assert None not in annotate({"instruction": {}, "output_1": {"nan": None}, "output_2": {}})
+
+
 def test_a_changed_judge_is_refused(command: Run, tiny_judge: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -378,3 +378,18 @@ def test_samples_that_have_nothing_in_common(
     (collection / "gone").rename(collection / "summary.json")
     much = command("selfj", *base[:3], "--n", 1000, "--output", second)
     assert much.returncode == 2 and "instructions to draw from, not 1,000" in much.stderr
+
+
+def test_an_evaluation_set_that_changes_counts_as_it_is_now(
+    downloads: Path, tmp_path: Path
+) -> None:
+    held_out, out = tmp_path / "held_out.jsonl", tmp_path / "out"
+    recipe = Recipe(str(downloads), evaluation=(str(held_out),))
+    lines = (downloads / "qasc" / "part-0.jsonl").read_text("utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    for question in (rows[0]["question"], rows[1]["question"]):
+        held_out.write_text(json.dumps({"instruction": question}), "utf-8")
+        done = prepare_all(SOURCES, recipe, out)["qasc"]
+        assert isinstance(done, Prepared) and done.dropped["contaminated"] == 1
+        kept = pq.read_table(out / "work" / "qasc.parquet")["instruction"].to_pylist()
+        assert question not in kept

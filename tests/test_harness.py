@@ -418,3 +418,97 @@ def test_doctor(command: Any, data: Path) -> None:
     broken = command("selfj", "doctor", SELFJ_DATA="/nowhere")
     assert broken.returncode == 1
     assert "FAIL data: SELFJ_DATA=/nowhere has no judge_bench" in broken.stdout
+
+
+def with_documents(
+    monkeypatch: pytest.MonkeyPatch, function: str, rows: list[dict[str, Any]]
+) -> None:
+    """Have a task's documents be these, as a table of pandas' would give them."""
+    import datasets
+
+    found = {"test": datasets.Dataset.from_list(rows)}
+    monkeypatch.setattr(f"selfj_eval.harness.{function}", lambda **_: found)
+
+
+def prompts_of(result: dict[str, Any], task: str) -> str:
+    return json.dumps([sample["arguments"] for sample in result["samples"][task]])
+
+
+def test_a_missing_text_is_unscored_and_never_a_word(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # A column of references that are all missing is one of NaN, as is a missing rating.
+    row = {"instruction": "Add 2 and 3.", "response": "5", "reference": math.nan, "rating": 7.0}
+    rows = [row, row, row | {"response": None}, row | {"instruction": None}]
+    rows = [r | {"id": str(at)} for at, r in enumerate([*rows, row | {"rating": math.nan}])]
+    with_documents(monkeypatch, "demo_answers", rows)
+    task = "selfj_judge_demo"
+    result = evaluate(task, {})
+    found = result["results"][task]
+    assert (found["unscored,none"], found["score,none"] > 0) == (2, True)
+    assert "document 2, field 'response': expected text, got null" in caplog.text
+    assert "document 3, field 'instruction': expected text, got null" in caplog.text
+    rated = [sample["pearson"] is not None for sample in result["samples"][task]]
+    assert rated == [True, True, False, False, False]
+    prompts = prompts_of(result, task)
+    assert not re.search(r"\b(None|nan|null)\b", prompts) and "[Reference]" not in prompts
+
+
+def test_a_pair_without_an_answer_or_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"instruction": "Add 2 and 3.", "response_a": "5", "response_b": "6", "label": "A"}
+    rows = [row, row | {"response_b": None}]
+    rows = [r | {"id": str(at), "reference": math.nan} for at, r in enumerate(rows)]
+    with_documents(monkeypatch, "judge_bench_pairs", rows)
+    task = "selfj_pair_llmbar"
+    result = evaluate(task, {})
+    assert result["results"][task]["unscored,none"] == 1
+    assert [sample["acc"] is None for sample in result["samples"][task]] == [False, True]
+    assert not re.search(r"\b(None|nan|null)\b", prompts_of(result, task))
+    for label in (None, "C"):
+        with_documents(monkeypatch, "judge_bench_pairs", [rows[0] | {"label": label}])
+        with pytest.raises(JudgeError, match=f"document 0, field 'label': .*, got {label!r}"):
+            evaluate(task, {})
+
+
+def test_generation_without_an_instruction_or_an_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from lm_eval.models.huggingface import HFLM
+
+    row = {"instruction": "Add 2 and 3.", "reference": math.nan}
+    rows = [row, row | {"instruction": "Give nothing."}, row | {"instruction": None}]
+    rows = [r | {"id": str(at)} for at, r in enumerate(rows)]
+    with_documents(monkeypatch, "demo_instructions", rows)
+    # A server that answers with null content, as some do when they refuse.
+    monkeypatch.setattr(
+        HFLM,
+        "generate_until",
+        lambda self, requests, **_: [None if "nothing" in r.args[0] else "5" for r in requests],
+    )
+    task = "selfj_gen_demo"
+    result = evaluate(task, {})
+    assert result["results"][task]["unscored,none"] == 2
+    assert "document 1, field 'response': expected text, got null" in caplog.text
+    assert "document 2, field 'instruction': expected text, got null" in caplog.text
+    assert [s["score"] is None for s in result["samples"][task]] == [False, True, True]
+    assert not re.search(r"\b(None|nan)\b", prompts_of(result, task))
+    assert [s["filtered_resps"] for s in result["samples"][task]] == [["5"], [""], ["5"]]
+    assert [s["target"] for s in result["samples"][task]] == ["", "", ""]
+
+
+def test_a_judge_that_is_trained_anew_is_loaded_anew(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    from selfj_eval.harness.gen_task import _load
+    from selfj_eval.stamps import stamp
+
+    folder = tmp_path / "judge"
+    shutil.copytree(JUDGE_DIR, folder)
+    metadata = {"selfj_judge": str(folder)}
+    first = load_task("selfj_gen_demo", metadata)._judge()
+    assert load_task("selfj_gen_demo", metadata)._judge() is first
+    weights = load_file(folder / "model.safetensors")
+    save_file({k: v * 1.01 for k, v in weights.items()}, folder / "model.safetensors")
+    second = load_task("selfj_gen_demo", metadata)._judge()
+    assert second.context != first.context
+    assert _load.cache_info().maxsize == 1 and stamp("no/folder") == ()

@@ -337,11 +337,43 @@ def test_cached_answers_are_used_and_only_what_is_missing_is_scored(
     assert_same(evaluate("selfj", task, {"pretrained": "demo"}, **options), first, task)
     assert scored == []
     with sqlite3.connect(f"{cache}_rank0.db") as database:
-        assert database.execute("SELECT count(*) FROM unnamed").fetchone() == (40,)
+        # And one row that says whose they are.
+        assert database.execute("SELECT count(*) FROM unnamed").fetchone() == (41,)
         keys = [row[0] for row in database.execute("SELECT key FROM unnamed LIMIT 3")]
         database.executemany("DELETE FROM unnamed WHERE key = ?", [(key,) for key in keys])
     assert_same(evaluate("selfj", task, {"pretrained": "demo"}, **options), first, task)
     assert 1 <= len(scored) <= 3
+
+
+def test_the_answers_kept_for_another_judge_are_refused(tiny_judge: Path, tmp_path: Path) -> None:
+    task, other = "selfj_judge_demo", {"pretrained": str(tiny_judge)}
+    options: dict[str, Any] = {"limit": 2, "use_cache": str(tmp_path / "ours")}
+    first = evaluate("selfj", task, {"pretrained": "demo"}, **options)
+    with pytest.raises(JudgeError, match=r"ours_rank0\.db holds the answers of another model"):
+        evaluate("selfj", task, other, **options)
+    # The stock model asks no cache whose answers it holds: the task does.
+    with pytest.raises(JudgeError, match=r"another model \(.*class: None, now HFLM"):
+        evaluate("hf", task, other, **options)
+    assert_same(evaluate("selfj", task, {"pretrained": "demo"}, **options), first, task)
+
+
+def test_a_stock_models_answers_are_known_by_its_files(
+    tiny_judge: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    task, options = "selfj_judge_demo", {"limit": 2, "use_cache": str(tmp_path / "stock")}
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_judge, copy)
+    first = evaluate("hf", task, {"pretrained": str(tiny_judge)}, **options)
+    moved = evaluate("hf", task, {"pretrained": str(copy)}, **options)
+    assert answers(moved, task) == answers(first, task)
+    weights = load_file(copy / "model.safetensors")
+    save_file({k: v * 1.01 for k, v in weights.items()}, copy / "model.safetensors")
+    with pytest.raises(JudgeError, match=r"another model \(pretrained: .*Name another --use_cach"):
+        evaluate("hf", task, {"pretrained": str(copy)}, **options)
+    with sqlite3.connect(tmp_path / "stock_rank0.db") as database:
+        database.execute("DELETE FROM unnamed WHERE key = 'selfj_model'")  # by an older version
+    evaluate("hf", task, {"pretrained": str(tiny_judge)}, **options)
+    assert "stock_rank0.db does not say whose answers it holds" in caplog.text
 
 
 @pytest.fixture(scope="module")

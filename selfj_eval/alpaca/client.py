@@ -11,6 +11,7 @@ import atexit
 import hashlib
 import json
 import sys
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 from selfj_eval.alpaca.preference import preference
 from selfj_eval.alpaca.scorers import JudgeScorer
+from selfj_eval.callers import local_of
 from selfj_eval.errors import JudgeError
 
 SEPARATOR = "\uf8f0"
@@ -78,7 +80,8 @@ class Client:
 
     def create(self, *, prompt: list[str], **_: Any) -> Completion:
         """Judge the outputs in each prompt; one choice a prompt, in order."""
-        read = [_read(text) for text in prompt]
+        nulls = {column: _null_texts(column) for column in _COLUMNS}
+        read = [_read(text, nulls) for text in prompt]
         pairs = [(r[0], output) for r in read if not isinstance(r, str) for output in r[1:]]
         scored = iter(self._scorer.pairs(pairs))
         choices: list[Any] = []
@@ -108,8 +111,23 @@ def _choice(found: dict[str, Any]) -> Choice:
     return Choice(json.dumps(found))
 
 
-def _read(prompt: str) -> tuple[str, str, str] | str:
-    """Instruction and outputs in a prompt, or why they cannot be told apart."""
+_COLUMNS = ("instruction", "output_1", "output_2")
+_NULLS = frozenset({"nan", "None", "<NA>", "NaT"})
+"""What pandas' missing values look like as text."""
+
+
+def _null_texts(column: str) -> frozenset[str]:
+    """The texts that stand for a missing value in a column of what AlpacaEval annotates.
+
+    It makes texts of all that is none, and keeps, by that text, what it was. Where this is not
+    found, a text that may be null counts as null: an answer that nobody gave must not win.
+    """
+    converted = local_of("inverse_mapper", dict)
+    return _NULLS if converted is None else _NULLS & converted.get(column, {}).keys()
+
+
+def _read(prompt: str, nulls: Mapping[str, Set[str]]) -> tuple[str, str, str] | str:
+    """Instruction and outputs in a prompt, or why there are none, or they cannot be told apart."""
     before, *parts = prompt.split(SEPARATOR)
     if before or len(parts) != 4 or parts[3]:
         return f"a text holds the character U+{ord(SEPARATOR):04X}, which separates the texts here"
@@ -118,6 +136,9 @@ def _read(prompt: str) -> tuple[str, str, str] | str:
     # that is part of a text takes what belongs elsewhere and leaves its own place unfilled.
     if first == "{output_1}" or second == "{output_2}":
         return "a text holds one of AlpacaEval's placeholders, {output_1} or {output_2}"
+    for column, text in zip(_COLUMNS, (instruction, first, second), strict=True):
+        if text in nulls[column]:
+            return f"{column} is null (AlpacaEval writes {text!r}), and only text is judged"
     return instruction, first, second
 
 

@@ -14,6 +14,7 @@ from selfj_eval.backends.weights import model_folders
 from selfj_eval.errors import StoreError
 from selfj_eval.writing import atomic_write, write_json
 
+_METHOD = 2  # raise when the client gives another number for the same texts
 _CLIENT = "selfj_eval.alpaca.client.Client"
 _COMMIT = "0" * 40  # a snapshot's name on the hub; this one is not from there
 
@@ -73,7 +74,7 @@ def write_config(
     settings["fingerprint"] = list(folders.identity().values())
     given = None if references is None else Path(references).resolve()
     decides = {k: v for k, v in settings.items() if k not in ("model", "adapter", "revision")}
-    decides |= {"temperature": temperature}
+    decides |= {"temperature": temperature, "method": _METHOD}
     references_sha256 = None
     if given is not None:
         references_sha256 = hashlib.sha256(given.read_bytes()).hexdigest()

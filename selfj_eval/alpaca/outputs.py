@@ -59,7 +59,8 @@ def read_baseline(path: str | Path) -> tuple[EvaluationSet, Answers]:
     path = Path(path)
     rows = _rows(path)
     _check_columns(rows, path)
-    datasets = tuple(row.get("dataset") for _, row in rows.values())
+    found = (row.get("dataset") for _, row in rows.values())
+    datasets = tuple(name if isinstance(name, str) else None for name in found)
     outputs = tuple(_output(row, path, place) for place, row in rows.values())
     return (
         EvaluationSet(tuple(rows), datasets),
@@ -141,7 +142,8 @@ def _output(row: Mapping[str, Any], path: Path, place: str) -> str:
 
 def _generator(rows: Mapping[str, tuple[str, Mapping[str, Any]]], path: Path) -> str:
     """The one name in the rows; AlpacaEval itself would call a mixture "Current model"."""
-    names = {str(row["generator"]) for _, row in rows.values() if row.get("generator")}
+    given = [row.get("generator") for _, row in rows.values()]
+    names = {str(name) for name in given if name and name == name}  # NaN: a cell without a name
     if len(names) > 1:
         shown = ", ".join(sorted(names)[:3])
         message = f"holds outputs of {len(names)} models ({shown}, ...); one file a model."

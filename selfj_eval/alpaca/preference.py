@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from selfj_eval.arguments import Numbers, numbers
 from selfj_eval.metrics.result import Array
 
 TEMPERATURE = 1.0
 """Default: one point on 0..9 more gives odds of e (2.7) to 1."""
 
 
-def preference(baseline: npt.ArrayLike, model: npt.ArrayLike, temperature: float) -> Array:
+def preference(baseline: Numbers, model: Numbers, temperature: float) -> Array:
     """AlpacaEval's preference: 1 for the baseline, 2 for the model, 1.5 for a tie.
 
     ``1 + sigmoid((model - baseline) / temperature)``; Self-J judges answers one by one, so that
@@ -34,7 +34,7 @@ def preference(baseline: npt.ArrayLike, model: npt.ArrayLike, temperature: float
 
     if not 0 <= temperature < np.inf:
         raise ValueError(f"temperature must be finite and at least 0, got {temperature}")
-    gap = np.asarray(model, dtype=np.float64) - np.asarray(baseline, dtype=np.float64)
+    gap = numbers(model, "model") - numbers(baseline, "baseline")
     if temperature == 0:
         return np.asarray(1.5 + np.sign(gap) / 2)
     return np.asarray(1 + expit(gap / temperature))
@@ -56,7 +56,7 @@ class Calibration(NamedTuple):
     n: int
 
 
-def fit_temperature(gap: npt.ArrayLike, given: npt.ArrayLike) -> Calibration:
+def fit_temperature(gap: Numbers, given: Numbers) -> Calibration:
     """Fit the temperature of ``preference`` to given preferences (such as GPT-4's).
 
     Maximum likelihood of ``sigmoid(gap / T)`` for the probability that the model's answer is
@@ -70,7 +70,7 @@ def fit_temperature(gap: npt.ArrayLike, given: npt.ArrayLike) -> Calibration:
     from scipy.optimize import brentq
     from scipy.special import expit, log_expit
 
-    x, p = np.asarray(gap, dtype=np.float64), np.asarray(given, dtype=np.float64) - 1
+    x, p = numbers(gap, "gap"), numbers(given, "given") - 1
     if x.shape != p.shape or x.ndim != 1 or not len(x):
         raise ValueError(f"expected two arrays of shape (n,), n > 0, got {x.shape} and {p.shape}")
 

@@ -52,7 +52,10 @@ class Backend(Protocol):
         ...
 
     def score(self, prompts: Sequence[str]) -> Iterator[Batch]:
-        """Judge all prompts, in an order of the backend's choice; yields as batches finish."""
+        """Judge all prompts, in an order of the backend's choice; yields as batches finish.
+
+        Several threads may call it at a time.
+        """
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence, Sized
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -30,6 +31,9 @@ _SHARE = 0.5  # of the free memory that a batch may take
 class Batcher:
     """Runs rows in batches of so many tokens; halves that number when memory does not suffice.
 
+    Several threads may use one: there is one forward pass at a time, since a model holds what
+    belongs to it (hooks, positions) while it runs.
+
     Args:
         split: Forms the batches.
         tokens: Tokens a batch.
@@ -41,6 +45,7 @@ class Batcher:
 
     def __init__(self, split: Split, tokens: int, device: str) -> None:
         self._split, self.tokens, self._device = split, tokens, device
+        self._lock = Lock()
 
     def run(self, rows: Sequence[Row], forward: Callable[[list[Row]], Scores]) -> Iterator[Batch]:
         """Score all rows.
@@ -60,7 +65,8 @@ class Batcher:
                 batch = [waiting[place] for place in places]
                 taken = [rows[at] for at in batch]
                 try:
-                    scores = forward(taken)
+                    with self._lock:
+                        scores = forward(taken)
                 except (RuntimeError, MemoryError) as error:
                     if not _is_memory(error):
                         raise

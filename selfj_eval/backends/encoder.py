@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from selfj_eval.arguments import items
 from selfj_eval.backends.base import Batch, longest_first
 from selfj_eval.backends.batching import Batcher, Rows, Scores
 from selfj_eval.backends.batching import batch_tokens as default_tokens
@@ -32,7 +33,7 @@ def is_encoder(folder: Path) -> bool:
 
 
 class EncoderBackend:
-    """An encoder judge in transformers.
+    """An encoder judge in transformers, for several threads as ``TransformersBackend`` is.
 
     The softmax over its ten classes takes the place of the digit tokens' probabilities, so its
     digit mass is always 1.
@@ -89,7 +90,7 @@ class EncoderBackend:
         found: Offsets = self._tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
         return found
 
-    def score(self, prompts: Sequence[str]) -> Iterator[Batch]:
+    def score(self, prompts: Iterable[str]) -> Iterator[Batch]:
         """Judge all prompts, longest first.
 
         Args:
@@ -98,9 +99,10 @@ class EncoderBackend:
         Yields:
             Batches with float64 log-probabilities of shape (m, 10).
         """
-        if not prompts:
+        texts = items(prompts, str, "score()")
+        if not texts:
             return
-        ids = self._tokenizer(list(prompts)).input_ids
+        ids = self._tokenizer(texts).input_ids
         yield from self._batcher.run(ids, self._forward)
 
     def _forward(self, rows: Rows) -> Scores:

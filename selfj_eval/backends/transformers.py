@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from selfj_eval.arguments import items
 from selfj_eval.backends.base import Batch, longest_first
 from selfj_eval.backends.batching import Batcher, Rows, Scores
 from selfj_eval.backends.batching import batch_tokens as default_tokens
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class TransformersBackend:
-    """A judge in transformers.
+    """A judge in transformers. Several threads may use it; there is one forward pass at a time.
 
     Args:
         model: ``demo``, a model folder, or a hub id.
@@ -100,7 +101,7 @@ class TransformersBackend:
         """Character offsets of the tokens of ``text``, special tokens included."""
         return self._tokenizer.offsets(text)
 
-    def score(self, prompts: Sequence[str]) -> Iterator[Batch]:
+    def score(self, prompts: Iterable[str]) -> Iterator[Batch]:
         """Judge all prompts, one forward pass a batch.
 
         Prompts that begin alike share what they have in common (``prefix_tree``), where the
@@ -112,9 +113,10 @@ class TransformersBackend:
         Yields:
             Batches with float64 log-probabilities of shape (m, 10).
         """
-        if not prompts:
+        texts = items(prompts, str, "score()")
+        if not texts:
             return
-        ids = self._tokenizer.tokenizer(list(prompts)).input_ids
+        ids = self._tokenizer.tokenizer(texts).input_ids
         yield from self._batcher.run(ids, self._forward_tree if self._packs else self._forward)
 
     def _check_causal(self, name: str) -> None:

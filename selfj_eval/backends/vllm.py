@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
+from selfj_eval.arguments import items
 from selfj_eval.backends.base import Batch
 from selfj_eval.backends.encoder import is_encoder
 from selfj_eval.backends.tokenizer import JudgeTokenizer
@@ -35,7 +37,7 @@ _DECIDES_SCORES = (
 
 
 class VllmBackend:
-    """A judge in vLLM.
+    """A judge in vLLM. Several threads may use it; vLLM gets one chunk of prompts at a time.
 
     Args:
         model: ``demo``, a model folder, or a hub id.
@@ -85,6 +87,7 @@ class VllmBackend:
             trust_remote_code=trust_remote_code,
         )
         self._llm, self._lora = loaded.llm, loaded.lora
+        self._lock = Lock()  # an engine that two threads step mixes up their answers
         if self._lora is not None:
             try:
                 self._llm.llm_engine.add_lora(self._lora)
@@ -111,7 +114,7 @@ class VllmBackend:
         """Character offsets of the tokens of ``text``, special tokens included."""
         return self._tokenizer.offsets(text)
 
-    def score(self, prompts: Sequence[str]) -> Iterator[Batch]:
+    def score(self, prompts: Iterable[str]) -> Iterator[Batch]:
         """Judge all prompts, one generated token each.
 
         They are handed over in chunks, in the order of their tokens, so that those that begin
@@ -126,9 +129,10 @@ class VllmBackend:
         Raises:
             JudgeError: If vLLM fails, or answers something else than what was asked.
         """
-        if not prompts:
+        texts = items(prompts, str, "score()")
+        if not texts:
             return
-        ids: list[list[int]] = self._tokenizer.tokenizer(list(prompts)).input_ids
+        ids: list[list[int]] = self._tokenizer.tokenizer(texts).input_ids
         order = sorted(range(len(ids)), key=ids.__getitem__)
         for start in range(0, len(order), CHUNK):
             indices = order[start : start + CHUNK]
@@ -156,12 +160,13 @@ class VllmBackend:
             detokenize=False,
         )
         try:
-            outputs: list[Any] = self._llm.generate(
-                [TokensPrompt(prompt_token_ids=row) for row in rows],
-                one_token,
-                use_tqdm=False,
-                lora_request=self._lora,
-            )
+            with self._lock:
+                outputs: list[Any] = self._llm.generate(
+                    [TokensPrompt(prompt_token_ids=row) for row in rows],
+                    one_token,
+                    use_tqdm=False,
+                    lora_request=self._lora,
+                )
         except Exception as error:  # a dead engine, a GPU without memory
             raise JudgeError(
                 f"vLLM failed while judging: {said(error)} What was finished is kept."

@@ -104,14 +104,18 @@ def load_evaluation_texts(names: Sequence[str], selfj_data: str | None = None) -
     """
     texts: list[str] = []
     for name in names:
-        path = Path(name)
-        if name in EVALUATION_SETS:
-            path = data_file(*EVALUATION_SETS[name], selfj_data)
-        elif not path.exists():
-            message = f"is neither a file nor one of {', '.join(EVALUATION_SETS)}."
-            raise DataError(message, path=path)
-        texts.extend(_instructions(path))
+        texts.extend(_instructions(evaluation_file(name, selfj_data)))
     return EvaluationTexts(texts)
+
+
+def evaluation_file(name: str, selfj_data: str | None = None) -> Path:
+    """The file of an evaluation set. Arguments and errors as for ``load_evaluation_texts``."""
+    if name in EVALUATION_SETS:
+        return data_file(*EVALUATION_SETS[name], selfj_data)
+    if not Path(name).exists():
+        message = f"is neither a file nor one of {', '.join(EVALUATION_SETS)}."
+        raise DataError(message, path=name)
+    return Path(name)
 
 
 def _instructions(path: Path) -> Iterator[str]:

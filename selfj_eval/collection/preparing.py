@@ -13,13 +13,18 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.collection.contamination import EvaluationTexts, load_evaluation_texts
+from selfj_eval.collection.contamination import (
+    EvaluationTexts,
+    evaluation_file,
+    load_evaluation_texts,
+)
 from selfj_eval.collection.converters import instructions
 from selfj_eval.collection.filters import FilterSettings, Step, dropped_by, steps
 from selfj_eval.collection.reading import fingerprint, iter_rows
 from selfj_eval.collection.signatures import signatures
 from selfj_eval.collection.sources import Source
 from selfj_eval.errors import DataError
+from selfj_eval.stamps import Stamp, stamp
 from selfj_eval.writing import atomic_write, remove_left_over
 
 if TYPE_CHECKING:
@@ -87,7 +92,8 @@ def prepare(source: Source, recipe: Recipe, out: Path) -> Prepared:
         DataError: If the source cannot be read, or has another schema than it is known by.
         StoreError: If the file cannot be written.
     """
-    evaluation = _evaluation(recipe.evaluation)
+    files = [evaluation_file(name) for name in recipe.evaluation]
+    evaluation = _evaluation(recipe.evaluation, tuple(map(stamp, files)))
     path, key = work_file(out, source), _key(source, recipe, evaluation)
     remove_left_over(path)
     before = read_prepared(path)
@@ -178,12 +184,12 @@ def _kept(
         raise DataError("has no rows.", path=source.name)
 
 
-# Once a process: a language model, and an index of evaluation sets.
+# Once a process: a language model, and an index of evaluation sets, as long as their files stay.
 @cache
 def _steps(settings: FilterSettings) -> Sequence[Step]:
     return steps(settings)
 
 
 @cache
-def _evaluation(names: tuple[str, ...]) -> EvaluationTexts | None:
+def _evaluation(names: tuple[str, ...], _: tuple[Stamp, ...]) -> EvaluationTexts | None:
     return load_evaluation_texts(names) if names else None

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from selfj_eval import __version__, metrics
+from selfj_eval.arguments import expect
 from selfj_eval.evaluation import agreement, selection
 from selfj_eval.evaluation.columns import Columns, plain
 from selfj_eval.metrics import GOOD_AT
@@ -63,6 +64,7 @@ def evaluate(
         its fields. Metrics are ``{"value", "n", "undefined"}``, with ``"low"``, ``"high"`` and
         ``"method"`` where they have an interval. No NaN anywhere.
     """
+    expect(scores, Scores, "evaluate()", "selfj_eval.scores.read_scores")
     settings = settings or Settings()
     data = Columns.of(scores.rated, settings.good_at)
     bootstrapped: dict[str, Any] = {

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from selfj_eval.arguments import items
 from selfj_eval.errors import DataError, printable
 from selfj_eval.generation.base import PROMPTS, Generator, Request, Sampling
 from selfj_eval.notices import Notices
@@ -108,7 +109,7 @@ def key(generator: Generator, instruction: str, sampling: Sampling) -> bytes:
 
 def generate(
     generator: Generator,
-    instructions: Sequence[str],
+    instructions: Iterable[str],
     sampling: Sampling,
     *,
     store: AnswerStore | None = None,
@@ -130,12 +131,16 @@ def generate(
 
     Returns:
         One outcome an instruction, in their order.
+
+    Raises:
+        TypeError: If ``instructions`` is no iterable of texts.
     """
-    keys = [key(generator, text, sampling) for text in instructions]
+    texts = items(instructions, str, "generate()")
+    keys = [key(generator, text, sampling) for text in texts]
     before = {} if store is None else store.get(sorted(set(keys)))
     requests: dict[bytes, Request] = {}
     errors: dict[bytes, str] = {}
-    for text, own in zip(instructions, keys, strict=True):
+    for text, own in zip(texts, keys, strict=True):
         if own in requests or own in errors:
             continue
         tokens = generator.encode(text)
@@ -159,7 +164,7 @@ def generate(
         if not missing:
             continue
         answers = generator.run(missing, sampling)
-        done = {request.key: texts for request, texts in zip(missing, answers, strict=True)}
+        done = {request.key: own for request, own in zip(missing, answers, strict=True)}
         if store is not None:
             store.put(done)
             done = store.get(list(done))  # another process may have been first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.backends.loading import choose_device, choose_dtype, load_model
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 CPU_BATCH_SIZE = 8
 GPU_BATCH_SIZE = 32
 """Answers that are generated together."""
+_RANDOM = Lock()  # torch's random numbers are the process's: one model draws at a time
 
 
 class TransformersGenerator:
@@ -32,6 +34,7 @@ class TransformersGenerator:
     The text of an answer is as generated, without special tokens and, as AlpacaEval does it,
     without white space around it. Of the model's ``generation_config.json`` only the tokens
     that end an answer are used: how answers are drawn is said by ``Sampling`` alone.
+    Several threads may use it; one batch is generated at a time.
 
     Args:
         model: ``demo``, a model folder, or a hub id.
@@ -100,7 +103,8 @@ class TransformersGenerator:
         rows = [request for request in batch for _ in range(sampling.n)]
         devices = range(torch.cuda.device_count()) if self.device.startswith("cuda") else ()
         answers: list[Answer] = []
-        with torch.random.fork_rng(devices=list(devices)):  # the caller's numbers stay as they were
+        # The caller's numbers stay as they were.
+        with _RANDOM, torch.random.fork_rng(devices=list(devices)):
             torch.manual_seed(seed_of(batch))
             for start in range(0, len(rows), self._batch_size):
                 answers += self._generate(rows[start : start + self._batch_size], sampling)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from threading import Lock
 
 from selfj_eval.backends.vllm_loading import engine_settings, load_llm, said
 from selfj_eval.backends.weights import model_folders
@@ -58,6 +59,7 @@ class VllmGenerator:
         self.prompt, self.encode = prompt, self._tokenizer.encode
         loaded = load_llm(folders, settings, dtype=dtype, trust_remote_code=trust_remote_code)
         self._llm, self._lora = loaded.llm, loaded.lora
+        self._lock = Lock()  # an engine that two threads step mixes up their answers
         self.context = min(self._tokenizer.context, loaded.max_model_len)
         self.identity: Mapping[str, str] = {
             **folders.identity(),
@@ -87,12 +89,13 @@ class VllmGenerator:
             for request in batch
         ]
         try:
-            outputs = self._llm.generate(
-                [TokensPrompt(prompt_token_ids=request.tokens) for request in batch],
-                params,
-                use_tqdm=False,
-                lora_request=self._lora,
-            )
+            with self._lock:
+                outputs = self._llm.generate(
+                    [TokensPrompt(prompt_token_ids=request.tokens) for request in batch],
+                    params,
+                    use_tqdm=False,
+                    lora_request=self._lora,
+                )
         except Exception as error:  # a dead engine, a GPU without memory, an adapter that misfits
             raise JudgeError(
                 f"vLLM failed while generating: {said(error)} What was finished is kept."

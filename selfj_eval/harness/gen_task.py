@@ -9,10 +9,11 @@ from functools import lru_cache
 from typing import Any
 
 from selfj_eval.errors import JudgeError
-from selfj_eval.harness.task import SelfJTask
+from selfj_eval.harness.task import SelfJTask, is_nan
 from selfj_eval.judge import Judge
 from selfj_eval.prompts import RESPONSE_WRAPPER
 from selfj_eval.records import Judgment
+from selfj_eval.stamps import Stamp, stamp
 from selfj_eval.store import JudgmentStore
 
 logger = logging.getLogger(__name__)
@@ -30,8 +31,8 @@ class JudgedText(str):
 
 
 @lru_cache(maxsize=1)
-def _load(model: str, store: str | None, options: tuple[tuple[str, Any], ...]) -> Judge:
-    """The judge, shared by all tasks of a run."""
+def _load(model: str, store: str | None, options: tuple[tuple[str, Any], ...], *_: Stamp) -> Judge:
+    """The judge, shared by all tasks of a run, as long as its files stay as they are."""
     opened = None if store is None else JudgmentStore(store)
     return Judge.load(model, store=opened, **dict(options))
 
@@ -43,12 +44,12 @@ class GenTask(SelfJTask):
         return None  # the evaluated model sees the instruction, not a judge's prompt
 
     def doc_to_text(self, doc: Mapping[str, Any], doc_to_text: Any = None) -> str:
-        """The instruction."""
-        return str(doc["instruction"])
+        """The instruction; nothing where there is none, so that the document is unscored."""
+        return self.record(doc).instruction or ""
 
     def doc_to_target(self, doc: Mapping[str, Any], doc_to_target: Any = None) -> str:
         """The reference; empty when there is none."""
-        return str(doc.get("reference") or "")
+        return self.record(doc).reference or ""
 
     def fewshot_context(self, doc: Mapping[str, Any], num_fewshot: int = 0, **kwargs: Any) -> Any:
         """The instruction, in the model's chat template or in the one Self-J's models know."""
@@ -89,7 +90,8 @@ class GenTask(SelfJTask):
             )
         for name in ("template", "reference", "max_tokens", "allow_markers"):
             options[name] = getattr(settings, name)
-        return _load(model, settings.store, tuple(sorted(options.items())))
+        files = (stamp(model), stamp(options.get("adapter") or ""))
+        return _load(model, settings.store, tuple(sorted(options.items())), *files)
 
     def apply_filters(self) -> Any:
         """lm-eval's hook, called once after all generation: judge the answers of this rank."""
@@ -101,7 +103,7 @@ class GenTask(SelfJTask):
             self.record(
                 instance.doc,
                 id=str(index),
-                response=str(instance.resps[0]),
+                response=instance.resps[0],
                 where=f"{self.task_name}, document {instance.doc_id}",
             )
             for index, instance in enumerate(self.instances)
@@ -112,7 +114,7 @@ class GenTask(SelfJTask):
             if judgment.error:
                 logger.warning("unscored: %s", judgment.error)
             for name, answer in instance.filtered_resps.items():
-                judged = JudgedText(answer)
+                judged = JudgedText("" if answer is None or is_nan(answer) else answer)
                 judged.judgment = judgment
                 instance.filtered_resps[name] = judged
         return result

@@ -11,7 +11,7 @@ import lm_eval.models  # noqa: F401  # fills the registry, which lm-eval does on
 import numpy as np
 import numpy.typing as npt
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import LM, TemplateLM
+from lm_eval.api.model import LM, CacheHook, TemplateLM
 from lm_eval.api.registry import register_model
 from lm_eval.utils import simple_parse_args_string
 from tqdm import tqdm
@@ -21,6 +21,7 @@ from selfj_eval.backends.opening import ENGINES, open_backend
 from selfj_eval.backends.tokenizer import load_tokenizer
 from selfj_eval.backends.weights import resolve_folder
 from selfj_eval.errors import JudgeError
+from selfj_eval.harness.answer_cache import claim
 from selfj_eval.harness.chat import check_digits, without_bos
 from selfj_eval.prompts import DEFAULT_TEMPLATE
 from selfj_eval.scale import DIGITS
@@ -69,6 +70,7 @@ class SelfJLM(LM):  # type: ignore[misc]
     """
 
     chat_template = TemplateLM.chat_template  # chosen as the stock models choose it
+    claims_answer_cache = True
 
     def __init__(
         self,
@@ -142,6 +144,16 @@ class SelfJLM(LM):  # type: ignore[misc]
     ) -> SelfJLM:
         """lm-eval's hook: a model from a mapping, which goes before lm-eval's own options."""
         return cls(**{**(additional_config or {}), **arg_dict})
+
+    def set_cache_hook(self, cache_hook: CacheHook) -> None:
+        """lm-eval's hook: answers are kept in ``--use_cache FILE``, which must be this judge's.
+
+        Raises:
+            JudgeError: If it holds another judge's.
+        """
+        if cache_hook.dbdict is not None:
+            claim(cache_hook.dbdict, self.backend.identity)
+        super().set_cache_hook(cache_hook)
 
     def loglikelihood(
         self, requests: Sequence[Instance], disable_tqdm: bool = False

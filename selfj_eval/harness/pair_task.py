@@ -7,7 +7,9 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 
+from selfj_eval.errors import JudgeError
 from selfj_eval.harness.judge_task import JudgeTask
+from selfj_eval.harness.task import is_nan
 from selfj_eval.records import Record
 from selfj_eval.scale import DIGITS
 
@@ -23,10 +25,19 @@ class PairTask(JudgeTask):
 
     def doc_to_target(self, doc: Mapping[str, Any], doc_to_target: Any = None) -> str:
         """The label: A, B or tie."""
-        return str(doc["label"])
+        return "" if is_nan(label := doc.get("label")) or label is None else str(label)
 
     def fewshot_context(self, doc: Mapping[str, Any], num_fewshot: int = 0, **kwargs: Any) -> Any:
-        """Two prompts, for A and B."""
+        """Two prompts, for A and B.
+
+        Raises:
+            JudgeError: If the pair has no label, or another one.
+        """
+        if doc.get("label") not in _LABELS:  # now, not when the model has done its work
+            raise JudgeError(
+                f"{self.config.task}, document {doc.get('id')}, field 'label': expected A, B or "
+                f"tie, got {doc.get('label')!r}."
+            )
         prompts = [self.judge_prompt(self._side(doc, side)).text for side in "ab"]
         return [self.wrap(prompt, kwargs.get("chat_template")) for prompt in prompts]
 
@@ -63,4 +74,4 @@ class PairTask(JudgeTask):
         }
 
     def _side(self, doc: Mapping[str, Any], side: str) -> Record:
-        return self.record(doc, response=doc[f"response_{side}"])
+        return self.record(doc, response=doc.get(f"response_{side}"))

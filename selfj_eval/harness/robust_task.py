@@ -12,6 +12,7 @@ from lm_eval.api.instance import Instance
 from selfj_eval.errors import JudgeError
 from selfj_eval.harness.judge_task import JudgeTask
 from selfj_eval.judge import reason_unjudgeable
+from selfj_eval.judge import reason_unreadable as unreadable
 from selfj_eval.records import Record
 from selfj_eval.robustness.attacks import CHANGES, Change
 from selfj_eval.robustness.choosing import Answers, chosen
@@ -53,7 +54,8 @@ class RobustTask(JudgeTask):
         rows = [
             doc | {"changed": changed}
             for doc, record in zip(docs, records, strict=True)
-            if id(record) in kept and (changed := change.apply(record, answers, seed)) is not None
+            if id(record) in kept
+            and ((changed := change.apply(record, answers, seed)) is not None or unreadable(record))
         ]
         if len(rows) < len(base):
             left_out = f"{len(base) - len(rows)} of {len(base)} answers"

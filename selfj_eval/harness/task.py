@@ -17,9 +17,11 @@ from lm_eval.api.task import ConfigurableTask
 from selfj_eval.backends.base import reserved_tokens
 from selfj_eval.backends.tokenizer import JudgeTokenizer
 from selfj_eval.errors import JudgeError
+from selfj_eval.harness.answer_cache import check_answer_cache
 from selfj_eval.metrics import GOOD_AT, Metric
 from selfj_eval.prompts import DEFAULT_TEMPLATE, Prompt, fit_prompt, get_template
 from selfj_eval.records import RECORD_FIELDS, Record
+from selfj_eval.stamps import Stamp, stamp
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +99,9 @@ class Settings:
 
 
 @lru_cache(maxsize=4)
-def _tokenizer(name: str, template: str, revision: str | None, code: bool) -> JudgeTokenizer:
+def _tokenizer(
+    name: str, template: str, revision: str | None, code: bool, _: Stamp
+) -> JudgeTokenizer:
     return JudgeTokenizer(name, template=template, revision=revision, trust_remote_code=code)
 
 
@@ -147,7 +151,7 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
         try:
             revision = metadata.get("revision") if name == metadata.get("pretrained") else None
             code = metadata.get("trust_remote_code") is True
-            tokenizer = _tokenizer(name, settings.template, revision, code)
+            tokenizer = _tokenizer(name, settings.template, revision, code, stamp(name))
         except JudgeError as error:
             if local:
                 raise
@@ -166,15 +170,30 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
     def judge_prompt(self, record: Record) -> Prompt:
         """The prompt for the judge, within the model's context."""
         reference = record.reference if self.settings.reference else None
-        texts = (record.instruction, record.response, reference)
+        # lm-eval wants a prompt for each document. What is no text is left out of this one, and
+        # the document is unscored whatever the model says (``reason_unreadable``).
+        texts = (_text(record.instruction), _text(record.response), reference and _text(reference))
         if self._trim is None:
             return Prompt(self.template.render(*texts), 0)
         return fit_prompt(self.template, *texts, **self._trim)
 
     def record(self, doc: Mapping[str, Any], **changes: Any) -> Record:
-        """The document as a record."""
-        values: dict[str, Any] = {name: doc.get(name) for name in RECORD_FIELDS}
-        return Record(**(values | {"where": f"document {doc.get('id')}"} | changes))
+        """The document as a record; NaN, pandas' word for missing, is missing.
+
+        Raises:
+            JudgeError: If a rating, or an end of its scale, is no number.
+        """
+        where = f"document {doc.get('id')}"
+        values: dict[str, Any] = {name: doc.get(name) for name in RECORD_FIELDS} | changes
+        values = {name: None if is_nan(value) else value for name, value in values.items()}
+        for name in ("rating", "rating_min", "rating_max"):
+            value = values[name]
+            if isinstance(value, bool) or not isinstance(value, int | float | None):
+                raise JudgeError(
+                    f"{self.config.task}, {where}, field {name!r}: expected a number or nothing, "
+                    f"got {type(value).__name__} ({value!r:.40})."
+                )
+        return Record(**({"where": where} | values))
 
     @property
     def predict_only(self) -> bool:
@@ -201,6 +220,7 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
 
     def build_all_requests(self, *, tokenizer_name: str = "", **kwargs: Any) -> None:
         """lm-eval's hook; makes ``--cache_requests`` see changed data, prompts and settings."""
+        check_answer_cache(self.config.metadata or {})
         state = [
             self.dataset[self.config.test_split][:],
             self.template.with_reference,
@@ -212,6 +232,15 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
         ]
         digest = hashlib.sha256(json.dumps(state, default=str).encode()).hexdigest()[:16]
         super().build_all_requests(tokenizer_name=f"{tokenizer_name}-selfj-{digest}", **kwargs)
+
+
+def is_nan(value: object) -> bool:
+    """Whether a value is not a number, which stands for a missing one of any type."""
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _value(

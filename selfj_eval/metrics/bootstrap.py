@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from selfj_eval.arguments import Numbers, codes, numbers, truths
 from selfj_eval.metrics.headline import Headline, headline
-from selfj_eval.metrics.result import Array, Interval, Metric
+from selfj_eval.metrics.result import Array, Interval, Metric, paired
 
 RESAMPLES = 1000
 LARGEST_JACKKNIFE = 1000
@@ -45,7 +46,7 @@ def bootstrap(
     statistic: Statistic,
     n: int,
     *,
-    group: npt.ArrayLike | None = None,
+    group: Numbers | None = None,
     resamples: int = RESAMPLES,
     confidence: float = 0.95,
     seed: int = 0,
@@ -102,20 +103,20 @@ def bootstrap(
     return Bootstrap(value, samples, intervals, units)
 
 
-def evaluations(n: int, group: npt.ArrayLike | None, resamples: int) -> int:
+def evaluations(n: int, group: Numbers | None, resamples: int) -> int:
     """How many evaluations ``bootstrap`` needs, for a progress bar."""
-    units = n if group is None else len(np.unique(np.asarray(group)))
+    units = n if group is None else len(np.unique(codes(group, "group")))
     if units < 2:
         return 0
     return resamples + (units if units <= LARGEST_JACKKNIFE else 0)
 
 
 def headline_intervals(
-    score: npt.ArrayLike,
-    rating: npt.ArrayLike,
-    good: npt.ArrayLike,
+    score: Numbers,
+    rating: Numbers,
+    good: Numbers,
     *,
-    group: npt.ArrayLike | None = None,
+    group: Numbers | None = None,
     resamples: int = RESAMPLES,
     confidence: float = 0.95,
     seed: int = 0,
@@ -127,11 +128,12 @@ def headline_intervals(
 
     Arguments as for ``headline`` and ``bootstrap``.
     """
+    group = None if group is None else codes(group, "group")
     a, b, y, order = _canonical(score, rating, good, group)
     result = bootstrap(
         lambda drawn: headline_values(a[drawn], b[drawn], y[drawn]),
         len(a),
-        group=None if group is None else np.asarray(group)[order],
+        group=None if group is None else group[order],
         resamples=resamples,
         confidence=confidence,
         seed=seed,
@@ -163,12 +165,12 @@ class Difference(NamedTuple):
 
 
 def headline_differences(
-    first: npt.ArrayLike,
-    second: npt.ArrayLike,
-    rating: npt.ArrayLike,
-    good: npt.ArrayLike,
+    first: Numbers,
+    second: Numbers,
+    rating: Numbers,
+    good: Numbers,
     *,
-    group: npt.ArrayLike | None = None,
+    group: Numbers | None = None,
     resamples: int = RESAMPLES,
     confidence: float = 0.95,
     seed: int = 0,
@@ -182,8 +184,10 @@ def headline_differences(
         first, second: Shape (n,). Scores of the two judges.
         rating, good, group, resamples, confidence, seed, progress: As for ``headline_intervals``.
     """
+    group = None if group is None else codes(group, "group")
+    second = numbers(second, "second")
     a, b, y, order = _canonical(first, rating, good, group, second)
-    other = np.asarray(second, dtype=float)[order]
+    other = second[order]
     k = len(Headline._fields)
 
     def both(drawn: npt.NDArray[np.int64]) -> Array:
@@ -194,7 +198,7 @@ def headline_differences(
     result = bootstrap(
         both,
         len(a),
-        group=None if group is None else np.asarray(group)[order],
+        group=None if group is None else group[order],
         resamples=resamples,
         confidence=confidence,
         seed=seed,
@@ -231,26 +235,31 @@ def headline_values(score: Array, rating: Array, good: Array) -> Array:
 
 
 def _canonical(
-    score: npt.ArrayLike,
-    rating: npt.ArrayLike,
-    good: npt.ArrayLike,
-    group: npt.ArrayLike | None,
-    other: npt.ArrayLike | None = None,
+    score: Numbers,
+    rating: Numbers,
+    good: Numbers,
+    group: npt.NDArray[np.int64] | None,
+    other: Array | None = None,
 ) -> tuple[Array, Array, Array, npt.NDArray[np.intp]]:
     """The records in an order of their own, so that a seed draws the same ones from any order."""
-    a, b, y = (np.asarray(x, dtype=float) for x in (score, rating, good))
-    keys = [y, b, a] if other is None else [y, b, np.asarray(other, dtype=float), a]
-    order = np.lexsort(keys if group is None else [*keys, np.asarray(group)])
+    a, b = paired(score, rating)
+    y = truths(good, "good").astype(np.float64)
+    keys = [y, b, a] if other is None else [y, b, other, a]
+    keys = keys if group is None else [*keys, group.astype(np.float64)]
+    if wrong := [key.shape for key in keys if key.shape != a.shape]:
+        raise ValueError(f"expected arrays of shape {a.shape}, got {wrong[0]}")
+    order = np.lexsort(keys)
     return a[order], b[order], y[order], order
 
 
 def _members(
-    everything: npt.NDArray[np.int64], group: npt.ArrayLike | None
+    everything: npt.NDArray[np.int64], group: Numbers | None
 ) -> list[npt.NDArray[np.int64]] | None:
     """The records of each group; None when each record is a group."""
     if group is None:
         return None
-    _, code, count = np.unique(np.asarray(group), return_inverse=True, return_counts=True)
+    code = codes(group, "group", len(everything))
+    count = np.bincount(code)
     if len(count) == len(everything):
         return None
     return np.split(np.argsort(code, kind="stable"), np.cumsum(count)[:-1])

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from selfj_eval.arguments import Numbers, codes, numbers, truths
 from selfj_eval.metrics.result import Array, Metric, paired
 
 FOLDS = 5
@@ -30,7 +31,7 @@ class Reliability(NamedTuple):
     observed: Array
 
 
-def reliability(probability: npt.ArrayLike, good: npt.ArrayLike, *, bins: int = 10) -> Reliability:
+def reliability(probability: Numbers, good: Numbers, *, bins: int = 10) -> Reliability:
     """Answers binned by predicted probability, in bins of equal width.
 
     Args:
@@ -53,7 +54,7 @@ def reliability(probability: npt.ArrayLike, good: npt.ArrayLike, *, bins: int = 
     return Reliability(edges[used], edges[used + 1], count[used], predicted, observed)
 
 
-def ece(probability: npt.ArrayLike, good: npt.ArrayLike, *, bins: int = 10) -> Metric:
+def ece(probability: Numbers, good: Numbers, *, bins: int = 10) -> Metric:
     """Expected calibration error, in [0, 1] (Naeini et al. 2015).
 
     The mean of |predicted - observed| over the bins of ``reliability``, weighted by their
@@ -67,7 +68,7 @@ def ece(probability: npt.ArrayLike, good: npt.ArrayLike, *, bins: int = 10) -> M
     return Metric(float((gaps * table.size).sum() / n), n)
 
 
-def brier(probability: npt.ArrayLike, good: npt.ArrayLike) -> Metric:
+def brier(probability: Numbers, good: Numbers) -> Metric:
     """Brier score: mean squared difference of probability and outcome, in [0, 1]."""
     p, y = _checked(probability, good)
     if not len(p):
@@ -75,7 +76,7 @@ def brier(probability: npt.ArrayLike, good: npt.ArrayLike) -> Metric:
     return Metric(float(((p - y) ** 2).mean()), len(p))
 
 
-def log_loss(probability: npt.ArrayLike, good: npt.ArrayLike) -> Metric:
+def log_loss(probability: Numbers, good: Numbers) -> Metric:
     """Mean negative natural logarithm of the probability given to what happened, at least 0.
 
     Undefined when an outcome that happened was given probability 0.
@@ -96,11 +97,11 @@ class Logistic(NamedTuple):
     slope: float
     intercept: float
 
-    def __call__(self, score: npt.ArrayLike) -> Array:
+    def __call__(self, score: Numbers) -> Array:
         """Probabilities in (0, 1) for scores of any shape."""
         from scipy.special import expit
 
-        result: Array = expit(self.slope * np.asarray(score, dtype=float) + self.intercept)
+        result: Array = expit(self.slope * numbers(score, "score") + self.intercept)
         return result
 
 
@@ -110,13 +111,13 @@ class Isotonic(NamedTuple):
     score: Array
     probability: Array
 
-    def __call__(self, score: npt.ArrayLike) -> Array:
+    def __call__(self, score: Numbers) -> Array:
         """Probabilities in [0, 1] for scores of any shape."""
-        result: Array = np.interp(np.asarray(score, float), self.score, self.probability)
+        result: Array = np.interp(numbers(score, "score"), self.score, self.probability)
         return result
 
 
-def fit_platt(score: npt.ArrayLike, good: npt.ArrayLike) -> Logistic:
+def fit_platt(score: Numbers, good: Numbers) -> Logistic:
     """A logistic curve through good and bad answers (Platt 1999).
 
     With Platt's targets ``(good + 1) / (good + 2)`` and ``1 / (bad + 2)`` in place of 1 and 0,
@@ -129,13 +130,13 @@ def fit_platt(score: npt.ArrayLike, good: npt.ArrayLike) -> Logistic:
     Raises:
         ValueError: If there are no answers.
     """
-    a, y = paired(score, np.asarray(good, dtype=bool))
+    a, y = paired(score, truths(good, "good"))
     positives = y.sum()
     target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
     return fit_logistic(a, target)
 
 
-def fit_logistic(score: npt.ArrayLike, target: npt.ArrayLike) -> Logistic:
+def fit_logistic(score: Numbers, target: Numbers) -> Logistic:
     """The maximum-likelihood logistic curve through probabilities ``target`` in [0, 1]."""
     from scipy.optimize import minimize
     from scipy.special import expit
@@ -166,14 +167,14 @@ def fit_logistic(score: npt.ArrayLike, target: npt.ArrayLike) -> Logistic:
     return Logistic(slope, float(found.x[1]) - slope * centre)
 
 
-def fit_isotonic(score: npt.ArrayLike, good: npt.ArrayLike) -> Isotonic:
+def fit_isotonic(score: Numbers, good: Numbers) -> Isotonic:
     """The non-decreasing fit with the least squared error (Zadrozny and Elkan 2002).
 
     Arguments and errors as for ``fit_platt``.
     """
     from sklearn.isotonic import IsotonicRegression
 
-    a, y = paired(score, np.asarray(good, dtype=bool))
+    a, y = paired(score, truths(good, "good"))
     if not len(a):
         raise ValueError("no scored records to calibrate on")
     fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(a, y)
@@ -181,11 +182,11 @@ def fit_isotonic(score: npt.ArrayLike, good: npt.ArrayLike) -> Isotonic:
 
 
 def cross_fitted(
-    score: npt.ArrayLike,
-    good: npt.ArrayLike,
+    score: Numbers,
+    good: Numbers,
     method: Literal["isotonic", "platt"],
     *,
-    group: npt.ArrayLike | None = None,
+    group: Numbers | None = None,
 ) -> Array | None:
     """P(good) of every answer, from a curve fitted to the other folds.
 
@@ -202,12 +203,12 @@ def cross_fitted(
     Returns:
         Shape (n,), in [0, 1]; None when there are fewer than 10 answers or groups.
     """
-    a, y = paired(score, np.asarray(good, dtype=bool))
+    a, y = paired(score, truths(good, "good"))
     order = np.lexsort((y, a))  # also lets both fits run over sorted scores, which is faster
     a, y = a[order], y[order]
     unit = np.arange(len(a))
     if group is not None:
-        unit = np.unique(np.asarray(group), return_inverse=True)[1][order]
+        unit = codes(group, "group", len(a))[order]
     units = int(unit.max(initial=-1)) + 1
     if units < 2 * FOLDS:
         return None
@@ -221,8 +222,8 @@ def cross_fitted(
     return result
 
 
-def _checked(probability: npt.ArrayLike, good: npt.ArrayLike) -> tuple[Array, Array]:
-    p, y = paired(probability, np.asarray(good, dtype=bool))
+def _checked(probability: Numbers, good: Numbers) -> tuple[Array, Array]:
+    p, y = paired(probability, truths(good, "good"))
     if len(p) and (p.min() < 0 or p.max() > 1):
         raise ValueError(f"probabilities must lie in [0, 1], got {p.min():g} to {p.max():g}")
     return p, y

@@ -9,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from selfj_eval.arguments import Numbers
 from selfj_eval.metrics.result import Array, Interval, Metric, no_spread, paired
 
 
-def pearson(score: npt.ArrayLike, rating: npt.ArrayLike, *, confidence: float = 0.95) -> Metric:
+def pearson(score: Numbers, rating: Numbers, *, confidence: float = 0.95) -> Metric:
     """Pearson's r of scores and ratings, in [-1, 1], with Fisher's interval.
 
     Args:
@@ -31,7 +32,7 @@ def pearson(score: npt.ArrayLike, rating: npt.ArrayLike, *, confidence: float = 
     return Metric(r, len(a), interval=_atanh_interval(r, 1.0, len(a) - 3, confidence, "fisher"))
 
 
-def spearman(score: npt.ArrayLike, rating: npt.ArrayLike, *, confidence: float = 0.95) -> Metric:
+def spearman(score: Numbers, rating: Numbers, *, confidence: float = 0.95) -> Metric:
     """Spearman's rho (Pearson's r of midranks), in [-1, 1]; arguments as for ``pearson``.
 
     The interval is that of Bonett and Wright (2000, Psychometrika 65, eq. 5): Fisher's with
@@ -47,9 +48,7 @@ def spearman(score: npt.ArrayLike, rating: npt.ArrayLike, *, confidence: float =
     return Metric(rho, len(a), interval=bounds)
 
 
-def kendall_tau_b(
-    score: npt.ArrayLike, rating: npt.ArrayLike, *, confidence: float = 0.95
-) -> Metric:
+def kendall_tau_b(score: Numbers, rating: Numbers, *, confidence: float = 0.95) -> Metric:
     """Kendall's tau-b (corrected for ties), in [-1, 1]; arguments as for ``pearson``.
 
     The interval is that of Fieller, Hartley and Pearson (1957, Biometrika 44): variance
@@ -60,7 +59,7 @@ def kendall_tau_b(
     return Concordance.of(score, rating).tau_b(confidence)
 
 
-def acc23(score: npt.ArrayLike, rating: npt.ArrayLike) -> Metric:
+def acc23(score: Numbers, rating: Numbers) -> Metric:
     """Pairwise accuracy with ties, in [0, 1] (Deutsch et al. 2023, arXiv 2305.14324).
 
     (concordant pairs + pairs tied in both) / all n (n - 1) / 2 pairs of records: a tie of two
@@ -98,7 +97,7 @@ class Concordance(NamedTuple):
     no_ratings: str | None
 
     @classmethod
-    def of(cls, score: npt.ArrayLike, rating: npt.ArrayLike) -> Concordance:
+    def of(cls, score: Numbers, rating: Numbers) -> Concordance:
         """Count, in O(n log n)."""
         from scipy.stats import kendalltau
 
@@ -146,9 +145,9 @@ class Concordance(NamedTuple):
 
 
 def partial_correlation(
-    score: npt.ArrayLike,
-    rating: npt.ArrayLike,
-    given: npt.ArrayLike,
+    score: Numbers,
+    rating: Numbers,
+    given: Numbers,
     *,
     confidence: float = 0.95,
 ) -> Metric:
@@ -186,7 +185,7 @@ def partial_correlation(
     return Metric(rho, len(a), interval=bounds)
 
 
-def _checked(score: npt.ArrayLike, rating: npt.ArrayLike) -> tuple[Array, Array, str | None]:
+def _checked(score: Numbers, rating: Numbers) -> tuple[Array, Array, str | None]:
     a, b = paired(score, rating)
     return a, b, no_spread(a, "scores") or no_spread(b, "ratings")
 

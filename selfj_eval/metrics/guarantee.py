@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from selfj_eval.arguments import Numbers, codes, truths
 from selfj_eval.metrics.selective import RiskCoverage, risk_coverage
 
 STARTS = (1 / 8, 1 / 4, 1 / 2, 1.0)
@@ -34,7 +35,7 @@ class Certified(NamedTuple):
 
 
 def certify(
-    score: npt.ArrayLike, good: npt.ArrayLike, *, max_risk: float, confidence: float = 0.95
+    score: Numbers, good: Numbers, *, max_risk: float, confidence: float = 0.95
 ) -> Certified | None:
     """The most accepting threshold whose true risk is at most ``max_risk``, with confidence.
 
@@ -64,11 +65,11 @@ def certify(
         The threshold, or None when none can be certified on these records.
     """
     _check(max_risk, confidence)
-    curve = risk_coverage(score, ~np.asarray(good, dtype=bool))
+    curve = risk_coverage(score, ~truths(good, "good"))
     return _certify(curve, max_risk, confidence)
 
 
-def one_of_each(group: npt.ArrayLike, *, seed: int = 0) -> npt.NDArray[np.int64]:
+def one_of_each(group: Numbers, *, seed: int = 0) -> npt.NDArray[np.int64]:
     """One record of each group, drawn at random: records that ``certify`` may take as independent.
 
     Args:
@@ -79,13 +80,13 @@ def one_of_each(group: npt.ArrayLike, *, seed: int = 0) -> npt.NDArray[np.int64]
     Returns:
         Shape (g,): indices in increasing order of the groups.
     """
-    code = np.unique(np.asarray(group), return_inverse=True)[1]
+    code = codes(group, "group")
     order = np.lexsort((np.random.default_rng(seed).random(len(code)), code))
     return order[np.flatnonzero(np.diff(code[order], prepend=-1))]
 
 
 def lowest_certifiable_risk(
-    score: npt.ArrayLike, good: npt.ArrayLike, *, confidence: float = 0.95
+    score: Numbers, good: Numbers, *, confidence: float = 0.95
 ) -> float | None:
     """The smallest ``max_risk``, to 0.001, for which ``certify`` finds a threshold.
 
@@ -93,7 +94,7 @@ def lowest_certifiable_risk(
     records, so a promise at just this risk needs other records.
     """
     _check(0.5, confidence)
-    curve = risk_coverage(score, ~np.asarray(good, dtype=bool))
+    curve = risk_coverage(score, ~truths(good, "good"))
     # A higher risk certifies whatever a lower one does, so the first that works can be bisected.
     first = bisect_left(
         range(1, 1000), True, key=lambda k: _certify(curve, k / 1000, confidence) is not None

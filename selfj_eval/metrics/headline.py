@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
+from selfj_eval.arguments import Numbers, truths
 from selfj_eval.metrics import calibration, correlation, selective
 from selfj_eval.metrics.result import Metric, paired
 from selfj_eval.scale import MAX_SCORE, MIN_SCORE
@@ -54,7 +52,7 @@ LABELS = {
 LOWER_IS_BETTER = frozenset({"augrc", "aurc", "ece"})
 
 
-def headline(score: npt.ArrayLike, rating: npt.ArrayLike, good: npt.ArrayLike) -> Headline:
+def headline(score: Numbers, rating: Numbers, good: Numbers) -> Headline:
     """All headline metrics.
 
     Args:
@@ -63,7 +61,7 @@ def headline(score: npt.ArrayLike, rating: npt.ArrayLike, good: npt.ArrayLike) -
         good: Shape (n,), true or false: whether the rating is a good one.
     """
     a, b = paired(score, rating)
-    a, y = paired(a, np.asarray(good, dtype=bool))
+    a, y = paired(a, truths(good, "good"))
     pairs = correlation.Concordance.of(a, b)
     curve = selective.risk_coverage(a, 1 - y)
     return Headline(
@@ -79,9 +77,9 @@ def headline(score: npt.ArrayLike, rating: npt.ArrayLike, good: npt.ArrayLike) -
     )
 
 
-def score_ece(score: npt.ArrayLike, good: npt.ArrayLike, *, bins: int = 10) -> Metric:
+def score_ece(score: Numbers, good: Numbers, *, bins: int = 10) -> Metric:
     """ECE of score / 9; undefined with its reason when a score lies outside 0..9."""
-    a, y = paired(score, np.asarray(good, dtype=bool))
+    a, y = paired(score, truths(good, "good"))
     if len(a) and (a.min() < MIN_SCORE or a.max() > MAX_SCORE):
         return Metric(None, len(a), f"scores from {a.min():g} to {a.max():g} are not on 0..9")
     return calibration.ece(a / MAX_SCORE, y, bins=bins)

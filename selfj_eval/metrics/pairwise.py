@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from selfj_eval.arguments import Numbers, codes, numbers
 from selfj_eval.metrics.correlation import Concordance
 from selfj_eval.metrics.result import Array, Metric, paired
 
@@ -24,9 +24,7 @@ class PreferenceAccuracy(NamedTuple):
     with_ties: Metric
 
 
-def within_groups(
-    score: npt.ArrayLike, rating: npt.ArrayLike, group: npt.ArrayLike
-) -> PreferenceAccuracy:
+def within_groups(score: Numbers, rating: Numbers, group: Numbers) -> PreferenceAccuracy:
     """Accuracy on all pairs of answers to the same instruction, labelled by their ratings.
 
     Args:
@@ -40,7 +38,7 @@ def within_groups(
     return accuracy_of_counts(pair_counts(score, rating, group))
 
 
-def pair_counts(score: npt.ArrayLike, rating: npt.ArrayLike, group: npt.ArrayLike) -> Array:
+def pair_counts(score: Numbers, rating: Numbers, group: Numbers) -> Array:
     """What ``within_groups`` adds up, for each of g groups: so that groups can be resampled.
 
     Returns:
@@ -48,7 +46,7 @@ def pair_counts(score: npt.ArrayLike, rating: npt.ArrayLike, group: npt.ArrayLik
         counted, all pairs.
     """
     a, b = paired(score, rating)
-    _, code = np.unique(np.asarray(group), return_inverse=True)
+    code = codes(group, "group", len(a))
     order = np.argsort(code, kind="stable")
     counts = []
     for rows in np.split(order, np.flatnonzero(np.diff(code[order])) + 1):
@@ -60,9 +58,12 @@ def pair_counts(score: npt.ArrayLike, rating: npt.ArrayLike, group: npt.ArrayLik
     return np.array(counts, dtype=float).reshape(-1, 4)
 
 
-def accuracy_of_counts(counts: Array) -> PreferenceAccuracy:
+def accuracy_of_counts(counts: Numbers) -> PreferenceAccuracy:
     """The accuracies of ``within_groups`` from counts of shape (g, 4)."""
-    right, ordered, right_ties, pairs = counts.sum(axis=0).tolist()
+    table = numbers(counts, "counts")
+    if table.ndim != 2 or table.shape[1] != 4:
+        raise ValueError(f"counts must have shape (g, 4), got {table.shape}")
+    right, ordered, right_ties, pairs = table.sum(axis=0).tolist()
     if not pairs:
         reason = "no two scored answers are to the same instruction"
         return PreferenceAccuracy(*[Metric(None, 0, reason)] * 2)
@@ -73,7 +74,7 @@ def accuracy_of_counts(counts: Array) -> PreferenceAccuracy:
 
 
 def preference_accuracy(
-    score_a: npt.ArrayLike, score_b: npt.ArrayLike, label: npt.ArrayLike, *, epsilon: float = 0.0
+    score_a: Numbers, score_b: Numbers, label: Numbers, *, epsilon: float = 0.0
 ) -> PreferenceAccuracy:
     """Accuracy of scores on labelled pairs.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from selfj_eval.arguments import Numbers, items, numbers
 from selfj_eval.metrics.correlation import kendall_tau_b, spearman
 from selfj_eval.metrics.result import Array, Metric, no_spread, paired
 
@@ -28,7 +29,7 @@ class RankingAgreement(NamedTuple):
 
 
 def ranking_agreement(
-    score: npt.ArrayLike, rating: npt.ArrayLike, names: Sequence[str], p: float = 0.9
+    score: Numbers, rating: Numbers, names: Iterable[str], p: float = 0.9
 ) -> RankingAgreement:
     """Agreement of the ranking by score with the ranking by rating.
 
@@ -44,8 +45,9 @@ def ranking_agreement(
         The three agreements; undefined with their reason when k < 2 or one side is constant.
     """
     a, b = paired(score, rating)
-    if len(names) != len(a):
-        raise ValueError(f"{len(names)} names for {len(a)} systems; give one name per system")
+    systems = _ranked(names, "ranking_agreement()")
+    if len(systems) != len(a):
+        raise ValueError(f"{len(systems)} names for {len(a)} systems; give one name per system")
     if len(a) < 2:
         reason: str | None = f"systems to rank: {len(a)}; at least 2 are needed"
     else:
@@ -53,12 +55,12 @@ def ranking_agreement(
         reason = no_spread(a, "mean scores") or no_spread(b, "mean ratings")
     if reason:
         return RankingAgreement(*[Metric(None, len(a), reason)] * 3)
-    first, second = ([name for _, name in sorted(zip(-x, names, strict=True))] for x in (a, b))
+    first, second = ([name for _, name in sorted(zip(-x, systems, strict=True))] for x in (a, b))
     overlap = rank_biased_overlap(first, second, p)
     return RankingAgreement(spearman(a, b), kendall_tau_b(a, b), Metric(overlap, len(a)))
 
 
-def rank_biased_overlap(first: Sequence[str], second: Sequence[str], p: float = 0.9) -> float:
+def rank_biased_overlap(first: Iterable[str], second: Iterable[str], p: float = 0.9) -> float:
     """Extrapolated rank-biased overlap: in [0, 1], 1 for equal rankings.
 
     RBO_ext of Webber, Moffat and Zobel 2010, "A similarity measure for indefinite rankings",
@@ -75,7 +77,8 @@ def rank_biased_overlap(first: Sequence[str], second: Sequence[str], p: float = 
     """
     if not 0 < p < 1:
         raise ValueError(f"p must be between 0 and 1, both excluded, not {p:g}")
-    short, long = sorted((first, second), key=len)
+    both = (_ranked(ranking, "rank_biased_overlap()") for ranking in (first, second))
+    short, long = sorted(both, key=len)
     if not len(short):
         raise ValueError("an empty ranking overlaps with nothing; leave it out")
     for ranking in (short, long):
@@ -96,7 +99,7 @@ def rank_biased_overlap(first: Sequence[str], second: Sequence[str], p: float = 
     return min(value, 1.0)  # equal rankings: the weights' sum may round to just above 1
 
 
-def bradley_terry(wins: npt.ArrayLike) -> Array:
+def bradley_terry(wins: Numbers) -> Array:
     """Bradley-Terry log-strengths by maximum likelihood.
 
     P(i beats j) = 1 / (1 + exp(theta_j - theta_i)): Bradley and Terry 1952, "Rank analysis of
@@ -115,7 +118,7 @@ def bradley_terry(wins: npt.ArrayLike) -> Array:
     from scipy.sparse.csgraph import connected_components
     from scipy.special import expit
 
-    won = np.asarray(wins, dtype=np.float64)
+    won = numbers(wins, "wins")
     if won.ndim != 2 or won.shape[0] != won.shape[1] or not won.size:
         raise ValueError(f"expected wins of shape (k, k) with k at least 1, got {won.shape}")
     if not np.isfinite(won).all() or (won < 0).any() or np.diagonal(won).any():
@@ -154,7 +157,7 @@ def bradley_terry(wins: npt.ArrayLike) -> Array:
     raise ValueError("no convergence: leave out the players that win or lose almost always")
 
 
-def separability(low: npt.ArrayLike, high: npt.ArrayLike) -> float:
+def separability(low: Numbers, high: Numbers) -> float:
     """Share of pairs of models whose intervals do not overlap, in [0, 1].
 
     "Separability with confidence" of Li et al. 2024, "From crowdsourced data to high-quality
@@ -167,9 +170,7 @@ def separability(low: npt.ArrayLike, high: npt.ArrayLike) -> float:
     return float(np.abs(_order(low, high)).mean())
 
 
-def agreement(
-    low_a: npt.ArrayLike, high_a: npt.ArrayLike, low_b: npt.ArrayLike, high_b: npt.ArrayLike
-) -> float:
+def agreement(low_a: Numbers, high_a: Numbers, low_b: Numbers, high_b: Numbers) -> float:
     """Agreement of two benchmarks on the pairs that they separate, in [-1, 1].
 
     "Agreement with confidence interval" of Li et al. 2024 (see ``separability``): a pair of
@@ -187,7 +188,12 @@ def agreement(
     return float((a * b).mean())
 
 
-def _order(low: npt.ArrayLike, high: npt.ArrayLike) -> npt.NDArray[np.int64]:
+def _ranked(values: Iterable[Any], where: str) -> list[Any]:
+    """Whatever is ranked; of a text its letters."""
+    return items(list(values) if isinstance(values, str) else values, object, where)
+
+
+def _order(low: Numbers, high: Numbers) -> npt.NDArray[np.int64]:
     """For each pair i < j: 1 if i's interval is above j's, -1 if below, 0 if they overlap."""
     bottom, top = paired(low, high)
     if len(bottom) < 2:

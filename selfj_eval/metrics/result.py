@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from selfj_eval.arguments import Numbers, numbers
+
 Array = npt.NDArray[np.float64]
 
 
@@ -41,13 +43,14 @@ class Metric(NamedTuple):
     interval: Interval | None = None
 
 
-def paired(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Array, Array]:
+def paired(x: Numbers, y: Numbers) -> tuple[Array, Array]:
     """Two arrays as float64, checked.
 
     Raises:
+        TypeError: If one holds something that is no number.
         ValueError: If they are not one-dimensional, differ in length, or hold NaN or infinity.
     """
-    a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    a, b = numbers(x, "the first array"), numbers(y, "the second array")
     if a.ndim != 1 or a.shape != b.shape:
         raise ValueError(f"expected two arrays of shape (n,), got {a.shape} and {b.shape}")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from selfj_eval.arguments import Numbers
 from selfj_eval.metrics.result import Array, Metric, paired
 
 
@@ -42,7 +43,7 @@ class RiskCoverage(NamedTuple):
         return self.loss / self.accepted
 
 
-def risk_coverage(score: npt.ArrayLike, loss: npt.ArrayLike) -> RiskCoverage:
+def risk_coverage(score: Numbers, loss: Numbers) -> RiskCoverage:
     """The risk-coverage curve of scores (El-Yaniv and Wiener 2010, JMLR 11).
 
     Args:

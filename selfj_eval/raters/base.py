@@ -6,12 +6,14 @@ import hashlib
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from threading import RLock
 from typing import Any, NamedTuple, Protocol
 
-from selfj_eval.judge import WINDOW, Progress
-from selfj_eval.records import Judgment, Record, reason_not_text
+from selfj_eval.arguments import items
+from selfj_eval.judge import WINDOW, Progress, reason_unreadable
+from selfj_eval.records import Judgment, Record
 from selfj_eval.resuming import resume
 from selfj_eval.store import Measure, MeasureStore
 
@@ -34,9 +36,12 @@ class Rater(Protocol):
         ...
 
     def judge(
-        self, records: Sequence[Record], *, progress: Progress | None = None
+        self, records: Iterable[Record], *, progress: Progress | None = None
     ) -> list[Judgment]:
-        """Rate records; one judgment each, in their order. Higher is better."""
+        """Rate records; one judgment each, in their order. Higher is better.
+
+        Several threads may call it at a time.
+        """
         ...
 
 
@@ -53,7 +58,7 @@ class Outcome(NamedTuple):
 
 
 class StoredRater(ABC):
-    """A rater that measures records one by one, resumably.
+    """A rater that measures records one by one, resumably. It serves one thread at a time.
 
     Args:
         identity: What decides the numbers (weights, settings, ...): part of the key under which
@@ -78,6 +83,7 @@ class StoredRater(ABC):
         self.from_store = 0
         self.failed = 0
         self._store = store
+        self._lock = RLock()  # held while it rates: a subclass may keep what belongs to one call
         self._context = hashlib.sha256(
             json.dumps([type(self).__name__, sorted(self.identity.items()), reference]).encode()
         ).digest()
@@ -102,7 +108,7 @@ class StoredRater(ABC):
         if self.reference and record.reference is None:
             where = f"{record.where}: " if record.where else ""
             return f"{where}has no reference, which this rater compares answers with."
-        return reason_not_text(record)
+        return reason_unreadable(record)
 
     @property
     def description(self) -> dict[str, Any]:
@@ -116,7 +122,7 @@ class StoredRater(ABC):
         return hashlib.sha256(self._context + json.dumps(texts).encode()).digest()
 
     def judge(
-        self, records: Sequence[Record], *, progress: Progress | None = None
+        self, records: Iterable[Record], *, progress: Progress | None = None
     ) -> list[Judgment]:
         """Rate records.
 
@@ -127,7 +133,14 @@ class StoredRater(ABC):
 
         Returns:
             One judgment a record, in their order; a failed one has an error and no score.
+
+        Raises:
+            TypeError: If ``records`` is no iterable of ``Record``.
         """
+        with self._lock:
+            return self._judge(items(records, Record, "judge()"), progress)
+
+    def _judge(self, records: Sequence[Record], progress: Progress | None) -> list[Judgment]:
         errors = [self.reason(record) for record in records]
         keys = [b"" if e else self.key(r) for r, e in zip(records, errors, strict=True)]
         reasons: dict[bytes, str] = {}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
+from selfj_eval.arguments import items, numbers
 from selfj_eval.errors import DataError
 from selfj_eval.metrics.result import no_spread
 from selfj_eval.records import Judgment
@@ -15,9 +16,9 @@ SCALES = ("z", "rank")
 
 
 def combine(
-    names: Sequence[str],
-    parts: Sequence[Sequence[Judgment]],
-    weights: Sequence[float],
+    names: Iterable[str],
+    parts: Iterable[Iterable[Judgment]],
+    weights: Iterable[float],
     *,
     scale: str = "z",
 ) -> list[Judgment]:
@@ -40,17 +41,26 @@ def combine(
 
     Raises:
         DataError: If the scale is unknown.
+        TypeError, ValueError: If names, judgments and weights are none, or do not match.
     """
     from scipy.stats import rankdata
 
     if scale not in SCALES:
         raise DataError(f"no scale {scale!r}; there are: {', '.join(SCALES)}.")
-    rows = list(zip(*parts, strict=True))
+    names = items(names, str, "combine()")
+    judged = [items(part, Judgment, "combine()") for part in parts]
+    factors = numbers(weights, "weights").tolist()
+    if not len(names) == len(judged) == len(factors):
+        raise ValueError(
+            f"{len(names)} names, {len(judged)} raters' judgments, {len(factors)} weights; give "
+            "one of each per rater"
+        )
+    rows = list(zip(*judged, strict=True))
     whole = [at for at, row in enumerate(rows) if all(j.score is not None for j in row)]
-    columns = [np.array([rows[at][k].score for at in whole], float) for k in range(len(parts))]
+    columns = [np.array([rows[at][k].score for at in whole], float) for k in range(len(names))]
     constant = None
     total: npt.NDArray[np.float64] = np.zeros(len(whole))
-    for name, column, weight in zip(names, columns, weights, strict=True):
+    for name, column, weight in zip(names, columns, factors, strict=True):
         if reason := no_spread(column, "scores"):
             constant = constant or f"{name} tells nothing apart: {reason}."
         elif scale == "z":

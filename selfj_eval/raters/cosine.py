@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.judge import Progress
+from selfj_eval.arguments import items
+from selfj_eval.judge import Progress, reason_unreadable
 from selfj_eval.raters.base import Outcome, StoredRater
-from selfj_eval.records import Judgment, Record, reason_not_text
+from selfj_eval.records import Judgment, Record
 from selfj_eval.store import Measure, MeasureStore
 
 if TYPE_CHECKING:
@@ -57,10 +58,10 @@ class TfidfRater:
         self.failed = 0
         self._fitted_on: Sequence[Record] | None = None
 
-    def fitted(self, records: Sequence[Record]) -> TfidfRater:
+    def fitted(self, records: Iterable[Record]) -> TfidfRater:
         """A rater whose words weigh what they do in these records, whatever it rates."""
         other = TfidfRater()
-        other._fitted_on = records
+        other._fitted_on = items(records, Record, "fitted()")
         return other
 
     @property
@@ -71,12 +72,13 @@ class TfidfRater:
         return {"rater": "TfidfRater", "reference": True, "scikit-learn": version("scikit-learn")}
 
     def judge(
-        self, records: Sequence[Record], *, progress: Progress | None = None
+        self, records: Iterable[Record], *, progress: Progress | None = None
     ) -> list[Judgment]:
         """Rate records, which together decide the weights of words."""
         import numpy as np
         from sklearn.feature_extraction.text import TfidfVectorizer
 
+        records = items(records, Record, "judge()")
         errors = [_reason(record) for record in records]
         kept = [r for r, error in zip(records, errors, strict=True) if error is None]
         scores: dict[int, float] = {}
@@ -102,11 +104,12 @@ class TfidfRater:
 
 def _texts(records: Sequence[Record]) -> list[str]:
     """Answers and references, each text once."""
-    return list(dict.fromkeys(t for r in records for t in (r.response, r.reference or "")))
+    readable = [record for record in records if reason_unreadable(record) is None]
+    return list(dict.fromkeys(t for r in readable for t in (r.response, r.reference or "")))
 
 
 def _reason(record: Record) -> str | None:
     if record.reference is None:
         where = f"{record.where}: " if record.where else ""
         return f"{where}has no reference, which this rater compares answers with."
-    return reason_not_text(record)
+    return reason_unreadable(record)

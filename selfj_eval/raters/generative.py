@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from threading import Lock
 from typing import Any
 
+from selfj_eval.arguments import items
 from selfj_eval.backends.endpoint import Failure
 from selfj_eval.errors import JudgeError
-from selfj_eval.judge import WINDOW, Progress
+from selfj_eval.judge import WINDOW, Progress, reason_unreadable
 from selfj_eval.raters.asking import Asker
 from selfj_eval.raters.rating_formats import RatingFormat
 from selfj_eval.raters.rating_syntax import Reading, Syntax
-from selfj_eval.records import Judgment, Record, reason_not_text, rescaled
+from selfj_eval.records import Judgment, Record, rescaled
 from selfj_eval.resuming import resume
 from selfj_eval.store import AnswerStore
 
@@ -59,6 +61,7 @@ class GenerativeRater:
         self.allow_markers = allow_markers
         self.from_store = 0
         self.failed = 0
+        self._counting = Lock()
         self._answers = answers
 
     @property
@@ -90,7 +93,7 @@ class GenerativeRater:
 
     def reason(self, record: Record) -> str | None:
         """Why a record cannot be given to the judge, or None."""
-        if reason := reason_not_text(record):
+        if reason := reason_unreadable(record):
             return reason
         where = f"{record.where}, " if record.where else ""
         if self.format.without_reference is None and record.reference is None:
@@ -104,7 +107,7 @@ class GenerativeRater:
         )
 
     def judge(
-        self, records: Sequence[Record], *, progress: Progress | None = None
+        self, records: Iterable[Record], *, progress: Progress | None = None
     ) -> list[Judgment]:
         """Rate records.
 
@@ -119,7 +122,9 @@ class GenerativeRater:
 
         Raises:
             JudgeError: If the judge cannot be asked any more. The replies so far are kept.
+            TypeError: If ``records`` is no iterable of ``Record``.
         """
+        records = items(records, Record, "judge()")
         errors = [self.reason(record) for record in records]
         rows = zip(records, errors, strict=True)
         keys = [b"" if error else self.asker.key(self.prompt(record)) for record, error in rows]
@@ -142,8 +147,9 @@ class GenerativeRater:
 
         kept = None if self._answers is None else _Read(self._answers, syntax)
         found, stored = resume(keys, kept, run, progress)
-        self.from_store += stored
-        self.failed += sum(own in passing for own in keys)
+        with self._counting:
+            self.from_store += stored
+            self.failed += sum(own in passing for own in keys)
         return [
             self._judgment(record, Reading(None, error) if error else found[own], error is None)
             for record, own, error in zip(records, keys, errors, strict=True)

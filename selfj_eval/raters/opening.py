@@ -15,6 +15,7 @@ from selfj_eval.generation.base import Generator, Sampling
 from selfj_eval.judge import Judge
 from selfj_eval.raters.base import Rater
 from selfj_eval.raters.specs import KINDS, RaterSpec
+from selfj_eval.stamps import Stamp, stamp
 from selfj_eval.store import AnswerStore, JudgmentStore, MeasureStore
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _open(spec: RaterSpec, stores: Stores, model: str | None, embedder: str) -> 
         case "cosine":
             from selfj_eval.raters.cosine import CosineRater
 
-            chosen = _embedder(spec.model or embedder, options.get("device", "auto"))
+            chosen = _embedder(spec.model or embedder, options)
             return {True: CosineRater(chosen, store=stores.measures)}
     if (model := spec.model or model) is None:
         raise JudgeError(f"the rater {spec.name} needs a model: {spec.kind}:MODEL.")
@@ -156,7 +157,7 @@ def _vro(model: str, options: dict[str, Any], stores: Stores, embedder: str) -> 
     names = (*drawn, "top_p", "seed")
     drawn |= {name: options.pop(name) for name in names if name in options}
     sampling = Sampling(**drawn)
-    chosen = _embedder(options.pop("embedder", embedder), options.get("device", "auto"))
+    chosen = _embedder(options.pop("embedder", embedder), options)
     if options.get("engine") != "vllm" and "batch_size" not in options:
         # All samples of eight instructions: a batch of fewer costs a CPU nearly as much.
         options["batch_size"] = 8 * sampling.n
@@ -170,9 +171,13 @@ def _vro(model: str, options: dict[str, Any], stores: Stores, embedder: str) -> 
     )
 
 
-@lru_cache(maxsize=1)
-def _embedder(model: str, device: str) -> Embedder:
+def _embedder(model: str, options: Mapping[str, Any]) -> Embedder:
     """One for all raters: it remembers the answers, which each of them embeds."""
+    return _loaded_embedder(model, options.get("device", "auto"), stamp(model))
+
+
+@lru_cache(maxsize=1)
+def _loaded_embedder(model: str, device: str, _: Stamp) -> Embedder:
     from selfj_eval.training.similarity import Embedder
 
     return Embedder(model, device=device)

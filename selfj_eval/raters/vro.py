@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from selfj_eval.arguments import items
 from selfj_eval.generation import Outcome as Drawn
 from selfj_eval.generation import generate, key
 from selfj_eval.generation.base import PROMPTS, Generator, Sampling
@@ -79,19 +80,21 @@ class VroRater(StoredRater):
         return f"{where}field 'response': is empty, so that no other answer can be like it."
 
     def judge(
-        self, records: Sequence[Record], *, progress: Progress | None = None
+        self, records: Iterable[Record], *, progress: Progress | None = None
     ) -> list[Judgment]:
         """Rate records; those with the same instruction are compared with the same samples."""
+        records = items(records, Record, "judge()")
         # What is sampled together decides the random numbers, so it must not depend on what is
         # in a store: a run that was interrupted gives the numbers of one that was not.
         texts = list(dict.fromkeys(r.instruction for r in records if self.reason(r) is None))
-        for start in range(0, len(texts), _TOGETHER):
-            group = tuple(texts[start : start + _TOGETHER])
-            self._together |= dict.fromkeys(group, group)
-        try:
-            return super().judge(records, progress=progress)
-        finally:
-            self._together = {}
+        with self._lock:
+            for start in range(0, len(texts), _TOGETHER):
+                group = tuple(texts[start : start + _TOGETHER])
+                self._together |= dict.fromkeys(group, group)
+            try:
+                return super().judge(records, progress=progress)
+            finally:
+                self._together = {}
 
     def measure(self, records: Sequence[Record]) -> Iterator[Mapping[int, Outcome]]:
         """Similarities, a group of instructions after the other."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from selfj_eval import __version__, comparison, evaluation
+from selfj_eval.arguments import items
 from selfj_eval.errors import DataError
 from selfj_eval.evaluation import Settings
 from selfj_eval.metrics import LABELS, LOWER_IS_BETTER
@@ -22,14 +23,15 @@ TEXT_LIMITS = {"instruction": 600, "response": 1000, "reference": 600}
 _ALL_PAIRS = 3
 
 
-def work(judges: Sequence[Scores], settings: Settings) -> int:
+def work(judges: Iterable[Scores], settings: Settings) -> int:
     """How many steps ``report`` tells its ``progress``."""
+    judges = items(judges, Scores, "work()")
     total = sum(evaluation.work(scores, settings) for scores in judges)
     return total + sum(comparison.work(a, b, settings) for a, b in _pairs(judges))
 
 
 def report(
-    judges: Sequence[Scores],
+    judges: Iterable[Scores],
     settings: Settings | None = None,
     *,
     title: str = "Self-J evaluation",
@@ -56,6 +58,7 @@ def report(
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
+    judges = items(judges, Scores, "report()")
     settings = settings or Settings()
     names = distinct_names(judges)
     documents = [evaluation.evaluate(s, settings, progress=progress) for s in judges]

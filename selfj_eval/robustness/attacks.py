@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
+from selfj_eval.arguments import items
 from selfj_eval.errors import SelfJError
 from selfj_eval.prompts import RESPONSE_WRAPPER
 from selfj_eval.records import Record
@@ -66,7 +67,12 @@ class Change:
     make: Callable[[Record, Random, Answers, int], str | None]
 
     def apply(self, record: Record, answers: Answers, seed: int = 0) -> str | None:
-        """The changed answer; None where the change does not apply or changes nothing."""
+        """The changed answer; None where the change does not apply or changes nothing.
+
+        It applies to no record whose instruction or answer is no text.
+        """
+        if not (isinstance(record.instruction, str) and isinstance(record.response, str)):
+            return None
         draw = Random(f"selfj-robustness {self.name} {seed} {record.id}")
         changed = self.make(record, draw, answers, seed)
         return None if changed == record.response else changed
@@ -252,7 +258,7 @@ def changed_record(
 
 
 def changed_records(
-    records: Sequence[Record],
+    records: Iterable[Record],
     *,
     changes: Iterable[str] | None = None,
     seed: int = 0,
@@ -269,6 +275,7 @@ def changed_records(
     Raises:
         SelfJError: If a change does not exist or the limit is below 1.
     """
+    records = items(records, Record, "changed_records()")
     answers, base = Answers(records), chosen(records, limit, seed)
     made = (changed_record(r, c, answers, seed) for c in get_changes(changes) for r in base)
     return [record for record in made if record is not None]

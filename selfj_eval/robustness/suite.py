@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from selfj_eval import __version__
+from selfj_eval.arguments import items
 from selfj_eval.evaluation import FEWEST_UNITS
 from selfj_eval.judge import Progress
 from selfj_eval.metrics.bootstrap import RESAMPLES
@@ -20,7 +21,7 @@ KIND = "selfj-robustness"
 
 def robustness(
     rater: Rater,
-    records: Sequence[Record],
+    records: Iterable[Record],
     *,
     changes: Iterable[str] | None = None,
     seed: int = 0,
@@ -48,7 +49,9 @@ def robustness(
 
     Raises:
         SelfJError: If a change does not exist, or the limit is below 1.
+        TypeError: If ``records`` is no iterable of ``Record``.
     """
+    records = items(records, Record, "robustness()")
     wanted, answers = get_changes(changes), Answers(records)
     base = chosen(records, limit, seed)
     judged = rater.judge(base, progress=progress)
@@ -73,7 +76,7 @@ def robustness(
 
     pairs = {name: [pair(*row) for row in rows] for name, rows in made.items()}
     scored = [j.score for j in judged if j.score is not None]
-    instructions = len({r.instruction for r in base})
+    instructions = len({r.instruction for r in base if isinstance(r.instruction, str)})
     return {
         "kind": KIND,
         "rater": dict(rater.description),
@@ -103,13 +106,14 @@ def robustness(
 
 
 def work(
-    records: Sequence[Record],
+    records: Iterable[Record],
     *,
     changes: Iterable[str] | None = None,
     seed: int = 0,
     limit: int | None = None,
 ) -> int:
     """How many records ``robustness`` reports to ``progress``. Arguments as there."""
+    records = items(records, Record, "work()")
     wanted, answers, base = get_changes(changes), Answers(records), chosen(records, limit, seed)
     return len(base) + sum(c.apply(r, answers, seed) is not None for c in wanted for r in base)
 

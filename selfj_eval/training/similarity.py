@@ -6,8 +6,9 @@ import hashlib
 import importlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ class Embedder:
     """A sentence-transformers model.
 
     Its weights must be safetensors and its modules the library's own: no code and no pickle that
-    comes with a model is run.
+    comes with a model is run. Several threads may use it; it embeds for one at a time.
 
     Args:
         model: Its folder, or hub id.
@@ -71,6 +72,7 @@ class Embedder:
         self.identity = _checked(model, folder)
         device = choose_device(device)
         self._batch_size = batch_size
+        self._lock = Lock()  # the model's tokenizer is set anew for each use
         self._known: dict[str, npt.NDArray[np.float64]] = {}
         self._model = self._load(library, model, folder, device)
         if device.startswith("cpu") and not self._reorder():
@@ -108,7 +110,7 @@ class Embedder:
 
     def similarity(
         self,
-        pairs: Sequence[tuple[str, str]],
+        pairs: Iterable[tuple[str, str]],
         *,
         progress: Callable[[int], None] | None = None,
     ) -> Similarities:
@@ -126,12 +128,14 @@ class Embedder:
         Raises:
             JudgeError: If an embedding is not finite.
         """
+        pairs = list(pairs)
         texts = list(dict.fromkeys(text for pair in pairs for text in pair if text.strip()))
         rows, unseen = [], dict[str, int]()
         for start in range(0, len(texts), _WINDOW):
             window = texts[start : start + _WINDOW]
-            rows.append(self._remembered(window))
-            unseen |= self._unseen(window)
+            with self._lock:
+                rows.append(self._remembered(window))
+                unseen |= self._unseen(window)
             if progress is not None:
                 progress(len(window))
         at = {text: index for index, text in enumerate(texts)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -193,9 +194,11 @@ def _gpt4(options: argparse.Namespace, row: Row, version: str, outputs: Path) ->
     model = read_outputs(outputs, instructions)
     result = result_file(Path(options.output), row.name, version)
     annotator = data.ANNOTATORS[version]
+    # A cache per server: AlpacaEval looks annotations up by the texts alone.
+    server = re.sub(r"[^A-Za-z0-9.-]", "_", _endpoint())
     print(f"annotating {len(model.outputs) - model.missing} answers with {annotator}", flush=True)
     annotations = annotate_with_gpt4(
-        version, instructions, baseline, model, cache=result.with_suffix(".cache.json")
+        version, instructions, baseline, model, cache=result.with_suffix(f".{server}.cache.json")
     )
     line = row_of(model, annotations, mode="community")
     gamed = data.gamed_baselines() if version == "v2" else None

@@ -1,0 +1,78 @@
+"""Whose answers lm-eval keeps in ``--use_cache FILE``: it looks them up by the prompt alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lm_eval.api.model import CachingLM
+
+from selfj_eval.backends.weights import fingerprint
+from selfj_eval.callers import local_of
+from selfj_eval.errors import JudgeError
+
+if TYPE_CHECKING:
+    from sqlitedict import SqliteDict
+
+logger = logging.getLogger(__name__)
+
+_KEY = "selfj_model"  # lm-eval's own keys are 64 hexadecimal digits
+_NAMES = ("pretrained", "model", "peft", "adapter", "delta")
+_SETTINGS = ("revision", "subfolder", "dtype", "gguf_file", "load_in_4bit", "load_in_8bit")
+
+
+def claim(cache: SqliteDict, model: Mapping[str, Any]) -> None:
+    """Write into a cache whose answers it holds; warn where that cannot be known any more.
+
+    Args:
+        cache: The cache.
+        model: What decides the model's answers.
+
+    Raises:
+        JudgeError: If it holds the answers of another model.
+    """
+    holder, mine = cache.get(_KEY), dict(model)
+    if holder is None and not len(cache):
+        cache[_KEY] = mine
+        cache.commit()
+    elif holder is None:
+        logger.warning(
+            "%s does not say whose answers it holds. lm-eval looks answers up by the prompt alone: "
+            "if they are another model's, so are the numbers of this run. Name another "
+            "--use_cache.",
+            cache.filename,
+        )
+    elif holder != mine:
+        changed = sorted(k for k in {*holder, *mine} if holder.get(k) != mine.get(k))
+        told = "; ".join(f"{k}: {holder.get(k)!s:.80}, now {mine.get(k)!s:.80}" for k in changed)
+        raise JudgeError(
+            f"{cache.filename} holds the answers of another model ({told}), and they would be "
+            "given as this one's. Name another --use_cache."
+        )
+
+
+def check_answer_cache(arguments: Mapping[str, Any]) -> None:
+    """``claim`` the cache of the running evaluation, if it has one, for its model.
+
+    Args:
+        arguments: The model's, which lm-eval puts into a task's metadata.
+
+    Raises:
+        JudgeError: As for ``claim``.
+    """
+    cached = local_of("lm", CachingLM)
+    if cached is not None and not getattr(cached.lm, "claims_answer_cache", False):
+        claim(cached.dbdict, _described(cached.lm, arguments))
+
+
+def _described(lm: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the answers of a model of lm-eval's, as far as it can be known."""
+    found: dict[str, Any] = {"class": type(lm).__name__}
+    found |= {name: str(arguments[name]) for name in (*_NAMES, *_SETTINGS) if name in arguments}
+    if not any(name in found for name in _NAMES):  # a model that was loaded before
+        found["pretrained"] = str(getattr(getattr(lm, "config", None), "_name_or_path", None))
+    # A folder may be trained anew, or moved: its content counts, not its name.
+    folders = {name: Path(found[name]).expanduser() for name in _NAMES if name in found}
+    return found | {name: fingerprint(at) for name, at in folders.items() if at.is_dir()}
