@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from selfj_eval.backends.endpoint import Failure
+from selfj_eval.backends.failures import Failure
 from selfj_eval.errors import JudgeError
 from selfj_eval.judge import WINDOW, Progress
 from selfj_eval.raters.asking import Asker
