@@ -24,6 +24,8 @@ SEPARATOR = "\uf8f0"
 """A character for private use, which no text should hold."""
 TEMPLATE = SEPARATOR + SEPARATOR.join(("{instruction}", "{output_1}", "{output_2}")) + SEPARATOR
 
+_NULLS = {"nan", "None", "<NA>"}  # what pandas writes where there is no text
+
 
 @dataclass(slots=True)
 class Choice:
@@ -118,6 +120,11 @@ def _read(prompt: str) -> tuple[str, str, str] | str:
     # that is part of a text takes what belongs elsewhere and leaves its own place unfilled.
     if first == "{output_1}" or second == "{output_2}":
         return "a text holds one of AlpacaEval's placeholders, {output_1} or {output_2}"
+    if {first, second} & _NULLS:
+        return (
+            "an output is null, or the one word nan or None, which AlpacaEval makes of null; "
+            "which of them it was cannot be told here"
+        )
     return instruction, first, second
 
 

@@ -22,6 +22,7 @@ from selfj_eval.errors import JudgeError
 logger = logging.getLogger(__name__)
 
 PROBE_RETRIES = 2
+_SAME = 0.1  # by how much two counts of what is left of long prompts may differ
 _SHORT = 24  # tokens of a text that tells two tokenizers apart
 
 
@@ -40,7 +41,8 @@ class Counting:
     ) -> None:
         self._endpoint, self._question = endpoint, question
         self._tokenizer, self._max_tokens = tokenizer, max_tokens
-        self._read_whole = 0  # tokens of a prompt that the server did read whole
+        self._read_whole = 0  # tokens of the longest prompt that was counted in full
+        self._noted = False
         self._limit: int | Literal["none", "unknown"] | None = None  # None: not looked for yet
 
     def check(self, prompt: str, used: Usage, by_id: bool) -> None:
@@ -55,8 +57,10 @@ class Counting:
             JudgeError: If the server's model has another tokenizer, and digits are found by ids.
         """
         own = self._tokens(prompt)
-        self._read_whole = own
-        if self._question.api == "chat" or _agree(used, own):  # a chat template adds its own
+        if self._question.api == "chat":  # whose template adds tokens
+            return
+        if _agree(used, own):
+            self._read_whole = own if used.prompt else 0
             return
         if used.prompt < own:  # an earlier run's prompt may lie in the cache
             text = self._random(_SHORT)
@@ -68,10 +72,10 @@ class Counting:
             raise JudgeError(
                 f"{counts}: it is not the tokenizer of the server's model. Give that one, or none."
             )
-        logger.warning(
-            "selfj: note: %s. The server may estimate, or have another tokenizer; then prompts are "
-            "cut where they need not be, or are too long for it.",
-            counts,
+        self._limit = "unknown"
+        self._note(
+            f"{counts}. The server may estimate, or have another tokenizer; then prompts are cut "
+            "where they need not be, or are too long for it"
         )
 
     def cut(self, sent: int, used: Usage) -> str | None:
@@ -82,25 +86,36 @@ class Counting:
             used: What the server has counted.
         """
         read = _read(used, sent)
+        if read >= sent:
+            self._read_whole = max(self._read_whole, sent)
         if not 0 < read < sent:
             return None
         if self._limit is None:
             self._limit = self._find_limit()
-            if self._limit == "unknown":
-                logger.warning(
-                    "selfj: note: the server counts %d tokens of a prompt of %d. Either it leaves "
-                    "out those that its cache held, or it cuts prompts, and their scores are those "
-                    "of a part; this cannot be told from its counts. All such replies are scored.",
-                    read,
-                    sent,
-                )
-        if isinstance(self._limit, int) and sent > self._limit:
+        if self._limit == "none" or (isinstance(self._limit, int) and sent <= self._limit):
+            return None
+        # Where a server cuts, it counts the same of all that is too long, and all of the rest.
+        if (
+            isinstance(self._limit, int)
+            and self._limit >= self._read_whole
+            and abs(read - self._limit) <= _SAME * self._limit
+        ):
             return (
-                f"the server has read {read} of about {sent} tokens, so it has cut the prompt "
-                f"(it reads {self._limit} of a long one); raise its context length, or lower "
-                "--max-tokens."
+                f"the server has read {read} of about {sent} tokens, so it has cut the prompt; "
+                "raise its context length, or lower --max-tokens."
             )
+        self._note(
+            f"the server counts {read} tokens of a prompt of {sent}. Either it leaves out those "
+            "that its cache held, or it cuts prompts, and their scores are those of a part; its "
+            "counts do not tell which. Such replies are scored"
+        )
         return None
+
+    def _note(self, text: str) -> None:
+        """Say something of the counts, once."""
+        if not self._noted:
+            self._noted = True
+            logger.warning("selfj: note: %s.", text)
 
     def _find_limit(self) -> int | Literal["none", "unknown"]:
         """How many tokens the server reads of the longest prompt, where it cuts it."""
@@ -110,10 +125,7 @@ class Counting:
             return "none" if used.kind == "refused" else "unknown"
         if not used.prompt:
             return "unknown"
-        if used.prompt >= sent:
-            return "none"
-        # A server that cuts here would have cut the first prompt, too: it counts otherwise.
-        return used.prompt if used.prompt >= self._read_whole else "unknown"
+        return "none" if used.prompt >= sent else used.prompt
 
     def _ask(self, text: str) -> Usage | Failure:
         body = self._question.body(text)

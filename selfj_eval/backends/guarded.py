@@ -40,7 +40,7 @@ class GuardedClient(DefaultAsyncHttpxClient):
         """As httpx's, but for what the module says.
 
         Raises:
-            UnusableReplyError: If the reply is too large, or compressed otherwise than as asked for.
+            UnusableReplyError: If the reply is too large, or compressed in another way.
         """
         options |= {"stream": True, "follow_redirects": False}
         response = await super().send(request, **options)
