@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
+import socket
+import subprocess
 import sys
 import time
 import urllib.request
@@ -144,8 +147,8 @@ def test_a_server_that_lists_the_whole_vocabulary_is_exact(
     np.testing.assert_allclose(got, score(direct["tiny"], prompts(n=8))[0], atol=1e-4)
 
 
-@pytest.mark.parametrize("mark", ["429", "500", "502", "503", "504", "rest", "truncated",
-                                  "dropped"])  # fmt: skip
+@pytest.mark.parametrize("mark", ["429", "500", "502", "503", "504", "rest", "truncated", "dropped",
+                                  "inside502", "inside429", "insidechoice"])  # fmt: skip
 def test_what_passes_is_asked_again(
     make: Make, direct: dict[str, TransformersBackend], mark: str
 ) -> None:
@@ -169,7 +172,9 @@ def test_what_passes_is_asked_again(
         ("<<truncated>>", "no JSON object, or not the whole of it"),
         ("<<dropped>>", "no connection to the server, or it broke"),
         ("<<asleep>>", r"no answer within 1\.5 s\. It was asked once"),
-        ("<<hour>>", r"429: too many requests\)\. It asks for 3(599|600) s of rest"),
+        ("<<inside502>>", r"failed \(502: no provider\)\. It was asked 3 times"),
+        ("<<huge>>", r"more than 1,\d{3},\d{3} bytes, far more than was asked for"),
+        ("<<bomb>>", r"more than 1,\d{3},\d{3} bytes, far more than was asked for"),
         ("<<400>>", r"refused the request \(400: no luck\)"),
         ("<<bare>>", "no log-probabilities of the likeliest tokens.*use a server that gives"),
         ("<<two>>", "gave 2 choices; expected one"),
@@ -190,12 +195,13 @@ def test_what_does_not_pass_is_unscored_and_the_others_go_on(
     got, reasons = score(backend, texts)
     assert set(reasons) == {0}
     assert re.search(reason, reasons[0]), reasons
-    assert KEY not in reasons[0]
+    assert all(part not in reasons[0] for part in (KEY[:12], KEY[-10:], KEY.encode().hex()))
+    assert base64.b64encode(KEY.encode())[4:12].decode() not in reasons[0]
     listed = np.isfinite(got)
     np.testing.assert_allclose(
         got[listed], score(direct["demo"], texts[1:])[0][listed[1:]], atol=1e-4
     )
-    passing = mark in ("<<500>>", "<<echo>>", "<<truncated>>", "<<dropped>>")
+    passing = mark in ("<<500>>", "<<inside502>>", "<<echo>>", "<<truncated>>", "<<dropped>>")
     assert backend.usage["retries"] == (2 if passing else 0)
 
 
@@ -207,6 +213,12 @@ def test_what_does_not_pass_is_unscored_and_the_others_go_on(
         ("403", r"no requests with this key \(403: no luck\)"),
         ("404", "does not know the model 'demo.plain' or this address"),
         ("broke", r"no requests with this key \(429: no credit\)"),
+        ("hour", r"no more requests .* \(429: too many requests\)\. It asks for 3(599|600) s of"),
+        (
+            "insideday",
+            r"no more requests with this key for now \(429: limit of 50 requests per day",
+        ),
+        ("insidepath", r"this address \(404: Unexpected endpoint or method\)"),
     ],
 )
 def test_what_is_hopeless_ends_the_run_at_once(make: Make, mark: str, message: str) -> None:
@@ -309,12 +321,124 @@ def test_works_where_an_event_loop_runs(
     assert asyncio.run(inside()) == {}
 
 
-def test_a_prompt_that_the_server_cuts_is_unscored(make: Make) -> None:
+def test_a_prompt_that_the_server_cuts_is_unscored(make: Make, url: str) -> None:
     backend = make("demo+cutting", tokenizer="demo")
-    got, reasons = score(backend, prompts("What is 6 + 1?", "Explain rain. " * 40))
-    assert list(reasons) == [1]
+    stats(url)
+    texts = prompts("What is 6 + 1?", *("Explain rain. " * n for n in (30, 40, 50)))
+    got, reasons = score(backend, texts)
+    assert set(reasons) == {1, 2, 3}
     assert re.search(r"has read 64 of about \d{3} tokens, so it has cut", reasons[1])
     assert np.isfinite(got[0]).any()
+    assert stats(url)["requests"] == len(texts) + 1, "it was asked once whether it cuts"
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "said"),
+    [
+        ("caching", 1, ""),  # asked once about a text that no cache holds
+        ("telling", 0, ""),
+        ("guessing", 0, r"reads a prompt as \d+ tokens, the tokenizer as \d+\. The server may est"),
+    ],
+)
+def test_a_low_count_alone_decides_nothing(
+    make: Make,
+    direct: dict[str, TransformersBackend],
+    url: str,
+    caplog: pytest.LogCaptureFixture,
+    kind: str,
+    more: int,
+    said: str,
+) -> None:
+    caplog.set_level("WARNING")  # to import alpaca_eval changes it
+    make(f"demo+{kind}", tokenizer="demo")  # so that the cache holds the first prompt
+    texts = prompts(*(f"Explain the rain of {i}. " * 12 for i in range(6)))
+    backend = make(f"demo+{kind}", tokenizer="demo")
+    stats(url)
+    got, reasons = score(backend, texts)
+    assert not reasons
+    listed = np.isfinite(got)
+    np.testing.assert_allclose(got[listed], score(direct["demo"], texts)[0][listed], atol=1e-4)
+    assert stats(url)["requests"] == len(texts) + more
+    notes = [record.getMessage() for record in caplog.records]
+    assert len(notes) == 2 * bool(said)  # one a backend
+    assert all(re.search(said, note) for note in notes)
+
+
+def test_the_newer_name_of_the_limit_is_found_out_once(
+    make: Make, direct: dict[str, TransformersBackend], url: str
+) -> None:
+    stats(url)
+    backend = make("demo+newer")
+    got, reasons = score(backend, prompts(n=12))
+    assert not reasons
+    listed = np.isfinite(got)
+    np.testing.assert_allclose(
+        got[listed], score(direct["demo"], prompts(n=12))[0][listed], atol=1e-4
+    )
+    assert stats(url)["requests"] == backend.usage["requests"] == 1 + 1 + 12
+
+
+def test_another_models_name_is_noticed_once(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING")  # to import alpaca_eval changes it
+    assert not score(make("demo+other"), prompts(n=5))[1]
+    (note,) = [record.getMessage() for record in caplog.records]
+    assert re.search("'demo.other' was asked for, and .* 'a-wholly-other' answers", note)
+    caplog.clear()
+    assert not score(make("demo+plain"), prompts(n=5))[1]
+    assert not caplog.records
+
+
+def test_redirects_are_not_followed(make: Make) -> None:
+    """Prompts and key go to no address that nobody named."""
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        port = elsewhere.getsockname()[1]
+        backend = make("demo+plain", concurrency=1)
+        texts = prompts("What is 1 + 1?", f"<<moved {port}>>", "What is 1 + 2?")
+        finished = []
+        with pytest.raises(JudgeError, match="redirects are not followed") as caught:
+            for batch in backend.score(texts):
+                finished += batch.indices
+        assert finished == [0, 1]
+        assert f"redirects to http://127.0.0.1:{port}/v2/completions (307)" in str(caught.value)
+        assert (
+            str(caught.value).count(f"give --engine-arg base_url=http://127.0.0.1:{port}/v2") == 1
+        )
+        assert not any(word in str(caught.value) for word in ("pass", "secret"))
+        elsewhere.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            elsewhere.accept()
+
+
+FULL = """
+import sys
+from pathlib import Path
+from selfj_eval.backends.openai import OpenAIBackend
+backend = OpenAIBackend("demo+plain", base_url=sys.argv[1], retries=0)
+
+
+def peak():  # of this process alone: that of getrusage is at least the parent's
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) // 1024
+
+
+base = peak()
+prompts = [f"<<{mark}>> {i}" for i in range(16) for mark in ("huge", "bomb")]
+reasons = {}
+for batch in backend.score(prompts):
+    reasons |= batch.reasons
+assert len(reasons) == 32 and all("far more than" in r for r in reasons.values()), reasons
+print(base, peak())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="/proc tells the peak")
+def test_huge_replies_take_no_memory(url: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, url], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    base, peak = map(int, done.stdout.split())
+    assert peak < 300, f"{base} MiB before, {peak} at most"
 
 
 def test_lengths_without_a_tokenizer_are_estimated(make: Make, url: str) -> None:

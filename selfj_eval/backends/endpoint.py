@@ -136,6 +136,8 @@ class Endpoint:
     ) -> Reply | Failure:
         import openai
 
+        from selfj_eval.backends.guarded import UnusableReplyError
+
         self.usage["requests"] += 1
         limit = self._limit
         sent = {limit if name == _LIMIT else name: value for name, value in body.items()}
@@ -151,8 +153,13 @@ class Endpoint:
             return self._failed(error, body["model"])
         except (TimeoutError, openai.APITimeoutError):
             return Failure("passing", f"the server gave no answer within {self._timeout:g} s.")
-        except openai.APIConnectionError as error:
-            return self._broken(error.__cause__)
+        except (openai.APIConnectionError, UnusableReplyError) as error:
+            # Some versions of the package wrap whatever its HTTP client raises.
+            cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else error
+            if isinstance(cause, UnusableReplyError):
+                return Failure("refused", str(cause))
+            why = self._clean(str(cause or "") or type(cause).__name__)
+            return Failure("passing", f"no connection to the server, or it broke ({why}).")
         try:
             reply = json.loads(text)
         except (ValueError, RecursionError):
@@ -162,15 +169,6 @@ class Endpoint:
         begins = f" It begins: {self._clean(text[:60])!r}." if text.strip() else ""
         reason = f"the server's reply is no JSON object, or not the whole of it.{begins}"
         return Failure("passing", reason)
-
-    def _broken(self, cause: BaseException | None) -> Failure:
-        """What it means that no reply has come, or not the whole of one."""
-        from selfj_eval.backends.guarded import UnusableReplyError
-
-        if isinstance(cause, UnusableReplyError):
-            return Failure("refused", str(cause))
-        why = self._clean(str(cause or "") or type(cause).__name__)
-        return Failure("passing", f"no connection to the server, or it broke ({why}).")
 
     def _failed(self, error: APIStatusError, model: str) -> Failure:
         """What a reply with an error status means."""
