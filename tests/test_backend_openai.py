@@ -196,7 +196,7 @@ def test_what_does_not_pass_is_unscored_and_the_others_go_on(
     assert set(reasons) == {0}
     assert re.search(reason, reasons[0]), reasons
     assert all(part not in reasons[0] for part in (KEY[:12], KEY[-10:], KEY.encode().hex()))
-    assert base64.b64encode(KEY.encode())[4:12].decode() not in reasons[0]
+    assert base64.b64encode(f"Bearer {KEY}".encode())[12:20].decode() not in reasons[0]
     listed = np.isfinite(got)
     np.testing.assert_allclose(
         got[listed], score(direct["demo"], texts[1:])[0][listed[1:]], atol=1e-4

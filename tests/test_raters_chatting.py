@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from selfj_eval import Record
+from selfj_eval.alpaca.annotating import Completions
 from selfj_eval.backends import endpoint
 from selfj_eval.backends.traffic import GIVE_UP
 from selfj_eval.errors import JudgeError
@@ -210,18 +211,11 @@ def test_another_models_name_is_noticed_once(
 @pytest.fixture
 def annotate(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     """Ask as AlpacaEval's GPT-4 annotators do, with prompts that hold scripts."""
-    pytest.importorskip("alpaca_eval", reason="the extra alpaca is not installed")
-    from selfj_eval.alpaca.annotating import Completions
-
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-    ask = Completions()
+    ask = Completions(lambda text: [{"role": "user", "content": text}])
 
     def annotated(*scripts: dict[str, Any]) -> dict[str, Any]:
-        prompts = [
-            "<|im_start|>system\nYou rank.\n<|im_end|>\n<|im_start|>user\n"
-            f"<<{json.dumps(script)}>> {at}\n<|im_end|>"
-            for at, script in enumerate(scripts)
-        ]
+        prompts = [f"<<{json.dumps(script)}>> {at}" for at, script in enumerate(scripts)]
         return ask(prompts, model_name="gpt-4", max_tokens=100, temperature=0)
 
     return annotated
@@ -239,7 +233,6 @@ def test_alpaca_evals_annotators_ask_alike(
     assert ["max_tokens" in line for line in asked] == [True] + [False] * (len(scripts) + 2)
     assert {line.get("max_completion_tokens") for line in asked} == {None, 100}
     assert {line["authorization"] for line in asked} == {f"Bearer {KEY}"}
-    assert [message["role"] for message in asked[0]["messages"]] == ["system", "user"]
     assert (asked[0]["temperature"], asked[0]["top_p"]) == (0, 1.0)
 
 

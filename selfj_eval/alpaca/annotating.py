@@ -7,7 +7,7 @@ a reply with status 200 is one, and the server's reason is shown without the key
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.backends.endpoint import URL, Reply
@@ -27,14 +27,17 @@ class Completions:
     """A function of AlpacaEval's kind ``fn_completions``, for chat models.
 
     It asks the server that OPENAI_BASE_URL names, or OpenAI, with the key in OPENAI_API_KEY.
+
+    Args:
+        messages: Makes a chat's messages of a prompt: AlpacaEval's ``prompt_to_chatml``.
+        concurrency: Requests under way at once.
     """
 
-    def __init__(self) -> None:
-        from alpaca_eval.constants import OPENAI_MAX_CONCURRENCY
-
-        self._traffic = Traffic(
-            os.environ.get(URL) or _OPENAI, concurrency=int(OPENAI_MAX_CONCURRENCY)
-        )
+    def __init__(
+        self, messages: Callable[[str], list[dict[str, Any]]], *, concurrency: int = 5
+    ) -> None:
+        self._messages = messages
+        self._traffic = Traffic(os.environ.get(URL) or _OPENAI, concurrency=concurrency)
 
     def __call__(
         self, prompts: Sequence[str], *, model_name: str, max_tokens: int, **settings: Any
@@ -42,7 +45,7 @@ class Completions:
         """Ask for completions, in order.
 
         Args:
-            prompts: In the form ChatML.
+            prompts: The prompts, each a whole chat.
             model_name, max_tokens: The model and the longest reply.
             **settings: Further fields of the request.
 
@@ -52,12 +55,10 @@ class Completions:
         Raises:
             JudgeError: If one has no reply: AlpacaEval would keep it as one without a preference.
         """
-        from alpaca_eval.utils import prompt_to_chatml
-
         fields = {"model": model_name, "max_tokens": max_tokens, "top_p": 1.0, **settings}
 
         async def ask(client: AsyncOpenAI, prompt: str) -> dict[str, Any]:
-            body = fields | {"messages": prompt_to_chatml(prompt)}
+            body = fields | {"messages": self._messages(prompt)}
             endpoint = self._traffic.endpoint
             retries = None if endpoint.tried else _FIRST_RETRIES
             return _choice(await endpoint.ask(client, "chat", body, retries))

@@ -1,6 +1,6 @@
-"""AlpacaEval's own metrics and annotators, called as they are; here it is imported.
+"""AlpacaEval's own metrics and annotators, called as they are; the one place that imports it.
 
-Only its requests are ours (``annotating``).
+Only the requests of its annotators are ours (``annotating``).
 """
 
 from __future__ import annotations
@@ -131,7 +131,8 @@ def annotate_with_gpt4(
     root.setLevel(logging.CRITICAL)  # it prints what it cannot read of each reply
     try:
         annotator = _annotator(package)(annotators_config=ANNOTATORS[version], caching_path=cache)
-        ask = Completions()
+        most = int(package.constants.OPENAI_MAX_CONCURRENCY)
+        ask = Completions(package.utils.prompt_to_chatml, concurrency=most)
         for single in annotator.annotators.values():
             single.fn_completions = ask
         rows = annotator.annotate_head2head(
