@@ -10,12 +10,20 @@ Scores are real. A request's model is NAME+KIND, and KIND says what kind of serv
     strict   as plain, but refuses fields it does not know
     llama    as llama.cpp: the layout of chats, any number
     cutting  as plain, but cuts long prompts without a word
+    caching  as ids, but counts only the tokens that no earlier prompt began with
+    telling  as caching, and tells how many the cache held
+    guessing as plain, but counts a token for every three characters
+    newer    as plain, but takes max_completion_tokens in place of max_tokens
+    other    as plain, but names another model in its replies
+    huge, bomb  replies without an end; of a few bytes that unpack to very many
     bare, locked, forbidden  without log-probabilities; 401; 403
 
 A mark in a prompt makes it misbehave: <<500 2>> answers the first two requests with status 500,
 <<500>> all of them. Other marks: echo (the key in an error), rest and hour
 (Retry-After), broke (no credit), slow, asleep, bare (no log-probabilities), two and none (choices),
-index, nan, text, positive (values), truncated (JSON), dropped (connection).
+index, nan, text, positive (values), truncated (JSON), dropped (connection), huge, bomb, moved
+(<<moved 8000>>: a redirect to that port). An error in a reply with status 200: inside502,
+inside429, insidechoice (in the choice), insideday (a day's limit), insidepath (an unknown address).
 
 GET /stats tells, and forgets, how many requests came and how many at most at once for
 one model.
@@ -23,7 +31,11 @@ one model.
 
 from __future__ import annotations
 
+import base64
 import email.utils
+import functools
+import gzip
+import io
 import json
 import os
 import re
@@ -39,6 +51,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 MARK = re.compile(r"<<(\w+) ?(\d*)>>")
 CUT_AT = 64
+INSIDE = {
+    "inside502": {"code": 502, "message": "no provider"},
+    "inside429": {"type": "rate_limit_error", "message": "slowly"},
+    "insideday": {"code": 429, "message": "limit of 50 requests per day"},
+    "insidepath": "Unexpected endpoint or method",
+}
+MIB = 1 << 20
 torch.set_num_threads(1)
 
 
@@ -49,6 +68,16 @@ class Judge:
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self.lock = threading.Lock()
+        self.cache: set[tuple[int, ...]] = set()
+
+    def new_tokens(self, ids: list[int]) -> int:
+        """How many of a prompt's tokens no earlier prompt began with."""
+        with self.lock:
+            held = next(
+                n for n in range(len(ids), -1, -1) if n == 0 or tuple(ids[:n]) in self.cache
+            )
+            self.cache |= {tuple(ids[:n]) for n in range(1, len(ids) + 1)}
+        return len(ids) - held
 
     def log_probabilities(self, ids: list[int]) -> torch.Tensor:
         """Of all tokens after some."""
@@ -60,6 +89,16 @@ JUDGES: dict[str, Judge] = {}
 STATE = threading.Lock()
 SEEN: Counter[str] = Counter()  # prompts
 NOW: Counter[str] = Counter()  # requests so far, most at once, and by model at once
+
+
+@functools.cache
+def bomb() -> bytes:
+    """300 MiB, packed."""
+    target = io.BytesIO()
+    with gzip.GzipFile(fileobj=target, mode="wb") as packing:
+        for _ in range(300):
+            packing.write(b" " * MIB)
+    return target.getvalue()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -91,10 +130,15 @@ class Handler(BaseHTTPRequestHandler):
         name, _, kind = body["model"].partition("+")
         prompt = body["messages"][-1]["content"] if chat else body["prompt"]
         known = {"model", "max_tokens", "temperature", "prompt", "logprobs"}
+        limit = "max_completion_tokens" if kind == "newer" else "max_tokens"
         if kind in ("locked", "forbidden"):
             self.fail(401 if kind == "locked" else 403, f"no: {self.headers['Authorization']}")
         elif name not in JUDGES or self.path not in ("/v1/completions", "/v1/chat/completions"):
             self.fail(404, f"The model `{body['model']}` does not exist.")
+        elif limit not in body:
+            self.fail(400, f"Unsupported parameter: use '{limit}' instead of 'max_tokens'.")
+        elif kind in ("huge", "bomb"):
+            self.misbehave(kind, body, prompt, JUDGES[name], kind, chat)
         elif kind == "strict" and not set(body) <= known:
             self.fail(400, f"Unrecognized request arguments: {sorted(set(body) - known)}")
         elif (body["top_logprobs"] if chat else body["logprobs"]) > 20 and kind != "llama":
@@ -114,12 +158,25 @@ class Handler(BaseHTTPRequestHandler):
         if what.isdigit():
             self.fail(int(what), "no luck")
         elif what == "echo":
-            self.fail(500, f"headers were: {self.headers['Authorization']}")
+            key = self.headers["Authorization"].removeprefix("Bearer ")
+            forms = [key, key[:12], key[-10:], base64.b64encode(f"Bearer {key}".encode()).decode()]
+            self.fail(500, f"headers were: Bearer {' '.join([*forms, key.encode().hex()])}")
         elif what == "rest":
             self.fail(429, "too many requests", ("Retry-After", "1"))
         elif what == "hour":
             later = email.utils.formatdate(time.time() + 3600, usegmt=True)
             self.fail(429, "too many requests", ("Retry-After", later))
+        elif what == "moved":
+            port = MARK.search(prompt)
+            assert port is not None
+            to = f"http://user:pass@127.0.0.1:{port[2]}/v2{self.path[3:]}?secret=1"
+            self.reply(307, {}, "", ("Location", to))
+        elif what in INSIDE:
+            self.reply(200, {"error": INSIDE[what]})
+        elif what == "huge":
+            self.endless()
+        elif what == "bomb":
+            self.packed()
         elif what == "broke":
             self.fail(429, "no credit", code="insufficient_quota")
         else:
@@ -128,7 +185,10 @@ class Handler(BaseHTTPRequestHandler):
             if reply is None:
                 return
             choice = reply["choices"][0]
-            if kind == "bare" or what == "bare":
+            if what == "insidechoice":
+                error = {"code": 503, "message": "the provider ended"}
+                reply["choices"][0] = {"index": 0, "finish_reason": "error", "error": error}
+            elif kind == "bare" or what == "bare":
                 choice["logprobs"] = None
             elif what in ("two", "none"):
                 reply["choices"] *= 2 if what == "two" else 0
@@ -157,7 +217,9 @@ class Handler(BaseHTTPRequestHandler):
         sampled = tokens[0]
         if kind == "vllm" and not chat and "logprob_token_ids" in body:
             tokens = list(dict.fromkeys([sampled, *body["logprob_token_ids"]]))
-        as_ids = kind in ("vllm", "ids") and body.get("return_tokens_as_token_ids")
+        as_ids = kind in ("vllm", "ids", "caching", "telling") and body.get(
+            "return_tokens_as_token_ids"
+        )
         pairs = [(self.text(judge, i, bool(as_ids)), i, scores[i].item()) for i in tokens]
         if chat or kind == "llama":
             own = {"id": 0} if kind == "llama" else {}
@@ -170,8 +232,15 @@ class Handler(BaseHTTPRequestHandler):
         said = judge.tokenizer.decode([sampled])
         message = {"message": {"role": "assistant", "content": said}} if chat else {"text": said}
         choice = {"index": 0, "finish_reason": "length", "logprobs": logprobs, **message}
-        usage = {"prompt_tokens": len(ids), "completion_tokens": 1, "total_tokens": len(ids) + 1}
-        return {"id": "x", "model": body["model"], "choices": [choice], "usage": usage}
+        counted = len(prompt) // 3 if kind == "guessing" else len(ids)
+        usage: dict[str, Any] = {"completion_tokens": 1}
+        if kind in ("caching", "telling"):
+            counted = judge.new_tokens(ids)
+            if kind == "telling":
+                usage["prompt_tokens_details"] = {"cached_tokens": len(ids) - counted}
+        usage |= {"prompt_tokens": counted, "total_tokens": counted + 1}
+        model = "a-wholly-other" if kind == "other" else body["model"]
+        return {"id": "x", "model": model, "choices": [choice], "usage": usage}
 
     def text(self, judge: Judge, token: int, as_id: bool) -> str:
         """How a token is written."""
@@ -181,6 +250,27 @@ class Handler(BaseHTTPRequestHandler):
         """An error as servers send it."""
         error = {"message": message, "type": "error", "code": code or status}
         self.reply(status, {"error": error}, "", *headers)
+
+    def endless(self) -> None:
+        """A reply of 300 MiB, as long as anyone reads it."""
+        with STATE:
+            NOW[self.asked] -= 1
+        self.send_response(200)
+        self.send_header("Content-Length", str(300 * MIB))
+        self.end_headers()
+        for _ in range(300):
+            self.wfile.write(b" " * MIB)
+
+    def packed(self) -> None:
+        """A reply of 300 MiB that comes as a few bytes."""
+        with STATE:
+            NOW[self.asked] -= 1
+        data = bomb()
+        self.send_response(200)
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
     def reply(self, status: int, body: Any, what: str = "", *headers: tuple[str, str]) -> None:
         """Send JSON, or less of it than there is."""

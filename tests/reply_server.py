@@ -4,8 +4,10 @@
 
 A prompt holds <<{...}>>: JSON with "content", "finish", "refusal", "choices" (their number), and
 "fail": statuses of its first requests, such as [500, 429], or "rest", a 429 that asks for a second
-of rest. "always": a status each time. "seconds": how long it takes. Every request is a line of
-JSON in LOG, written before the answer is sent.
+of rest. "always": a status each time. An object in place of a status is an error in a reply with
+status 200. "seconds": how long it takes. "newer": max_tokens is refused. "named": the model's name
+in the reply. "moved": a redirect to that port. "huge": a reply of 300 MiB. Every request is a line
+of JSON in LOG, written before the answer is sent.
 """
 
 from __future__ import annotations
@@ -44,6 +46,24 @@ class Handler(BaseHTTPRequestHandler):
         time.sleep(script.get("seconds", 0))
         failures = script.get("fail", [])
         status = script.get("always") or (failures[attempt - 1 :] or [200])[0]
+        if script.get("newer") and "max_tokens" in body:
+            message = "Unsupported parameter: 'max_tokens'; it is 'max_completion_tokens' here."
+            self.reply(400, {"error": {"message": message, "param": "max_tokens"}})
+            return
+        if "moved" in script:
+            to = f"http://127.0.0.1:{script['moved']}{self.path}"
+            self.reply(308, {}, ("Location", to))
+            return
+        if script.get("huge"):
+            self.send_response(200)
+            self.send_header("Content-Length", str(300 << 20))
+            self.end_headers()
+            for _ in range(300):
+                self.wfile.write(b" " * (1 << 20))
+            return
+        if isinstance(status, dict):
+            self.reply(200, {"error": status})
+            return
         if status != 200:
             error = {"message": f"no luck: {self.headers['Authorization']}", "type": "error"}
             headers = (("Retry-After", "1"),) if status == "rest" else ()
@@ -54,7 +74,12 @@ class Handler(BaseHTTPRequestHandler):
             message["refusal"] = script["refusal"]
         choice = {"index": 0, "finish_reason": script.get("finish", "stop"), "message": message}
         usage = {"prompt_tokens": len(prompt), "completion_tokens": 10}
-        reply = {"id": "x", "object": "chat.completion", "model": body["model"], "usage": usage}
+        reply = {
+            "id": "x",
+            "object": "chat.completion",
+            "model": script.get("named", body["model"]),
+            "usage": usage,
+        }
         self.reply(200, reply | {"choices": [choice] * script.get("choices", 1)})
 
     def reply(self, status: int, body: object, *headers: tuple[str, str]) -> None:

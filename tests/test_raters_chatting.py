@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from selfj_eval import Record
+from selfj_eval.alpaca.annotating import Completions
 from selfj_eval.backends import endpoint
 from selfj_eval.backends.traffic import GIVE_UP
 from selfj_eval.errors import JudgeError
@@ -78,9 +80,19 @@ def test_a_chat_server_rates(
     wanted: dict[str, Any] = {
         "plain": (scripted("plain", content="Good. [[7]]"), 6),
         "again": (scripted("again", content="[[10]]", fail=[500, 503]), 9),
+        "inside": (scripted("inside", content="[[4]]", fail=[{"code": 502, "message": "?"}]), 3),
         "rest": (scripted("rest", content="[[1]]", fail=["rest"]), 0),
         "cut": (scripted("cut", content="It is", finish="length"), "cut at its limit"),
         "thought": (scripted("thought", finish="length"), "reply is empty: it was cut"),
+        "gone": (
+            scripted("gone", always={"message": "no GPU"}),
+            "(500: no GPU). It was asked 3 ti",
+        ),
+        "long": (
+            scripted("long", always={"message": "context length is 9"}),
+            "is too long for the",
+        ),
+        "huge": (scripted("huge", huge=True), "far more than was asked for; it was not read"),
         "filter": (scripted("filter", finish="content_filter"), "ended by the engine (content_fil"),
         "refusal": (scripted("refusal", refusal="I must not."), "It ends: 'I must not.'"),
         "refused": (scripted("refused", always=400), "the server refused the request (400: no l"),
@@ -102,8 +114,8 @@ def test_a_chat_server_rates(
             else:
                 assert (found[name].score, found[name].error) == (outcome, None)
         asked = server.requests()
-        assert len(asked) == rater.usage["requests"] == len(records) + 2 + 1 + 2
-        assert rater.usage["retries"] == 5
+        assert len(asked) == rater.usage["requests"] == len(records) + 2 + 1 + 1 + 2 + 2
+        assert rater.usage["retries"] == 8
         assert rater.usage["cost"] > 0
         assert {line["path"] for line in asked} == {"/v1/chat/completions"}
         assert {line["authorization"] for line in asked} == {f"Bearer {KEY}"}
@@ -113,13 +125,13 @@ def test_a_chat_server_rates(
         prompts = {rater.prompt(record) for record in records}
         assert {line["messages"][0]["content"] for line in asked} == prompts
         assert sum(finished) == len(records)
-        assert rater.failed == 5  # down, null, list, two, abort; refused stays refused
-        assert len(answers) == len(records) - 6
+        assert rater.failed == 6  # gone, down, null, list, two, abort; refused stays refused
+        assert len(answers) == len(records) - 9
 
         again = make(answers=answers)
         assert [j.score for j in again.judge(records)] == [found[r.id].score for r in records]
-        assert again.from_store == len(records) - 6
-        assert again.usage["requests"] == 6 + 2, "what was refused or broken, and no other"
+        assert again.from_store == len(records) - 9
+        assert again.usage["requests"] == 9 + 2 + 2, "what was refused or broken, and no other"
     written = [file.read_bytes() for file in tmp_path.glob("answers*")]
     assert all(KEY.encode() not in data for data in written)
     assert KEY not in json.dumps([j.error for j in found.values()] + [rater.description])
@@ -145,10 +157,12 @@ def test_replies_are_read_anew_and_asked_once(
     [
         (401, r"refuses the key in OPENAI_API_KEY \(401\)"),
         (404, "does not know the model 'gpt-4' or this address"),
+        ({"code": "404", "message": "no route"}, r"or this address \(404: no route\)"),
+        ({"code": 429, "message": "free requests per-day"}, "no more requests with this key for n"),
     ],
 )
 def test_what_is_hopeless_ends_the_run_and_keeps_what_was_finished(
-    make: Callable[..., GenerativeRater], tmp_path: Path, status: int, message: str
+    make: Callable[..., GenerativeRater], tmp_path: Path, status: object, message: str
 ) -> None:
     records = [scripted("good", content="[[7]]"), scripted("bad", always=status)]
     records += [scripted(f"later {i}", content="[[7]]") for i in range(20)]
@@ -158,6 +172,85 @@ def test_what_is_hopeless_ends_the_run_and_keeps_what_was_finished(
             rater.judge(records)
         assert len(answers) == 1
         assert rater.usage["requests"] == 2
+    assert KEY not in str(caught.value)
+
+
+def test_the_newer_name_of_the_limit_is_found_out_once(
+    server: Server, make: Callable[..., GenerativeRater]
+) -> None:
+    records = [scripted(str(i), content="[[7]]", newer=True) for i in range(12)]
+    rater = make(concurrency=8)
+    assert [j.score for j in rater.judge(records)] == [6] * 12
+    asked = server.requests()
+    assert [line.get("max_tokens") for line in asked] == [77] + [None] * 12
+    assert [line.get("max_completion_tokens") for line in asked] == [None] + [77] * 12
+
+
+def test_redirects_are_not_followed(make: Callable[..., GenerativeRater]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        port = elsewhere.getsockname()[1]
+        with pytest.raises(JudgeError, match=f"to http://127.0.0.1:{port}/v1/chat/.* not followed"):
+            make().judge([scripted("moved", moved=port)])
+        elsewhere.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            elsewhere.accept()
+
+
+def test_another_models_name_is_noticed_once(
+    make: Callable[..., GenerativeRater], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING")  # to import alpaca_eval changes it
+    records = [scripted("dated", content="[[7]]", named="gpt-4-0613")]
+    records += [scripted(str(i), content="[[7]]", named=f"tiny-{i}") for i in range(3)]
+    rater = make(concurrency=1)
+    assert [j.score for j in rater.judge(records)] == [6] * 4
+    (note,) = [record.getMessage() for record in caplog.records]
+    assert "'gpt-4' was asked for, and the server says that 'tiny-0' answers" in note
+
+
+@pytest.fixture
+def annotate(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Ask as AlpacaEval's GPT-4 annotators do, with prompts that hold scripts."""
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    ask = Completions(lambda text: [{"role": "user", "content": text}])
+
+    def annotated(*scripts: dict[str, Any]) -> dict[str, Any]:
+        prompts = [f"<<{json.dumps(script)}>> {at}" for at, script in enumerate(scripts)]
+        return ask(prompts, model_name="gpt-4", max_tokens=100, temperature=0)
+
+    return annotated
+
+
+def test_alpaca_evals_annotators_ask_alike(
+    server: Server, annotate: Callable[..., dict[str, Any]]
+) -> None:
+    scripts: list[dict[str, Any]] = [{"content": f"m{i}", "newer": True} for i in range(12)]
+    scripts[3]["fail"] = [{"code": 503, "message": "busy"}]
+    found = annotate(*scripts, {"content": None, "finish": "length"})
+    assert found["completions"] == [*(f"m{i}" for i in range(12)), ""]
+    assert found["completions_all"][0]["message"]["content"] == "m0"
+    asked = server.requests()
+    assert ["max_tokens" in line for line in asked] == [True] + [False] * (len(scripts) + 2)
+    assert {line.get("max_completion_tokens") for line in asked} == {None, 100}
+    assert {line["authorization"] for line in asked} == {f"Bearer {KEY}"}
+    assert (asked[0]["temperature"], asked[0]["top_p"]) == (0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ({"moved": 9}, "redirects to http://127.0.0.1:9/v1/chat/completions"),
+        ({"huge": True}, "far more than was asked for"),
+        ({"always": {"code": 429, "message": "limit per day"}}, "429: limit per day"),
+        ({"always": 400}, r"refused the request \(400: no luck: Bearer \[key\]\)"),
+        ({"content": "m", "choices": 2}, "gave 2 choices; expected one"),
+    ],
+)
+def test_alpaca_eval_keeps_nothing_that_a_server_did_not_answer(
+    annotate: Callable[..., dict[str, Any]], script: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(JudgeError, match=message) as caught:
+        annotate({"content": "m"}, script)
     assert KEY not in str(caught.value)
 
 

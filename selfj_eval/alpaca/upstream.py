@@ -1,4 +1,7 @@
-"""AlpacaEval's own metrics and annotators, called as they are; the one place that imports it."""
+"""AlpacaEval's own metrics and annotators, called as they are; the one place that imports it.
+
+Only the requests of its annotators are ours (``annotating``).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from selfj_eval.alpaca.annotating import Completions
 from selfj_eval.alpaca.data import ANNOTATORS, Answers, EvaluationSet
 from selfj_eval.errors import JudgeError, brief
 
@@ -121,18 +125,22 @@ def annotate_with_gpt4(
         JudgeError: If the endpoint cannot be used; what was annotated is in the cache.
     """
     package = alpaca_eval()
-    root = logging.getLogger()
-    level = root.level
-    # It warns at every request that it uses the environment, and prints what it raises anyway.
-    root.setLevel(logging.CRITICAL)
+    root, own = logging.getLogger(), logging.getLogger("selfj_eval")
+    level, own_level = root.level, own.level
+    own.setLevel(own.getEffectiveLevel())
+    root.setLevel(logging.CRITICAL)  # it prints what it cannot read of each reply
     try:
         annotator = _annotator(package)(annotators_config=ANNOTATORS[version], caching_path=cache)
+        most = int(package.constants.OPENAI_MAX_CONCURRENCY)
+        ask = Completions(package.utils.prompt_to_chatml, concurrency=most)
+        for single in annotator.annotators.values():
+            single.fn_completions = ask
         rows = annotator.annotate_head2head(
             outputs_1=_outputs(instructions, baseline),
             outputs_2=_outputs(instructions, model),
             chunksize=_CHUNK,
         )
-    except Exception as error:  # whatever the client library raises for a bad endpoint
+    except Exception as error:  # whatever a reply makes it raise
         raise JudgeError(
             f"the annotator {ANNOTATORS[version]} failed: {brief(error).rstrip('.')}. Check "
             "OPENAI_API_KEY and OPENAI_BASE_URL (unset: OpenAI's own). What was annotated, but for "
@@ -140,6 +148,7 @@ def annotate_with_gpt4(
         ) from error
     finally:
         root.setLevel(level)
+        own.setLevel(own_level)
     position = {text: k for k, text in enumerate(instructions.instructions)}
     found = []
     for row in rows:

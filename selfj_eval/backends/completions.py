@@ -41,12 +41,28 @@ class Answer(NamedTuple):
         reason: Why there is none, or empty.
         exact: Whether it holds the ten tokens that were named, and no others.
         readable: Whether it is what was asked for, with or without a digit in it.
+        by_id: Whether its tokens are told apart by their ids, not by their texts.
     """
 
     log_probabilities: npt.NDArray[np.float64] | None
     reason: str = ""
     exact: bool = False
     readable: bool = False
+    by_id: bool = False
+
+
+class Usage(NamedTuple):
+    """What a server has counted.
+
+    Attributes:
+        prompt: Tokens of the prompt; some servers leave out those that their cache held.
+        completion: Tokens of the answer.
+        cached: Tokens of the prompt that the cache held.
+    """
+
+    prompt: int
+    completion: int
+    cached: int
 
 
 class _Listed(NamedTuple):
@@ -131,6 +147,7 @@ class Question:
                 f"the server left out tokens it was asked for ({', '.join(missing) or 'none'}), or "
                 "gave others; do all servers behind this address run the same version?",
             )
+        by_id = any(self._id(entry) is not None for entry in listed)
         row = np.array([found.get(digit, -math.inf) for digit in range(len(DIGITS))])
         if not np.isfinite(row).any():
             shown = ", ".join(ascii(entry.token)[:30] for entry in listed[:3])
@@ -143,20 +160,27 @@ class Question:
                 f"no digit is among the tokens that the server lists ({shown}, ...); is the model "
                 f"a judge, and the template its own? Or {help_}.",
                 readable=True,
+                by_id=by_id,
             )
         if np.isnan(expected_score(row[None]).score[0]):
             return Answer(None, "the server's digit probabilities add up to more than 1.")
-        return Answer(row, exact=exact, readable=True)
+        return Answer(row, exact=exact, readable=True, by_id=by_id)
 
     def _digit(self, entry: _Listed) -> int | None:
         """Which digit a listed token is; None for another token."""
+        if (own := self._id(entry)) is not None:
+            return self.digit_ids.index(own) if own in self.digit_ids else None
+        token = entry.token
+        return DIGITS.index(token) if isinstance(token, str) and token in DIGITS else None
+
+    def _id(self, entry: _Listed) -> int | None:
+        """A listed token's id; None where there is none, or no tokenizer to make sense of it."""
         token, own = entry.token, entry.id
-        if self.digit_ids:
-            if isinstance(token, str) and token.startswith(_AS_ID):
-                own = int(token.removeprefix(_AS_ID)) if token[len(_AS_ID) :].isdecimal() else -1
-            if isinstance(own, int):
-                return self.digit_ids.index(own) if own in self.digit_ids else None
-        return DIGITS.index(token) if token in DIGITS else None
+        if not self.digit_ids:
+            return None
+        if isinstance(token, str) and token.startswith(_AS_ID):
+            own = int(token.removeprefix(_AS_ID)) if token[len(_AS_ID) :].isdecimal() else -1
+        return own if isinstance(own, int) else None
 
 
 def _listed(logprobs: object) -> list[_Listed]:
@@ -193,12 +217,17 @@ def _log_probability(value: object) -> float | None:
     return -math.inf if value <= _NOTHING else float(value)
 
 
-def tokens_used(reply: Mapping[str, Any]) -> tuple[int, int]:
-    """Tokens of prompt and answer that the server says it has counted; 0 where it does not."""
+def tokens_used(reply: Mapping[str, Any]) -> Usage:
+    """Tokens that the server says it has counted; 0 where it does not say."""
     usage = reply.get("usage")
     counted = usage if isinstance(usage, Mapping) else {}
-    prompt, completion = (counted.get(f"{part}_tokens") for part in ("prompt", "completion"))
-    return _count(prompt), _count(completion)
+    details = counted.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, Mapping) else None
+    return Usage(
+        _count(counted.get("prompt_tokens")),
+        _count(counted.get("completion_tokens")),
+        _count(cached),
+    )
 
 
 def _count(value: object) -> int:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import json
+import logging
 import os
 import random
 import re
-import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
 
 from selfj_eval.backends.completions import Api, tokens_used
+from selfj_eval.backends.failures import NO_MONEY, SPENT, TOO_LONG, Failure, told
+from selfj_eval.backends.scrubbing import Scrubber
 from selfj_eval.errors import JudgeError
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
+
+logger = logging.getLogger(__name__)
 
 KEY = "OPENAI_API_KEY"
 URL = "OPENAI_BASE_URL"
@@ -30,28 +33,13 @@ LONGEST_WAIT = 300.0
 _PATHS: dict[Api, str] = {"completions": "/completions", "chat": "/chat/completions"}
 _PASSING = {408, 409, 425, 429}  # and 500 and above
 _HOPELESS = {401, 402, 403, 404}
-_NO_MONEY = "insufficient_quota"  # a 429 that no waiting helps
-_TOO_LONG = re.compile(
-    r"context.{0,9}(length|size|window)|too long|longer than|less than \d+ tokens|inputs. tokens",
-    re.I,
-)
+_REDIRECTS = range(300, 400)
+_LIMIT = "max_tokens"  # some servers have another name for it, and tell
+_NEW_LIMIT = "max_completion_tokens"
+_RENAMED = re.compile(rf"\b{_LIMIT}\b.*\b{_NEW_LIMIT}\b|\b{_NEW_LIMIT}\b.*\b{_LIMIT}\b", re.S)
+_DATED = re.compile(r"[-@:]\d[\d-]*")  # what a resolved name has more than the one asked for
 
 Reply = Mapping[str, Any]
-
-
-class Failure(NamedTuple):
-    """Why a request has brought no reply.
-
-    Attributes:
-        kind: ``passing`` may be well later, ``refused`` concerns this request, ``hopeless``
-            every request.
-        reason: One line, without the key.
-        wait: Seconds after which the server wants to be asked again, where it says.
-    """
-
-    kind: Literal["passing", "refused", "hopeless"]
-    reason: str
-    wait: float | None = None
 
 
 class Endpoint:
@@ -61,9 +49,11 @@ class Endpoint:
         base_url: Its address, up to and with ``/v1``; by default the variable OPENAI_BASE_URL.
         timeout: Seconds for one request.
         retries: How often a request is sent again that failed for a passing reason.
+        largest: Most bytes that a reply may have.
 
     Attributes:
         base_url: The address.
+        tried: Whether one request has come to its end, so that it is known how to ask.
         usage: ``requests`` sent, ``retries`` among them, ``prompt_tokens`` and
             ``completion_tokens`` as the server counts them.
 
@@ -71,7 +61,7 @@ class Endpoint:
         JudgeError: If the package ``openai`` is missing, or address or key cannot be used.
     """
 
-    def __init__(self, base_url: str | None, *, timeout: float, retries: int) -> None:
+    def __init__(self, base_url: str | None, *, timeout: float, retries: int, largest: int) -> None:
         try:
             import openai  # noqa: F401
         except ImportError as error:
@@ -81,16 +71,26 @@ class Endpoint:
             ) from error
         self.base_url = _checked_url(base_url or os.environ.get(URL))
         self._key = _checked_key(os.environ.get(KEY))
-        self._timeout, self._retries = timeout, retries
+        self._scrubber = Scrubber(self._key)
+        self._timeout, self._retries, self._largest = timeout, retries, largest
+        self.tried = False
+        self._limit = _LIMIT
+        self._other_model = False
         self.usage = {"requests": 0, "retries": 0, "prompt_tokens": 0, "completion_tokens": 0}
 
     def client(self) -> AsyncOpenAI:
         """A client; it belongs to the event loop it is first used in, and is to be closed."""
         from openai import AsyncOpenAI
 
-        # Without a key some word has to stand in its place.
-        key = self._key or "none"
-        return AsyncOpenAI(api_key=key, base_url=self.base_url, timeout=None, max_retries=0)
+        from selfj_eval.backends.guarded import GuardedClient
+
+        return AsyncOpenAI(
+            api_key=self._key or "none",  # some word has to stand in its place
+            base_url=self.base_url,
+            timeout=None,
+            max_retries=0,
+            http_client=GuardedClient(self._largest),
+        )
 
     async def ask(
         self, client: AsyncOpenAI, api: Api, body: dict[str, Any], retries: int | None = None
@@ -114,10 +114,12 @@ class Endpoint:
         while True:
             attempt += 1
             got = await self._attempt(client, api, body)
+            self.tried = True
             if not isinstance(got, Failure):
-                prompt, completion = tokens_used(got)
-                self.usage["prompt_tokens"] += prompt
-                self.usage["completion_tokens"] += completion
+                used = tokens_used(got)
+                self.usage["prompt_tokens"] += used.prompt
+                self.usage["completion_tokens"] += used.completion
+                self._notice(got.get("model"), body["model"])
                 return got
             if got.kind != "passing":
                 return got
@@ -134,18 +136,29 @@ class Endpoint:
     ) -> Reply | Failure:
         import openai
 
+        from selfj_eval.backends.guarded import UnusableReplyError
+
         self.usage["requests"] += 1
+        limit = self._limit
+        sent = {limit if name == _LIMIT else name: value for name, value in body.items()}
         try:
             # The client's own timeout is one for each read, which a trickle of bytes evades.
             async with asyncio.timeout(self._timeout):
                 # As text: the client's own reading would drop what it does not know.
-                text = await client.post(_PATHS[api], body=body, cast_to=str)
+                text = await client.post(_PATHS[api], body=sent, cast_to=str)
         except openai.APIStatusError as error:
+            if limit == _LIMIT and _wants_new_limit(error):
+                self._limit = _NEW_LIMIT  # from now on
+                return await self._attempt(client, api, body)
             return self._failed(error, body["model"])
         except (TimeoutError, openai.APITimeoutError):
             return Failure("passing", f"the server gave no answer within {self._timeout:g} s.")
-        except openai.APIConnectionError as error:
-            why = self._clean(str(error.__cause__ or "") or type(error.__cause__).__name__)
+        except (openai.APIConnectionError, UnusableReplyError) as error:
+            # Some versions of the package wrap whatever its HTTP client raises.
+            cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else error
+            if isinstance(cause, UnusableReplyError):
+                return Failure("refused", str(cause))
+            why = self._clean(str(cause or "") or type(cause).__name__)
             return Failure("passing", f"no connection to the server, or it broke ({why}).")
         try:
             reply = json.loads(text)
@@ -153,13 +166,18 @@ class Endpoint:
             reply = None
         if isinstance(reply, dict):
             return reply
-        return Failure("passing", "the server's reply is no JSON object, or not the whole of it.")
+        begins = f" It begins: {self._clean(text[:60])!r}." if text.strip() else ""
+        reason = f"the server's reply is no JSON object, or not the whole of it.{begins}"
+        return Failure("passing", reason)
 
     def _failed(self, error: APIStatusError, model: str) -> Failure:
         """What a reply with an error status means."""
-        status, wait = error.status_code, _retry_after(error.response.headers)
-        code, message = _message(error.response.text)
-        said = f"{status}: {self._clean(message)}"
+        status = error.status_code
+        code, message, wait = told(error.response.text, error.response.headers)
+        said = f"{status}: {self._clean(message)}" if message.strip() else f"{status}, no reason"
+        if status in _REDIRECTS:
+            to = error.response.headers.get("location", "")
+            return Failure("hopeless", self._redirected(str(error.request.url), to, status))
         if status == 401:
             what = "refuses the key in" if self._key else "wants a key, and there is none in"
             # Its message may hold a part of the key.
@@ -171,11 +189,16 @@ class Endpoint:
                 f"it knows are listed at {self.base_url}/models; the address usually ends in /v1; "
                 "where a server has only chats, give --engine-arg api=chat.",
             )
-        if status in _HOPELESS or code == _NO_MONEY:
+        if status in _HOPELESS or code == NO_MONEY:
             return Failure("hopeless", f"the server takes no requests with this key ({said}).")
+        if status == 429 and (SPENT.search(message) if wait is None else wait > LONGEST_WAIT):
+            # A limit is the key's, not the prompt's: to ask on would leave the rest unscored.
+            rest = f" It asks for {wait:.0f} s of rest." if wait else ""
+            what = "takes no more requests with this key for now"
+            return Failure("hopeless", f"the server {what} ({said}).{rest}")
         if status in _PASSING or status >= 500:
             return Failure("passing", f"the server failed ({said}).", wait)
-        if _TOO_LONG.search(message):
+        if TOO_LONG.search(message):
             return Failure(
                 "refused",
                 f"the prompt is too long for the server ({said}); lower --max-tokens, or raise "
@@ -183,11 +206,54 @@ class Endpoint:
             )
         return Failure("refused", f"the server refused the request ({said}).")
 
+    def _redirected(self, asked: str, location: str, status: int) -> str:
+        """Why a redirect ends a run: prompts go nowhere but where they were to go."""
+        try:
+            parts = urlsplit(urljoin(asked, location))
+            host = parts.netloc.rpartition("@")[2]
+        except ValueError:
+            host = ""
+        if not location or not host or parts.scheme not in ("http", "https"):
+            return f"the server redirects to no address that can be used ({status})."
+        to = self._clean(f"{parts.scheme}://{host}{parts.path}")  # without what may be secret
+        base = to.rstrip("/")
+        for path in ("/chat/completions", "/completions"):
+            base = base.removesuffix(path)
+        says = f"the server redirects to {to} ({status}), and redirects are not followed"
+        if base.rstrip("/") == self.base_url:
+            return (
+                f"{says}: it answers only with a slash at the end of the address, which clients of "
+                f"this protocol do not send. base_url={self.base_url} is right; have the server, "
+                "or the proxy before it, answer without the slash."
+            )
+        return f"{says}. If that is where prompts are to go, give --engine-arg base_url={base}"
+
+    def _notice(self, named: object, asked: str) -> None:
+        """Say once that another model answers, perhaps: servers have names of their own, too."""
+        if self._other_model or not isinstance(named, str) or named == asked or not named:
+            return
+        if named.startswith(asked) and _DATED.fullmatch(named[len(asked) :]):
+            return
+        self._other_model = True
+        logger.warning(
+            "selfj: note: the model %r was asked for, and the server says that %r answers; "
+            "if that is another model, the results are its own.",
+            asked,
+            self._clean(named),
+        )
+
     def _clean(self, text: str) -> str:
         """A foreign text in one line, without the key."""
-        text = text.replace(self._key, "[key]") if self._key else text
+        # No more than can be shown, so that a huge one costs nothing.
+        text = self._scrubber.clean(text[:2000])
         text = " ".join(text.split())
         return text if len(text) <= 300 else text[:300] + "..."
+
+
+def _wants_new_limit(error: APIStatusError) -> bool:
+    """Whether a server takes the limit of its reply by the newer name only."""
+    message = told(error.response.text, {}).message
+    return error.status_code in (400, 422) and _RENAMED.search(message) is not None
 
 
 def _checked_url(url: str | None) -> str:
@@ -225,31 +291,3 @@ def _pause(attempt: int, wait: float | None) -> float:
         return wait * random.uniform(1, 1.1)
     longest: float = min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)
     return longest * random.uniform(0.5, 1)
-
-
-def _retry_after(headers: Any) -> float | None:
-    """Seconds that ``Retry-After`` asks for, as a number or as a date."""
-    value = headers.get("retry-after")
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
-            return None
-    return max(0.0, seconds) if seconds == seconds else None
-
-
-def _message(text: str) -> tuple[str, str]:
-    """Code and message of an error's body, in the layouts that servers use."""
-    try:
-        body = json.loads(text)
-    except ValueError:
-        return "", text
-    error = body.get("error", body) if isinstance(body, dict) else body
-    if not isinstance(error, dict):
-        return "", str(error)
-    message = next((error[k] for k in ("message", "detail") if error.get(k)), text)
-    return str(error.get("code") or ""), str(message)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from selfj_eval.backends.base import Batch, reserved_tokens
-from selfj_eval.backends.completions import APIS, Answer, Form, Question, tokens_used
-from selfj_eval.backends.endpoint import Failure
-from selfj_eval.backends.session import Session
+from selfj_eval.backends.completions import APIS, Answer, Form, Question, Usage, tokens_used
+from selfj_eval.backends.counting import PROBE_RETRIES, Counting
+from selfj_eval.backends.failures import Failure
+from selfj_eval.backends.session import ask_now
 from selfj_eval.backends.tokenizer import DEFAULT_MAX_TOKENS, JudgeTokenizer
 from selfj_eval.backends.traffic import (
     ARGUMENTS,
@@ -29,8 +30,7 @@ from selfj_eval.prompts import DEFAULT_TEMPLATE, Offsets, get_template
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-_PROBE_RETRIES = 2
-_CUT = 0.9  # of the tokens sent: a server that counts fewer has read a part of them
+_BYTES = 1024  # that a listed token may have in a reply
 
 _ARGUMENTS: Mapping[str, Kind] = {
     "base_url": TEXT,
@@ -39,6 +39,14 @@ _ARGUMENTS: Mapping[str, Kind] = {
     **ARGUMENTS,
     "top_logprobs": WHOLE,
 }
+
+
+class _Got(NamedTuple):
+    """A reply's digits, what the server has counted, and the tokens of the prompt (0: unknown)."""
+
+    answer: Answer
+    used: Usage
+    sent: int
 
 
 class OpenAIBackend:
@@ -91,6 +99,7 @@ class OpenAIBackend:
             retries=retries,
             price_in=price_in,
             price_out=price_out,
+            more=_BYTES * top_logprobs,
         )
         self._endpoint = self._traffic.endpoint
         self._tokenizer = None
@@ -100,6 +109,7 @@ class OpenAIBackend:
         self.max_tokens = context - reserved_tokens("openai", {"api": api})
         ids = tuple(self._tokenizer.digit_ids) if self._tokenizer and api != "chat" else ()
         asked = Question(model, known, top_logprobs, ids)
+        self._counting: Counting | None = None
         self._question = self._probe(asked, get_template(template).probe())
         exact = self._question.form == "exact"
         self.identity: Mapping[str, str] = {
@@ -150,27 +160,27 @@ class OpenAIBackend:
             JudgeError: If no further prompt can be judged. What was yielded before counts.
         """
         for finished in self._traffic.send(prompts, self._judge):
-            yield _batch(finished)
+            yield _batch({at: self._whole(got) for at, got in finished.items()})
 
-    def _judge(self, client: AsyncOpenAI, prompt: str) -> Coroutine[Any, Any, Answer | Failure]:
+    def _judge(self, client: AsyncOpenAI, prompt: str) -> Coroutine[Any, Any, _Got | Failure]:
         # Measured here, not where requests wait for each other.
         tokens = len(self._tokenizer.encode(prompt)) if self._tokenizer else 0
         return self._answer(client, prompt, tokens)
 
-    async def _answer(self, client: AsyncOpenAI, prompt: str, tokens: int) -> Answer | Failure:
-        """Ask for one prompt's digits; ``tokens`` is its length, or 0 where it is not known."""
+    async def _answer(self, client: AsyncOpenAI, prompt: str, tokens: int) -> _Got | Failure:
+        """Ask for one prompt's digits."""
         question = self._question
         reply = await self._endpoint.ask(client, question.api, question.body(prompt))
         if isinstance(reply, Failure):
             return reply
-        counted = tokens_used(reply)[0]
-        if 0 < counted < _CUT * tokens:
-            return Answer(
-                None,
-                f"the server has read {counted} of about {tokens} tokens, so it has cut the "
-                "prompt; raise its context length, or lower --max-tokens.",
-            )
-        return question.read(reply)
+        return _Got(question.read(reply), tokens_used(reply), tokens)
+
+    def _whole(self, got: _Got | Failure) -> Answer | Failure:
+        """An answer to the whole of a prompt, not to a part of it."""
+        if isinstance(got, Failure):
+            return got
+        cut = self._counting.cut(got.sent, got.used) if self._counting else None
+        return got.answer if cut is None else Answer(None, cut)
 
     def _probe(self, asked: Question, prompt: str) -> Question:
         """Find out with a short prompt how the server can be asked.
@@ -179,30 +189,22 @@ class OpenAIBackend:
             JudgeError: If it cannot.
         """
         forms: tuple[Form, ...] = ("exact", "ids", "plain") if asked.digit_ids else ("plain",)
-        with Session(self._endpoint) as session:
-            for form in forms:
-                question = replace(asked, form=form)
-                body = question.body(prompt)
-                request = self._endpoint.ask(session.client, asked.api, body, _PROBE_RETRIES)
-                got = session.submit(request).result()
-                if not isinstance(got, Failure):
-                    reply, answer = got, question.read(got)
-                    if form != "exact" or answer.exact:
-                        break
-                elif got.kind != "refused" or form == "plain":
-                    fewer = " If it wants fewer log-probabilities: --engine-arg top_logprobs=5."
-                    more = fewer if got.kind == "refused" else ""
-                    raise JudgeError(f"{self._endpoint.base_url}: {got.reason}{more}")
+        for form in forms:
+            question = replace(asked, form=form)
+            got = ask_now(self._endpoint, asked.api, question.body(prompt), PROBE_RETRIES)
+            if not isinstance(got, Failure):
+                reply, answer = got, question.read(got)
+                if form != "exact" or answer.exact:
+                    break
+            elif got.kind != "refused" or form == "plain":
+                fewer = " If it wants fewer log-probabilities: --engine-arg top_logprobs=5."
+                more = fewer if got.kind == "refused" else ""
+                raise JudgeError(f"{self._endpoint.base_url}: {got.reason}{more}")
         if not answer.readable:
             raise JudgeError(f"{self._endpoint.base_url}: {answer.reason}")
-        counted = tokens_used(reply)[0]
-        if asked.digit_ids and self._tokenizer and counted:
-            own = len(self._tokenizer.encode(prompt))
-            if counted != own:
-                raise JudgeError(
-                    f"the server reads a prompt as {counted} tokens, the tokenizer as {own}: it is "
-                    "not the tokenizer of the server's model. Give that one, or none."
-                )
+        if self._tokenizer:
+            self._counting = Counting(self._endpoint, question, self._tokenizer, self.max_tokens)
+            self._counting.check(prompt, tokens_used(reply), answer.by_id)
         return question
 
 

@@ -11,7 +11,9 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from selfj_eval.backends.endpoint import Endpoint
+from selfj_eval.backends.completions import Api
+from selfj_eval.backends.endpoint import Endpoint, Reply
+from selfj_eval.backends.failures import Failure
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -58,3 +60,9 @@ class Session:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await self.client.close()
+
+
+def ask_now(endpoint: Endpoint, api: Api, body: dict[str, Any], retries: int) -> Reply | Failure:
+    """The reply to one request, waited for. Arguments as for ``Endpoint.ask``."""
+    with Session(endpoint) as session:
+        return session.submit(endpoint.ask(session.client, api, body, retries)).result()

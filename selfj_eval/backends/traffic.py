@@ -7,7 +7,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from selfj_eval.backends.endpoint import Endpoint, Failure
+from selfj_eval.backends.endpoint import Endpoint
+from selfj_eval.backends.failures import Failure
 from selfj_eval.backends.session import Session
 from selfj_eval.errors import JudgeError
 
@@ -21,6 +22,9 @@ Kind = tuple[tuple[type, ...], str]
 TEXT: Kind = ((str,), "text")
 WHOLE: Kind = ((int,), "a whole number")
 NUMBER: Kind = ((int, float), "a number")
+
+LARGEST = 1 << 20
+"""Bytes that a reply may have beside those for the tokens that were asked for."""
 
 ARGUMENTS: Mapping[str, Kind] = {
     "base_url": TEXT,
@@ -46,6 +50,7 @@ class Traffic:
         timeout: Seconds for one request.
         retries: How often a request is sent again after a passing failure.
         price_in, price_out: Money for a million tokens of prompts and of answers, for ``usage``.
+        more: Bytes that a reply may have beside ``LARGEST``.
 
     Attributes:
         endpoint: The server.
@@ -63,13 +68,14 @@ class Traffic:
         retries: int = 6,
         price_in: float | None = None,
         price_out: float | None = None,
+        more: int = 0,
     ) -> None:
         check_bounds("concurrency", concurrency, 1, 1000)
         check_bounds("timeout", timeout, 1e-3, 1e6)
         check_bounds("retries", retries, 0, 100)
         check_bounds("price_in", price_in or 0, 0, 1e9)
         check_bounds("price_out", price_out or 0, 0, 1e9)
-        self.endpoint = Endpoint(base_url, timeout=timeout, retries=retries)
+        self.endpoint = Endpoint(base_url, timeout=timeout, retries=retries, largest=LARGEST + more)
         self._concurrency = concurrency
         self._prices = (price_in, price_out)
 
@@ -110,7 +116,9 @@ class Traffic:
         with Session(self.endpoint) as session:
 
             def fill() -> None:
-                for index, item in islice(waiting, self._concurrency - len(running)):
+                # The first one alone: what it finds out, the others need not be told again.
+                most = self._concurrency if self.endpoint.tried else 1
+                for index, item in islice(waiting, max(0, most - len(running))):
                     running[session.submit(ask(session.client, item))] = index
 
             fill()

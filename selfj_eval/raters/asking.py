@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from selfj_eval.backends.endpoint import Failure
+from selfj_eval.backends.failures import Failure
 from selfj_eval.generation import generate, key
 from selfj_eval.generation.base import PROMPTS, Generator, Sampling
 from selfj_eval.store import Answer, AnswerStore

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.backends.endpoint import Failure
+from selfj_eval.backends.failures import Failure
 from selfj_eval.backends.traffic import ARGUMENTS, Traffic, check_bounds, checked_arguments
 from selfj_eval.store import Answer, AnswerStore
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 _METHOD = 1  # raise when the same prompt would be asked otherwise, beside its body
+_BYTES = 64  # that a token may have in a reply, escaped
 _FINISHED = ("stop", "length", "content_filter")
 
 
@@ -54,6 +55,7 @@ class ChatAsker:
             retries=retries,
             price_in=price_in,
             price_out=price_out,
+            more=_BYTES * max_new_tokens,
         )
         self.identity: Mapping[str, str] = {
             "engine": "openai",
@@ -115,13 +117,21 @@ class ChatAsker:
         return got if isinstance(got, Failure) else _read(got)
 
 
-def _read(reply: Mapping[str, Any]) -> Answer | Failure:
-    """The text of a chat completion, whatever it holds."""
+def only_choice(reply: Mapping[str, Any]) -> Mapping[str, Any] | Failure:
+    """The one choice of a chat completion, whatever it holds."""
     choices = reply.get("choices")
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], Mapping):
         given = f"{len(choices)} choices" if isinstance(choices, list) else "no choices"
         return Failure("passing", f"the server gave {given}; expected one.")
-    message, finish = choices[0].get("message"), choices[0].get("finish_reason")
+    return choices[0]
+
+
+def _read(reply: Mapping[str, Any]) -> Answer | Failure:
+    """The text of a chat completion, whatever it holds."""
+    choice = only_choice(reply)
+    if isinstance(choice, Failure):
+        return choice
+    message, finish = choice.get("message"), choice.get("finish_reason")
     if finish not in (*_FINISHED, None):
         reason = f"the server ended its reply with {str(finish)[:40]!r}; expected stop or length."
         return Failure("passing", reason)

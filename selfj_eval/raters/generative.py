@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any
 
 from selfj_eval.arguments import items
-from selfj_eval.backends.endpoint import Failure
+from selfj_eval.backends.failures import Failure
 from selfj_eval.errors import JudgeError
 from selfj_eval.judge import WINDOW, Progress, reason_unreadable
 from selfj_eval.raters.asking import Asker

@@ -20,7 +20,6 @@ from selfj_eval.errors import DataError, printable
 if TYPE_CHECKING:
     from selfj_eval.alpaca.table import Row
 
-_KEYS = ("OPENAI_API_KEY", "OPENAI_API_KEYS", "OPENAI_CLIENT_CONFIG_PATH")
 _EPILOG = """examples:
   selfj alpaca run llama-2-13b-87k --model ./llama-2-13b --adapter ./my-lora --gpt4 --output runs
   selfj alpaca run llama-2-13b-87k --model ./mine --judge oceanpty/Self-J --output runs \\
@@ -79,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
 
     row = _row(options)
     alpaca_eval()
-    if options.gpt4 and not any(os.environ.get(name) for name in _KEYS):
+    if options.gpt4 and not os.environ.get("OPENAI_API_KEY"):
         raise DataError("--gpt4 needs the key of the server in the environment: OPENAI_API_KEY.")
     _words("--judge-options", options.judge_options)  # wrong: say so before the generation
     if not (options.judge or options.gpt4):
