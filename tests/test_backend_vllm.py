@@ -20,13 +20,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 from selfj_eval import Judge, Record
 from selfj_eval.backends import vllm
+from selfj_eval.backends.adapters import check_adapter_for_vllm
 from selfj_eval.backends.base import Backend
 from selfj_eval.backends.transformers import TransformersBackend
 from selfj_eval.backends.vllm import VllmBackend
 from selfj_eval.backends.vllm_loading import (
     CPU_BLOCK_SIZE,
     CPU_CACHE_BYTES,
-    check_adapter_for_vllm,
     stdout_is_stderr,
 )
 from selfj_eval.errors import JudgeError

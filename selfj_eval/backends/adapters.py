@@ -116,7 +116,6 @@ def check_adapter_for_vllm(adapter: Path, model: Path) -> None:
         for name in given
         if ".lora_" in name and ".experts" not in name  # which files hold apart, models together
     }
-    refuse_strangers(adapter, model, [n for n, layer in wanted.items() if layer not in layers])
     whole = sorted(n for n in given if ".lora_" not in n and ".base_layer." not in n)
     if whole or resized_to(adapter, model) is not None:
         named = f"whole weights ({whole[0]})" if whole else "other token embeddings"
@@ -124,6 +123,7 @@ def check_adapter_for_vllm(adapter: Path, model: Path) -> None:
             f"the adapter {adapter} brings {named}, which vLLM does not take. Put it into the "
             "model with selfj merge and give the merged folder, or use --engine transformers."
         )
+    refuse_strangers(adapter, model, [n for n, layer in wanted.items() if layer not in layers])
 
 
 def refuse_strangers(adapter: Path, model: Path, strangers: Iterable[str]) -> None:

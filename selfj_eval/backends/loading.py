@@ -165,9 +165,7 @@ def _with_adapter(model: PreTrainedModel, folder: Path, adapter: Path) -> PreTra
     given = set(tensor_shapes([adapter / "adapter_model.safetensors"]))
     rows = resized_to(adapter, folder)
     try:
-        if (
-            rows is not None
-        ):  # the adapter brings all of them, so what the new ones are is no matter
+        if rows is not None:  # the adapter brings them all: what the new ones are does not matter
             model.resize_token_embeddings(rows, mean_resizing=False)
         wrapped = PeftModel.from_pretrained(model, str(adapter))
         wanted = set(get_peft_model_state_dict(wrapped))
@@ -185,4 +183,19 @@ def _with_adapter(model: PreTrainedModel, folder: Path, adapter: Path) -> PreTra
         folder,
         [n for n in wanted ^ given if n not in own and n.replace(*inner) not in own],
     )
+    _untie(wrapped)
     return wrapped.merge_and_unload(safe_merge=True)
+
+
+def _untie(model: Any) -> None:
+    """Part embeddings and head that share a weight, where an adapter changes one of them.
+
+    Otherwise what is merged into the one would be merged into the other too.
+    """
+    import torch
+
+    layers = [model.get_input_embeddings(), model.get_output_embeddings()]
+    if any(hasattr(layer, "base_layer") for layer in layers):
+        inner, head = (getattr(layer, "base_layer", layer) for layer in layers)
+        if head is not None and head.weight is inner.weight:
+            head.weight = torch.nn.Parameter(head.weight.detach().clone(), requires_grad=False)

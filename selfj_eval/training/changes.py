@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,8 +36,6 @@ def check_trained(folder: Path, before: Sums, *, steps: int, advice: str) -> Non
     Raises:
         JudgeError: If no weight has changed, or one is not finite.
     """
-    import math
-
     known, changed = 0, False
     for name, tensor in _tensors(folder):
         after = _sums(tensor)
@@ -45,9 +44,7 @@ def check_trained(folder: Path, before: Sums, *, steps: int, advice: str) -> Non
                 f"{steps:,} steps of training ended in weights that are no finite numbers (the "
                 f"first: {name}). Lower learning_rate, or take dtype float32 or bfloat16. {advice}"
             )
-        if (
-            ".lora_B." in name or ".lora_embedding_B" in name
-        ):  # 0 when new: the adapter does nothing
+        if ".lora_B." in name or ".lora_embedding_B" in name:  # 0 when new: it does nothing
             known, changed = known + 1, changed or after[1] > 0
         elif name in before:
             known, changed = known + 1, changed or after != before[name]
@@ -71,5 +68,5 @@ def _tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
 def _sums(tensor: torch.Tensor) -> tuple[float, float]:
     import torch
 
-    values = tensor.to("cpu", torch.float64)
+    values = tensor.to("cpu", torch.float64).contiguous()  # one order, one sum
     return values.sum().item(), values.square().sum().item()
