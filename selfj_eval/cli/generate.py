@@ -217,8 +217,8 @@ def _print_summary(summary: dict[str, Any], store: Path) -> None:
         failed = "NOTHING WAS ANSWERED: "
         failed += "all answers are empty; " if summary["answers"] else ""
     print(
-        f"{failed}{summary['answers']:,} answers to {summary['instructions']:,} instructions{known}; "
-        f"this run took {summary['seconds']:.1f} s"
+        f"{failed}{summary['answers']:,} answers to {summary['instructions']:,} instructions"
+        f"{known}; this run took {summary['seconds']:.1f} s"
     )
     if summary["answers"]:
         print(f"  mean length     {summary['mean_characters']:,.0f} characters")
