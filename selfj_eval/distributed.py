@@ -139,7 +139,7 @@ def score_on_workers(
                     progress(totals[at].records)
         except ray.exceptions.RayError as error:
             raise JudgeError(
-                f"Ray gave up: {brief(error)} What was finished is kept; run it again."
+                f"Ray gave up: {brief(error).rstrip('.')}. What was finished is kept; run it again."
             ) from error
         finally:
             if started:

@@ -7,6 +7,7 @@ The command line prints the message alone and exits with status 2.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 
@@ -54,7 +55,69 @@ class StoreError(SelfJError):
     """Judgments or results that cannot be read from or written to disk."""
 
 
+_LIMIT = 400
+_TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_HEADING = re.compile(r".*:|\d{3} (Client|Server) Error.*")
+_PYDANTIC = re.compile(r"\d+ validation errors? for ")
+_STACK = re.compile(r'Traceback \(most recent call last\):|File ".*", line \d+')
+
+
 def brief(error: BaseException) -> str:
-    """The first line of a library's message, not its lists of everything it knows."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0] if len(lines[0]) <= 300 else lines[0][:300] + "..."
+    """The part of a library's message that says why, on one line.
+
+    That is the first line where it stands for itself: what follows is mostly advice. A heading
+    ("Error(s) in loading ...:") goes on with the lines below it, of a stack trace as text the
+    last line counts, and a cause that the message does not quote is added in brackets.
+
+    Returns:
+        At most some 400 characters, without control characters; never empty.
+    """
+    text = _reason(error)
+    if error.__cause__ is not None:
+        cause = brief(error.__cause__)
+        if cause.rstrip(".") not in text and not isinstance(error.__cause__, LookupError):
+            text = f"{text} ({cause.rstrip('.')})" if text else cause
+    text = text or type(error).__name__
+    return text if len(text) <= _LIMIT else text[:_LIMIT].rstrip() + "..."
+
+
+def _reason(error: BaseException) -> str:
+    """What one error says by itself; empty if nothing."""
+    mark = getattr(error, "problem_mark", None)  # YAML: where it began, and only then what it is
+    if mark is not None and getattr(error, "problem", None):
+        return f"{error.problem}, line {mark.line + 1}, column {mark.column + 1}"  # type: ignore[attr-defined]
+    raw = [line for line in _plain(str(error)) if line.strip()]
+    lines = [line.strip() for line in raw]
+    if not lines:
+        return ""
+    if isinstance(error, KeyError):  # its message is the key alone
+        return f"{type(error).__name__}: {lines[0]}"
+    if any(_STACK.match(line) for line in lines):
+        return lines[-1]
+    if _PYDANTIC.match(lines[0]):
+        return _invalid_fields(raw[1:])
+    text = lines[0]
+    if _HEADING.fullmatch(text):
+        for line in lines[1:]:
+            if text != lines[0] and len(text) + len(line) >= _LIMIT:
+                return f"{text} ..."
+            text = f"{text} {line}"
+    return text.rstrip(":")
+
+
+def _invalid_fields(lines: list[str]) -> str:
+    """Of pydantic's list, each field with what is wrong: fields at the margin, faults indented."""
+    found, field = [], ""
+    for line in lines:
+        text = re.sub(r" \[type=.*\]$", "", line.strip()).removeprefix("Value error, ")
+        if not line.startswith(" "):
+            field = f"{text}: "
+        elif not text.startswith("For further information"):
+            found.append(field + text)
+    return "; ".join(found)
+
+
+def _plain(text: str) -> list[str]:
+    """Lines without colours and control characters."""
+    lines = _TERMINAL.sub("", text).splitlines()
+    return ["".join(c if c.isprintable() else " " for c in line) for line in lines]

@@ -20,13 +20,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 from selfj_eval import Judge, Record
 from selfj_eval.backends import vllm
+from selfj_eval.backends.adapters import check_adapter_for_vllm
 from selfj_eval.backends.base import Backend
 from selfj_eval.backends.transformers import TransformersBackend
 from selfj_eval.backends.vllm import VllmBackend
 from selfj_eval.backends.vllm_loading import (
     CPU_BLOCK_SIZE,
     CPU_CACHE_BYTES,
-    check_adapter_fits,
     stdout_is_stderr,
 )
 from selfj_eval.errors import JudgeError
@@ -146,9 +146,9 @@ def test_arguments_that_are_decided_elsewhere(name: str, message: str) -> None:
 
 @pytest.mark.parametrize("targets", [TARGETS, ["embed_tokens"], ["lm_head", "q_proj"]])
 def test_an_adapter_that_fits(small: Path, tmp_path: Path, targets: list[str]) -> None:
-    check_adapter_fits(adapter(small, tmp_path, target_modules=targets), small)
+    check_adapter_for_vllm(adapter(small, tmp_path, target_modules=targets), small)
     # Some files name a model's parts without the model.
-    check_adapter_fits(renamed(tmp_path, "model.model.", "model."), small)
+    check_adapter_for_vllm(renamed(tmp_path, "model.model.", "model."), small)
 
 
 @pytest.mark.parametrize("change", [(".layers.", ".blocks."), (".layers.2", ".layers.3")])
@@ -156,10 +156,10 @@ def test_an_adapter_that_does_not_fit(small: Path, tmp_path: Path, change: tuple
     renamed(adapter(small, tmp_path, target_modules=["q_proj"]), *change)
     number = 6 if "blocks" in change[1] else 2
     with pytest.raises(JudgeError, match=f"does not fit .*: {number} tensors have no counterpart"):
-        check_adapter_fits(tmp_path, small)
+        check_adapter_for_vllm(tmp_path, small)
     (tmp_path / "adapter_model.safetensors").write_bytes(b"version 1\noid sha256:00\n")
     with pytest.raises(JudgeError, match="adapter_model.safetensors are damaged .* Git LFS"):
-        check_adapter_fits(tmp_path, small)
+        check_adapter_for_vllm(tmp_path, small)
 
 
 def test_what_is_printed_while_loading_does_not_reach_stdout(

@@ -38,6 +38,20 @@ def summary_of(capsys: Capture, *arguments: object) -> dict[str, Any]:
     return found
 
 
+def test_a_run_without_an_answer_says_so_first(
+    jsonl: Jsonl, tiny_judge: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    # A model that ends each answer at once, and one with no room for any.
+    mute = shutil.copytree(tiny_judge, tmp_path / "mute")
+    (mute / "generation_config.json").write_text(json.dumps({"eos_token_id": list(range(600))}))
+    asked = [jsonl(*ROWS), "--max-new-tokens", 6, "--output"]
+    assert run(*asked, tmp_path / "empty.jsonl", "--model", mute) == 1
+    assert capsys.readouterr().out.startswith("NOTHING WAS ANSWERED: all answers are empty; 5 ")
+    long = jsonl({"instruction": "seven " * 900}, name="long.jsonl")
+    assert run(long, "--output", tmp_path / "none.jsonl", "--model", tiny_judge) == 1
+    assert capsys.readouterr().out.startswith("NOTHING WAS ANSWERED: 0 answers to 1 instructions")
+
+
 def test_records_in_every_format_and_nothing_generated_twice(
     jsonl: Jsonl, tiny_judge: Path, tmp_path: Path, capsys: Capture
 ) -> None:

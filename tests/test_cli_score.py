@@ -79,6 +79,16 @@ def test_unscored_records_give_status_1_and_are_named(
     assert (summary["scored"], summary["unscored"]) == (6, 1)
 
 
+def test_a_run_without_a_score_says_so_first(
+    in_process: Any, jsonl: Callable[..., Path], tmp_path: Path
+) -> None:
+    bad = [{"id": k, "instruction": "q", "response": "### Response:9"} for k in "ab"]
+    output = tmp_path / "out.jsonl"
+    done = in_process("selfj", "score", jsonl(*bad), "--judge", "demo", "--output", output)
+    assert done.returncode == 1 and len(read_jsonl(output)) == 2
+    assert done.stdout.startswith("NOTHING WAS JUDGED: 0 of 2 records judged")
+
+
 def test_wrong_input_is_one_line_and_writes_nothing(
     command: Any, jsonl: Callable[..., Path], tmp_path: Path
 ) -> None:

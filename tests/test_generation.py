@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
 
 from selfj_eval.errors import JudgeError, StoreError
 from selfj_eval.generation import Outcome, generate, key
@@ -262,8 +264,10 @@ def test_what_vllm_is_asked(
     from selfj_eval.generation import vllm
 
     monkeypatch.setattr(vllm, "CHUNK", 2)
-    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 9, "rank_pattern": {"q": 17}}))
-    (tmp_path / "adapter_model.safetensors").write_bytes(b"x")
+    settings = LoraConfig(r=9, rank_pattern={"q_proj": 17}, target_modules=["q_proj", "v_proj"])
+    get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_judge), settings).save_pretrained(
+        tmp_path
+    )
     engine = vllm.VllmGenerator(str(tiny_judge), adapter=str(tmp_path))
     assert engine._llm.settings["max_lora_rank"] == 32
     assert engine._llm.settings["load_format"] == "safetensors"

@@ -25,7 +25,7 @@ from selfj_eval.training.trainer import LengthBatches, agreement
 
 Train = Callable[..., subprocess.CompletedProcess[str]]
 
-QUICK = ("--lora-r=0", "--max-tokens=256", "--learning-rate=1e-3", "--warmup-steps=20",
+QUICK = ("--lora-r=0", "--max-tokens=256", "--learning-rate=1e-3", "--warmup-ratio=0.1",
          "--adam-beta2=0.98",
          "--gradient-accumulation=1", "--batch-size=32", "--epochs=1")  # fmt: skip
 
@@ -160,7 +160,8 @@ def killed(train: Train, tmp_path: Path, when: str, *flags: str) -> None:
     stop = tmp_path / "sitecustomize.py"
     stop.write_text(when)
     try:
-        train("b", *flags, start=("env", f"PYTHONPATH={tmp_path}", sys.executable, "-m"),
+        path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+        train("b", *flags, start=("env", f"PYTHONPATH={path}", sys.executable, "-m"),
               status=-9)  # fmt: skip
     finally:
         stop.unlink()

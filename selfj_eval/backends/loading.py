@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selfj_eval.backends.adapters import (
+    named_base,
+    refuse_strangers,
+    resized_to,
+    tensor_shapes,
+)
 from selfj_eval.errors import JudgeError, brief
 
 if TYPE_CHECKING:
@@ -110,6 +117,8 @@ def load_weights(
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            # They are refused below, by name; the library's own error only points to its log.
+            ignore_mismatched_sizes=True,
             **more,
         )
     except SafetensorError as error:
@@ -118,7 +127,10 @@ def load_weights(
             "checkout complete? Fetch it again."
         ) from error
     except Exception as error:  # whatever a damaged or foreign folder makes the library raise
-        raise JudgeError(f"the model {folder} cannot be loaded: {brief(error)}") from error
+        raise JudgeError(
+            f"the model {folder} cannot be loaded: {brief(error).rstrip('.')}. Is the folder "
+            "complete, and of a kind that this transformers knows?"
+        ) from error
     finally:
         transformers_logging.set_verbosity(verbosity)
         if progress_was_on:
@@ -129,34 +141,61 @@ def load_weights(
         # Whatever the base model itself does not have belongs to the head.
         missing = {key for key in missing if key.startswith(f"{model.base_model_prefix}.")}
         missing -= {key for key in missing if ".pooler." in key}
-    broken = sorted({*missing, *(str(k[0]) for k in loading["mismatched_keys"])})
+    shapes = {
+        str(k[0]): f" ({_sizes(k[1])}, not {_sizes(k[2])})" for k in loading["mismatched_keys"]
+    }
+    broken = sorted({*missing, *shapes})
     if broken:
         raise JudgeError(
             f"the weights in {folder} do not fit its config.json: {len(broken)} tensors are "
-            f"missing or have another shape, the first is {broken[0]}."
+            f"missing or have another shape, the first is {broken[0]}{shapes.get(broken[0], '')}. "
+            "Fetch or save both together."
         )
     return model
+
+
+def _sizes(shape: Iterable[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _with_adapter(model: PreTrainedModel, folder: Path, adapter: Path) -> PreTrainedModel:
     """The model with a LoRA adapter merged into it."""
     from peft import PeftModel, get_peft_model_state_dict
-    from safetensors import safe_open
 
+    given = set(tensor_shapes([adapter / "adapter_model.safetensors"]))
+    rows = resized_to(adapter, folder)
     try:
+        if rows is not None:  # the adapter brings them all: what the new ones are does not matter
+            model.resize_token_embeddings(rows, mean_resizing=False)
         wrapped = PeftModel.from_pretrained(model, str(adapter))
-        with safe_open(adapter / "adapter_model.safetensors", "pt") as file:
-            given = set(file.keys())
         wanted = set(get_peft_model_state_dict(wrapped))
     except Exception as error:  # whatever a damaged adapter makes the library raise
         raise JudgeError(
-            f"the adapter {adapter} cannot be put on {folder}: {brief(error)}"
+            f"the adapter {adapter} cannot be put on {folder}: {brief(error).rstrip('.')}."
+            f"{named_base(adapter)}"
         ) from error
-    # peft only warns, and judges with what does fit, or with the base model alone.
-    strangers = (wanted - given) | {name for name in given - wanted if "lora_" in name}
-    if strangers:
-        raise JudgeError(
-            f"the adapter {adapter} does not fit {folder}: {len(strangers)} tensors have no "
-            f"counterpart, the first is {min(strangers)}."
-        )
+    # peft only warns, and judges with what does fit, or with the base model alone. Weights of the
+    # base that were saved with the adapter stand under their own names.
+    own = set(wrapped.state_dict())
+    inner = (".modules_to_save.", ".modules_to_save.default.")
+    refuse_strangers(
+        adapter,
+        folder,
+        [n for n in wanted ^ given if n not in own and n.replace(*inner) not in own],
+    )
+    _untie(wrapped)
     return wrapped.merge_and_unload(safe_merge=True)
+
+
+def _untie(model: Any) -> None:
+    """Part embeddings and head that share a weight, where an adapter changes one of them.
+
+    Otherwise what is merged into the one would be merged into the other too.
+    """
+    import torch
+
+    layers = [model.get_input_embeddings(), model.get_output_embeddings()]
+    if any(hasattr(layer, "base_layer") for layer in layers):
+        inner, head = (getattr(layer, "base_layer", layer) for layer in layers)
+        if head is not None and head.weight is inner.weight:
+            head.weight = torch.nn.Parameter(head.weight.detach().clone(), requires_grad=False)

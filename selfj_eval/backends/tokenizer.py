@@ -27,6 +27,7 @@ class JudgeTokenizer:
         template: Name of the prompt template the digits will follow.
         revision: Branch, tag or commit on the hub.
         trust_remote_code: Whether to run Python code that comes with the model.
+        tokenizer: Folder of the tokenizer, where it is not the model's.
 
     Attributes:
         digit_ids: Ids of "0".."9" as they follow the template.
@@ -45,9 +46,10 @@ class JudgeTokenizer:
         template: str = DEFAULT_TEMPLATE,
         revision: str | None = None,
         trust_remote_code: bool = False,
+        tokenizer: Path | None = None,
     ) -> None:
         folder = resolve_folder(model, revision=revision, code=trust_remote_code, weights=False)
-        config, self.tokenizer = load_tokenizer(folder, model, trust_remote_code)
+        config, self.tokenizer = load_tokenizer(folder, model, trust_remote_code, tokenizer)
         self.digit_ids = digit_token_ids(self.encode, get_template(template).probe(), model)
         self.max_tokens = min(context_length(config, self.tokenizer), DEFAULT_MAX_TOKENS)
         state = self.tokenizer.backend_tokenizer.to_str()
@@ -65,7 +67,7 @@ class JudgeTokenizer:
 
 
 def load_tokenizer(
-    folder: Path, name: str, trust_remote_code: bool = False
+    folder: Path, name: str, trust_remote_code: bool = False, tokenizer: Path | None = None
 ) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
     """A model's configuration and its tokenizer, which gives character offsets.
 
@@ -73,6 +75,7 @@ def load_tokenizer(
         folder: The model's folder.
         name: What the user calls the model, for errors.
         trust_remote_code: Whether to run Python code that comes with the model.
+        tokenizer: Folder of the tokenizer, where it is not the model's.
 
     Raises:
         JudgeError: If they cannot be loaded, or the tokenizer gives no offsets.
@@ -84,20 +87,23 @@ def load_tokenizer(
     transformers_logging.get_logger("transformers.tokenization_utils_base").setLevel(40)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=trust_remote_code
+        loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            tokenizer or folder, trust_remote_code=trust_remote_code
         )
     except Exception as error:  # whatever a damaged file makes the library raise
-        raise JudgeError(f"the tokenizer of {name} cannot be loaded: {brief(error)}") from error
-    if not tokenizer.is_fast:
+        raise JudgeError(
+            f"the tokenizer of {name} cannot be loaded: {brief(error).rstrip('.')}. Give a folder "
+            "that is complete, with config.json and tokenizer.json."
+        ) from error
+    if not loaded.is_fast:
         raise JudgeError(
             f"the tokenizer of {name} gives no character offsets, which trimming needs; "
             "give a folder with a tokenizer.json."
         )
     # The first call drops the truncation that a tokenizer's file may ask for. That changes the
     # tokenizer, which must not happen while another thread uses it; later calls change nothing.
-    tokenizer("")
-    return config, tokenizer
+    loaded("")
+    return config, loaded
 
 
 def context_length(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:

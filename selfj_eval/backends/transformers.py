@@ -64,9 +64,12 @@ class TransformersBackend:
         trust_remote_code: bool = False,
     ) -> None:
         folders = model_folders(model, adapter, revision=revision, code=trust_remote_code)
-        folder, adapter_folder = folders
+        folder, adapter_folder = folders.model, folders.adapter
         self._tokenizer = JudgeTokenizer(
-            str(folder), template=template, trust_remote_code=trust_remote_code
+            str(folder),
+            template=template,
+            trust_remote_code=trust_remote_code,
+            tokenizer=folders.tokenizer,
         )
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from selfj_eval.arguments import items
+from selfj_eval.backends.adapters import check_adapter_for_vllm
 from selfj_eval.backends.base import Batch
 from selfj_eval.backends.encoder import is_encoder
 from selfj_eval.backends.tokenizer import JudgeTokenizer
 from selfj_eval.backends.vllm_loading import (
-    check_adapter_fits,
     engine_settings,
     load_llm,
     runs_on_cpu,
@@ -72,7 +72,7 @@ class VllmBackend:
         if is_encoder(folders.model):
             raise JudgeError(f"{model} is an encoder judge; use --engine transformers.")
         if folders.adapter is not None:
-            check_adapter_fits(folders.adapter, folders.model)
+            check_adapter_for_vllm(folders.adapter, folders.model)
         self._tokenizer = JudgeTokenizer(
             str(folders.model), template=template, trust_remote_code=trust_remote_code
         )

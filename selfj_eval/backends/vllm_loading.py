@@ -141,44 +141,6 @@ def load_llm(
     )
 
 
-def check_adapter_fits(adapter: Path, model: Path) -> None:
-    """Refuse an adapter with tensors for layers that the model does not have.
-
-    vLLM would leave those out without a word, and judge with the rest or the model alone.
-
-    Raises:
-        JudgeError: If it does not fit, or one of the files is damaged.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    def names(file: Path) -> set[str]:
-        try:
-            with safe_open(file, "np") as tensors:
-                return set(tensors.keys())
-        except (SafetensorError, OSError) as error:
-            raise JudgeError(
-                f"the weights {file} are damaged ({brief(error)}). Is the download or the Git LFS "
-                "checkout complete? Fetch it again."
-            ) from error
-
-    layers = {
-        _layer(name.rpartition(".")[0])
-        for file in model.glob("*.safetensors")
-        for name in names(file)
-    }
-    wanted = {
-        name: _layer(name.partition(".lora_")[0])
-        for name in names(adapter / "adapter_model.safetensors")
-        if ".lora_" in name and ".experts" not in name  # which files hold apart, models together
-    }
-    strangers = [name for name, layer in wanted.items() if layer not in layers]
-    if strangers:
-        raise JudgeError(
-            f"the adapter {adapter} does not fit {model}: {len(strangers)} tensors have no "
-            f"counterpart, the first is {min(strangers)}."
-        )
-
-
 @contextmanager
 def stdout_is_stderr() -> Iterator[None]:
     """Whatever is written to stdout goes to stderr, also by libraries and by new processes."""
@@ -195,17 +157,7 @@ def stdout_is_stderr() -> Iterator[None]:
 
 def said(error: BaseException) -> str:
     """What an error of vLLM's says: one line that ends with a full stop."""
-    try:
-        from pydantic import ValidationError
-    except ImportError:
-        text = brief(error)
-    else:
-        text = brief(error)
-        if isinstance(error, ValidationError):  # its first line is "1 validation error for ..."
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            name = f"{first['loc'][0]}: " if first["loc"] else ""
-            text = name + brief(ValueError(first["msg"].removeprefix("Value error, ")))
-    return text if text.endswith(".") else f"{text}."
+    return f"{brief(error).rstrip('.')}."
 
 
 def _refuse(args: Mapping[str, Any]) -> None:
@@ -254,13 +206,6 @@ def _for_cpu(given: Mapping[str, Any]) -> dict[str, Any]:
         # Small functions would be compiled all the same, for half a minute.
         os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     return found
-
-
-def _layer(name: str) -> str:
-    """A layer's name without the prefixes that differ between files: from its number on."""
-    parts = name.split(".")
-    number = next((at for at, part in enumerate(parts) if part.isdigit()), len(parts))
-    return ".".join(parts[max(number - 1, 0) :])
 
 
 def _rank(adapter: Path) -> int:

@@ -8,7 +8,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
-from selfj_eval.errors import JudgeError
+from selfj_eval.backends.adapters import tokenizer_folder
+from selfj_eval.errors import JudgeError, brief
 
 _DECIDES_SCORES = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.py", "merges.txt")
 _IRRELEVANT = {"generation_config.json", "trainer_state.json", "training.json", "merge.json"}
@@ -67,7 +68,7 @@ def resolve_folder(
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise JudgeError(
             f"{model} is neither a folder here nor can it be had from the model hub "
-            f"({type(error).__name__}). Check the name and the connection (HF_HUB_OFFLINE, a "
+            f"({brief(error).rstrip('.')}). Check the name and the connection (HF_HUB_OFFLINE, a "
             "login for gated models), or give the folder of a downloaded copy."
         ) from error
 
@@ -78,10 +79,12 @@ class ModelFolders(NamedTuple):
     Attributes:
         model: The model's folder.
         adapter: The adapter's, or None.
+        tokenizer: The tokenizer's: one of the two.
     """
 
     model: Path
     adapter: Path | None
+    tokenizer: Path
 
     def identity(self) -> dict[str, str]:
         """Content hashes of both, ``model`` and ``adapter``; empty without an adapter."""
@@ -99,14 +102,16 @@ def model_folders(
         adapter: Folder or hub id of the adapter, or None.
 
     Raises:
-        JudgeError: As for ``resolve_folder`` and ``check_weights``.
+        JudgeError: As for ``resolve_folder`` and ``check_weights``, or if the adapter has more
+            or fewer token embeddings than the model and no tokenizer that explains them.
     """
     folder = resolve_folder(model, revision=revision, code=code)
     check_weights(folder)
     adapter_folder = None if adapter is None else resolve_folder(adapter)
-    if adapter_folder is not None:
-        check_weights(adapter_folder, adapter=True)
-    return ModelFolders(folder, adapter_folder)
+    if adapter_folder is None:
+        return ModelFolders(folder, None, folder)
+    check_weights(adapter_folder, adapter=True)
+    return ModelFolders(folder, adapter_folder, tokenizer_folder(adapter_folder, folder, code))
 
 
 def check_weights(folder: Path, *, adapter: bool = False) -> None:

@@ -260,6 +260,9 @@ def _print(document: dict[str, Any]) -> None:
                     cells.append(f"{known['average']:.1f}" if known else "")
                 lines.append((shown(row["rater"])[:40], *cells, f"{row['unscored']:,}"))
             print(table(lines))
+        for row in data["rows"]:
+            if data["records"] and row["unscored"] == data["records"]:
+                print(f"  NOTHING WAS SCORED by {shown(row['rater'])}")
         for note in notes(data):
             print(f"  note: {shown(note)}")
         print()

@@ -40,7 +40,8 @@ Every finished batch is kept in a store beside the output (OUTPUT.store). After 
 the same command again: it gives the answers that an undisturbed run gives, sampled ones too. An
 instruction that gets no answer (its prompt is too long) has no row in the output; it is counted,
 and OUTPUT.run.json names it.
-Exit status: 0 when every instruction was answered, 1 when some were not, 2 for wrong input.
+Exit status: 0 when every instruction was answered, 1 when some were not or all answers are empty,
+2 for wrong input.
 """
 
 
@@ -97,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(summary))
     else:
         _print_summary(summary, store_file)
-    return 0 if summary["unanswered"] == 0 else 1
+    return 1 if summary["unanswered"] or summary["empty"] == summary["answers"] else 0
 
 
 def _files(options: argparse.Namespace, source: Path | None) -> tuple[Path, Path]:
@@ -216,9 +217,13 @@ def _summary(instructions: list[Instruction], outcomes: list[Outcome]) -> dict[s
 
 def _print_summary(summary: dict[str, Any], store: Path) -> None:
     known = f", {summary['from_store']:,} of them before" if summary["from_store"] else ""
+    failed = ""
+    if summary["empty"] == summary["answers"]:  # or there is none
+        failed = "NOTHING WAS ANSWERED: "
+        failed += "all answers are empty; " if summary["answers"] else ""
     print(
-        f"{summary['answers']:,} answers to {summary['instructions']:,} instructions{known}; this "
-        f"run took {summary['seconds']:.1f} s"
+        f"{failed}{summary['answers']:,} answers to {summary['instructions']:,} instructions"
+        f"{known}; this run took {summary['seconds']:.1f} s"
     )
     if summary["answers"]:
         print(f"  mean length     {summary['mean_characters']:,.0f} characters")

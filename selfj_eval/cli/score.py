@@ -147,8 +147,10 @@ def _file(options: argparse.Namespace, path: Path) -> tuple[dict[str, Any], Path
 def _print_summary(summary: dict[str, Any], store: Path | None) -> None:
     scored, records = summary["scored"], summary["records"]
     known = f", {summary['from_store']:,} of them from the store" if summary["from_store"] else ""
+    failed = "NOTHING WAS JUDGED: " if records and not scored else ""
     print(
-        f"{scored:,} of {records:,} records judged{known}; this run took {summary['seconds']:.1f} s"
+        f"{failed}{scored:,} of {records:,} records judged{known}; this run took "
+        f"{summary['seconds']:.1f} s"
     )
     if scored:
         print(f"  mean score      {summary['mean_score']:.3f} (0 to 9)")

@@ -72,7 +72,7 @@ def on_ray(
                 yield row["name"], _outcome(json.loads(row["value"]))
         except ray.exceptions.RayError as error:
             raise JudgeError(
-                f"Ray gave up: {brief(error)} What was finished is kept; run it again."
+                f"Ray gave up: {brief(error).rstrip('.')}. What was finished is kept; run it again."
             ) from error
         finally:
             if started:

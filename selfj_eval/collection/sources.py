@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, brief
 
 CATEGORIES = ("Common", "Coding", "Academic")
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -86,7 +86,7 @@ def load_sources(path: str | Path | None = None) -> tuple[Source, ...]:
         text = own.read_text("utf-8") if path is None else Path(path).read_text("utf-8")
         entries = yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DataError(f"is not readable YAML ({error}).", path=shown) from error
+        raise DataError(f"is not readable YAML ({brief(error)}).", path=shown) from error
     if not isinstance(entries, list) or not entries:
         raise DataError("expected a list of sources.", path=shown)
     found = tuple(_source(entry, shown, f"entry {at}") for at, entry in enumerate(entries, 1))

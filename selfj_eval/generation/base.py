@@ -129,6 +129,7 @@ class PromptTokenizer:
         folder: The model's folder.
         prompt: Name of the prompt form.
         trust_remote_code: Whether to run Python code that comes with the model.
+        tokenizer: Folder of the tokenizer, where it is not the model's.
 
     Attributes:
         context: Context length of the model.
@@ -138,7 +139,14 @@ class PromptTokenizer:
         JudgeError: If the tokenizer cannot be loaded or has no chat template where one is needed.
     """
 
-    def __init__(self, folder: Path, prompt: str, *, trust_remote_code: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        prompt: str,
+        *,
+        trust_remote_code: bool = False,
+        tokenizer: Path | None = None,
+    ) -> None:
         from transformers import AutoConfig, AutoTokenizer, GenerationConfig
         from transformers.utils import logging as transformers_logging
 
@@ -151,14 +159,15 @@ class PromptTokenizer:
         try:
             config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
             self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-                folder, trust_remote_code=trust_remote_code
+                tokenizer or folder, trust_remote_code=trust_remote_code
             )
             sources = [self.tokenizer, config]
             if (folder / "generation_config.json").is_file():
                 sources.append(GenerationConfig.from_pretrained(folder))
         except Exception as error:  # whatever a damaged file makes the library raise
             raise JudgeError(
-                f"the tokenizer of {folder} cannot be loaded: {brief(error)}"
+                f"the tokenizer of {folder} cannot be loaded: {brief(error).rstrip('.')}. Give a "
+                "folder that is complete, with config.json and tokenizer.json."
             ) from error
         if prompt == "chat" and not self.tokenizer.chat_template:
             raise JudgeError(

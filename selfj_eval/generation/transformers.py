@@ -66,8 +66,10 @@ class TransformersGenerator:
         if batch_size is not None and batch_size < 1:
             raise DataError(f"the batch size must be at least 1, got {batch_size}.")
         folders = model_folders(model, adapter, revision=revision, code=trust_remote_code)
-        folder, adapter_folder = folders
-        self._tokenizer = PromptTokenizer(folder, prompt, trust_remote_code=trust_remote_code)
+        folder, adapter_folder = folders.model, folders.adapter
+        self._tokenizer = PromptTokenizer(
+            folder, prompt, trust_remote_code=trust_remote_code, tokenizer=folders.tokenizer
+        )
         self.prompt, self.encode = prompt, self._tokenizer.encode
         self.context = self._tokenizer.context
         self.device = choose_device(device)

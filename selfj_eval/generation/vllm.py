@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from threading import Lock
 
+from selfj_eval.backends.adapters import check_adapter_for_vllm
 from selfj_eval.backends.vllm_loading import engine_settings, load_llm, said
 from selfj_eval.backends.weights import model_folders
 from selfj_eval.errors import JudgeError
@@ -53,6 +54,8 @@ class VllmGenerator:
     ) -> None:
         settings = engine_settings({})
         folders = model_folders(model, adapter, revision=revision, code=trust_remote_code)
+        if folders.adapter is not None:
+            check_adapter_for_vllm(folders.adapter, folders.model)
         self._tokenizer = PromptTokenizer(
             folders.model, prompt, trust_remote_code=trust_remote_code
         )

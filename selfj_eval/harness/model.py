@@ -19,8 +19,8 @@ from tqdm import tqdm
 from selfj_eval.backends.base import Batch
 from selfj_eval.backends.opening import ENGINES, open_backend
 from selfj_eval.backends.tokenizer import load_tokenizer
-from selfj_eval.backends.weights import resolve_folder
-from selfj_eval.errors import JudgeError
+from selfj_eval.backends.weights import model_folders, resolve_folder
+from selfj_eval.errors import JudgeError, brief
 from selfj_eval.harness.answer_cache import claim
 from selfj_eval.harness.chat import check_digits, without_bos
 from selfj_eval.prompts import DEFAULT_TEMPLATE
@@ -108,13 +108,13 @@ class SelfJLM(LM):  # type: ignore[misc]
         if str(batch_size or 1) != "1" or max_batch_size is not None:
             logger.warning("--model selfj forms its own batches: --batch_size is not used.")
         self._name, self._engine, self._engine_args = str(pretrained), engine, engine_args
-        self._code = trust_remote_code
+        self._code, self._adapter = trust_remote_code, peft if adapter is None else adapter
         self._revision = None if revision is None else str(revision)
         opened = open_backend(
             self._name,
             engine=engine,
             engine_args=engine_args,
-            adapter=peft if adapter is None else adapter,
+            adapter=self._adapter,
             revision=self._revision,
             dtype="auto" if dtype is None else dtype,
             device=_device(device, engine),
@@ -220,9 +220,15 @@ class SelfJLM(LM):  # type: ignore[misc]
         name = self._engine_args.get("tokenizer")
         if name is None and self._engine == "openai":
             return None
+        own = None
+        if name is None and self._adapter is not None:  # which may have a tokenizer of its own
+            folders = model_folders(
+                self._name, self._adapter, revision=self._revision, code=self._code
+            )
+            own = folders.tokenizer
         name, revision = (name, None) if name else (self._name, self._revision)
         folder = resolve_folder(name, revision=revision, code=self._code, weights=False)
-        return load_tokenizer(folder, name, self._code)[1]
+        return load_tokenizer(folder, name, self._code, own)[1]
 
     @property
     def tokenizer_name(self) -> str:
@@ -247,7 +253,7 @@ class SelfJLM(LM):  # type: ignore[misc]
                 continue_final_message=not add_generation_prompt,
             )
         except Exception as error:  # no template, or whatever its code raises
-            raise JudgeError(f"the chat template of {self._name} fails: {error}") from error
+            raise JudgeError(f"the chat template of {self._name} fails: {brief(error)}") from error
         return text
 
     def get_model_info(self) -> dict[str, Any]:

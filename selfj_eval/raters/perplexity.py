@@ -93,8 +93,10 @@ class PerplexityRater(StoredRater):
         store: MeasureStore | None = None,
     ) -> None:
         folders = model_folders(model, adapter, revision=revision, code=trust_remote_code)
-        folder, adapter_folder = folders
-        self._prompts = PromptTokenizer(folder, prompt, trust_remote_code=trust_remote_code)
+        folder, adapter_folder = folders.model, folders.adapter
+        self._prompts = PromptTokenizer(
+            folder, prompt, trust_remote_code=trust_remote_code, tokenizer=folders.tokenizer
+        )
         if not self._prompts.tokenizer.is_fast:
             raise JudgeError(
                 f"the tokenizer of {model} gives no character offsets, which say where the "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.errors import DataError, JudgeError
+from selfj_eval.errors import DataError, JudgeError, brief
 from selfj_eval.prompts import RESPONSE_WRAPPER, get_template
 from selfj_eval.raters.rating_syntax import SYNTAXES, Syntax
 from selfj_eval.records import is_unicode
@@ -86,7 +86,7 @@ def read_format(path: str | Path) -> RatingFormat:
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}.", path=path) from error
     except (yaml.YAMLError, ValueError) as error:
-        message = f"is not YAML: {' '.join(str(error).split())}."
+        message = f"is not YAML: {brief(error)}."
         raise DataError(message, path=path) from error
     if not isinstance(values, dict):
         raise DataError(f"expected the keys {', '.join(_KEYS)}.", path=path)

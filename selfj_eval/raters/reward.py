@@ -97,7 +97,7 @@ class RewardRater(StoredRater):
         max_tokens: int | None = None,
         store: MeasureStore | None = None,
     ) -> None:
-        folder, _ = model_folders(model, revision=revision, code=trust_remote_code)
+        folder = model_folders(model, revision=revision, code=trust_remote_code).model
         config, self._tokenizer = load_tokenizer(folder, model, trust_remote_code)
         renamed = _has_foreign_head(folder)
         if not renamed:

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, brief
 
 _MODEL = ("adapter", "revision", "dtype", "device", "trust_remote_code")
 _JUDGE = (
@@ -179,7 +179,7 @@ def read_raters(path: str | Path) -> dict[str, RaterSpec]:
     try:
         entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DataError(f"is not readable YAML ({error}).", path=path) from error
+        raise DataError(f"is not readable YAML ({brief(error)}).", path=path) from error
     if not isinstance(entries, list) or not entries:
         message = "expected a list of raters, such as - {name: gpt-4, rater: generative, ...}."
         raise DataError(message, path=path)

@@ -10,7 +10,7 @@ from dataclasses import MISSING, Field, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, brief
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def load_config(cls: type[T], path: str | Path | None, overrides: Mapping[str, A
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror}.", path=path) from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            message = f"is not YAML: {' '.join(str(error).split())}."
+            message = f"is not YAML: {brief(error)}."
             raise DataError(message, path=path) from error
         if not isinstance(values, dict):
             raise DataError("expected settings, one 'name: value' a line.", path=path)

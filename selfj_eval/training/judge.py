@@ -22,6 +22,7 @@ from selfj_eval.training.encoding import (
 from selfj_eval.training.pairs import Pair, read_pairs
 from selfj_eval.training.running import Finish, Run, arguments, free_output
 from selfj_eval.training.settings import JudgeConfig
+from selfj_eval.training.steps import plan_steps
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -46,7 +47,8 @@ def train_judge(config: JudgeConfig, finish: Finish | None = None) -> dict[str, 
     Raises:
         DataError: If the data or the settings cannot be used.
         JudgeError: If the base cannot be loaded or trained.
-        StoreError: If the output exists, or the checkpoints belong to other settings.
+        StoreError: If the output is another training's, or the checkpoints belong to other
+            settings.
     """
     free_output(config)
     train = read_pairs(
@@ -59,6 +61,8 @@ def train_judge(config: JudgeConfig, finish: Finish | None = None) -> dict[str, 
     folder = resolve_folder(config.base, code=config.trust_remote_code)
     check_weights(folder)
     run = Run(config, ("train_ref", "train_noref"), fingerprint(folder))
+    if run.done is not None:
+        return run.done
 
     from transformers import TrainingArguments, set_seed
 
@@ -68,6 +72,7 @@ def train_judge(config: JudgeConfig, finish: Finish | None = None) -> dict[str, 
         remove_unused_columns=False,
         label_names=["labels"],
     )
+    plan_steps(config, settings, len(train))
     set_seed(config.seed)  # a new head and new adapters are random
     tokenizer, label = _tokenizer(config, folder)
     parts = {"train": train} | ({} if validation is None else {"validation": validation})

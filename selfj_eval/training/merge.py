@@ -7,12 +7,18 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from safetensors import safe_open
+
+from selfj_eval.backends.adapters import tensor_shapes
 from selfj_eval.backends.loading import load_model
 from selfj_eval.backends.tokenizer import load_tokenizer
 from selfj_eval.backends.weights import fingerprint, model_folders, resolve_folder
-from selfj_eval.errors import DataError, StoreError
+from selfj_eval.errors import DataError, JudgeError, StoreError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _NOTES = ("training.json",)
 
@@ -44,7 +50,7 @@ def merge(
     Raises:
         StoreError: If the output exists.
         DataError: If no base is given or named.
-        JudgeError: If base or adapter cannot be loaded, or do not fit.
+        JudgeError: If base or adapter cannot be loaded, do not fit, or the adapter changes nothing.
     """
     if output.exists():
         raise StoreError(f"{output} exists; name a new folder, or remove it first.")
@@ -53,11 +59,18 @@ def merge(
     adapter_folder = resolve_folder(adapter)
     base = base or _named_base(adapter_folder)
     folders = model_folders(base, adapter)
-    _, tokenizer = load_tokenizer(folders.model, base)  # training an adapter leaves it as it is
-    model = load_model(folders.model, folders.adapter, dtype, "cpu", False)
+    _, tokenizer = load_tokenizer(folders.model, base, tokenizer=folders.tokenizer)
+    model = load_model(folders.model, adapter_folder, dtype, "cpu", False)
+    _untie(model)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as place:
         draft = Path(place) / "model"
         model.save_pretrained(draft)
+        if not _changed(draft, folders.model):
+            raise JudgeError(
+                f"the adapter {adapter} changes nothing in {base}: merged in {dtype}, all weights "
+                "are the base's. Was it trained (selfj train says how many steps), and for this "
+                "base?"
+            )
         tokenizer.save_pretrained(draft)
         for name in _NOTES:
             if (adapter_folder / name).is_file():
@@ -76,6 +89,31 @@ def merge(
             file.chmod(0o644)
         draft.replace(output)
     return found
+
+
+def _untie(model: PreTrainedModel) -> None:
+    """Save embeddings and head apart where the adapter has made two of them."""
+    head = model.get_output_embeddings()
+    if head is not None and not head.weight.equal(model.get_input_embeddings().weight):
+        model.config.tie_word_embeddings = False
+
+
+def _changed(merged: Path, base: Path) -> bool:
+    """Whether any weight differs from the base's, put into the merged one's number format.
+
+    True also where they cannot be compared, because they are saved under other names.
+    """
+    files = {name: file for file in base.glob("*.safetensors") for name in tensor_shapes([file])}
+    for file in merged.glob("*.safetensors"):
+        with safe_open(file, "pt") as new:
+            for name in sorted(new.keys()):
+                if name not in files:
+                    return True
+                with safe_open(files[name], "pt") as before:
+                    old, now = before.get_tensor(name), new.get_tensor(name)
+                if old.shape != now.shape or not old.to(now.dtype).equal(now):
+                    return True
+    return False
 
 
 def _named_base(adapter: Path) -> str:

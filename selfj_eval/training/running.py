@@ -38,13 +38,17 @@ class Run:
 
     Raises:
         DataError: If a tracker is not installed.
-        StoreError: If the output exists or has no parent, or the checkpoints belong to another
-            training.
+        StoreError: If the output is another training's or has no parent, or the checkpoints
+            belong to another training.
+
+    Attributes:
+        done: What ``train`` has returned, if this very training has been finished before.
     """
 
     def __init__(self, config: TrainingConfig, data: tuple[str, ...], base: str) -> None:
         self.config, self.base = config, base
         self.output = free_output(config)
+        self.done: dict[str, Any] | None = None
         self.checkpoints = checkpoints(config)
         for tracker in config.report_to:
             if find_spec(tracker) is None:
@@ -62,6 +66,8 @@ class Run:
             del own[name]
         self._data = data
         self._decisive: dict[str, Any] = json.loads(json.dumps(own))
+        if self.output.exists():
+            self.done = self._finished()
         self._last = self._last_checkpoint()
 
     def train(
@@ -82,14 +88,18 @@ class Run:
         Returns:
             ``data``, ``parameters`` (trained and all), ``metrics`` (of the validation file, at
             the end), ``loss`` (mean over the logged steps), ``steps``, ``seconds`` (since the
-            last start), ``history`` (all lines of the log), ``base_fingerprint`` and
+            last start), ``history`` (all lines of the log), ``base_fingerprint``,
+            ``decides`` (what a training must have in common with this one to be the same) and
             ``main_process``.
 
         Raises:
-            JudgeError: If memory does not suffice.
+            JudgeError: If memory does not suffice, or the training has changed no weight.
         """
         import torch
         from transformers.trainer_pt_utils import get_model_param_count
+
+        from selfj_eval.training.changes import check_trained, sums_of
+        from selfj_eval.training.log import LogAtCheckpoints
 
         self.checkpoints.mkdir(exist_ok=True)
         main = trainer.is_world_process_zero()
@@ -97,6 +107,11 @@ class Run:
             write_json(self.checkpoints / "settings.json", self._decisive)
         elif main:
             print(f"going on from {self._last}", file=sys.stderr)
+        before = sums_of(trainer.model)
+        trainer.add_callback(LogAtCheckpoints())
+        if self._last is not None and _is_last_step(Path(self._last)):
+            # Its weights are only to be loaded: resumed, it would take one step more.
+            trainer.args.max_steps, trainer.args.num_train_epochs = -1, 0
         try:
             done = trainer.train(resume_from_checkpoint=self._last)
         except torch.OutOfMemoryError as error:
@@ -121,13 +136,17 @@ class Run:
             },
             "loss": mean_loss(trainer.state.log_history),
             "steps": done.global_step,
-            "history": trainer.state.log_history,
+            # Without transformers' summary, which is about the last start alone.
+            "history": [line for line in trainer.state.log_history if "train_runtime" not in line],
+            "decides": self._decisive,
             "seconds": done.metrics["train_runtime"],
             "base_fingerprint": self.base,
         }
         if main:
             tokenizer.save_pretrained(draft)
             (draft / "training_args.bin").unlink(missing_ok=True)  # a pickle, no part of a model
+            advice = f"Then remove {self.checkpoints}, and begin anew."
+            check_trained(draft, before, steps=done.global_step, advice=advice)
             self._name_base(draft)
             if finish is not None:
                 finish(draft, found)
@@ -140,6 +159,26 @@ class Run:
         if file.is_file() and not Path(self.config.base).expanduser().is_dir():
             settings = json.loads(file.read_text(encoding="utf-8"))
             write_json(file, settings | {"base_model_name_or_path": self.config.base})
+
+    def _finished(self) -> dict[str, Any]:
+        """What is noted in the output of this very training.
+
+        Raises:
+            StoreError: If it is the output of another one, or of none.
+        """
+        try:
+            notes = json.loads((self.output / "training.json").read_text(encoding="utf-8"))
+            made = notes["decides"]
+            other = sorted(n for n in self._decisive if self._decisive[n] != made.get(n))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            raise _exists(self.output) from None
+        if other:
+            raise _exists(self.output, f", a training with another {' and another '.join(other)}")
+        main = int(os.environ.get("RANK", "0")) == 0  # as torchrun sets it
+        if main:
+            print(f"{self.output} is finished: nothing is left to do", file=sys.stderr)
+        found: dict[str, Any] = notes | {"main_process": main}
+        return found
 
     def _last_checkpoint(self) -> str | None:
         known, last = self.checkpoints / "settings.json", last_whole_checkpoint(self.checkpoints)
@@ -173,6 +212,12 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
     return None
 
 
+def _is_last_step(checkpoint: Path) -> bool:
+    """Whether a whole checkpoint holds the end of its training."""
+    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    return bool(state["global_step"] >= state["max_steps"])
+
+
 def _step(checkpoint: Path) -> int:
     number = checkpoint.name.removeprefix("checkpoint-")
     return int(number) if number.isdecimal() else -1
@@ -192,12 +237,16 @@ def free_output(config: TrainingConfig) -> Path:
     """The folder to make.
 
     Raises:
-        StoreError: If it exists.
+        StoreError: If it exists, and is none that a training has made.
     """
     output = Path(config.output)
-    if output.exists():
-        raise StoreError(f"{output} exists; name a new folder, or remove it first.")
+    if output.exists() and not (output / "training.json").is_file():
+        raise _exists(output)
     return output
+
+
+def _exists(output: Path, what: str = "") -> StoreError:
+    return StoreError(f"{output} exists{what}; name a new folder, or remove it first.")
 
 
 def checkpoints(config: TrainingConfig) -> Path:
@@ -228,8 +277,10 @@ def arguments(config: TrainingConfig, *, validate: bool) -> dict[str, Any]:
         "num_train_epochs": config.epochs,
         "max_steps": config.max_steps,
         "learning_rate": config.learning_rate,
-        "warmup_steps": config.warmup_steps,
-        "lr_scheduler_type": config.schedule,
+        # transformers' "constant" has no warm-up. How long it is, steps.plan_steps decides.
+        "lr_scheduler_type": "constant_with_warmup"
+        if config.schedule == "constant"
+        else config.schedule,
         "weight_decay": config.weight_decay,
         "adam_beta2": config.adam_beta2,
         "max_grad_norm": config.max_grad_norm,

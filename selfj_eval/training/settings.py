@@ -34,7 +34,8 @@ class TrainingConfig:
     epochs: float = option(2.0, "passes over the data")
     max_steps: int = option(-1, "end after so many steps instead")
     learning_rate: float = option(3e-4, "highest learning rate")
-    warmup_steps: int = option(100, "steps over which the learning rate rises")
+    warmup_ratio: float = option(0.03, "share of the steps over which the learning rate rises")
+    warmup_steps: int | None = option(None, "so many steps instead")
     schedule: str = option("linear", "how it falls", ("linear", "cosine", "constant"))
     weight_decay: float = option(0.0, "AdamW's weight decay")
     adam_beta2: float = option(0.999, "AdamW's second beta")
@@ -58,8 +59,10 @@ class TrainingConfig:
         for name in ("batch_size", "gradient_accumulation", "logging_steps", "eval_steps",
                      "save_steps"):  # fmt: skip
             self.need(getattr(self, name) >= 1, name, "must be at least 1")
-        for name in ("lora_r", "warmup_steps", "weight_decay", "seed"):
+        for name in ("lora_r", "weight_decay", "seed"):
             self.need(getattr(self, name) >= 0, name, "must be 0 or more")
+        self.need((self.warmup_steps or 0) >= 0, "warmup_steps", "must be 0 or more")
+        self.need(0 <= self.warmup_ratio < 1, "warmup_ratio", "must be in [0, 1)")
         self.need(0 <= self.lora_dropout < 1, "lora_dropout", "must be in [0, 1)")
         self.need(0 <= self.adam_beta2 < 1, "adam_beta2", "must be in [0, 1)")
         self.need(self.max_grad_norm > 0, "max_grad_norm", "must be above 0")
@@ -79,7 +82,11 @@ class TrainingConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeConfig(TrainingConfig):
-    """How a judge is trained. The defaults are Self-J's 13B run (arXiv 2409.00935)."""
+    """How a judge is trained.
+
+    The defaults are Self-J's 13B run (arXiv 2409.00935), but for its 100 steps of warm-up, which
+    are more than a small training has, and its base in 8 bits.
+    """
 
     train_ref: str = option(help="training pairs, prompts with reference")
     train_noref: str = option(help="the same answers, prompts without")

@@ -14,6 +14,7 @@ from selfj_eval.training.base import load_base
 from selfj_eval.training.config import option
 from selfj_eval.training.running import Finish, Run, arguments, free_output
 from selfj_eval.training.settings import TrainingConfig
+from selfj_eval.training.steps import plan_steps
 
 if TYPE_CHECKING:
     from trl.trainer.sft_trainer import SFTTrainer
@@ -134,7 +135,8 @@ def train_sft(config: SftConfig, finish: Finish | None = None) -> dict[str, Any]
     Raises:
         DataError: If the data or the settings cannot be used.
         JudgeError: If the base cannot be loaded or trained, or trl is missing.
-        StoreError: If the output exists, or the checkpoints belong to other settings.
+        StoreError: If the output is another training's, or the checkpoints belong to other
+            settings.
     """
     free_output(config)
     files = {"train": config.train, "validation": config.validation}
@@ -151,6 +153,8 @@ def train_sft(config: SftConfig, finish: Finish | None = None) -> dict[str, Any]
             message = f"all {counts['rows']} rows are longer than max_tokens, {config.max_tokens}."
             raise DataError(message, path=files[name], field="output")
     run = Run(config, ("train",), fingerprint(folder))
+    if run.done is not None:
+        return run.done
     trainer = _trainer(config, folder, {name: used for name, (used, _) in encoded.items()})
     # The base's own tokenizer, without the padding token that trl adds.
     data = {name: counts for name, (_, counts) in encoded.items()}
@@ -174,6 +178,7 @@ def _trainer(config: SftConfig, folder: Path, rows: dict[str, list[Any]]) -> SFT
         max_length=None,  # rows that are too long have been left out, and counted
         dataset_kwargs={"skip_prepare_dataset": True},
     )
+    plan_steps(config, settings, len(rows["train"]))
     set_seed(config.seed)  # a new adapter is random
     # A tokenizer of its own: trl gives it a padding token.
     code = config.trust_remote_code

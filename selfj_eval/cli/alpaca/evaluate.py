@@ -271,6 +271,9 @@ def _report(
         cells = [shown(result.model), *(_cell(row.get(name)) for name in rates)]
         cells.append(_cell(row.get("mean_score"), 3))
         lines.append([*cells, *(str(row[k]) for k in ("n_total", "n_unscored", "n_missing"))])
+    for result in results:
+        if not result.row["n_total"]:
+            print(f"NOTHING WAS COMPARED of {shown(result.model)}: no answer has a preference")
     print(table(lines))
     for reason in sorted(set(reasons.values())):
         print(f"  no length control: {reason}")

@@ -62,7 +62,7 @@ def train_and_note(
         return None
     remove_checkpoints(config)
     if options.json:
-        about = {**notes, **result}
+        about = {**notes, **result}  # of a training that was finished before, its own notes
         print(json.dumps({name: value for name, value in about.items() if name != "history"}))
         return None
     return result
