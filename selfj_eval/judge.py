@@ -41,22 +41,6 @@ Progress = Callable[[int], None]
 """Called with the number of records that have just been finished."""
 
 
-def reason_unreadable(record: Record) -> str | None:
-    """Why a record's texts cannot be given to any model, or None.
-
-    A record made in Python can hold anything, such as None or pandas' NaN for a missing answer.
-    Such a value never becomes a text.
-    """
-    where = f"{record.where}, " if record.where else ""
-    for name in ("response", "reference", "instruction"):
-        text = getattr(record, name)
-        if isinstance(text, str) or (text is None and name == "reference"):
-            continue
-        kind = "null" if text is None else f"{type(text).__name__} ({text!r:.40})"
-        return f"{where}field {name!r}: expected text, got {kind}."
-    return reason_not_text(record)
-
-
 def reason_unjudgeable(
     template: PromptTemplate, record: Record, *, allow_markers: bool = False
 ) -> str | None:
@@ -67,7 +51,7 @@ def reason_unjudgeable(
         record: The record.
         allow_markers: Judge an answer although it holds text of the prompt template.
     """
-    if reason := reason_unreadable(record):
+    if reason := reason_not_text(record):
         return reason
     where = f"{record.where}, " if record.where else ""
     marker = None if allow_markers else template.marker_in(record.response)

@@ -29,7 +29,7 @@ class Record:
     Attributes:
         id: Unique within a data set.
         instruction: What the model was asked; not empty.
-        response: The answer to be judged. May be empty: that is a (bad) answer. None is no
+        response: The answer to be judged. May be empty: that is a (bad) answer. None or NaN is no
             answer: it becomes an empty text with an ``error``.
         reference: A good answer to compare with, or None.
         rating: A given rating of the answer (by people, GPT-4, ...), or None.
@@ -53,7 +53,7 @@ class Record:
     where: str | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.response is None:
+        if is_missing(self.response):
             object.__setattr__(self, "response", "")
             object.__setattr__(self, "error", self.error or NO_ANSWER)
 
@@ -329,7 +329,12 @@ def reason_not_text(record: Record) -> str | None:
     if record.error is not None:
         return where + record.error
     for name in ("response", "reference", "instruction"):
-        text = getattr(record, name) or ""
+        text = getattr(record, name)
+        if text is None and name == "reference":
+            continue
+        if not isinstance(text, str):  # as Python lets anybody make a record
+            kind = "null" if is_missing(text) else f"{type(text).__name__} ({_short(text)})"
+            return f"{where}field {name!r}: expected text, got {kind}."
         if len(text) > MAX_CHARACTERS:
             return (
                 f"{where}field {name!r}: {len(text):,} characters, more than the "

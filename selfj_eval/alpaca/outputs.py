@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.alpaca.data import Answers, EvaluationSet
-from selfj_eval.errors import DataError, printable
-from selfj_eval.reading import read_rows
-from selfj_eval.records import checked_fields
+from selfj_eval.errors import DataError
+from selfj_eval.reading import iter_rows, read_rows
+from selfj_eval.records import QUESTION_FIELDS, is_missing, question_of
+
+_READ = frozenset({"instruction", *QUESTION_FIELDS, "output", "generator", "dataset", "reference"})
 
 
 def read_outputs(
@@ -100,11 +102,10 @@ def check_gamed(path: Path) -> None:
 
 def _rows(path: Path) -> dict[str, tuple[str, Mapping[str, Any]]]:
     """The rows by instruction."""
-    shown = printable(path)
     found: dict[str, tuple[str, Mapping[str, Any]]] = {}
-    for place, row in read_rows(path):
-        checked_fields(row, required=("instruction",), path=shown, place=place)
-        text = row["instruction"]
+    for place, given in iter_rows(path, fields=_READ):
+        text = question_of(given, path=path, place=place)
+        row = {**given, "instruction": text}
         if text in found:
             message = (
                 f"{text[:60]!r} has an output in {found[text][0]} already. One answer an "
@@ -118,7 +119,7 @@ def _rows(path: Path) -> dict[str, tuple[str, Mapping[str, Any]]]:
 
 
 def _check_columns(rows: Mapping[str, tuple[str, Mapping[str, Any]]], path: Path) -> None:
-    """In a table an empty cell is an empty answer, so the column itself has to be there."""
+    """Refuse rows of which none has an answer."""
     if not any("output" in row for _, row in rows.values()):
         have = ", ".join(map(str, next(iter(rows.values()))[1]))
         message = f"no row has an answer; the fields here are: {have}."
@@ -127,8 +128,6 @@ def _check_columns(rows: Mapping[str, tuple[str, Mapping[str, Any]]], path: Path
 
 def _output(row: Mapping[str, Any], path: Path, place: str) -> str:
     value = row.get("output")
-    if value is None and path.suffix.lower() == ".csv" and "output" not in row:
-        value = ""  # a table knows no empty text
     if not isinstance(value, str):
         have = ", ".join(map(str, row))
         kind = "null" if value is None else type(value).__name__
@@ -143,7 +142,7 @@ def _output(row: Mapping[str, Any], path: Path, place: str) -> str:
 def _generator(rows: Mapping[str, tuple[str, Mapping[str, Any]]], path: Path) -> str:
     """The one name in the rows; AlpacaEval itself would call a mixture "Current model"."""
     given = [row.get("generator") for _, row in rows.values()]
-    names = {str(name) for name in given if name and name == name}  # NaN: a cell without a name
+    names = {str(name) for name in given if name and not is_missing(name)}
     if len(names) > 1:
         shown = ", ".join(sorted(names)[:3])
         message = f"holds outputs of {len(names)} models ({shown}, ...); one file a model."

@@ -47,7 +47,8 @@ def judge_bench_pairs(
             message = f"expected A, B or tie, got {row.get('label')!r}."
             raise DataError(message, path=path, place=place, field="label")
         pair = {name: getattr(sides[0], name) for name in names}
-        pair |= {"response_a": sides[0].response, "response_b": sides[1].response}
+        first, second = (side.row()["response"] for side in sides)
+        pair |= {"response_a": first, "response_b": second}
         pairs.append(pair | {"label": row["label"]})
     texts = (*names, "response_a", "response_b", "label")
     return {"test": Dataset.from_list(pairs, Features({name: Value("string") for name in texts}))}

@@ -9,10 +9,10 @@ from functools import lru_cache
 from typing import Any
 
 from selfj_eval.errors import JudgeError
-from selfj_eval.harness.task import SelfJTask, is_nan
+from selfj_eval.harness.task import SelfJTask
 from selfj_eval.judge import Judge
 from selfj_eval.prompts import RESPONSE_WRAPPER
-from selfj_eval.records import Judgment
+from selfj_eval.records import Judgment, is_missing
 from selfj_eval.stamps import Stamp, stamp
 from selfj_eval.store import JudgmentStore
 
@@ -114,7 +114,7 @@ class GenTask(SelfJTask):
             if judgment.error:
                 logger.warning("unscored: %s", judgment.error)
             for name, answer in instance.filtered_resps.items():
-                judged = JudgedText("" if answer is None or is_nan(answer) else answer)
+                judged = JudgedText("" if is_missing(answer) else answer)
                 judged.judgment = judgment
                 instance.filtered_resps[name] = judged
         return result

@@ -9,8 +9,7 @@ from lm_eval.api.instance import Instance
 
 from selfj_eval.errors import JudgeError
 from selfj_eval.harness.judge_task import JudgeTask
-from selfj_eval.harness.task import is_nan
-from selfj_eval.records import Record
+from selfj_eval.records import Record, is_missing
 from selfj_eval.scale import DIGITS
 
 _LABELS = {"A": 1, "tie": 0, "B": -1}
@@ -25,7 +24,7 @@ class PairTask(JudgeTask):
 
     def doc_to_target(self, doc: Mapping[str, Any], doc_to_target: Any = None) -> str:
         """The label: A, B or tie."""
-        return "" if is_nan(label := doc.get("label")) or label is None else str(label)
+        return "" if is_missing(doc.get("label")) else str(doc["label"])
 
     def fewshot_context(self, doc: Mapping[str, Any], num_fewshot: int = 0, **kwargs: Any) -> Any:
         """Two prompts, for A and B.

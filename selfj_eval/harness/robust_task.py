@@ -12,8 +12,8 @@ from lm_eval.api.instance import Instance
 from selfj_eval.errors import JudgeError
 from selfj_eval.harness.judge_task import JudgeTask
 from selfj_eval.judge import reason_unjudgeable
-from selfj_eval.judge import reason_unreadable as unreadable
 from selfj_eval.records import Record
+from selfj_eval.records import reason_not_text as unreadable
 from selfj_eval.robustness.attacks import CHANGES, Change
 from selfj_eval.robustness.choosing import Answers, chosen
 from selfj_eval.robustness.report import DIGIT_TOLERANCE

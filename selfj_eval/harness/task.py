@@ -20,7 +20,7 @@ from selfj_eval.errors import JudgeError
 from selfj_eval.harness.answer_cache import check_answer_cache
 from selfj_eval.metrics import GOOD_AT, Metric
 from selfj_eval.prompts import DEFAULT_TEMPLATE, Prompt, fit_prompt, get_template
-from selfj_eval.records import RECORD_FIELDS, Record
+from selfj_eval.records import RECORD_FIELDS, Record, is_missing
 from selfj_eval.stamps import Stamp, stamp
 
 logger = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
         """The prompt for the judge, within the model's context."""
         reference = record.reference if self.settings.reference else None
         # lm-eval wants a prompt for each document. What is no text is left out of this one, and
-        # the document is unscored whatever the model says (``reason_unreadable``).
+        # the document is unscored whatever the model says (``reason_not_text``).
         texts = (_text(record.instruction), _text(record.response), reference and _text(reference))
         if self._trim is None:
             return Prompt(self.template.render(*texts), 0)
@@ -185,7 +185,7 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
         """
         where = f"document {doc.get('id')}"
         values: dict[str, Any] = {name: doc.get(name) for name in RECORD_FIELDS} | changes
-        values = {name: None if is_nan(value) else value for name, value in values.items()}
+        values = {name: None if is_missing(value) else value for name, value in values.items()}
         for name in ("rating", "rating_min", "rating_max"):
             value = values[name]
             if isinstance(value, bool) or not isinstance(value, int | float | None):
@@ -232,11 +232,6 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
         ]
         digest = hashlib.sha256(json.dumps(state, default=str).encode()).hexdigest()[:16]
         super().build_all_requests(tokenizer_name=f"{tokenizer_name}-selfj-{digest}", **kwargs)
-
-
-def is_nan(value: object) -> bool:
-    """Whether a value is not a number, which stands for a missing one of any type."""
-    return isinstance(value, float) and math.isnan(value)
 
 
 def _text(value: object) -> str:

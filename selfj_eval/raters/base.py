@@ -12,8 +12,8 @@ from threading import RLock
 from typing import Any, NamedTuple, Protocol
 
 from selfj_eval.arguments import items
-from selfj_eval.judge import WINDOW, Progress, reason_unreadable
-from selfj_eval.records import Judgment, Record
+from selfj_eval.judge import WINDOW, Progress
+from selfj_eval.records import Judgment, Record, reason_not_text
 from selfj_eval.resuming import resume
 from selfj_eval.store import Measure, MeasureStore
 
@@ -108,7 +108,7 @@ class StoredRater(ABC):
         if self.reference and record.reference is None:
             where = f"{record.where}: " if record.where else ""
             return f"{where}has no reference, which this rater compares answers with."
-        return reason_unreadable(record)
+        return reason_not_text(record)
 
     @property
     def description(self) -> dict[str, Any]:

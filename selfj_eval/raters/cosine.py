@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.arguments import items
-from selfj_eval.judge import Progress, reason_unreadable
+from selfj_eval.judge import Progress
 from selfj_eval.raters.base import Outcome, StoredRater
-from selfj_eval.records import Judgment, Record
+from selfj_eval.records import Judgment, Record, reason_not_text
 from selfj_eval.store import Measure, MeasureStore
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class TfidfRater:
 
 def _texts(records: Sequence[Record]) -> list[str]:
     """Answers and references, each text once."""
-    readable = [record for record in records if reason_unreadable(record) is None]
+    readable = [record for record in records if reason_not_text(record) is None]
     return list(dict.fromkeys(t for r in readable for t in (r.response, r.reference or "")))
 
 
@@ -112,4 +112,4 @@ def _reason(record: Record) -> str | None:
     if record.reference is None:
         where = f"{record.where}: " if record.where else ""
         return f"{where}has no reference, which this rater compares answers with."
-    return reason_unreadable(record)
+    return reason_not_text(record)

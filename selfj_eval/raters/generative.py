@@ -12,11 +12,11 @@ from typing import Any
 from selfj_eval.arguments import items
 from selfj_eval.backends.failures import Failure
 from selfj_eval.errors import JudgeError
-from selfj_eval.judge import WINDOW, Progress, reason_unreadable
+from selfj_eval.judge import WINDOW, Progress
 from selfj_eval.raters.asking import Asker
 from selfj_eval.raters.rating_formats import RatingFormat
 from selfj_eval.raters.rating_syntax import Reading, Syntax
-from selfj_eval.records import Judgment, Record, rescaled
+from selfj_eval.records import Judgment, Record, reason_not_text, rescaled
 from selfj_eval.resuming import resume
 from selfj_eval.store import AnswerStore
 
@@ -93,7 +93,7 @@ class GenerativeRater:
 
     def reason(self, record: Record) -> str | None:
         """Why a record cannot be given to the judge, or None."""
-        if reason := reason_unreadable(record):
+        if reason := reason_not_text(record):
             return reason
         where = f"{record.where}, " if record.where else ""
         if self.format.without_reference is None and record.reference is None:

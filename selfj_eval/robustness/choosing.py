@@ -8,8 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 from selfj_eval.errors import SelfJError
-from selfj_eval.judge import reason_unreadable
-from selfj_eval.records import Record
+from selfj_eval.records import Record, reason_not_text
 
 
 class Answers:
@@ -26,7 +25,7 @@ class Answers:
         placed = {
             _place(r.instruction, r.response): (r.instruction, r.response)
             for r in records
-            if reason_unreadable(r) is None and r.response.strip()
+            if reason_not_text(r) is None and r.response.strip()
         }
         self._places = sorted(placed)
         self._texts = [placed[place] for place in self._places]

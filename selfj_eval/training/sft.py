@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from selfj_eval.backends.weights import check_weights, fingerprint, resolve_folder
 from selfj_eval.errors import DataError, JudgeError
 from selfj_eval.generation.base import DEFAULT_PROMPT, PROMPTS, PromptTokenizer
-from selfj_eval.reading import read_rows
+from selfj_eval.reading import iter_rows
+from selfj_eval.records import QUESTION_FIELDS, question_of
 from selfj_eval.training.base import load_base
 from selfj_eval.training.config import option
 from selfj_eval.training.running import Finish, Run, arguments, free_output
@@ -55,22 +56,24 @@ class Example(NamedTuple):
 
 
 def read_examples(path: Path) -> list[Example]:
-    """Read rows with ``instruction`` and ``output`` or ``response``; other fields are ignored.
+    """Read rows with ``instruction`` and ``output`` or ``response``.
+
+    ``input`` (Alpaca), ``system``, ``history`` and ``messages`` become part of the instruction;
+    other fields are ignored.
 
     Raises:
         DataError: Naming file, place and field, if the file or a row cannot be used.
     """
     found = []
-    for place, row in read_rows(path):
+    fields = ("instruction", "output", "response", *QUESTION_FIELDS)
+    for place, row in iter_rows(path, fields=fields):
         name = "output" if "output" in row else "response"
-        for field in ("instruction", name):
-            value = row.get(field)
-            if not isinstance(value, str) or not value.strip():
-                have = "nothing" if value is None else "empty text" if value == "" else repr(value)
-                kind = "the answer (output or response)" if field == name else "the instruction"
-                message = f"expected text, {kind}, got {have[:40]}."
-                raise DataError(message, path=path, place=place, field=field)
-        found.append(Example(row["instruction"], row[name].strip()))
+        value = row.get(name)
+        if not isinstance(value, str) or not value.strip():
+            have = "nothing" if value is None else "empty text" if value == "" else repr(value)
+            message = f"expected text, the answer (output or response), got {have[:40]}."
+            raise DataError(message, path=path, place=place, field=name)
+        found.append(Example(question_of(row, path=path, place=place), value.strip()))
     if not found:
         raise DataError("holds no rows.", path=path)
     return found
