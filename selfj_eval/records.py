@@ -56,6 +56,8 @@ class Record:
         if is_missing(self.response):
             object.__setattr__(self, "response", "")
             object.__setattr__(self, "error", self.error or NO_ANSWER)
+        if is_missing(self.reference):
+            object.__setattr__(self, "reference", None)
 
     def row(self) -> dict[str, Any]:
         """Its fields as they stand in a file: an answer that is not there is null."""

@@ -169,15 +169,19 @@ def test_an_error_inside_a_generator_is_the_callers_own(demo: Judge) -> None:
 @pytest.mark.parametrize("value", [None, math.nan, 7, ["x"], b"x"])
 @pytest.mark.parametrize("field", ["response", "instruction", "reference"])
 def test_a_field_that_is_no_text_is_unscored_and_named(demo: Judge, field: str, value: Any) -> None:
-    if field == "reference" and value is None:
+    nothing = value is None or value is math.nan
+    if field == "reference" and nothing:
         return  # there is none
     texts = {"instruction": "q", "response": "a", "reference": "r"} | {field: value}
     record = Record("1", where="f.csv, line 3", **texts)
     for rater in (demo, LengthRater(), TfidfRater()):
         wrong, fine = rater.judge([record, RECORDS[0]])
         assert wrong.score is None and fine.score is not None
-        kind = "null" if value is None else type(value).__name__
-        assert f"f.csv, line 3, field {field!r}: expected text, got {kind}" in str(wrong.error)
+        reason = (
+            f"field {field!r}: expected text, got {'null' if nothing else type(value).__name__}"
+        )
+        reason = "there is no answer: " if nothing and field == "response" else reason
+        assert f"f.csv, line 3, {reason}" in str(wrong.error)
     found = robustness(LengthRater(), [record, *RECORDS], changes=["padding", "other_answer"])
     assert found["base"]["unscored"] == 1
 

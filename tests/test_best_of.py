@@ -159,7 +159,7 @@ def test_lists_of_answers_become_candidates(tmp_path: Path) -> None:
     ("row", "message"),
     [
         ({"response": []}, "line 2, field 'response': is an empty list"),
-        ({"response": ["a", 3]}, "line 2, field 'response': answer 1 is int, expected text"),
+        ({"response": ["a", [3]]}, "line 2, field 'response': answer 1 is list, expected text"),
         ({"response": ["a", "b"], "rating": 3}, "field 'rating': one for 2 answers; give each"),
         ({"response": ["a", "b"], "score": 3}, "field 'score': one for 2 answers; give each"),
         ({}, "line 2, field 'response': missing"),

@@ -243,10 +243,13 @@ def test_instructions_are_read_with_what_is_known(jsonl: Jsonl) -> None:
         ([{"text": "a"}], "line 1, field 'instruction': missing; the fields here are: text"),
         ([{"instruction": "a"}, {"instruction": " "}], "line 2, field 'instruction': is empty"),
         ([{"instruction": None}], "line 1, field 'instruction': is null"),
-        ([{"instruction": 5}], "line 1, field 'instruction': expected text, got int"),
+        ([{"instruction": [5]}], "line 1, field 'instruction': expected text, got list"),
         ([{"id": "1", "instruction": "a"}, {"instruction": "b"}], "line 2, field 'id': missing"),
         ([{"id": "1", "instruction": "a"}] * 2, "line 2, field 'id': '1' occurs twice"),
-        ([{"instruction": "a", "dataset": 3}], "line 1, field 'dataset': expected text, got int"),
+        (
+            [{"instruction": "a", "dataset": [3]}],
+            "line 1, field 'dataset': expected text, got list",
+        ),
     ],
 )
 def test_rows_that_are_no_instructions(jsonl: Jsonl, rows: list[Any], message: str) -> None:

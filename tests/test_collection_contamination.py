@@ -157,7 +157,7 @@ def test_missing_data_says_how_to_get_it(tmp_path: Path, name: str, pack: str) -
         (None, "neither a file nor one of alpaca_eval, mtbench, vicuna"),
         ("", "holds no instructions"),
         ('{"instruction": "Sing."}\n{"prompt": "Dance."}\n', "line 2, field 'instruction'"),
-        ('{"instruction": 7}\n', "line 1, field 'instruction': expected a text, got 7"),
+        ('{"instruction": [7]}\n', "line 1, field 'instruction': expected text, got list"),
     ],
 )
 def test_a_file_without_instructions_is_refused(tmp_path: Path, rows, message: str) -> None:

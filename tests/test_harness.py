@@ -446,7 +446,7 @@ def test_a_missing_text_is_unscored_and_never_a_word(
     result = evaluate(task, {})
     found = result["results"][task]
     assert (found["unscored,none"], found["score,none"] > 0) == (2, True)
-    assert "document 2, field 'response': expected text, got null" in caplog.text
+    assert "document 2, there is no answer: the response is null" in caplog.text
     assert "document 3, field 'instruction': expected text, got null" in caplog.text
     rated = [sample["pearson"] is not None for sample in result["samples"][task]]
     assert rated == [True, True, False, False, False]
@@ -488,7 +488,7 @@ def test_generation_without_an_instruction_or_an_answer(
     task = "selfj_gen_demo"
     result = evaluate(task, {})
     assert result["results"][task]["unscored,none"] == 2
-    assert "document 1, field 'response': expected text, got null" in caplog.text
+    assert "document 1, there is no answer: the response is null" in caplog.text
     assert "document 2, field 'instruction': expected text, got null" in caplog.text
     assert [s["score"] is None for s in result["samples"][task]] == [False, True, True]
     assert not re.search(r"\b(None|nan)\b", prompts_of(result, task))

@@ -104,7 +104,6 @@ def run(options: argparse.Namespace) -> int:
         records, scores, errors = read_scored_candidates(source, notices=notices)
     else:
         records = read_candidates(source, notices=notices)
-    print_notices(printable(source), notices.sentences())
     # Everything that can be wrong with the options, before any work is done.
     n = choose_n(records, options.n)
     name = options.name or _name(records, n, source)
@@ -122,6 +121,7 @@ def run(options: argparse.Namespace) -> int:
     found = curve(candidates, n)
     write_json(output, [_row(record, name) for record, _ in best])
     written = [output]
+    print_notices(printable(source), notices.sentences())
     if options.curve:
         write_rows(options.curve, found.rows)
         written.append(Path(options.curve))

@@ -19,7 +19,7 @@ from selfj_eval.errors import DataError, printable
 from selfj_eval.generation.base import PROMPTS, Generator, Request, Sampling
 from selfj_eval.notices import Notices
 from selfj_eval.reading import iter_rows, refuse_repeated_ids
-from selfj_eval.records import QUESTION_FIELDS, checked_fields, is_missing
+from selfj_eval.records import QUESTION_FIELDS, checked_fields, is_missing, is_number
 from selfj_eval.store import Answer, AnswerStore
 
 _METHOD = 1  # raise when the same key would get other answers
@@ -82,10 +82,14 @@ def read_instructions(path: str | Path, *, notices: Notices | None = None) -> li
     found = []
     for number, (place, row) in enumerate(rows):
         kind = "dataset" if is_missing(row.get("category")) else "category"
+        given = row.get(kind)
+        if not (is_missing(given) or isinstance(given, str) or is_number(given)):
+            message = f"expected text, got {type(given).__name__}."
+            raise DataError(message, path=path, place=place, field=kind)
         # Ignored fields keep their names, which the message on a missing one lists.
         known = {name: value if name in _KNOWN else None for name, value in row.items()}
         values: dict[str, Any] = checked_fields(
-            known | {"category": row.get(kind)},
+            known | {"category": given},
             required=("id", "instruction") if own_ids else ("instruction",),
             path=printable(path),
             place=place,
