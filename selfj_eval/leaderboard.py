@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
+from selfj_eval.documents import refuse_special
 from selfj_eval.errors import DataError, printable
 from selfj_eval.evaluation import KIND
 from selfj_eval.metrics import GOOD_AT, LOWER_IS_BETTER, Headline
@@ -114,6 +115,7 @@ def key(row: Row) -> tuple[str, str, str, str]:
 def read_csv(path: str | Path) -> list[Row]:
     """Read what ``write_csv`` wrote: no rows when there is no file, DataError when another."""
     try:
+        refuse_special(Path(path))
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             lines = list(csv.reader(file, strict=True))
     except FileNotFoundError:
@@ -159,6 +161,7 @@ def markdown(rows: Iterable[Row]) -> str:
 
 def _json(path: Path, named: bool) -> Any:
     try:
+        refuse_special(path)
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         # Half a results file must not go unnoticed; other files of a folder are not ours.

@@ -5,7 +5,6 @@ This module needs no numpy to decide, so that a service that loads a policy stay
 
 from __future__ import annotations
 
-import json
 import math
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from selfj_eval import __version__
 from selfj_eval.arguments import expect
+from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, printable
 from selfj_eval.writing import write_json
 
@@ -107,12 +107,7 @@ class Policy:
         Raises:
             DataError: If the file cannot be read or is not a policy, naming the field.
         """
-        try:
-            value = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror or error}.", path=path) from error
-        except ValueError as error:
-            raise DataError(f"is not JSON: {error}.", path=path) from error
+        value = read_json(path)
         if not isinstance(value, dict) or value.pop("kind", None) != KIND:
             raise DataError("is not a policy; make one with `selfj select`.", path=path)
         names = ("threshold", "max_risk", "confidence", "good_at", "slope", "intercept")

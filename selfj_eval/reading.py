@@ -6,12 +6,12 @@ names file, line, field and what to do.
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from selfj_eval.documents import refuse_special
 from selfj_eval.errors import DataError, printable
 from selfj_eval.formats import Row, Rows
 from selfj_eval.formats.parquet import read_parquet
@@ -195,19 +195,6 @@ def iter_rows(
             yield from (read_jsonl if ending == ".jsonl" else read_json)(path)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}.", path=path) from error
-
-
-def refuse_special(path: Path) -> None:
-    """Refuse a pipe, a device or the like: it may never end, and is empty the second time.
-
-    Raises:
-        DataError: If the path leads to one.
-        OSError: If it leads nowhere.
-    """
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder says what it is
-        message = "is not a regular file; write what it gives into a file, and name that."
-        raise DataError(message, path=path)
 
 
 def refuse_repeated_ids(ids: list[tuple[str, str]], *, path: Path, field: str = "id") -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, printable
 from selfj_eval.notices import Notices
 from selfj_eval.reading import iter_rows, refuse_repeated_ids
@@ -243,20 +243,16 @@ def _merged(answer: Scored, given: Scored | None) -> Scored:
 
 def _run_of(path: Path) -> dict[str, Any]:
     file = run_file(path)
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_constant)
-    except FileNotFoundError:
+    if not file.exists():
         return {}
-    except (OSError, ValueError) as error:
-        message = f"is not readable ({error}); delete it, or score the file again."
+    try:
+        value = read_json(file)
+    except DataError as error:
+        message = f"{error.message} Delete it, or score the file again."
         raise DataError(message, path=file) from error
     if not isinstance(value, dict):
         raise DataError("expected a JSON object; delete it, or score again.", path=file)
     return value
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _judge_name(run: Mapping[str, Any]) -> str | None:

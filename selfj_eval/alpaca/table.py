@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,6 +12,7 @@ import selfj_eval
 from selfj_eval.alpaca import data
 from selfj_eval.alpaca.evaluation import add_length_control, read_leaderboard, row_of
 from selfj_eval.alpaca.upstream import Annotation
+from selfj_eval.documents import read_json, read_yaml
 from selfj_eval.errors import DataError, StoreError, brief
 
 CELLS = ("v1", "v2", "v2_lc")
@@ -84,12 +84,7 @@ def read_manifest(path: Path) -> list[Row]:
     Raises:
         DataError: Naming the row and what is wrong with it.
     """
-    import yaml
-
-    try:
-        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DataError(f"cannot be read: {brief(error)}.", path=path) from error
+    rows = read_yaml(path)
     if not isinstance(rows, list) or not rows:
         raise DataError("expected a list of rows.", path=path)
     found: list[Row] = []
@@ -197,9 +192,9 @@ def read_results(results: Path, row: str) -> dict[str, Mapping[str, Any]]:
         path = result_file(results, row, version)
         if path.is_file():
             try:
-                made = json.loads(path.read_text(encoding="utf-8"))
+                made = read_json(path)
                 found[version] = {key: made[key] for key in _RESULT}
-            except (ValueError, KeyError, TypeError) as error:
+            except (DataError, KeyError, TypeError) as error:
                 message = f"{path} is no result of `selfj alpaca run` ({brief(error)}); delete it."
                 raise StoreError(message) from error
     return found
@@ -219,9 +214,9 @@ def _judged(folder: Path, row: Row, name: str) -> dict[str, dict[str, float]]:
     if found is None:
         return {}
     try:
-        made = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        made = read_json(folder / "run.json")
         return {str(made["judge"]["name"]): found}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (DataError, KeyError, TypeError) as error:
         raise StoreError(f"{folder} is no result of a run ({brief(error)}); delete it.") from error
 
 

@@ -13,6 +13,7 @@ from selfj_eval.cli.generating import add_generator_options, answering_options
 from selfj_eval.cli.judging import add_judge_options
 from selfj_eval.cli.labelled import print_summary, summary_of
 from selfj_eval.cli.provenance import digest, provenance
+from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, StoreError, printable
 
 if TYPE_CHECKING:
@@ -192,19 +193,12 @@ def _rule(options: argparse.Namespace) -> LabelRule | None:
     if given := [f"--{name}" for name in names if getattr(options, name) is not None]:
         message = f"{', '.join(given)}: the rule in {options.rule} has its own; leave it out."
         raise DataError(message)
-    return LabelRule.from_dict(_json(options.rule), path=options.rule)
-
-
-def _json(file: str) -> Any:
-    try:
-        return json.loads(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read as JSON: {error}.", path=file) from error
+    return LabelRule.from_dict(read_json(options.rule), path=options.rule)
 
 
 def _compare(rule: str, measured_by: dict[str, Any]) -> None:
     """Say when a stored rule was fitted to the measures of other models."""
-    before = _json(rule).get("measured_by")
+    before = read_json(rule).get("measured_by")
     for role, identity in measured_by.items():
         if isinstance(before, dict) and role in before and before[role] != identity:
             print(

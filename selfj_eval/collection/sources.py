@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.errors import DataError, brief
+from selfj_eval.documents import read_yaml
+from selfj_eval.errors import DataError
 
 CATEGORIES = ("Common", "Coding", "Academic")
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -78,15 +79,9 @@ def load_sources(path: str | Path | None = None) -> tuple[Source, ...]:
     Raises:
         DataError: Naming file, entry and field.
     """
-    import yaml
-
     shown = str(path or "sources.yaml")
-    own = files("selfj_eval.collection").joinpath("sources.yaml")
-    try:
-        text = own.read_text("utf-8") if path is None else Path(path).read_text("utf-8")
-        entries = yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DataError(f"is not readable YAML ({brief(error)}).", path=shown) from error
+    with as_file(files("selfj_eval.collection").joinpath("sources.yaml")) as own:
+        entries = read_yaml(own if path is None else path)
     if not isinstance(entries, list) or not entries:
         raise DataError("expected a list of sources.", path=shown)
     found = tuple(_source(entry, shown, f"entry {at}") for at, entry in enumerate(entries, 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from selfj_eval.collection.sampling import collection_files, read_batches
 from selfj_eval.collection.sources import CATEGORIES, load_sources
+from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, printable
 
 KIND = "selfj-collection-statistics"
@@ -114,10 +114,7 @@ def _summary(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """What the run's summary says of each source, by category and name; nothing without one."""
     if not path.is_file():
         return {}
-    try:
-        summary = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"is not readable JSON ({error}).", path=path) from error
+    summary = read_json(path)
     if not isinstance(summary, dict) or summary.get("kind", _SUMMARY_KIND) != _SUMMARY_KIND:
         raise DataError("is no summary of `selfj collect run`.", path=path, field="kind")
     found = {}

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from selfj_eval.documents import unique_keys
 from selfj_eval.errors import DataError
 from selfj_eval.formats import Rows
 
@@ -71,7 +72,7 @@ def _is_jsonl(text: str) -> bool:
 
 def _loads(text: str, path: Path, first_line: int = 1) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_unique_keys)
+        return json.loads(text, object_pairs_hook=unique_keys)
     except json.JSONDecodeError as error:
         raise DataError(
             f"broken JSON at column {error.colno}: {error.msg}.",
@@ -80,15 +81,6 @@ def _loads(text: str, path: Path, first_line: int = 1) -> Any:
         ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"broken JSON: {error}.", path=path, place=f"line {first_line}") from error
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} occurs twice in one object")
-    return found
 
 
 def _object(value: Any, path: Path, place: str) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.errors import DataError, JudgeError, brief
+from selfj_eval.documents import read_yaml
+from selfj_eval.errors import DataError, JudgeError
 from selfj_eval.prompts import RESPONSE_WRAPPER, get_template
 from selfj_eval.raters.rating_syntax import SYNTAXES, Syntax
 from selfj_eval.records import is_unicode
@@ -78,16 +79,8 @@ def read_format(path: str | Path) -> RatingFormat:
     Raises:
         DataError: Naming file and field.
     """
-    import yaml
-
     path = Path(path)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}.", path=path) from error
-    except (yaml.YAMLError, ValueError) as error:
-        message = f"is not YAML: {brief(error)}."
-        raise DataError(message, path=path) from error
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise DataError(f"expected the keys {', '.join(_KEYS)}.", path=path)
     for key in values:

@@ -9,7 +9,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from selfj_eval.errors import DataError, brief
+from selfj_eval.documents import read_yaml
+from selfj_eval.errors import DataError
 
 _MODEL = ("adapter", "revision", "dtype", "device", "trust_remote_code")
 _JUDGE = (
@@ -174,12 +175,7 @@ def read_raters(path: str | Path) -> dict[str, RaterSpec]:
     Raises:
         DataError: Naming file, entry and field.
     """
-    import yaml
-
-    try:
-        entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DataError(f"is not readable YAML ({brief(error)}).", path=path) from error
+    entries = read_yaml(path)
     if not isinstance(entries, list) or not entries:
         message = "expected a list of raters, such as - {name: gpt-4, rater: generative, ...}."
         raise DataError(message, path=path)

@@ -10,7 +10,8 @@ from dataclasses import MISSING, Field, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from selfj_eval.errors import DataError, brief
+from selfj_eval.documents import read_yaml
+from selfj_eval.errors import DataError
 
 T = TypeVar("T")
 
@@ -35,15 +36,7 @@ def load_config(cls: type[T], path: str | Path | None, overrides: Mapping[str, A
     """
     values: dict[str, Any] = {}
     if path is not None:
-        import yaml
-
-        try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror}.", path=path) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            message = f"is not YAML: {brief(error)}."
-            raise DataError(message, path=path) from error
+        values = read_yaml(path) or {}
         if not isinstance(values, dict):
             raise DataError("expected settings, one 'name: value' a line.", path=path)
     known = {f.name: f for f in _fields(cls)}

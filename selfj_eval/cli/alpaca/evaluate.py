@@ -19,6 +19,7 @@ from selfj_eval.cli.alpaca.shared import (
 from selfj_eval.cli.evaluating import shown, table
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import digest, provenance
+from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, StoreError, printable
 
 if TYPE_CHECKING:
@@ -228,8 +229,8 @@ def _refuse_repeated(models: list[Answers], paths: list[str]) -> None:
 def _check_same(folder: Path, settings: dict[str, Any]) -> None:
     """Refuse to put lines into a leaderboard that was made in another way."""
     try:
-        made = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        made = read_json(folder / "run.json")
+    except DataError:
         made = {}
     other = [name for name, value in settings.items() if made.get(name) != value]
     if other:

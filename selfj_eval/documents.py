@@ -1,0 +1,127 @@
+"""One JSON or YAML document in a file: settings that people write, notes that runs have left."""
+
+from __future__ import annotations
+
+import json
+import stat
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from selfj_eval.errors import DataError, brief
+
+LARGEST = 50_000_000
+"""Bytes of a document; far beyond any that people write or runs leave."""
+
+
+def refuse_special(path: Path) -> None:
+    """Refuse a pipe, a device or the like: it may never end, and is empty the second time.
+
+    Raises:
+        DataError: If the path leads to one.
+        OSError: If it leads nowhere.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder says what it is
+        message = "is not a regular file; write what it gives into a file, and name that."
+        raise DataError(message, path=path)
+
+
+def read_json(path: str | Path) -> Any:
+    """The value in a JSON file, strictly: no NaN, no key twice, no number beyond all use.
+
+    Raises:
+        DataError: If the file cannot be read or is not such a document.
+    """
+    text = _text(Path(path))
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=unique_keys,
+            parse_constant=_no_constant,
+            parse_int=_int,
+        )
+    except RecursionError as error:
+        raise DataError("is nested too deeply.", path=path) from error
+    except ValueError as error:
+        raise DataError(f"is not JSON: {brief(error).rstrip('.')}.", path=path) from error
+
+
+def read_yaml(path: str | Path) -> Any:
+    """The value in a YAML file, of plain values: no tags, no aliases, no key twice.
+
+    Raises:
+        DataError: If the file cannot be read or is not such a document.
+    """
+    import yaml
+
+    text = _text(Path(path))
+    try:
+        return yaml.load(text, Loader=_yaml_loader())
+    except RecursionError as error:
+        raise DataError("is nested too deeply.", path=path) from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: of a date that does not exist
+        raise DataError(f"is not YAML: {brief(error).rstrip('.')}.", path=path) from error
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these keys and values.
+
+    Raises:
+        ValueError: If a key occurs twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} occurs twice in one object")
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        refuse_special(path)
+        if (size := path.stat().st_size) > LARGEST:
+            message = f"has {size:,} bytes, more than the {LARGEST:,} that such a file may have."
+            raise DataError(message, path=path)
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        message = f"is not UTF-8 (byte 0x{error.object[error.start]:02x}); save it as UTF-8."
+        raise DataError(message, path=path) from error
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}.", path=path) from error
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _int(text: str) -> int:
+    value = int(text)
+    try:
+        float(value)
+    except OverflowError:
+        raise ValueError(f"the number {text[:20]}... has {len(text)} digits") from None
+    return value
+
+
+@cache
+def _yaml_loader() -> Any:
+    """Safe, and without what a small file can expand to."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                mark = self.peek_event().start_mark
+                raise yaml.composer.ComposerError(None, None, "aliases (*name) are not read", mark)
+            return super().compose_node(parent, index)
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                problem = f"the key {twice!r} occurs twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+            return super().construct_mapping(node, deep=deep)
+
+    return Loader
