@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import struct
 from abc import ABC, abstractmethod
@@ -202,6 +203,8 @@ class _Store(ABC, Generic[Value]):
             advice = "the disk is full. What was finished is kept: free space and run it again."
         elif name in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
             advice = f"it is not {self._KIND}, or is damaged. Name another file with --store."
+        elif len(os.fsencode(f"{self.path.name}-journal")) > 255:  # of all usual file systems
+            advice = "its name is too long for the files beside it. Name a shorter one."
         elif name.startswith("SQLITE_CANTOPEN"):
             advice = "it cannot be opened. Does its folder exist, and may you write there?"
         elif name.startswith("SQLITE_BUSY"):

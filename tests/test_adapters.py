@@ -138,9 +138,10 @@ def test_an_adapter_of_another_base_is_refused_by_name(
     tiny_judge: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trained(JUDGE_DIR, tmp_path / "adapter", [], target_modules=["q_proj"])
+    (tmp_path / "asked.jsonl").write_text('{"instruction": "Say hi."}\n')
     for command in (
         ["merge", "--adapter", str(tmp_path / "adapter"), "--base", str(tiny_judge)],
-        ["generate", "alpaca_eval", "--model", str(tiny_judge), "--adapter",
+        ["generate", str(tmp_path / "asked.jsonl"), "--model", str(tiny_judge), "--adapter",
          str(tmp_path / "adapter"), "--limit=1"],
     ):  # fmt: skip
         assert main([*command, "--output", str(tmp_path / "out.json")]) == 2

@@ -77,6 +77,7 @@ def test_stored_preferences_replayed(command: Run, data: Path) -> None:
     assert rows["wizardlm-13b"]["v2"]["leaderboard"] == pytest.approx(12.027480, abs=1e-6)
 
 
+@pytest.mark.long
 def test_a_row_from_a_model_folder(
     command: Run, data: Path, tiny_judge: Path, tmp_path: Path, server: Any
 ) -> None:
@@ -178,6 +179,7 @@ def test_wrong_runs(
     assert message in done.stderr
 
 
+@pytest.mark.long
 def test_a_server_that_dies_loses_little(
     command: Run, data: Path, tiny_judge: Path, tmp_path: Path, server: Any
 ) -> None:
@@ -204,6 +206,7 @@ def test_a_server_that_dies_loses_little(
     assert not list(cache.parent.glob("*.tmp"))
 
 
+@pytest.mark.long
 def test_answers_of_another_model_forget_the_old_numbers(
     command: Run, data: Path, tiny_judge: Path, tmp_path: Path, server: Any
 ) -> None:

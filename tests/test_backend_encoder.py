@@ -95,6 +95,7 @@ def selfj(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_a_pretrained_encoder_becomes_a_judge(minilm: Path, tmp_path: Path) -> None:
     """Trained with and without reference, it tells good from bad, and scores from the shell."""
     words = {0: "no idea whatsoever", 9: "the answer is forty two"}

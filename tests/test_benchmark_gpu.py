@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.long
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "gpu.py"
 PARTS = ("score-1b", "score-7b", "train-step", "lora")
 

@@ -54,6 +54,7 @@ def workers(process: subprocess.Popen[str]) -> list[int]:
     return found
 
 
+@pytest.mark.long
 def test_a_killed_worker_costs_no_record(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     process = start(folder, "--output", output, "--batch-tokens", 300, "--json")

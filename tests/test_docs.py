@@ -37,10 +37,13 @@ def test_links_within_the_repository(page: Path) -> None:
     ("page", "languages", "output"),
     [
         ("README.md", ["bash", "python"], "scores.jsonl"),
-        ("docs/evaluation.md", ["bash", "bash", "python"], "decisions.jsonl"),
+        pytest.param(
+            *("docs/evaluation.md", ["bash", "bash", "python"], "decisions.jsonl"),
+            marks=pytest.mark.long,
+        ),
         ("docs/alpaca.md", ["bash", "bash"], "curve.csv"),
         ("docs/generating.md", ["bash"], "samples.jsonl"),
-        ("docs/training.md", ["bash"], "scores.jsonl"),
+        pytest.param(*("docs/training.md", ["bash"], "scores.jsonl"), marks=pytest.mark.long),
         ("docs/bench.md", ["bash"], "table/table.csv"),
         ("docs/collection.md", ["bash"], "sample.jsonl"),
     ],

@@ -126,6 +126,7 @@ def test_demo_group_needs_nothing_but_the_package(command: Any, tmp_path: Path) 
         assert isinstance(row["filtered_resps"][0], str)
 
 
+@pytest.mark.long
 def test_lm_eval_selfj_score_and_a_direct_forward_agree_on_real_answers(
     command: Any, data: Path, tmp_path: Path
 ) -> None:
@@ -179,6 +180,7 @@ def test_lm_eval_selfj_score_and_a_direct_forward_agree_on_real_answers(
             assert reported[f"{name},none"] == pytest.approx(metric.value, abs=1e-9)
 
 
+@pytest.mark.long
 def test_every_real_set_runs_and_reports_a_number_or_a_reason(
     command: Any, data: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from selfj_eval import DataError, Record, read_records, write_records
+from selfj_eval.errors import StoreError
+from selfj_eval.store import JudgmentStore
+from selfj_eval.writing import check_output
 
 GOOD = {"id": "a", "instruction": "Say hi.", "response": "hi"}
 
@@ -339,3 +342,12 @@ def test_all_of_the_real_data_is_readable(data: Path) -> None:
     }
     assert len(counts) == 16
     assert counts["pointwise_mtbench"] == 2768
+
+
+def test_a_name_that_leaves_no_room_for_the_files_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 236 + ".jsonl")
+    path.write_text(lines(GOOD))
+    with pytest.raises(StoreError, match="the name is too long; with what is added to it"):
+        check_output(f"{path}.scores.jsonl")
+    with pytest.raises(StoreError, match="its name is too long for the files beside it"):
+        JudgmentStore(f"{path}.store")

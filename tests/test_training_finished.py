@@ -103,6 +103,7 @@ def _die(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["judge", "sft"])
 def test_finished_work_is_not_done_again(
     kind: str, train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -135,6 +136,7 @@ def test_finished_work_is_not_done_again(
     assert "whole exists, a training with another seed; name a new folder" in other.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["judge", "sft"])
 def test_what_is_logged_does_not_tell_that_it_was_interrupted(
     kind: str, train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
