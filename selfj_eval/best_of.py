@@ -15,9 +15,9 @@ from selfj_eval.arguments import Numbers, items, numbers
 from selfj_eval.errors import DataError, printable
 from selfj_eval.formats import Row
 from selfj_eval.notices import Notices
+from selfj_eval.questions import QUESTION_FIELDS
 from selfj_eval.reading import iter_rows, read_records, read_rows, refuse_repeated_ids
 from selfj_eval.records import (
-    QUESTION_FIELDS,
     RECORD_FIELDS,
     Record,
     checked_fields,
@@ -238,10 +238,14 @@ def read_candidates(path: str | Path, *, notices: Notices | None = None) -> list
     Raises:
         DataError: If the file cannot be read, or any row is not valid.
     """
-    rows = list(iter_rows(path, fields=_READ, notices=notices))
+    recognised = Notices()
+    rows = list(iter_rows(path, fields=_READ, notices=recognised))
     field = next((f for f in ("response", "output") if any(f in row for _, row in rows)), None)
     if field is None or not any(isinstance(row.get(field), list) for _, row in rows):
         return read_records(path, notices=notices)
+    if notices is not None:
+        for sentence in recognised.sentences():
+            notices.say(sentence)
     shown = printable(path)
     expanded = [
         answer

@@ -100,7 +100,8 @@ def unrendered(prompt: str) -> list[Turn] | None:
 
     Args:
         prompt: A list of messages as JSON, or what a chat template has made of one (ChatML,
-            Llama 2 to 4, Gemma, Zephyr, Phi, Granite, Command R, DeepSeek, Harmony).
+            Llama 2 to 4, Mistral, Gemma, Zephyr, Phi, OLMo, GLM, Granite, Command R, DeepSeek,
+            Harmony).
 
     Raises:
         ValueError: As for ``turns_of``.
@@ -116,12 +117,12 @@ def unrendered(prompt: str) -> list[Turn] | None:
 
 
 _START = re.compile(
-    r"\s*(?:<s>|<bos>|<\|begin_of_text\|>|<\|startoftext\|>|<\uff5cbegin\u2581of\u2581sentence\uff5c>|<BOS_TOKEN>)*"
+    r"\s*(?:<s>|<bos>|<\|begin_of_text\|>|<\|startoftext\|>|<\|endoftext\|>|\[gMASK\]|<sop>|<\uff5cbegin\u2581of\u2581sentence\uff5c>|<BOS_TOKEN>)*"
 )
 _HEADERS = [
     re.compile(pattern)
     for pattern in (
-        r"<\|im_start\|>(system|developer|user|assistant|tool)\n",
+        r"<\|im_start\|>(system|developer|user|assistant|tool)(?:\n|<\|im_sep\|>)",
         r"<\|start_header_id\|>(\w+)<\|end_header_id\|>",
         r"<\|header_start\|>(\w+)<\|header_end\|>",
         r"<start_of_turn>(user|model)\n",
@@ -136,14 +137,16 @@ _ENDS = re.compile(
     r"\s*(?:<\|im_end\|>|<\|eot_id\|>|<\|eot\|>|<end_of_turn>|<\|end_of_text\|>|"
     r"<\|END_OF_TURN_TOKEN\|>|<\|end\|>|<\|endoftext\|>|</s>|<\uff5cend\u2581of\u2581sentence\uff5c>)\s*$"
 )
+_THOUGHT = re.compile(r"<think>\s*(?:</think>)?")
 _LLAMA_2 = re.compile(r"(?:<s>)?\s*\[INST\](.*?)\[/INST\]((?:(?!(?:<s>)?\s*\[INST\]).)*)", re.S)
+_MISTRAL_SYSTEM = re.compile(r"\[SYSTEM_PROMPT\](.*?)\[/SYSTEM_PROMPT\]", re.S)
 _LLAMA_2_SYSTEM = re.compile(r"\s*<<SYS>>(.*?)<</SYS>>(.*)", re.S)
 
 
 def _marked_turns(prompt: str) -> list[Turn] | None:
     start = _START.match(prompt)
     body = prompt[start.end() :] if start else prompt
-    if body.startswith("[INST]"):
+    if body.startswith(("[INST]", "[SYSTEM_PROMPT]")):
         return _llama_2(body)
     for header in (*_HEADERS, _DEEPSEEK):
         first = header.search(body)
@@ -154,16 +157,22 @@ def _marked_turns(prompt: str) -> list[Turn] | None:
         turns = [Turn("system", parts[0])] if parts[0].strip() else []
         for role, text in zip(parts[1::2], parts[2::2], strict=True):
             turns.append(Turn(_ROLES.get(role.lower(), role.lower()), text))
-        return [Turn(role, _ENDS.sub("", text).strip()) for role, text in turns]
+        turns = [Turn(role, _ENDS.sub("", text).strip()) for role, text in turns]
+        if turns[-1].role == "assistant" and _THOUGHT.fullmatch(turns[-1].text):
+            turns.pop()  # how the answer begins, not a turn before it
+        return turns
     return None
 
 
-def _llama_2(body: str) -> list[Turn]:
-    turns = []
-    for asked, answered in _LLAMA_2.findall(body):
+def _llama_2(body: str) -> list[Turn] | None:
+    """Turns in the marks of Llama 2 and Mistral; None if there is no whole one."""
+    own = _MISTRAL_SYSTEM.match(body)
+    turns = [Turn("system", own[1].strip())] if own else []
+    found = _LLAMA_2.findall(body)
+    for asked, answered in found:
         system = _LLAMA_2_SYSTEM.fullmatch(asked)
         if system:
             turns.append(Turn("system", system[1].strip()))
         turns.append(Turn("user", (system[2] if system else asked).strip()))
         turns.append(Turn("assistant", _ENDS.sub("", answered).strip()))
-    return turns
+    return turns if found else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import stat
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from selfj_eval.errors import DataError, brief
 
 LARGEST = 50_000_000
 """Bytes of a document; far beyond any that people write or runs leave."""
+_VALUES = 1_000_000  # of a YAML document
 
 
 def refuse_special(path: Path) -> None:
@@ -48,7 +50,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_yaml(path: str | Path) -> Any:
-    """The value in a YAML file, of plain values: no tags, no aliases, no key twice.
+    """The value in a YAML file: no tags, no key twice, no aliases that expand to much.
 
     Raises:
         DataError: If the file cannot be read or is not such a document.
@@ -57,7 +59,11 @@ def read_yaml(path: str | Path) -> Any:
 
     text = _text(Path(path))
     try:
-        return yaml.load(text, Loader=_yaml_loader())
+        loader = _yaml_loader()(text)
+        node = loader.get_single_node()
+        if _expanded(node, {}) > _VALUES:
+            raise DataError(f"expands to more than {_VALUES:,} values by its aliases.", path=path)
+        return None if node is None else loader.construct_document(node)
     except RecursionError as error:
         raise DataError("is nested too deeply.", path=path) from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: of a date that does not exist
@@ -105,18 +111,22 @@ def _int(text: str) -> int:
     return value
 
 
+def _expanded(node: Any, known: dict[int, float]) -> float:
+    """How many values a node stands for, aliases written out; infinite where one holds itself."""
+    if id(node) not in known:
+        known[id(node)] = math.inf
+        inner = node.value if node is not None and isinstance(node.value, list) else []
+        parts = [part for item in inner for part in (item if isinstance(item, tuple) else (item,))]
+        known[id(node)] = 1 + sum(_expanded(part, known) for part in parts)
+    return known[id(node)]
+
+
 @cache
 def _yaml_loader() -> Any:
-    """Safe, and without what a small file can expand to."""
+    """Safe, and no key twice."""
     import yaml
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                mark = self.peek_event().start_mark
-                raise yaml.composer.ComposerError(None, None, "aliases (*name) are not read", mark)
-            return super().compose_node(parent, index)
-
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
             if twice := next((name for name in names if names.count(name) > 1), None):

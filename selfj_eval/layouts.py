@@ -12,7 +12,8 @@ from selfj_eval.conversations import as_text, turns_of, unrendered
 from selfj_eval.errors import DataError
 from selfj_eval.formats import Rows
 from selfj_eval.notices import Notices
-from selfj_eval.records import QUESTION_FIELDS, is_missing, is_number
+from selfj_eval.questions import QUESTION_FIELDS
+from selfj_eval.records import is_missing, is_number
 
 LM_EVAL_FIELDS = ("doc_id", "doc", "target", "arguments", "resps")
 """What is read of lm-eval's samples."""
@@ -77,14 +78,13 @@ def lm_eval_samples(rows: Rows, path: Path, notices: Notices) -> Rows:
         others = seen.setdefault(number, {})
         digest = hashlib.sha256(decisive).digest()[:16]
         if digest in others:
-            notices.count("{n} rows repeat a question with the same answers and are dropped")
+            notices.count("rows with a question and answers that were there before, dropped")
             continue
         others[digest] = None
         own = str(number)
         if len(others) > 1:  # another task's or model's document of the same number
             own = f"{number}#{len(others)}"
-            notices.count("{n} rows have the doc_id of another question or answer; their ids get #2"
-                          ", #3, ...")  # fmt: skip
+            notices.count("rows with the doc_id of another question or answer, told apart by #")
         for index, answer in enumerate(answers):
             name = own if len(answers) == 1 else f"{own}-{index}"
             yield place, {"id": name, "response": answer, **fields}
@@ -102,7 +102,7 @@ def _question(row: Mapping[str, Any], notices: Notices) -> dict[str, Any]:
         return found | {"instruction": instruction} | {n: doc.get(n) for n in QUESTION_FIELDS}
     if not is_missing(instruction) and instruction != "":
         kind = type(instruction).__name__
-        notices.count(f"{{n}} documents have {kind} as instruction; the prompt is taken")
+        notices.count(f"documents with an instruction that is no text ({kind}), the prompt taken")
     prompt = row.get("arguments")
     turns = None
     while isinstance(prompt, dict | list) and prompt:
@@ -112,7 +112,7 @@ def _question(row: Mapping[str, Any], notices: Notices) -> dict[str, Any]:
     if isinstance(prompt, str):
         turns = unrendered(prompt)
     if turns is not None:
-        notices.count("{n} prompts are chat requests; the instruction is what their messages say")
+        notices.count("prompts that are chat requests, taken apart")
         prompt = as_text(turns)
     return found | {"instruction": prompt}
 
@@ -126,14 +126,14 @@ def _reference(row: Mapping[str, Any], notices: Notices) -> dict[str, Any]:
     if isinstance(value, list | tuple):
         aliases = [item for item in value if not is_missing(item)]
         if len(aliases) > 1:
-            notices.count("{n} references have several aliases; the first is taken")
+            notices.count("references with several aliases, the first taken")
         value = aliases[0] if aliases else None
     if is_number(value):
-        notices.count("{n} references are numbers; their text is taken")
+        notices.count("references that are numbers, taken as text")
         value = json.dumps(value)
     if not is_missing(value) and not isinstance(value, str):
-        notices.count(f"{{n}} references are neither text nor number ({type(value).__name__}) and "
-                      "are not used")  # fmt: skip
+        kind = type(value).__name__
+        notices.count(f"references that are neither text nor number ({kind}), not used")
         value = None
     return {"reference": None if is_missing(value) else value}
 

@@ -17,15 +17,16 @@ class Notices:
 
     def __init__(self) -> None:
         self.ignored: dict[str, None] = {}
+        self._said: dict[str, None] = {}
         self._counts: Counter[str] = Counter()
 
     def say(self, sentence: str) -> None:
         """Note a fact about the whole file."""
-        self._counts[sentence] = 1
+        self._said[sentence] = None
 
-    def count(self, sentence: str) -> None:
-        """Note a fact about one row; ``{n}`` in the sentence becomes the number of such rows."""
-        self._counts[sentence] += 1
+    def count(self, what: str) -> None:
+        """Note a fact about one row or value: what there is; the sentence says how often."""
+        self._counts[what] += 1
 
     def ignore(self, names: Iterable[str]) -> None:
         """Note fields that nothing reads."""
@@ -33,7 +34,7 @@ class Notices:
 
     def sentences(self) -> list[str]:
         """All that was noted, one sentence a fact."""
-        found = [text.replace("{n}", f"{count:,}") for text, count in self._counts.items()]
+        found = [*self._said, *(f"{what}: {count:,}" for what, count in self._counts.items())]
         if self.ignored:
             names = [str(name) for name in self.ignored]
             more = f", and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""

@@ -16,6 +16,8 @@ from selfj_eval.judge import Judge, Progress
 from selfj_eval.scoring import NOTE, Source, Survey, Totals, score_file
 from selfj_eval.store import JudgmentStore
 
+_READING = 2  # raise when the same rows become other records
+
 
 @dataclass(frozen=True)
 class Partition:
@@ -39,7 +41,8 @@ class Partition:
 
         Nor is it finished when the input has changed since, or the judge failed on a record.
         """
-        if self.note is None or self.note["input_sha256"] != self.sha256:
+        same = {"input_sha256": self.sha256, "reading": _READING}
+        if self.note is None or any(self.note[name] != value for name, value in same.items()):
             return None
         totals = Totals(**self.note["totals"])
         return None if totals.failed else totals
@@ -86,7 +89,7 @@ class Partition:
             done.from_store = done.scored
             return done
         file = self.output.with_name(f".{self.output.name}.store")
-        note = {"judge": made_by(judge), "input_sha256": self.sha256}
+        note = {"judge": made_by(judge), "input_sha256": self.sha256, "reading": _READING}
         with JudgmentStore(file, alone=True) as store:
             judge.store = store
             totals = score_file(
@@ -115,6 +118,8 @@ def partitions(folder: Path, output: Path, names: Mapping[str, str]) -> list[Par
         raise DataError("holds no .parquet file; only those are read from a folder.", path=folder)
     found = []
     for file in files:
+        if not file.is_file():
+            raise DataError("is not a regular file; take it out of the folder.", path=file)
         source, target = Source(file, names), output / file.name
         found.append(Partition(source, target, source.digest(), _note(target)))
     return found
@@ -155,7 +160,9 @@ def _note(output: Path) -> dict[str, Any] | None:
         return None
     try:
         note = json.loads(pq.read_metadata(output).metadata[NOTE.encode()])
-        return {name: note[name] for name in ("judge", "input_sha256", "totals")}
+        return {name: note[name] for name in ("judge", "input_sha256", "totals")} | {
+            "reading": note.get("reading")
+        }
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         message = "stands where scores are to be written, and is none; name another --output."
         raise DataError(message, path=output) from error

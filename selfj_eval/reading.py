@@ -14,9 +14,9 @@ from typing import Any
 from selfj_eval.documents import refuse_special
 from selfj_eval.errors import DataError, printable
 from selfj_eval.formats import Row, Rows
-from selfj_eval.formats.parquet import read_parquet
-from selfj_eval.formats.spreadsheet import read_csv
-from selfj_eval.formats.text import read_json, read_jsonl
+from selfj_eval.formats.parquet import parquet_rows
+from selfj_eval.formats.spreadsheet import csv_rows
+from selfj_eval.formats.text import json_rows, jsonl_rows
 from selfj_eval.layouts import (
     LM_EVAL_FIELDS,
     alpaca_eval_names,
@@ -24,7 +24,8 @@ from selfj_eval.layouts import (
     lm_eval_samples,
 )
 from selfj_eval.notices import Notices
-from selfj_eval.records import QUESTION_FIELDS, RECORD_FIELDS, Record, record_from_mapping
+from selfj_eval.questions import QUESTION_FIELDS
+from selfj_eval.records import RECORD_FIELDS, Record, record_from_mapping
 
 _FORMATS = (".jsonl", ".json", ".csv", ".parquet")
 _ANSWERS = ("response", "output")
@@ -186,13 +187,13 @@ def iter_rows(
     try:
         refuse_special(path)
         if ending == ".parquet":
-            yield from read_parquet(path, fields)
+            yield from parquet_rows(path, fields)
         elif ending == ".csv":
-            answers = {names.get("response", name) for name in _ANSWERS}
+            answers = [names["response"]] if "response" in names else _ANSWERS
             numbers = {names.get(name, name) for name in _NUMBERS}
-            yield from read_csv(path, notices or Notices(), answers=answers, numbers=numbers)
+            yield from csv_rows(path, notices or Notices(), answers=answers, numbers=numbers)
         else:
-            yield from (read_jsonl if ending == ".jsonl" else read_json)(path)
+            yield from (jsonl_rows if ending == ".jsonl" else json_rows)(path)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}.", path=path) from error
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.conversations import Turn, as_text, history_turns, turns_of
 from selfj_eval.errors import DataError, printable
 from selfj_eval.notices import Notices
+from selfj_eval.questions import QUESTION_FIELDS, whole_question
 
 MAX_CHARACTERS = 1_000_000
 """Longest text a record may hold. The longest answer in public judge data has 113,077
@@ -56,8 +56,9 @@ class Record:
         if is_missing(self.response):
             object.__setattr__(self, "response", "")
             object.__setattr__(self, "error", self.error or NO_ANSWER)
-        if is_missing(self.reference):
-            object.__setattr__(self, "reference", None)
+        for name in _OPTIONAL:  # NaN is what a table has for nothing
+            if is_missing(getattr(self, name)):
+                object.__setattr__(self, name, None)
 
     def row(self) -> dict[str, Any]:
         """Its fields as they stand in a file: an answer that is not there is null."""
@@ -95,10 +96,9 @@ class Judgment:
 
 _TEXT = ("id", "instruction", "response", "reference", "model", "category")
 _NUMBERS = ("rating", "rating_min", "rating_max")
+_OPTIONAL = ("reference", *_NUMBERS, "model", "category")
 REQUIRED = ("id", "instruction", "response")
 RECORD_FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("error", "where"))
-QUESTION_FIELDS = ("input", "system", "history", "messages")
-"""Fields beside an instruction that change what was asked."""
 _QUESTION_FIELDS = frozenset(QUESTION_FIELDS)
 
 
@@ -114,8 +114,8 @@ def record_from_mapping(
 
     Args:
         row: Field name to value. Unknown fields are ignored. A number where a text is expected is
-            taken as its decimal text. ``input`` (Alpaca), ``system``, ``history`` and ``messages``
-            become part of the instruction. A null response gives a record with an error.
+            taken as its decimal text. ``QUESTION_FIELDS`` become part of the instruction. A null
+            response gives a record with an error; NaN is null.
         names: Field of ``Record`` to the name it has in ``row``, where they differ.
         path, place: Where the row stands (``place`` such as ``line 3``), for errors.
         notices: Gets what was converted.
@@ -137,7 +137,7 @@ def record_from_mapping(
         error = NO_ANSWER if NO_ANSWER in given or not given else f"{NO_ANSWER} ({given})"
         row = {**row, answer: ""}
         if notices is not None:
-            notices.count("{n} responses are null: there is no answer to judge")
+            notices.count("null responses, which are no answers")
     values = checked_fields(
         row, required=REQUIRED, names=names, path=path, place=place, notices=notices
     )
@@ -187,7 +187,7 @@ def checked_fields(
             and (name != "id" or isinstance(value, int))
         ):
             if notices is not None and name != "id":
-                notices.count(f"{{n}} values of {name!r} are numbers; their text is taken")
+                notices.count(f"numbers taken as text in {name!r}")
             value = json.dumps(value)
         if not isinstance(value, str):
             raise fail(name, f"expected text, got {_kind(value)} ({_short(value)}).")
@@ -201,12 +201,11 @@ def checked_fields(
             raise fail(name, "is empty; every record needs one.")
     if "instruction" in values and not _QUESTION_FIELDS.isdisjoint(row):
         more = {n: row.get(n) for n in QUESTION_FIELDS if n not in names.values()}
-        more = {name: value for name, value in more.items() if not _says_nothing(value)}
-        if more:
-            values["instruction"] = _whole_question(values, more, fail, notices)
+        response = values.get("response", "")
+        values["instruction"] = whole_question(values["instruction"], response, more, fail, notices)
     for name in (*_NUMBERS, *numbers):
         value = row.get(names.get(name, name))
-        if value is None:
+        if is_missing(value):
             if name in required:
                 raise fail(name, "is missing; every row needs one.")
             continue
@@ -229,22 +228,25 @@ def checked_fields(
     return values
 
 
-def question_of(row: Mapping[str, Any], *, path: str | Path, place: str) -> str:
+def question_of(
+    row: Mapping[str, Any], *, path: str | Path, place: str, notices: Notices | None = None
+) -> str:
     """The whole question of a row: its ``instruction`` with what other fields add to it.
 
     Args:
         row: Field name to value.
         path, place: Where it stands, for errors.
+        notices: Counts what was added.
 
     Raises:
         DataError: If there is no instruction, or a field that belongs to the question is no text.
     """
     # Ignored fields keep their names, which the message on a missing one lists.
     known = {k: v if k in ("instruction", *QUESTION_FIELDS) else None for k, v in row.items()}
-    shown = printable(path)
-    return str(
-        checked_fields(known, required=("instruction",), path=shown, place=place)["instruction"]
+    values = checked_fields(
+        known, required=("instruction",), path=printable(path), place=place, notices=notices
     )
+    return str(values["instruction"])
 
 
 def is_missing(value: object) -> bool:
@@ -255,65 +257,6 @@ def is_missing(value: object) -> bool:
 def is_number(value: object) -> bool:
     """Whether a value is a finite number; a truth value is none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _whole_question(
-    values: Mapping[str, Any],
-    more: Mapping[str, Any],
-    fail: Callable[[str, str], DataError],
-    notices: Notices | None,
-) -> str:
-    """The instruction with what other fields add to the question.
-
-    Args:
-        values: The checked fields.
-        more: What the row has in ``QUESTION_FIELDS``.
-        fail: Makes the error.
-        notices: Counts what was added.
-    """
-    instruction = str(values["instruction"])
-    for name in ("input", "system"):
-        if name in more and not isinstance(more[name], str):
-            kind = type(more[name]).__name__
-            raise fail(name, f"belongs to the question; expected text, got {kind}.")
-    if "input" in more:
-        instruction = f"{instruction}\n\n{more['input']}"
-    try:
-        earlier = history_turns(more.get("history", ()))
-        chat = turns_of(more["messages"]) if "messages" in more else []
-    except ValueError as error:
-        field = "messages" if "messages" in more else "history"
-        raise fail(field, f"{error}; a judge of text cannot read it.") from error
-    if earlier is None:
-        raise fail("history", "belongs to the question; expected pairs of texts or chat messages.")
-    if chat is None:
-        raise fail("messages", "belongs to the question; expected chat messages.")
-    system = [Turn("system", str(more["system"]))] if "system" in more else []
-    turns = [*system, *earlier, Turn("user", instruction)]
-    said = {turn.text.strip() for turn in turns} | {str(values.get("response", "")).strip()}
-    if unsaid := [turn for turn in chat if turn.text.strip() not in said | {""}]:
-        if turns != [Turn("user", instruction)] or instruction.strip() not in [
-            turn.text.strip() for turn in chat
-        ]:
-            what = f"{unsaid[0].role} says {_short(unsaid[0].text)}"
-            message = f"holds another question than 'instruction' ({what}); keep one of the two."
-            raise fail("messages", message)
-        if chat[-1].role == "assistant":  # the answer, perhaps of another model
-            chat.pop()
-        turns = chat
-    question = as_text(turns)
-    if notices is not None and question != values["instruction"]:
-        for name in more:
-            notices.count(f"{{n}} instructions were joined with what stands in {name!r}")
-    return question
-
-
-def _says_nothing(value: object) -> bool:
-    return (
-        is_missing(value)
-        or (isinstance(value, str | list | tuple) and not len(value))
-        or (isinstance(value, str) and not value.strip())
-    )
 
 
 def is_unicode(text: str) -> bool:

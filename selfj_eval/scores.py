@@ -12,13 +12,18 @@ import numpy as np
 
 from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, printable
+from selfj_eval.layouts import alpaca_eval_names
 from selfj_eval.notices import Notices
+from selfj_eval.questions import QUESTION_FIELDS
 from selfj_eval.reading import iter_rows, refuse_repeated_ids
-from selfj_eval.records import QUESTION_FIELDS, RECORD_FIELDS, checked_fields, rescaled
+from selfj_eval.records import RECORD_FIELDS, checked_fields, rescaled
 from selfj_eval.writing import run_file
 
 _NO_SCORE = "no score in the file"
-_READ = frozenset({*RECORD_FIELDS, *QUESTION_FIELDS, "score", "error", "doc", "doc_id"})
+_READ = frozenset(
+    {*RECORD_FIELDS, *QUESTION_FIELDS, "output", "generator", "dataset"}
+    | {"score", "error", "doc", "doc_id"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +190,8 @@ def _answers(path: Path, *, score: bool) -> tuple[list[Scored], list[str]]:
         raise DataError("holds no rows.", path=path)
     shown, known = printable(path), {f.name for f in fields(Scored)}
     answers, places, outside = list[Scored](), list[tuple[str, str]](), list[str]()
+    columns = rows[0][1].keys()
+    names = {} if "response" in columns else alpaca_eval_names(columns, {})
     for place, row in rows:
         if isinstance(row.get("doc"), dict) and "doc_id" in row:  # lm-eval's samples
             row = {"id": row["doc_id"], **row["doc"], "score": row.get("score")}
@@ -195,6 +202,7 @@ def _answers(path: Path, *, score: bool) -> tuple[list[Scored], list[str]]:
             row,
             required=("id",),
             numbers=("score",) if score else (),
+            names=names or None,
             path=shown,
             place=place,
             notices=notices,

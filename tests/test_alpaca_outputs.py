@@ -48,6 +48,18 @@ def test_missing_and_unknown_instructions_are_counted(write: Write) -> None:
     assert (found.missing, found.unknown) == (2, 2)
 
 
+def test_what_belongs_to_a_question_is_part_of_it_or_of_how_the_model_was_asked(
+    write: Write,
+) -> None:
+    """AlpacaFarm's sets hold the input, AlpacaEval's no system prompt."""
+    given = EvaluationSet(("Sort.\n\n7, 3", TEXTS[1]), (None,) * 2)
+    rows = [row("Sort.", "3, 7", input="7, 3"), row(TEXTS[1], "5", system="Be brief.")]
+    assert read_outputs(write(*rows), given).outputs == ("3, 7", "5")
+    rows.append(row(TEXTS[1], "six", system="Be long."))
+    with pytest.raises(DataError, match="has an output in another row already"):
+        read_outputs(write(*rows), given)
+
+
 def test_empty_outputs_are_kept_and_counted(write: Write) -> None:
     rows = [row(TEXTS[0], ""), row(TEXTS[1], " \n"), row(TEXTS[2], "x")]
     found = read_outputs(write(*rows), SET)

@@ -42,7 +42,9 @@ BAD = {
     "a text": '"selfj-policy"',
     "a list of numbers": "[1, 2]",
     "a date that is none": "{a: 2024-13-45}",
-    "an alias that expands": "a: &a [1, 1]\nb: &b [*a, *a]\nc: [*b, *b]\n",
+    "aliases that expand": "a0: &a0 [1, 1]\n"
+    + "".join(f"a{k}: &a{k} [*a{k - 1}, *a{k - 1}]\n" for k in range(1, 30)),
+    "an alias of itself": "a: &a [*a]\n",
     "a tag": "!!python/object/apply:os.system [true]",
     "NUL": b"a: \0",
 }
@@ -101,5 +103,7 @@ def test_what_people_write_is_read(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("a: 1\nb: [x, 2.5]\n")
     assert read_yaml(path) == {"a": 1, "b": ["x", 2.5]}
+    path.write_text("base: &base {a: 1}\nmore: {<<: *base, b: 2}\n")
+    assert read_yaml(path)["more"] == {"a": 1, "b": 2}
     path.write_text('{"a": 1e400, "b": [null]}'.replace("1e400", "1.5"))
     assert read_json(path) == {"a": 1.5, "b": [None]}

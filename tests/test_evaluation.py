@@ -105,6 +105,27 @@ def test_ratings_from_another_file(jsonl: Jsonl) -> None:
         )
 
 
+@pytest.mark.parametrize("name", ["response", "output"])
+def test_ratings_of_other_answers_with_the_same_ids_are_not_these(jsonl: Jsonl, name: str) -> None:
+    def rows(field: str, *texts: str) -> list[dict[str, Any]]:
+        return [{"id": str(k), "instruction": "q", field: text} for k, text in enumerate(texts)]
+
+    scored = [row | {"score": 3} for row in rows("response", "a  b", "c", "d")]
+    rated = [row | {"rating": 5} for row in rows(name, "a b", "c", "another model's answer")]
+    scores = read_scores(jsonl(*scored, name="s.jsonl"), ratings=jsonl(*rated, name="r.jsonl"))
+    assert [a.rating for a in scores.answers] == [5, 5, None]
+    assert scores.warnings[0].startswith("1 ratings are skipped: they have the id of an answer")
+    others = [row | {"rating": 5} for row in rows(name, "x", "y", "z")]
+    with pytest.raises(DataError, match="none of their texts is: these are ratings of other answe"):
+        read_scores(jsonl(*scored, name="s.jsonl"), ratings=jsonl(*others, name="r.jsonl"))
+    # The same of two judges' scores.
+    mine = read_scores(jsonl(*[r | {"rating": k} for k, r in enumerate(scored)], name="a.jsonl"))
+    theirs = [r | {"score": 4} for r in rows(name, "a b", "c", "other")]
+    document = compare(mine, read_scores(jsonl(*theirs, name="b.jsonl")), FAST)
+    assert document["counts"]["compared"] == 2
+    assert "1 records have another text in the second file and are skipped" in document["warnings"]
+
+
 def test_samples_of_lm_eval(jsonl: Jsonl) -> None:
     rows = [
         {"doc_id": k, "doc": {"id": f"a{k}", "rating": k % 4, "response": "r"}, "score": k}
@@ -310,5 +331,5 @@ def test_names_that_tell_judges_apart(jsonl: Jsonl, tmp_path: Path) -> None:
         distinct_names([read_scores(a)] * 2)
     for broken in ("{", '{"made": NaN}'):
         Path(f"{a}.run.json").write_text(broken)
-        with pytest.raises(DataError, match=r"run\.json: is not readable"):
+        with pytest.raises(DataError, match=r"run\.json: is not JSON"):
             read_scores(a)

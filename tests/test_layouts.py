@@ -55,6 +55,27 @@ QUESTIONS = {
                       {"role": "assistant", "content": "another model's answer"}]},
         "Sort by size.",
     ),
+    "an input that is a number": ({"input": 5}, "Sort by size.\n\n5"),
+    "Dolly's context": ({"context": "sea, lake"}, "Sort by size.\n\nsea, lake"),
+    "a context of another kind": ({"context": ["a document"]}, "Sort by size."),
+    "a chat in a table": (
+        {"history": '[["Hi.", "Hello."]]', "messages": "[]"},
+        "User: Hi.\n\nAssistant: Hello.\n\nUser: Sort by size.",
+    ),
+    "messages that go on after the answer": (
+        {"messages": [{"role": "user", "content": "Sort by  size."},
+                      {"role": "assistant", "content": "lake, sea"},
+                      {"role": "user", "content": "And now by depth."},
+                      {"role": "assistant", "content": "lake, sea"}]},
+        "Sort by size.",
+    ),
+    "the same system prompt twice": (
+        {"system": "Be brief.",
+         "messages": [{"role": "system", "content": "Be brief."},
+                      {"role": "user", "content": "Sort by size."},
+                      {"role": "assistant", "content": "another model's answer"}]},
+        "System: Be brief.\n\nUser: Sort by size.",
+    ),
     "messages with more turns": (
         {"messages": [{"role": "system", "content": "Be brief."},
                       {"role": "user", "content": [{"type": "text", "text": "Hi."}]},
@@ -71,8 +92,8 @@ def test_fields_that_change_the_question_belong_to_it(tmp_path: Path, case: str)
     (record,), noted = read(tmp_path, ROW | fields)
     assert record == Record("1", instruction, "lake, sea")
     for name, value in fields.items():
-        changed = bool(value) and instruction != ROW["instruction"]
-        assert (f"1 instructions were joined with what stands in {name!r}" in noted) == changed
+        changed = value not in ("", [], None, "[]") and instruction != ROW["instruction"]
+        assert (f"instructions joined with what stands in {name!r}: 1" in noted) == changed
     assert read_instructions(tmp_path / "x.jsonl")[0].text == instruction
 
 
@@ -80,11 +101,21 @@ def test_fields_that_change_the_question_belong_to_it(tmp_path: Path, case: str)
     "fields, message",
     [
         ({"input": {"text": "x"}}, "field 'input': belongs to the question; expected text, got d"),
+        (
+            {
+                "system": "Be brief.",
+                "messages": [
+                    {"role": "system", "content": "Be long."},
+                    {"role": "user", "content": "Sort by size."},
+                ],
+            },
+            "field 'messages': holds other turns than 'system' and 'history'",
+        ),
         ({"history": "earlier"}, "field 'history': belongs to the question; expected pairs"),
         ({"messages": [1]}, "field 'messages': belongs to the question; expected chat messages"),
         (
             {"messages": [{"role": "user", "content": "Another?"}]},
-            "field 'messages': holds another question than 'instruction'",
+            "field 'messages': does not hold the instruction as a question",
         ),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
@@ -133,8 +164,8 @@ def test_nothing_is_not_a_text(tmp_path: Path) -> None:
     assert [r.error for r in records] == [NO_ANSWER, NO_ANSWER, None]
     assert records[1].reference is None
     assert records[2] == Record("3", "Sort by size.", "42", "4.5", category="3")
-    assert "2 responses are null: there is no answer to judge" in noted
-    assert "1 values of 'response' are numbers; their text is taken" in noted
+    assert "null responses, which are no answers: 2" in noted
+    assert "numbers taken as text in 'response': 1" in noted
 
 
 def test_several_logs_in_one_file_lose_no_answer(tmp_path: Path) -> None:
@@ -146,8 +177,8 @@ def test_several_logs_in_one_file_lose_no_answer(tmp_path: Path) -> None:
     assert [r.id for r in records] == ["0", "1", "2", "0#2", "1#2", "2#2", "0#3", "1#3", "2#3"]
     assert {r.instruction for r in records[3:6]} == {f"Another question {k}?" for k in range(3)}
     assert [r.response for r in records[6:]] == ["another answer"] * 3
-    assert "3 rows repeat a question with the same answers and are dropped" in noted
-    assert "6 rows have the doc_id of another question or answer; their ids get #2" in noted
+    assert "rows with a question and answers that were there before, dropped: 3" in noted
+    assert "rows with the doc_id of another question or answer, told apart by #: 6" in noted
 
 
 def test_an_answer_that_is_null_in_lm_evals_log(tmp_path: Path) -> None:
@@ -159,15 +190,18 @@ def test_an_answer_that_is_null_in_lm_evals_log(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+NUMBERS = "references that are numbers, taken as text"
+ALIASES = "references with several aliases, the first taken"
+OTHERS = "references that are neither text nor number (dict), not used"
 TARGETS = {
-    "a number": (sample(target=42), "42", "1 references are numbers; their text is taken"),
-    "aliases": (sample(target=["forty-two", "42"]), "forty-two", "1 references have several alias"),
+    "a number": (sample(target=42), "42", f"{NUMBERS}: 1"),
+    "aliases": (sample(target=["forty-two", "42"]), "forty-two", f"{ALIASES}: 1"),
     "one alias": (sample(target=["42"]), "42", ""),
-    "a number in the document": (sample(doc={"reference": 0.5}), "0.5", "1 references are numbers"),
+    "a number in the document": (sample(doc={"reference": 0.5}), "0.5", f"{NUMBERS}: 1"),
     "aliases in the document": (
-        sample(doc={"reference": [None, 42, "x"]}), "42", "1 references have several aliases"
+        sample(doc={"reference": [None, 42, "x"]}), "42", f"{ALIASES}: 1"
     ),
-    "an object": (sample(target={"a": 1}), None, "1 references are neither text nor number (dict)"),
+    "an object": (sample(target={"a": 1}), None, f"{OTHERS}: 1"),
     "nothing": (sample(target=None), None, ""),
 }  # fmt: skip
 
@@ -188,7 +222,7 @@ def test_documents_of_lm_eval(tmp_path: Path) -> None:
     records, noted = read(tmp_path, *(sample(k, doc=doc) for k, doc in enumerate(documents)))
     assert [r.instruction for r in records] == ["Sort.\n\nsea, lake", "Question 1?"]
     assert [r.category for r in records] == ["3", None]
-    assert "1 documents have list as instruction; the prompt is taken" in noted
+    assert "documents with an instruction that is no text (list), the prompt taken: 1" in noted
 
 
 MESSAGES = [
@@ -217,6 +251,14 @@ RENDERED = {
     "DeepSeek": "<\uff5cbegin\u2581of\u2581sentence\uff5c>Be brief.<\uff5cUser\uff5c>Hi."
     "<\uff5cAssistant\uff5c>Hello.<\uff5cend\u2581of\u2581sentence\uff5c><\uff5cUser\uff5c>"
     "Which sea is\nlargest?<\uff5cAssistant\uff5c>",
+    "Phi 4": "<|im_start|>system<|im_sep|>Be brief.<|im_end|>"
+    "<|im_start|>user<|im_sep|>Hi.<|im_end|>"
+    "<|im_start|>assistant<|im_sep|>Hello.<|im_end|><|im_start|>user<|im_sep|>Which sea is\n"
+    "largest?<|im_end|><|im_start|>assistant<|im_sep|>",
+    "GLM": "[gMASK]<sop><|system|>\nBe brief.<|user|>\nHi.<|assistant|>\nHello.<|user|>\n"
+    "Which sea is\nlargest?<|assistant|>\n<think></think>\n",
+    "Mistral": "<s>[SYSTEM_PROMPT]Be brief.[/SYSTEM_PROMPT][INST]Hi.[/INST]Hello.</s>"
+    "[INST]Which sea is\nlargest?[/INST]",
     "Harmony": "<|start|>system<|message|>Be brief.<|end|><|start|>user<|message|>Hi.<|end|>"
     "<|start|>assistant<|channel|>final<|message|>Hello.<|end|><|start|>user<|message|>"
     "Which sea is\nlargest?<|end|><|start|>assistant",
@@ -229,7 +271,7 @@ def test_a_chat_request_is_taken_apart(tmp_path: Path, case: str) -> None:
     assert record.instruction == (
         "System: Be brief.\n\nUser: Hi.\n\nAssistant: Hello.\n\nUser: Which sea is\nlargest?"
     )
-    assert "1 prompts are chat requests" in noted
+    assert "prompts that are chat requests, taken apart: 1" in noted
 
 
 def test_a_chat_of_one_question_is_that_question(tmp_path: Path) -> None:
@@ -241,7 +283,13 @@ def test_a_chat_of_one_question_is_that_question(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "prompt",
-    ["What does <|im_start|>user\n do?", '["a", "list"]', "[1, 2] is a list.", "[INSTRUCTIONS] x"],
+    [
+        "What does <|im_start|>user\n do?",
+        '["a", "list"]',
+        "[1, 2] is a list.",
+        "[INSTRUCTIONS] x",
+        "[INST] never closed",
+    ],
 )
 def test_a_prompt_about_markup_is_no_chat(prompt: str) -> None:
     assert unrendered(prompt) is None

@@ -248,3 +248,46 @@ def test_a_streamed_file_is_read_as_a_whole_one(tmp_path: Path) -> None:
     assert source.survey().records == 7
     assert source.survey().fields == ("category", "instruction", "rating", "rating_max",
                                       "rating_min", "reference", "response")  # fmt: skip
+
+
+def test_a_file_without_rows_stops_no_folder(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "part-2.parquet").unlink()
+    empty = pq.read_table(folder / "part-0.parquet").slice(0, 0)
+    pq.write_table(empty, folder / "part-1.parquet")
+    assert run(folder, "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["records"], summary["scored"]) == (20, 20)
+    assert summary["notices"] == ["part-1.parquet holds no records; the output has none either"]
+    assert rows(tmp_path / "answers.scores" / "part-1.parquet") == []
+    for file in folder.glob("*.parquet"):
+        pq.write_table(empty, file)
+    assert run(folder, "--output", tmp_path / "none") == 2
+    assert "holds no records in any of its files" in capsys.readouterr().err
+
+
+def test_outputs_of_an_earlier_way_to_read_are_made_again(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (folder / "part-2.parquet").unlink()
+    with monkeypatch.context() as before:
+        before.setattr("selfj_eval.partitions._READING", None)  # as outputs of version 0.1 are
+        assert run(folder) == 0
+    for expected in (0, 40):
+        capsys.readouterr()
+        assert run(folder, "--json") == 0
+        assert json.loads(capsys.readouterr().out)["from_store"] == expected
+
+
+def test_what_is_no_file_in_a_folder_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "part-9.parquet").mkdir()
+    assert run(folder) == 2
+    assert "part-9.parquet: is not a regular file; take it out" in capsys.readouterr().err
+    assert run("x" * 300 + ".jsonl") == 2
+    assert "File name too long" in capsys.readouterr().err

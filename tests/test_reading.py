@@ -106,12 +106,6 @@ def lines(*rows: dict[str, Any]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def parquet_with_nan(folder: Path) -> Path:
-    rows = [GOOD | {"rating": 3.0}, GOOD | {"id": "b", "rating": math.nan}]
-    pq.write_table(pa.Table.from_pylist(rows), folder / "nan.parquet")
-    return folder / "nan.parquet"
-
-
 def parquet_with_bad_text(folder: Path) -> Path:
     texts = pa.array([b"caf\xe9"]).cast(pa.string(), safe=False)
     table = pa.table({"id": ["1"], "instruction": ["q"], "response": texts})
@@ -172,11 +166,6 @@ BAD = {
     "empty file": (text_file("", "x.jsonl"), r"x\.jsonl: holds no records"),
     "empty array": (text_file("[]", "x.json"), r"x\.json: holds no records"),
     "header only": (text_file("id,instruction,response\n", "x.csv"), "holds no records"),
-    "NaN rating": (
-        text_file(lines(GOOD, GOOD | {"id": "b", "rating": math.nan}), "x.jsonl"),
-        r"line 2, field 'rating': is nan; give a finite number, or leave the field out",
-    ),
-    "NaN rating, Parquet": (parquet_with_nan, r"nan\.parquet, row 2, field 'rating': is nan"),
     "infinite rating": (
         text_file(lines(GOOD | {"rating": math.inf}), "x.jsonl"),
         "field 'rating': is inf",
@@ -296,6 +285,15 @@ def test_lm_eval_samples(tmp_path: Path) -> None:
     path.write_text(lines(likelihoods))
     with pytest.raises(DataError, match="line 1, field 'resps': holds no generated text; only"):
         read_records(path)
+
+
+def test_nan_is_what_a_table_has_for_nothing(tmp_path: Path) -> None:
+    nothing = dict.fromkeys(("reference", "rating", "rating_min", "model", "category"), math.nan)
+    (tmp_path / "x.jsonl").write_text(lines(GOOD | nothing))
+    pq.write_table(pa.Table.from_pylist([GOOD | nothing]), tmp_path / "x.parquet")
+    expected = Record("a", "Say hi.", "hi")
+    assert read_records(tmp_path / "x.jsonl") == read_records(tmp_path / "x.parquet") == [expected]
+    assert Record(**GOOD, **nothing) == expected  # type: ignore[arg-type]
 
 
 def test_alpaca_eval_outputs(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ WRITTEN = {
     "semicolons and decimal commas": (
         "id;instruction;response;rating\n1;Add 2 and 3.;5;8,5\n2;Add, then halve.;;1\n",
         "utf-8-sig",
-        ["semicolons separate the cells", "1 numbers have a decimal comma"],
+        ["semicolons separate the cells", "numbers with a decimal comma: 1"],
     ),
     "tabs in UTF-16 (Excel's Unicode text)": (
         "id\tinstruction\tresponse\trating\n1\tAdd 2 and 3.\t5\t8,5\n2\tAdd, then halve.\t\t1\n",
         "utf-16",
-        ["the file is UTF-16", "tabs separate the cells", "1 numbers have a decimal comma"],
+        ["the file is UTF-16", "tabs separate the cells", "numbers with a decimal comma: 1"],
     ),
     "the delimiter in a line of its own": (
         "sep=;\r\nid;instruction;response;rating\r\n1;Add 2 and 3.;5;8.5\r\n"
@@ -30,13 +30,13 @@ WRITTEN = {
     "decimal commas in quotes": (
         'id,instruction,response,rating\n1,Add 2 and 3.,5,"8,5"\n2,"Add, then halve.",,1\n',
         "utf-8",
-        ["1 numbers have a decimal comma"],
+        ["numbers with a decimal comma: 1"],
     ),
     "empty columns and rows at the end": (
         "id,instruction,response,rating,,\n1,Add 2 and 3.,5,8.5,,\n"
         '2,"Add, then halve.",,1\n,,,,,\n',
         "utf-8",
-        ["1 empty rows skipped"],
+        ["empty rows, skipped: 1"],
     ),
     "semicolons in quotes of a header with commas": (
         '"id",instruction,response,rating,"a;b;c;d;e"\n1,Add 2 and 3.,5,8.5,\n'
@@ -69,6 +69,15 @@ def test_an_empty_answer_is_an_answer_whatever_its_column_is_called(tmp_path: Pa
     path.write_text("id,instruction,response\n1,,a\n")
     with pytest.raises(DataError, match="line 2, field 'instruction': is null or empty"):
         read_records(path)
+
+
+def test_a_row_that_ends_before_its_answer_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("id,instruction,response,rating\n1,q,a\n2,q\n")
+    with pytest.raises(DataError, match="line 3: ends before the column 'response'; is a delimit"):
+        read_records(path)
+    path.write_text("id,instruction,response,rating\n1,q,\n")
+    assert read_records(path) == [Record("1", "q", "")]
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet"])

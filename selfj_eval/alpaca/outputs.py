@@ -8,8 +8,9 @@ from typing import Any
 
 from selfj_eval.alpaca.data import Answers, EvaluationSet
 from selfj_eval.errors import DataError
+from selfj_eval.questions import QUESTION_FIELDS
 from selfj_eval.reading import iter_rows, read_rows
-from selfj_eval.records import QUESTION_FIELDS, is_missing, question_of
+from selfj_eval.records import is_missing, question_of
 
 _READ = frozenset({"instruction", *QUESTION_FIELDS, "output", "generator", "dataset", "reference"})
 
@@ -38,7 +39,11 @@ def read_outputs(
     outputs: list[str | None] = [None] * len(instructions)
     unknown = 0
     for place, row in rows.values():
-        at = position.get(row["instruction"])
+        # An evaluation set may hold the instruction alone, or with what belongs to it.
+        at = position.get(row["instruction"], position.get(row["alone"]))
+        if at is not None and outputs[at] is not None:
+            message = f"{row['alone'][:60]!r} has an output in another row already."
+            raise DataError(message, path=path, place=place, field="instruction")
         if at is None:
             unknown += 1
             continue
@@ -105,7 +110,7 @@ def _rows(path: Path) -> dict[str, tuple[str, Mapping[str, Any]]]:
     found: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for place, given in iter_rows(path, fields=_READ):
         text = question_of(given, path=path, place=place)
-        row = {**given, "instruction": text}
+        row = {**given, "instruction": text, "alone": str(given["instruction"])}
         if text in found:
             message = (
                 f"{text[:60]!r} has an output in {found[text][0]} already. One answer an "

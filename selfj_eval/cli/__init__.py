@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from selfj_eval import __version__
-from selfj_eval.errors import SelfJError
+from selfj_eval.errors import SelfJError, printable
 
 # Name of the subcommand, and the module that has add_parser(subparsers).
 _COMMANDS = (
@@ -78,3 +78,7 @@ def _guarded(run: object) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except OSError as error:  # such as a name that is longer than the system takes
+        place = "" if error.filename is None else f"{printable(error.filename)}: "
+        print(f"selfj: error: {place}{error.strerror or error}.", file=sys.stderr)
+        return 2

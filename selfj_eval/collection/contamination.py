@@ -119,8 +119,9 @@ def evaluation_file(name: str, selfj_data: str | None = None) -> Path:
 
 
 def _instructions(path: Path) -> Iterator[str]:
+    from selfj_eval.questions import QUESTION_FIELDS
     from selfj_eval.reading import iter_rows
-    from selfj_eval.records import QUESTION_FIELDS, question_of
+    from selfj_eval.records import question_of
 
     place = None
     for place, row in iter_rows(path, fields=("instruction", *QUESTION_FIELDS)):

@@ -15,7 +15,7 @@ from typing import Any
 
 from selfj_eval.collection.sources import Source
 from selfj_eval.errors import DataError, brief
-from selfj_eval.formats.parquet import read_parquet
+from selfj_eval.formats.parquet import parquet_rows
 
 Placed = tuple[str, Mapping[str, Any]]
 
@@ -149,7 +149,7 @@ def _jsonl(source: Source, name: str, path: Path) -> Iterator[Placed]:
 def _parquet(source: Source, name: str, path: Path) -> Iterator[Placed]:
     try:
         # A field that is not there is the converter's business, which says so.
-        for place, row in read_parquet(path, source.fields, fill=False):
+        for place, row in parquet_rows(path, source.fields, fill=False):
             yield f"{name}, {place}", row
     except DataError as error:
         place = f"{name}, {error.place}" if error.place else name

@@ -15,7 +15,7 @@ _ROWS = 128
 _BYTES = 1 << 25
 
 
-def read_parquet(path: Path, fields: Collection[str] | None = None, *, fill: bool = True) -> Rows:
+def parquet_rows(path: Path, fields: Collection[str] | None = None, *, fill: bool = True) -> Rows:
     """The rows of a file.
 
     Decimals are numbers; times, dates and bytes are text.

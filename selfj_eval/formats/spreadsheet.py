@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,11 @@ _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def read_csv(
+def csv_rows(
     path: Path,
     notices: Notices,
     *,
-    answers: Collection[str] = (),
+    answers: Sequence[str] = (),
     numbers: Collection[str] = (),
 ) -> Rows:
     """The rows of a table with a header.
@@ -39,7 +39,7 @@ def read_csv(
     Args:
         path: The file.
         notices: Gets what was recognised.
-        answers: Columns that hold answers.
+        answers: Names of the column that holds the answers; the first that is there.
         numbers: Columns that hold numbers.
 
     Raises:
@@ -55,16 +55,19 @@ def read_csv(
     try:
         header = _header(reader, path)
         comma = delimiter != ","
+        answer = next((name for name in answers if name in header), None)
         for cells in reader:
             if not any(cells):
                 if cells:  # a line break at the end of the file is no row
-                    notices.count("{n} empty rows skipped")
+                    notices.count("empty rows, skipped")
                 continue
             row = _row(header, cells, path, place())
-            for name in answers:
-                refused = NO_ANSWER in (row.get("error") or "")
-                if name in row and row[name] is None and not refused:
-                    row[name] = ""
+            if answer is not None and row[answer] is None:
+                if header.index(answer) >= len(cells):
+                    message = f"ends before the column {answer!r}; is a delimiter missing?"
+                    raise DataError(message, path=path, place=place())
+                if NO_ANSWER not in (row.get("error") or ""):
+                    row[answer] = ""
             for name in numbers:
                 if row.get(name) is not None:
                     row[name] = _number(row[name], comma, notices, path, place(), name)
@@ -135,7 +138,7 @@ def _number(text: str, comma: bool, notices: Notices, path: Path, place: str, fi
         if not comma and re.fullmatch(r"[-+]?[1-9]\d{0,2},\d{3}", value):
             message = f"{value!r} is a thousand or has a decimal comma; write it with a point."
             raise DataError(message, path=path, place=place, field=field)
-        notices.count("{n} numbers have a decimal comma")
+        notices.count("numbers with a decimal comma")
         value = value.replace(",", ".")
     try:
         return float(value)

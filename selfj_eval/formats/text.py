@@ -31,7 +31,7 @@ def decode(data: bytes, path: Path, first_line: int = 1) -> str:
         ) from error
 
 
-def read_jsonl(path: Path) -> Rows:
+def jsonl_rows(path: Path) -> Rows:
     """One object a line; lines of white space are skipped."""
     with path.open("rb") as stream:
         for number, line in enumerate(stream, 1):
@@ -40,7 +40,7 @@ def read_jsonl(path: Path) -> Rows:
                 yield f"line {number}", _object(value, path, f"line {number}")
 
 
-def read_json(path: Path) -> Rows:
+def json_rows(path: Path) -> Rows:
     """An array of objects."""
     text = decode(path.read_bytes(), path)
     if not text.strip():

@@ -79,8 +79,8 @@ def read_input(
 
     Args:
         path: A file that ``read_records`` or ``read_instructions`` takes. It has answers if any
-            row has a field ``response`` (or, as those two layouts have it, ``output`` in
-            AlpacaEval's JSON, ``resps`` in lm-eval's samples).
+            row has a field ``response``, or, as those two layouts have it, ``output`` beside
+            ``instruction`` (AlpacaEval), or ``resps`` (lm-eval's samples).
         limit: Only the first so many; by default all.
         notices: Gets what was recognised, converted or ignored.
 
@@ -88,8 +88,7 @@ def read_input(
         DataError: If it cannot be read, or has answers in some rows only.
     """
     names = {name for _, row in iter_rows(path, fields=()) for name in row}
-    answers = {"response", "resps"} | ({"output"} if path.suffix.lower() == ".json" else set())
-    if names & answers:
+    if names & {"response", "resps"} or {"output", "instruction"} <= names:
         return read_records(path, notices=notices)[:limit]
     return read_instructions(path, notices=notices)[:limit]
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selfj_eval.backends.weights import check_weights, fingerprint, resolve_folder
-from selfj_eval.errors import DataError, JudgeError
+from selfj_eval.errors import DataError, JudgeError, printable
 from selfj_eval.generation.base import DEFAULT_PROMPT, PROMPTS, PromptTokenizer
+from selfj_eval.notices import Notices
+from selfj_eval.questions import QUESTION_FIELDS
 from selfj_eval.reading import iter_rows
-from selfj_eval.records import QUESTION_FIELDS, question_of
+from selfj_eval.records import question_of
 from selfj_eval.training.base import load_base
 from selfj_eval.training.config import option
 from selfj_eval.training.running import Finish, Run, arguments, free_output
@@ -64,18 +67,21 @@ def read_examples(path: Path) -> list[Example]:
     Raises:
         DataError: Naming file, place and field, if the file or a row cannot be used.
     """
-    found = []
+    found, notices = [], Notices()
     fields = ("instruction", "output", "response", *QUESTION_FIELDS)
-    for place, row in iter_rows(path, fields=fields):
+    for place, row in iter_rows(path, fields=fields, notices=notices):
         name = "output" if "output" in row else "response"
         value = row.get(name)
         if not isinstance(value, str) or not value.strip():
             have = "nothing" if value is None else "empty text" if value == "" else repr(value)
             message = f"expected text, the answer (output or response), got {have[:40]}."
             raise DataError(message, path=path, place=place, field=name)
-        found.append(Example(question_of(row, path=path, place=place), value.strip()))
+        question = question_of(row, path=path, place=place, notices=notices)
+        found.append(Example(question, value.strip()))
     if not found:
         raise DataError("holds no rows.", path=path)
+    for sentence in notices.sentences():
+        print(f"note: {printable(path)}: {sentence}", file=sys.stderr)
     return found
 
 
