@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
+
+from selfj_eval.errors import JudgeError
 
 Stamp = tuple[tuple[str, int, int], ...]
 
@@ -15,8 +19,21 @@ def stamp(name: str | Path) -> Stamp:
 
     Returns:
         Name, size and time of each file; nothing where there is none, as for a hub id.
+
+    Raises:
+        JudgeError: If the name is empty, which as a path would be the working directory.
     """
+    if not str(name):
+        raise JudgeError("a model, adapter or tokenizer has an empty name; give its folder or id.")
     path = Path(name).expanduser()
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    found = [(str(file), file.stat()) for file in files if file.is_file()]
-    return tuple((place, state.st_size, state.st_mtime_ns) for place, state in found)
+    inside = [Path(folder, file) for folder, _, files in os.walk(path) for file in files]
+    return tuple(found for file in sorted([path, *inside]) if (found := _state(file)) is not None)
+
+
+def _state(file: Path) -> tuple[str, int, int] | None:
+    """A file's name, size and time; None where there is none, or none any more."""
+    try:
+        state = file.stat()
+    except (OSError, ValueError):
+        return None
+    return (str(file), state.st_size, state.st_mtime_ns) if stat.S_ISREG(state.st_mode) else None

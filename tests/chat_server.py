@@ -6,7 +6,8 @@ request is a line in LOG.
 
     python chat_server.py LOG [BROKEN [LAST]]
 
-BROKEN: text that makes it answer with nonsense where a prompt holds it.
+BROKEN: text that makes it answer with nonsense where a prompt holds it; "refuse:TEXT" has it refuse
+such a prompt.
 LAST: the number of the request at which it is gone.
 """
 
@@ -40,7 +41,8 @@ class Handler(BaseHTTPRequestHandler):
             os._exit(1)
         prompt = body["messages"][-1]["content"]
         first, second = (len(text) for text in OUTPUTS.findall(prompt)[-2:])
-        broken = len(sys.argv) > 2 and sys.argv[2] in prompt
+        _, refuse, text = (sys.argv[2:] or [""])[0].rpartition("refuse:")
+        broken = len(sys.argv) > 2 and text in prompt
         choice: dict[str, object] = {"index": 0, "finish_reason": "stop"}
         if body.get("logprobs"):
             p = 1 / (1 + math.exp((second - first) / 1000))  # that the first one is better
@@ -58,8 +60,11 @@ class Handler(BaseHTTPRequestHandler):
         choice["message"] = {"role": "assistant", "content": text}
         usage = {"prompt_tokens": 100, "completion_tokens": 1, "total_tokens": 101}
         answer = {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"]}
-        data = json.dumps(answer | {"choices": [choice], "usage": usage}).encode()
-        self.send_response(200)
+        answer |= {"choices": [choice], "usage": usage}
+        if broken and refuse:
+            answer = {"error": {"code": "content_filter", "message": "The prompt was filtered."}}
+        data = json.dumps(answer).encode()
+        self.send_response(400 if broken and refuse else 200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

@@ -10,6 +10,7 @@ Scores are real. A request's model is NAME+KIND, and KIND says what kind of serv
     strict   as plain, but refuses fields it does not know
     llama    as llama.cpp: the layout of chats, any number
     cutting  as plain, but cuts long prompts without a word
+    holding  as cutting, but tells that its cache held 32 of the tokens that it counts
     caching  as ids, but counts only the tokens that no earlier prompt began with
     telling  as caching, and tells how many the cache held
     guessing as plain, but counts a token for every three characters
@@ -23,7 +24,9 @@ A mark in a prompt makes it misbehave: <<500 2>> answers the first two requests 
 (Retry-After), broke (no credit), slow, asleep, bare (no log-probabilities), two and none (choices),
 index, nan, text, positive (values), truncated (JSON), dropped (connection), huge, bomb, moved
 (<<moved 8000>>: a redirect to that port). An error in a reply with status 200: inside502,
-inside429, insidechoice (in the choice), insideday (a day's limit), insidepath (an unknown address).
+inside429, insidechoice (in the choice), insideday (a day's limit), insidepath (an unknown address),
+insidecode (an unknown model), insidehost and insideload (words that are like it), insidesaid and
+insideflag (a moderated prompt), insidewarn (beside an answer).
 
 GET /stats tells, and forgets, how many requests came and how many at most at once for
 one model.
@@ -56,6 +59,11 @@ INSIDE = {
     "inside429": {"type": "rate_limit_error", "message": "slowly"},
     "insideday": {"code": 429, "message": "limit of 50 requests per day"},
     "insidepath": "Unexpected endpoint or method",
+    "insidecode": {"code": "model_not_found", "message": "no such thing"},
+    "insidehost": {"message": "upstream host not found, authentication did not begin"},
+    "insideload": "Model is loading, not found in memory",
+    "insidesaid": {"code": 403, "message": "Forbidden", "metadata": {"reasons": ["violence"]}},
+    "insideflag": {"code": 403, "message": "requires moderation and your input was flagged"},
 }
 MIB = 1 << 20
 torch.set_num_threads(1)
@@ -185,6 +193,8 @@ class Handler(BaseHTTPRequestHandler):
             if reply is None:
                 return
             choice = reply["choices"][0]
+            if what == "insidewarn":
+                reply["error"] = {"code": 404, "message": "a fallback answered"}
             if what == "insidechoice":
                 error = {"code": 503, "message": "the provider ended"}
                 reply["choices"][0] = {"index": 0, "finish_reason": "error", "error": error}
@@ -207,9 +217,12 @@ class Handler(BaseHTTPRequestHandler):
         ids = judge.tokenizer(prompt).input_ids
         longest = judge.model.config.max_position_embeddings
         if len(ids) + 1 > longest:
-            self.fail(400, f"This model's maximum context length is {longest} tokens.")
+            message = f"This model's maximum context length is {longest} tokens and your request"
+            self.fail(  # as vLLM
+                400, f"'max_tokens' or 'max_completion_tokens' is too large: 1. {message} has more."
+            )
             return None
-        if kind == "cutting":
+        if kind in ("cutting", "holding"):
             ids = ids[-CUT_AT:]
         scores = judge.log_probabilities(ids)
         top = scores.topk(min(body["top_logprobs"] if chat else body["logprobs"], len(scores)))
@@ -238,6 +251,8 @@ class Handler(BaseHTTPRequestHandler):
             counted = judge.new_tokens(ids)
             if kind == "telling":
                 usage["prompt_tokens_details"] = {"cached_tokens": len(ids) - counted}
+        if kind == "holding":
+            usage["prompt_tokens_details"] = {"cached_tokens": 32}
         usage |= {"prompt_tokens": counted, "total_tokens": counted + 1}
         model = "a-wholly-other" if kind == "other" else body["model"]
         return {"id": "x", "model": model, "choices": [choice], "usage": usage}

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from selfj_eval.cli.alpaca.run import _cache
+
 pytest.importorskip("alpaca_eval", reason="the extra alpaca is not installed")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -117,20 +119,47 @@ def test_a_row_from_a_model_folder(
     assert KEY not in done.stdout + done.stderr
 
 
-def test_unreadable_annotations_are_counted(
-    command: Run, data: Path, tiny_judge: Path, tmp_path: Path, server: Any
+@pytest.mark.parametrize("what", ["nonsense", "refusal"])
+def test_answers_without_an_annotation_are_counted_and_asked_about_once(
+    command: Run, data: Path, tiny_judge: Path, tmp_path: Path, server: Any, what: str
 ) -> None:
-    url, _ = server("Broadway")  # in the first instruction
-    done = command(
-        *("selfj", "alpaca", "run", "llama-2-13b-87k", "--model", tiny_judge, "--gpt4"),
-        *("--output", tmp_path, "--limit", 2, "--generate=--max-new-tokens 4"),
-        **{"SELFJ_DATA": str(data), "OPENAI_BASE_URL": url, "OPENAI_API_KEY": KEY},
-    )
+    # In the first instruction.
+    url, log = server("Broadway" if what == "nonsense" else "refuse:Broadway")
+    line = ("selfj", "alpaca", "run", "llama-2-13b-87k", "--model", tiny_judge, "--gpt4")
+    line += ("--output", tmp_path, "--limit", 2, "--generate=--max-new-tokens 4")
+    where = {"SELFJ_DATA": str(data), "OPENAI_BASE_URL": url, "OPENAI_API_KEY": KEY}
+    done = command(*line, **where)
     assert done.returncode == 1, done.stderr
+    refused = done.stderr.count("unscored: the server refused the request (400: The prompt was")
+    assert refused == (0 if what == "nonsense" else 2)
+    for cache in (tmp_path / "llama-2-13b-87k").glob("*.cache.json"):  # as it was called in 0.1.0
+        cache.rename(cache.with_name(f"{cache.name[:7]}.cache.json"))
+    again = command(*line, **where)
+    assert again.returncode == 1, again.stderr
+    assert "cache.json" not in again.stderr
+    assert len(log.read_text().splitlines()) == 4
     for version in ("v1", "v2"):
-        line = json.loads((tmp_path / "llama-2-13b-87k" / f"gpt4_{version}.json").read_text())
-        assert (line["row"]["n_total"], line["row"]["n_unscored"]) == (1, 1)
-        assert line["row"]["n_missing"] == 803
+        result = json.loads((tmp_path / "llama-2-13b-87k" / f"gpt4_{version}.json").read_text())
+        assert (result["row"]["n_total"], result["row"]["n_unscored"]) == (1, 1)
+        assert result["row"]["n_missing"] == 803
+
+
+@pytest.mark.parametrize("asked", ["OpenAI", "localhost:1", None])
+def test_a_cache_of_an_older_version_is_used_for_its_own_server_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: str | None
+) -> None:
+    result, old = tmp_path / "gpt4_v1.json", tmp_path / "gpt4_v1.cache.json"
+    old.write_text("[1]")
+    if asked is not None:
+        result.write_text(json.dumps({"endpoint": asked}))
+    cache = _cache(result, "OpenAI")
+    assert cache == tmp_path / "gpt4_v1.OpenAI.cache.json"
+    assert (cache.is_file(), old.is_file()) == (asked == "OpenAI", asked != "OpenAI")
+    said = capsys.readouterr().err
+    note = f"annotations of {asked or 'a server that nothing names'} and is not used"
+    assert (note in said) if asked != "OpenAI" else said == ""
+    cache.touch()
+    assert _cache(result, "OpenAI") == cache and not capsys.readouterr().err
 
 
 def test_best_of_n_row(command: Run, data: Path, tiny_judge: Path, tmp_path: Path) -> None:

@@ -146,7 +146,8 @@ def test_a_server_that_lists_the_whole_vocabulary_is_exact(
 
 
 @pytest.mark.parametrize("mark", ["429", "500", "502", "503", "504", "rest", "truncated", "dropped",
-                                  "inside502", "inside429", "insidechoice"])  # fmt: skip
+                                  "inside502", "inside429", "insidechoice", "insidehost",
+                                  "insideload"])  # fmt: skip
 def test_what_passes_is_asked_again(
     make: Make, direct: dict[str, TransformersBackend], mark: str
 ) -> None:
@@ -171,6 +172,8 @@ def test_what_passes_is_asked_again(
         ("<<dropped>>", "no connection to the server, or it broke"),
         ("<<asleep>>", r"no answer within 1\.5 s\. It was asked once"),
         ("<<inside502>>", r"failed \(502: no provider\)\. It was asked 3 times"),
+        ("<<insidesaid>>", r"refused the request \(403: Forbidden\)"),
+        ("<<insideflag>>", r"refused the request \(403: .*your input was flagged\)"),
         ("<<huge>>", r"more than 1,\d{3},\d{3} bytes, far more than was asked for"),
         ("<<bomb>>", r"more than 1,\d{3},\d{3} bytes, far more than was asked for"),
         ("<<400>>", r"refused the request \(400: no luck\)"),
@@ -217,6 +220,7 @@ def test_what_does_not_pass_is_unscored_and_the_others_go_on(
             r"no more requests with this key for now \(429: limit of 50 requests per day",
         ),
         ("insidepath", r"this address \(404: Unexpected endpoint or method\)"),
+        ("insidecode", r"this address \(404: no such thing\)"),
     ],
 )
 def test_what_is_hopeless_ends_the_run_at_once(make: Make, mark: str, message: str) -> None:
@@ -229,6 +233,15 @@ def test_what_is_hopeless_ends_the_run_at_once(make: Make, mark: str, message: s
     assert [batch.indices for batch in batches] == [[0], [1]]
     assert backend.usage["requests"] == 3
     assert backend.usage["retries"] == 0
+
+
+def test_a_warning_beside_an_answer_is_none(
+    make: Make, direct: dict[str, TransformersBackend]
+) -> None:
+    texts = prompts("<<insidewarn>> What is 2 + 6?")
+    got, reasons = score(make("demo+vllm", tokenizer="demo"), texts)
+    assert not reasons
+    np.testing.assert_allclose(got, score(direct["demo"], texts)[0], atol=1e-4)
 
 
 def test_a_server_that_is_gone_ends_the_run(make: Make) -> None:

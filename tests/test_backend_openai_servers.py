@@ -59,14 +59,21 @@ def requests(url: str) -> int:
     return told["requests"]
 
 
-def test_a_prompt_that_the_server_cuts_is_unscored(make: Make, judge_server: str) -> None:
-    backend = make("demo+cutting", tokenizer="demo")
+@pytest.mark.parametrize("kind", ["cutting", "holding"])
+def test_a_prompt_that_the_server_cuts_is_unscored(
+    make: Make, demo: TransformersBackend, judge_server: str, kind: str
+) -> None:
+    backend = make(f"demo+{kind}", tokenizer="demo", concurrency=1)
     requests(judge_server)
-    texts = prompts("What is 6 + 1?", *("Explain rain. " * n for n in (30, 40, 50)))
-    got, reasons = score(backend, texts)
-    assert set(reasons) == {1, 2, 3}
-    assert re.search(r"has read 64 of about \d{3} tokens, so it has cut", reasons[1])
-    assert np.isfinite(got[0]).any()
+    texts = prompts("What is 6 + 1?", *("rain " * n for n in range(1, 90)))
+    by_length = {len(demo.tokenize(text)): text for text in texts}
+    # 64 are read. With the 32 that the cache is said to hold, 96 are as many as were sent.
+    some = [n for n in by_length if n <= 64 or n == 96]
+    lengths = [next(n for n in by_length if 64 < n < 96), 110, 96, *some[:1]]
+    got, reasons = score(backend, texts := [by_length[n] for n in lengths])
+    assert set(reasons) == {0, 1, 2}
+    assert re.search(r"has read 64 of about \d\d tokens, so it has cut", reasons[0])
+    assert np.isfinite(got[3]).any()
     assert requests(judge_server) == len(texts) + 1, "it was asked once whether it cuts"
 
 
@@ -113,6 +120,14 @@ def test_the_newer_name_of_the_limit_is_found_out_once(
     listed = np.isfinite(got)
     np.testing.assert_allclose(got[listed], score(demo, texts)[0][listed], atol=1e-4)
     assert requests(judge_server) == backend.usage["requests"] == 1 + 1 + 12
+
+
+def test_a_prompt_that_is_too_long_renames_no_limit(make: Make, judge_server: str) -> None:
+    backend = make("demo+strict")
+    requests(judge_server)
+    _, reasons = score(backend, prompts("What is 8 + 1?", "long " * 1200, *"abc"))
+    assert set(reasons) == {1} and "too long for the server" in reasons[1]
+    assert requests(judge_server) == 5
 
 
 def test_another_models_name_is_noticed_once(make: Make, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from selfj_eval.cli.path import tasks_folder
 from selfj_eval.demo import JUDGE_DIR, TEST_INSTRUCTIONS
 from selfj_eval.errors import DataError
 from selfj_eval.metrics import headline
+from selfj_eval.stamps import stamp
 
 TASKS = tasks_folder()
 DEMO = {"pretrained": str(JUDGE_DIR)}
@@ -498,19 +500,41 @@ def test_generation_without_an_instruction_or_an_answer(
     assert [s["target"] for s in result["samples"][task]] == ["", "", ""]
 
 
-def test_a_judge_that_is_trained_anew_is_loaded_anew(tmp_path: Path) -> None:
+def test_a_judge_that_is_trained_anew_is_loaded_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from safetensors.torch import load_file, save_file
 
     from selfj_eval.harness.gen_task import _load
-    from selfj_eval.stamps import stamp
 
     folder = tmp_path / "judge"
     shutil.copytree(JUDGE_DIR, folder)
     metadata = {"selfj_judge": str(folder)}
     first = load_task("selfj_gen_demo", metadata)._judge()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "log").write_text("A file beside it, which is none of its own.")
     assert load_task("selfj_gen_demo", metadata)._judge() is first
     weights = load_file(folder / "model.safetensors")
     save_file({k: v * 1.01 for k, v in weights.items()}, folder / "model.safetensors")
     second = load_task("selfj_gen_demo", metadata)._judge()
     assert second.context != first.context
     assert _load.cache_info().maxsize == 1 and stamp("no/folder") == ()
+    for wrong in ({"model": ""}, {"model": str(folder), "adapter": ""}):
+        with pytest.raises(JudgeError, match="has an empty name"):
+            load_task("selfj_gen_demo", {"selfj_judge": wrong})._judge()
+
+
+def test_files_that_vanish_while_they_are_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "stays").touch()
+    (tmp_path / "gone").symlink_to("nothing")  # listed, and not there
+    for _ in range(60):
+        brief = [tmp_path / f"brief{i:03}" for i in range(300)]
+        for file in brief:
+            file.touch()
+        # From the end, so that each time one vanishes just when it is looked at.
+        thread = threading.Thread(target=lambda: [file.unlink() for file in reversed(brief)])  # noqa: B023
+        thread.start()
+        found = stamp(tmp_path)
+        thread.join()
+        assert found[-1][0] == str(tmp_path / "stays")
+    assert [place for place, *_ in stamp(tmp_path)] == [str(tmp_path / "stays")]

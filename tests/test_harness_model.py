@@ -28,6 +28,7 @@ from selfj_eval import Judge, JudgeError
 from selfj_eval.backends.base import Batch
 from selfj_eval.cli.path import tasks_folder
 from selfj_eval.demo import JUDGE_DIR
+from selfj_eval.harness import answer_cache
 from selfj_eval.harness.model import SelfJLM, _certainly_greedy
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +42,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def evaluate(model: str, task: str, arguments: dict[str, Any], **options: Any) -> dict[str, Any]:
-    """One task in this process, whose metadata has the model's arguments as the command's has."""
+    """Tasks in this process, whose metadata has the model's arguments as the command's has."""
     import lm_eval
     from lm_eval.tasks import TaskManager
 
@@ -52,7 +53,7 @@ def evaluate(model: str, task: str, arguments: dict[str, Any], **options: Any) -
     return lm_eval.simple_evaluate(
         model=model,
         model_args=arguments,
-        tasks=[task],
+        tasks=task.split(","),
         task_manager=manager,
         bootstrap_iters=0,
         **({"device": "cpu"} | options),
@@ -358,7 +359,10 @@ def test_the_answers_kept_for_another_judge_are_refused(tiny_judge: Path, tmp_pa
 
 
 def test_a_stock_models_answers_are_known_by_its_files(
-    tiny_judge: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny_judge: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     task, options = "selfj_judge_demo", {"limit": 2, "use_cache": str(tmp_path / "stock")}
     copy = tmp_path / "copy"
@@ -372,8 +376,13 @@ def test_a_stock_models_answers_are_known_by_its_files(
         evaluate("hf", task, {"pretrained": str(copy)}, **options)
     with sqlite3.connect(tmp_path / "stock_rank0.db") as database:
         database.execute("DELETE FROM unnamed WHERE key = 'selfj_model'")  # by an older version
-    evaluate("hf", task, {"pretrained": str(tiny_judge)}, **options)
-    assert "stock_rank0.db does not say whose answers it holds" in caplog.text
+    hashed: list[Path] = []
+    real = answer_cache.fingerprint
+    monkeypatch.setattr(answer_cache, "fingerprint", lambda at: hashed.append(at) or real(at))
+    answer_cache._fingerprint.cache_clear()
+    evaluate("hf", f"{task},selfj_judge_demo_noref", {"pretrained": str(tiny_judge)}, **options)
+    assert caplog.text.count("stock_rank0.db does not say whose answers it holds") == 1
+    assert hashed == [tiny_judge]
 
 
 @pytest.fixture(scope="module")

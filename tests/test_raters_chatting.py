@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -240,9 +241,7 @@ def test_alpaca_evals_annotators_ask_alike(
     ("script", "message"),
     [
         ({"moved": 9}, "redirects to http://127.0.0.1:9/v1/chat/completions"),
-        ({"huge": True}, "far more than was asked for"),
         ({"always": {"code": 429, "message": "limit per day"}}, "429: limit per day"),
-        ({"always": 400}, r"refused the request \(400: no luck: Bearer \[key\]\)"),
         ({"content": "m", "choices": 2}, "gave 2 choices; expected one"),
     ],
 )
@@ -252,6 +251,31 @@ def test_alpaca_eval_keeps_nothing_that_a_server_did_not_answer(
     with pytest.raises(JudgeError, match=message) as caught:
         annotate({"content": "m"}, script)
     assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ({"huge": True}, "far more than was asked for"),
+        ({"always": 400}, r"refused the request \(400: no luck: Bearer \[key\]\)"),
+        ({"always": {"code": 403, "message": "your input was flagged"}}, r"\(403: your input"),
+    ],
+)
+def test_what_a_server_refuses_has_no_annotation(
+    annotate: Callable[..., dict[str, Any]],
+    caplog: pytest.LogCaptureFixture,
+    script: dict[str, Any],
+    reason: str,
+) -> None:
+    caplog.set_level("WARNING")
+    with pytest.raises(JudgeError, match=reason):  # all: it is not about the prompts
+        annotate(script, script)
+    found = annotate(script, {"content": "m"})
+    assert found["completions"] == ["", "m"]
+    assert found["completions_all"][0] == {"text": ""}
+    (note,) = [record.getMessage() for record in caplog.records]
+    assert re.match(f"unscored: .*{reason}", note) and KEY not in note
+    assert annotate(script, script)["completions"] == ["", ""]
 
 
 def test_a_server_that_stays_down_ends_the_run(make: Callable[..., GenerativeRater]) -> None:

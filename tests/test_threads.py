@@ -112,7 +112,10 @@ def test_a_judge_behind_a_server(
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     judge = Judge(OpenAIBackend("demo", base_url=judge_server, tokenizer="demo"))
     alone = [[j.score for j in judge.judge(part)] for part in SETS]
+    before = dict(judge.backend.usage)
     assert_right(judge, alone, calls=8)
+    sent = {name: number - before[name] for name, number in judge.backend.usage.items()}
+    assert sent["requests"] == sent["completion_tokens"] == THREADS * 8 * len(SETS[0])
 
 
 def test_a_store_filled_and_read_at_once(tmp_path: Path) -> None:

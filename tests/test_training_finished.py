@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
-from transformers import Trainer
+from transformers import AutoModelForCausalLM, Trainer
 
 from selfj_eval.demo import JUDGE_DIR, ladder
+from selfj_eval.errors import JudgeError
 from selfj_eval.training import base
+from selfj_eval.training.changes import check_trained, sums_of
 from selfj_eval.training.pairs import Pair, write_pairs
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -173,6 +176,19 @@ def test_a_training_that_changes_no_weight_is_an_error(
     assert not (tmp_path / "nothing").exists()
     again = train(kind, "nothing", *steps, lora)  # finished, and still no success
     assert again.returncode == 2 and "changed no weight" in again.stderr
+
+
+def test_an_adapter_of_embeddings_counts_as_trained_by_what_is_0_when_new(tmp_path: Path) -> None:
+    settings = LoraConfig(r=4, target_modules=["embed_tokens"])
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(JUDGE_DIR), settings)
+    before = sums_of(model)
+    model.save_pretrained(tmp_path)
+    with pytest.raises(JudgeError, match="changed no weight"):
+        check_trained(tmp_path, before, steps=3, advice="")
+    (first,) = [p for name, p in model.named_parameters() if "lora_embedding_A" in name]
+    first.data[0, 5] = 1e-3
+    model.save_pretrained(tmp_path)
+    check_trained(tmp_path, before, steps=3, advice="")
 
 
 def test_weights_that_are_no_numbers_are_an_error(

@@ -6,6 +6,7 @@ a reply with status 200 is one, and the server's reason is shown without the key
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from selfj_eval.raters.chatting import only_choice
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
+
+logger = logging.getLogger(__name__)
 
 _OPENAI = "https://api.openai.com/v1"
 _FIRST_RETRIES = 2  # a server that is not there is found out soon
@@ -38,6 +41,7 @@ class Completions:
     ) -> None:
         self._messages = messages
         self._traffic = Traffic(os.environ.get(URL) or _OPENAI, concurrency=concurrency)
+        self._answered = False
 
     def __call__(
         self, prompts: Sequence[str], *, model_name: str, max_tokens: int, **settings: Any
@@ -50,31 +54,47 @@ class Completions:
             **settings: Further fields of the request.
 
         Returns:
-            ``completions``: the texts. ``completions_all``: whole choices.
+            ``completions``: the texts. ``completions_all``: whole choices. A prompt that the server
+            refuses (too long, filtered) has an empty text: AlpacaEval keeps it as one without a
+            preference, so that no later run meets it again, and it is counted as unscored.
 
         Raises:
-            JudgeError: If one has no reply: AlpacaEval would keep it as one without a preference.
+            JudgeError: If one has no reply for another reason; or if the server refuses all of
+                several and has answered none before, so that it is not about the prompts.
         """
         fields = {"model": model_name, "max_tokens": max_tokens, "top_p": 1.0, **settings}
 
-        async def ask(client: AsyncOpenAI, prompt: str) -> dict[str, Any]:
+        async def ask(client: AsyncOpenAI, prompt: str) -> dict[str, Any] | Failure:
             body = fields | {"messages": self._messages(prompt)}
             endpoint = self._traffic.endpoint
             retries = None if endpoint.tried else _FIRST_RETRIES
             return _choice(await endpoint.ask(client, "chat", body, retries))
 
-        choices: list[dict[str, Any]] = [{}] * len(prompts)
+        choices: list[dict[str, Any]] = [{"text": ""}] * len(prompts)
+        refused = []
         for finished in self._traffic.send(prompts, ask):
             for at, choice in finished.items():
-                if not isinstance(choice, Failure):  # those are raised above
-                    choices[at] = choice
+                if isinstance(choice, Failure):
+                    refused.append(choice.reason)
+                else:
+                    choices[at], self._answered = choice, True
+        if len(refused) == len(prompts) > 1 and not self._answered:
+            raise JudgeError(refused[0])
+        for reason in refused:
+            logger.warning("unscored: %s", reason)
         return {"completions": [c["text"] for c in choices], "completions_all": choices}
 
 
-def _choice(reply: Reply | Failure) -> dict[str, Any]:
-    """A choice as AlpacaEval reads it: with its text."""
+def _choice(reply: Reply | Failure) -> dict[str, Any] | Failure:
+    """A choice as AlpacaEval reads it: with its text. A failure if the server refused the prompt.
+
+    Raises:
+        JudgeError: If there is none for another reason.
+    """
     choice = reply if isinstance(reply, Failure) else only_choice(reply)
     if isinstance(choice, Failure):
+        if choice.kind == "refused":
+            return choice
         raise JudgeError(choice.reason)
     message = choice.get("message")
     text = message.get("content") if isinstance(message, dict) else None

@@ -85,29 +85,30 @@ class Counting:
             sent: The prompt's tokens.
             used: What the server has counted.
         """
-        read = _read(used, sent)
-        if read >= sent:
+        if used.prompt >= sent:
             self._read_whole = max(self._read_whole, sent)
-        if not 0 < read < sent:
+            return None
+        # Some servers count the tokens that their cache held, others do not, and none says which.
+        counts = (used.prompt, used.prompt + used.cached)
+        known = self._limit if isinstance(self._limit, int) else None
+        if counts[1] == 0 or (counts[1] == sent and (known is None or sent <= known)):
             return None
         if self._limit is None:
             self._limit = self._find_limit()
         if self._limit == "none" or (isinstance(self._limit, int) and sent <= self._limit):
             return None
         # Where a server cuts, it counts the same of all that is too long, and all of the rest.
-        if (
-            isinstance(self._limit, int)
-            and self._limit >= self._read_whole
-            and abs(read - self._limit) <= _SAME * self._limit
-        ):
-            return (
-                f"the server has read {read} of about {sent} tokens, so it has cut the prompt; "
-                "raise its context length, or lower --max-tokens."
-            )
+        if isinstance(limit := self._limit, int) and limit >= self._read_whole:
+            read = min(counts, key=lambda count: abs(count - limit))
+            if abs(read - limit) <= _SAME * limit:
+                return (
+                    f"the server has read {read} of about {sent} tokens, so it has cut the "
+                    "prompt; raise its context length, or lower --max-tokens."
+                )
         self._note(
-            f"the server counts {read} tokens of a prompt of {sent}. Either it leaves out those "
-            "that its cache held, or it cuts prompts, and their scores are those of a part; its "
-            "counts do not tell which. Such replies are scored"
+            f"the server counts {used.prompt} tokens of a prompt of {sent}. Either it leaves out "
+            "those that its cache held, or it cuts prompts, and their scores are those of a part; "
+            "its counts do not tell which. Such replies are scored"
         )
         return None
 
@@ -140,14 +141,6 @@ class Counting:
 
     def _tokens(self, text: str) -> int:
         return len(self._tokenizer.encode(text))
-
-
-def _read(used: Usage, sent: int) -> int:
-    """Tokens that a server has read of a prompt, those in its cache included.
-
-    OpenAI's count of a prompt includes them, others' does not; nothing says which it is.
-    """
-    return used.prompt + (used.cached if used.prompt < sent else 0)
 
 
 def _agree(used: Usage, own: int) -> bool:

@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import re
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -36,7 +37,10 @@ _HOPELESS = {401, 402, 403, 404}
 _REDIRECTS = range(300, 400)
 _LIMIT = "max_tokens"  # some servers have another name for it, and tell
 _NEW_LIMIT = "max_completion_tokens"
-_RENAMED = re.compile(rf"\b{_LIMIT}\b.*\b{_NEW_LIMIT}\b|\b{_NEW_LIMIT}\b.*\b{_LIMIT}\b", re.S)
+_RENAMED = re.compile(
+    rf"(?=.*\b{_LIMIT}\b)(?=.*\b{_NEW_LIMIT}\b).*(unsupported|not supported|\buse\b.*\binstead\b)",
+    re.I | re.S,
+)
 _DATED = re.compile(r"[-@:]\d[\d-]*")  # what a resolved name has more than the one asked for
 
 Reply = Mapping[str, Any]
@@ -77,6 +81,7 @@ class Endpoint:
         self._limit = _LIMIT
         self._other_model = False
         self.usage = {"requests": 0, "retries": 0, "prompt_tokens": 0, "completion_tokens": 0}
+        self._counting = threading.Lock()  # each session has a thread of its own
 
     def client(self) -> AsyncOpenAI:
         """A client; it belongs to the event loop it is first used in, and is to be closed."""
@@ -117,8 +122,7 @@ class Endpoint:
             self.tried = True
             if not isinstance(got, Failure):
                 used = tokens_used(got)
-                self.usage["prompt_tokens"] += used.prompt
-                self.usage["completion_tokens"] += used.completion
+                self._count(prompt_tokens=used.prompt, completion_tokens=used.completion)
                 self._notice(got.get("model"), body["model"])
                 return got
             if got.kind != "passing":
@@ -129,7 +133,12 @@ class Endpoint:
                 tries = "once" if attempt == 1 else f"{attempt} times"
                 return got._replace(reason=f"{got.reason} It was asked {tries}.")
             await asyncio.sleep(_pause(attempt - 1, got.wait))
-            self.usage["retries"] += 1
+            self._count(retries=1)
+
+    def _count(self, **more: int) -> None:
+        with self._counting:
+            for name, number in more.items():
+                self.usage[name] += number
 
     async def _attempt(
         self, client: AsyncOpenAI, api: Api, body: dict[str, Any]
@@ -138,7 +147,7 @@ class Endpoint:
 
         from selfj_eval.backends.guarded import UnusableReplyError
 
-        self.usage["requests"] += 1
+        self._count(requests=1)
         limit = self._limit
         sent = {limit if name == _LIMIT else name: value for name, value in body.items()}
         try:
@@ -173,7 +182,7 @@ class Endpoint:
     def _failed(self, error: APIStatusError, model: str) -> Failure:
         """What a reply with an error status means."""
         status = error.status_code
-        code, message, wait = told(error.response.text, error.response.headers)
+        code, message, wait, moderated = told(error.response.text, error.response.headers)
         said = f"{status}: {self._clean(message)}" if message.strip() else f"{status}, no reason"
         if status in _REDIRECTS:
             to = error.response.headers.get("location", "")
@@ -189,7 +198,7 @@ class Endpoint:
                 f"it knows are listed at {self.base_url}/models; the address usually ends in /v1; "
                 "where a server has only chats, give --engine-arg api=chat.",
             )
-        if status in _HOPELESS or code == NO_MONEY:
+        if (status in _HOPELESS and not (status == 403 and moderated)) or code == NO_MONEY:
             return Failure("hopeless", f"the server takes no requests with this key ({said}).")
         if status == 429 and (SPENT.search(message) if wait is None else wait > LONGEST_WAIT):
             # A limit is the key's, not the prompt's: to ask on would leave the rest unscored.
@@ -252,8 +261,10 @@ class Endpoint:
 
 def _wants_new_limit(error: APIStatusError) -> bool:
     """Whether a server takes the limit of its reply by the newer name only."""
-    message = told(error.response.text, {}).message
-    return error.status_code in (400, 422) and _RENAMED.search(message) is not None
+    message = told(error.response.text, {}).message[:2000]
+    if error.status_code not in (400, 422) or TOO_LONG.search(message):
+        return False  # vLLM names both where a prompt is too long
+    return _RENAMED.match(message) is not None
 
 
 def _checked_url(url: str | None) -> str:

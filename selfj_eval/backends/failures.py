@@ -19,13 +19,19 @@ NO_MONEY = "insufficient_quota"
 """The code of a 429 that no waiting helps."""
 
 # What an error without a status of its own says of it, in the order in which it is looked for.
+# Messages are free text ("upstream host not found"), so what would end a run is looked for in codes
+# and types, and in a message only by words that mean nothing else.
+_CODE, _ANY = ("code", "type"), ("code", "type", "message")
 _STATUSES = (
-    (re.compile(rf"{NO_MONEY}|rate.?limit|too many requests", re.I), 429),
-    (re.compile(r"invalid_api_key|authentication|unauthori[sz]ed", re.I), 401),
-    (re.compile(r"unexpected endpoint|not.?found|does not exist", re.I), 404),
-    (TOO_LONG, 400),
-    (re.compile(r"invalid.?request|bad.?request|validation|unsupported", re.I), 400),
+    (_ANY, re.compile(rf"{NO_MONEY}|rate.?limit|too many requests", re.I), 429),
+    (_CODE, re.compile(r"invalid_api_key|authentication|unauthori[sz]ed", re.I), 401),
+    (_ANY, re.compile(r"^unauthori[sz]ed|(invalid|incorrect) api.?key", re.I | re.M), 401),
+    (_CODE, re.compile(r"not.?found|does.not.exist", re.I), 404),
+    (_ANY, re.compile(r"unexpected endpoint", re.I), 404),
+    (_ANY, TOO_LONG, 400),
+    (_ANY, re.compile(r"invalid.?request|bad.?request|validation|unsupported", re.I), 400),
 )
+_MODERATED = re.compile(r"moderation|flagged|content.?(filter|policy)", re.I)
 _UNKNOWN = 500  # passes perhaps: it is asked again
 
 
@@ -51,11 +57,13 @@ class Told(NamedTuple):
         code: Its code, as text; empty where it has none.
         message: Its message, or the whole body.
         wait: Seconds after which the server wants to be asked again, where it says.
+        moderated: Whether it is about what the prompt says, not about the key.
     """
 
     code: str
     message: str
     wait: float | None
+    moderated: bool = False
 
 
 def error_inside(data: bytes) -> tuple[int, bytes] | None:
@@ -81,6 +89,8 @@ def error_inside(data: bytes) -> tuple[int, bytes] | None:
         return None
     choices = body.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
+    if _usable(first):  # whatever else it warns of
+        return None
     error = body.get("error") or (first.get("error") if isinstance(first, dict) else None)
     if not error and body.get("object") == "error":
         error = body
@@ -109,10 +119,22 @@ def told(text: str, headers: Mapping[str, str]) -> Told:
     code = error.get("code")
     metadata = error.get("metadata")  # OpenRouter's: the headers of the provider behind it
     behind = metadata.get("headers") if isinstance(metadata, dict) else None
+    reasons = metadata.get("reasons") if isinstance(metadata, dict) else None
     wait = _wait(headers)
     if wait is None and isinstance(behind, dict):
         wait = _wait({str(name).lower(): str(value) for name, value in behind.items()})
-    return Told(str(code) if isinstance(code, str | int) else "", str(message), wait)
+    code = str(code) if isinstance(code, str | int) else ""
+    moderated = bool(reasons) or _MODERATED.search(f"{code} {message}") is not None
+    return Told(code, str(message), wait, moderated)
+
+
+def _usable(choice: object) -> bool:
+    """Whether a choice is an answer: it holds something, and has not itself failed."""
+    if not isinstance(choice, dict) or choice.get("error"):
+        return False
+    message = choice.get("message")
+    content = message.get("content") if isinstance(message, dict) else choice.get("text")
+    return choice.get("finish_reason") != "error" and bool(content or choice.get("logprobs"))
 
 
 def _status(error: dict[str, Any] | str) -> int:
@@ -121,8 +143,10 @@ def _status(error: dict[str, Any] | str) -> int:
     code = str(fields.get("code"))
     if code.isdecimal() and 400 <= int(code) < 600:
         return int(code)
-    words = " ".join(str(fields[k]) for k in ("code", "type", "message") if fields.get(k))
-    return next((status for named, status in _STATUSES if named.search(words)), _UNKNOWN)
+    for places, named, status in _STATUSES:
+        if named.search("\n".join(str(fields[k]) for k in places if fields.get(k))):
+            return status
+    return _UNKNOWN
 
 
 def _wait(headers: Mapping[str, str]) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from lm_eval.api.model import CachingLM
 from selfj_eval.backends.weights import fingerprint
 from selfj_eval.callers import local_of
 from selfj_eval.errors import JudgeError
+from selfj_eval.stamps import Stamp, stamp
 
 if TYPE_CHECKING:
     from sqlitedict import SqliteDict
@@ -38,12 +40,7 @@ def claim(cache: SqliteDict, model: Mapping[str, Any]) -> None:
         cache[_KEY] = mine
         cache.commit()
     elif holder is None:
-        logger.warning(
-            "%s does not say whose answers it holds. lm-eval looks answers up by the prompt alone: "
-            "if they are another model's, so are the numbers of this run. Name another "
-            "--use_cache.",
-            cache.filename,
-        )
+        _warn_of(str(cache.filename))
     elif holder != mine:
         changed = sorted(k for k in {*holder, *mine} if holder.get(k) != mine.get(k))
         told = "; ".join(f"{k}: {holder.get(k)!s:.80}, now {mine.get(k)!s:.80}" for k in changed)
@@ -51,6 +48,22 @@ def claim(cache: SqliteDict, model: Mapping[str, Any]) -> None:
             f"{cache.filename} holds the answers of another model ({told}), and they would be "
             "given as this one's. Name another --use_cache."
         )
+
+
+@lru_cache(maxsize=1024)  # each task of a group asks
+def _warn_of(filename: str) -> None:
+    logger.warning(
+        "%s does not say whose answers it holds. lm-eval looks answers up by the prompt alone: "
+        "if they are another model's, so are the numbers of this run. Name another "
+        "--use_cache.",
+        filename,
+    )
+
+
+@lru_cache(maxsize=8)
+def _fingerprint(folder: Path, *_: Stamp) -> str:
+    """``fingerprint``, once for all tasks of a group, as long as the files stay as they are."""
+    return fingerprint(folder)
 
 
 def check_answer_cache(arguments: Mapping[str, Any]) -> None:
@@ -75,4 +88,6 @@ def _described(lm: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
         found["pretrained"] = str(getattr(getattr(lm, "config", None), "_name_or_path", None))
     # A folder may be trained anew, or moved: its content counts, not its name.
     folders = {name: Path(found[name]).expanduser() for name in _NAMES if name in found}
-    return found | {name: fingerprint(at) for name, at in folders.items() if at.is_dir()}
+    return found | {
+        name: _fingerprint(at, stamp(at)) for name, at in folders.items() if at.is_dir()
+    }

@@ -90,7 +90,7 @@ class GenTask(SelfJTask):
             )
         for name in ("template", "reference", "max_tokens", "allow_markers"):
             options[name] = getattr(settings, name)
-        files = (stamp(model), stamp(options.get("adapter") or ""))
+        files = [stamp(name) for name in (model, options.get("adapter")) if name is not None]
         return _load(model, settings.store, tuple(sorted(options.items())), *files)
 
     def apply_filters(self) -> Any:

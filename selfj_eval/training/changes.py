@@ -44,7 +44,8 @@ def check_trained(folder: Path, before: Sums, *, steps: int, advice: str) -> Non
                 f"{steps:,} steps of training ended in weights that are no finite numbers (the "
                 f"first: {name}). Lower learning_rate, or take dtype float32 or bfloat16. {advice}"
             )
-        if ".lora_B." in name or ".lora_embedding_B" in name:  # 0 when new: it does nothing
+        # 0 when new, so that the adapter does nothing: B, but A in an adapter of embeddings.
+        if ".lora_B." in name or ".lora_embedding_A" in name:
             known, changed = known + 1, changed or after[1] > 0
         elif name in before:
             known, changed = known + 1, changed or after != before[name]

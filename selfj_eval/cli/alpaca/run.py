@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -181,6 +183,33 @@ def _endpoint() -> str:
     return f"{url.hostname}{port}" if url.hostname else "OpenAI"
 
 
+def _cache(result: Path, endpoint: str) -> Path:
+    """The cache of a server: AlpacaEval looks annotations up by the texts alone.
+
+    Version 0.1.0 had one for all servers. It is taken over where the result beside it says that
+    this server was asked.
+    """
+    cache = result.with_suffix(f".{re.sub(r'[^A-Za-z0-9.-]', '_', endpoint)}.cache.json")
+    old = result.with_suffix(".cache.json")
+    if cache.exists() or not old.is_file():
+        return cache
+    try:
+        written = json.loads(result.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        written = None
+    asked = written.get("endpoint") if isinstance(written, dict) else None
+    if asked == endpoint:
+        old.replace(cache)
+    else:
+        by = f"of {asked}" if asked else "of a server that nothing names"
+        print(
+            f"selfj: note: {printable(old)} holds annotations {by} and is not used; if {endpoint} "
+            f"gave them, rename it to {cache.name}.",
+            file=sys.stderr,
+        )
+    return cache
+
+
 def _gpt4(options: argparse.Namespace, row: Row, version: str, outputs: Path) -> int:
     from selfj_eval.alpaca import data
     from selfj_eval.alpaca.evaluation import add_length_control, row_of
@@ -193,11 +222,9 @@ def _gpt4(options: argparse.Namespace, row: Row, version: str, outputs: Path) ->
     model = read_outputs(outputs, instructions)
     result = result_file(Path(options.output), row.name, version)
     annotator = data.ANNOTATORS[version]
-    # A cache per server: AlpacaEval looks annotations up by the texts alone.
-    server = re.sub(r"[^A-Za-z0-9.-]", "_", _endpoint())
     print(f"annotating {len(model.outputs) - model.missing} answers with {annotator}", flush=True)
     annotations = annotate_with_gpt4(
-        version, instructions, baseline, model, cache=result.with_suffix(f".{server}.cache.json")
+        version, instructions, baseline, model, cache=_cache(result, _endpoint())
     )
     line = row_of(model, annotations, mode="community")
     gamed = data.gamed_baselines() if version == "v2" else None
