@@ -57,9 +57,8 @@ def reason_unjudgeable(
     marker = None if allow_markers else template.marker_in(record.response)
     if marker is not None:
         return (
-            f"{where}field 'response': holds the prompt's own text {marker!r}, with which an "
-            "answer can dictate its score; remove it, or judge it all the same with "
-            "--allow-markers."
+            f"{where}field 'response': holds {marker}, with which an answer can dictate its "
+            "score; remove it, or judge it all the same with --allow-markers."
         )
     return None
 

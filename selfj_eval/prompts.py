@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from selfj_eval.errors import JudgeError
+from selfj_eval.forging import Found, find, heading, section, sentence
 
 _OPENING = (
     "Please act as a precise judge and evaluate the quality of the answer to question. "
@@ -29,6 +30,12 @@ RESPONSE_WRAPPER = "\n\n### Response:"
 """Ends the prompts that Self-J's models and judges were trained with."""
 
 _SECTIONS = ("[Question]", "[Reference]", "[Answer]")
+
+_MARKS = (
+    heading(RESPONSE_WRAPPER.strip()),
+    sentence(_OPENING[: _OPENING.index(".") + 1]),
+    *map(section, _SECTIONS),
+)
 
 CUT = " [...] "
 """Stands where the middle of a text was cut out."""
@@ -67,17 +74,13 @@ class PromptTemplate:
         """A short finished prompt, to see which token a digit becomes at its end."""
         return self.render("x", "x")
 
-    def marker_in(self, response: str) -> str | None:
-        """The first piece of template text inside an answer, or None.
+    def marker_in(self, response: str) -> Found | None:
+        """The first piece of template text inside an answer, however it is spelled, or None.
 
         An answer that closes its own section and goes on with the template's words can
         dictate its score, so it is not judged unless asked for.
         """
-        for marker in (RESPONSE_WRAPPER.strip(), _OPENING[: _OPENING.index(".") + 1]):
-            if marker in response:
-                return marker
-        lines = {line.strip() for line in response.splitlines()}
-        return next((section for section in _SECTIONS if section in lines), None)
+        return find(_MARKS, response)
 
 
 SECTIONS = "sections"

@@ -102,8 +102,8 @@ class GenerativeRater:
         if marker is None:
             return None
         return (
-            f"{where}field 'response': holds the prompt's own text {marker!r}, with which an "
-            "answer can dictate its score; remove it, or allow it with allow_markers."
+            f"{where}field 'response': holds {marker}, with which an answer can dictate its "
+            "score; remove it, or allow it with allow_markers."
         )
 
     def judge(

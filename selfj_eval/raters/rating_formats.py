@@ -9,6 +9,7 @@ from typing import Any
 
 from selfj_eval.documents import read_yaml
 from selfj_eval.errors import DataError, JudgeError
+from selfj_eval.forging import Found, find, heading, line
 from selfj_eval.prompts import RESPONSE_WRAPPER, get_template
 from selfj_eval.raters.rating_syntax import SYNTAXES, Syntax
 from selfj_eval.records import is_unicode
@@ -49,24 +50,21 @@ class RatingFormat:
         # One pass over the prompt only: braces and placeholders inside the texts stay as they are.
         return _PLACEHOLDER.sub(lambda found: values[found[1]], text)
 
-    def marker_in(self, response: str) -> str | None:
+    def marker_in(self, response: str) -> Found | None:
         """A line of the prompt's own inside an answer, or None.
 
         With such a line, a heading for instance, an answer can close its own section and go on as
         if it were the prompt. How a rating is written does not count: only replies are read.
         """
-        if RESPONSE_WRAPPER.strip() in response:
-            return RESPONSE_WRAPPER.strip()
-        own = set()
+        own = dict[str, None]()
         for text in (self.with_reference, self.without_reference):
-            own |= {line.strip() for line in (text or "").splitlines()}
+            own |= dict.fromkeys(part.strip() for part in (text or "").splitlines())
         shown = self.syntax.marker
-        for line in response.splitlines():
-            line = line.strip()
-            letters = any(c.isalpha() for c in line)
-            if letters and line in own and not (shown and shown in line):
-                return line
-        return None
+        lines = [
+            part for part in own
+            if any(c.isalpha() for c in part) and not (shown and shown in part)
+        ]  # fmt: skip
+        return find([heading(RESPONSE_WRAPPER.strip()), *map(line, lines)], response)
 
 
 def read_format(path: str | Path) -> RatingFormat:

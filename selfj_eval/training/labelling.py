@@ -146,13 +146,13 @@ def reason_unlabelled(record: Record) -> str | None:
     where = f"{record.where}, " if record.where else ""
     if marker := template.marker_in(record.response):
         return (
-            f"{where}field 'response': holds the prompt's own text {marker!r}, so the prompt would "
-            "teach something else; remove it if it is not meant."
+            f"{where}field 'response': holds {marker}, so the prompt would teach something else; "
+            "remove it if it is not meant."
         )
     if record.reference is None and (marker := template.marker_in(record.instruction)):
         return (
-            f"{where}field 'instruction': holds the prompt's own text {marker!r}, so without a "
-            "reference it cannot be told where the answer begins."
+            f"{where}field 'instruction': holds {marker}, so without a reference it cannot be told "
+            "where the answer begins."
         )
     return reason_unjudgeable(template, record)
 
