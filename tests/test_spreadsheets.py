@@ -51,7 +51,7 @@ WRITTEN = {
         [
             EMPTY,
             "rows with fewer cells than the header: 1",
-            "rows with more cells than the header: 1",
+            "rows with more cells than the header, all of them empty: 1",
         ],
     ),
     "semicolons in quotes of a header with commas": (
