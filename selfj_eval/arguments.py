@@ -7,6 +7,7 @@ is refused where it comes in, by its name. numpy is loaded at its first use.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set, Sized
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def codes(values: Numbers, name: str, n: int | None = None) -> npt.NDArray[np.in
     if array.ndim != 1 or (n is not None and len(array) != n):
         expected = "(n,)" if n is None else f"({n},)"
         raise ValueError(f"{name} must have shape {expected}, got {array.shape}")
-    missing = [at for at, value in enumerate(array.tolist()) if _is_missing(value)]
+    missing = [at for at, value in enumerate(array.tolist()) if is_missing(value)]
     if missing:
         raise ValueError(f"{name}: item {missing[0]} is missing; leave that record out")
     try:
@@ -165,8 +166,9 @@ def _number(value: object, name: str, at: int) -> float:
     raise TypeError(f"{name}: expected numbers; item {at} is {_described(value)}.")
 
 
-def _is_missing(value: object) -> bool:
-    return type(value).__name__ in _MISSING or (isinstance(value, float) and value != value)
+def is_missing(value: object) -> bool:
+    """Whether a value stands for nothing: None, a NaN, and what pandas writes for it."""
+    return type(value).__name__ in _MISSING or (isinstance(value, Real) and value != value)
 
 
 def _described(value: object) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from selfj_eval.arguments import Numbers, items, numbers
+from selfj_eval.arguments import Numbers, is_missing, items, numbers
 from selfj_eval.errors import DataError, printable
 from selfj_eval.formats import Row
 from selfj_eval.notices import Notices
@@ -21,7 +21,6 @@ from selfj_eval.records import (
     RECORD_FIELDS,
     Record,
     checked_fields,
-    is_missing,
     is_number,
     record_from_mapping,
     rescaled,
@@ -280,6 +279,9 @@ def read_scored_candidates(
     """
     records = read_candidates(path, notices=notices)
     rows = read_rows(path, fields=("score", "error"))
+    if notices is not None:
+        for name in ("score", "error"):
+            notices.ignored.pop(name, None)
     if len(rows) != len(records) or not any("score" in row for _, row in rows):
         have = ", ".join(map(str, rows[0][1]))
         message = f"no score for each answer; the first row has: {have}. Give --judge MODEL."
@@ -290,9 +292,10 @@ def read_scored_candidates(
         found = checked_fields(
             number, required=(), numbers=("score",), path=printable(path), place=place
         )
-        scores.append(found.get("score"))
+        scores.append(found.get("score") if record.error is None else None)
         if scores[-1] is None:
-            errors.append(f"{record.id}: {row.get('error') or 'no score in the file'}")
+            why = record.error or row.get("error") or "no score in the file"
+            errors.append(f"{record.id}: {why}")
     return records, scores, errors
 
 

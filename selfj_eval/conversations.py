@@ -50,6 +50,10 @@ def turns_of(messages: Any) -> list[Turn] | None:
     for message in messages:
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
             return None
+        if other := next(
+            (name for name in ("images", "audio", "videos") if message.get(name)), None
+        ):
+            raise ValueError(f"a message holds {other!r}, which is not text")
         role = message["role"].lower()
         turns.append(Turn(_ROLES.get(role, role), _content(message.get("content"))))
     return turns

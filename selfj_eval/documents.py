@@ -90,7 +90,7 @@ def _text(path: Path) -> str:
         if (size := path.stat().st_size) > LARGEST:
             message = f"has {size:,} bytes, more than the {LARGEST:,} that such a file may have."
             raise DataError(message, path=path)
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         message = f"is not UTF-8 (byte 0x{error.object[error.start]:02x}); save it as UTF-8."
         raise DataError(message, path=path) from error

@@ -8,15 +8,17 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from selfj_eval.arguments import is_missing
 from selfj_eval.conversations import as_text, turns_of, unrendered
 from selfj_eval.errors import DataError
 from selfj_eval.formats import Rows
 from selfj_eval.notices import Notices
 from selfj_eval.questions import QUESTION_FIELDS
-from selfj_eval.records import is_missing, is_number
+from selfj_eval.records import is_number
 
 LM_EVAL_FIELDS = ("doc_id", "doc", "target", "arguments", "resps")
 """What is read of lm-eval's samples."""
+_OTHER_MEDIA = ("visual", "audio")  # as lm-eval's multimodal requests have them
 _ALPACA_EVAL = {"response": "output", "model": "generator", "category": "dataset"}
 
 # Fields by which other layouts are known, to name them; the first that fits counts.
@@ -59,11 +61,12 @@ def lm_eval_samples(rows: Rows, path: Path, notices: Notices) -> Rows:
         if not isinstance(number, int):
             raise fail("doc_id", "expected the document's number, as lm-eval writes it.")
         resps = row.get("resps")
-        answers = resps[0] if isinstance(resps, list) and len(resps) == 1 else None
+        answers = resps[0] if isinstance(resps, list) and len(resps) == 1 else resps
+        answers = [None] if is_missing(answers) else answers
         if (
             not isinstance(answers, list)
             or not answers
-            or not all(isinstance(answer, str | None) for answer in answers)
+            or not all(isinstance(answer, str) or is_missing(answer) for answer in answers)
         ):
             raise fail(
                 "resps",
@@ -104,6 +107,11 @@ def _question(row: Mapping[str, Any], notices: Notices) -> dict[str, Any]:
         kind = type(instruction).__name__
         notices.count(f"documents with an instruction that is no text ({kind}), the prompt taken")
     prompt = row.get("arguments")
+    for request in prompt.values() if isinstance(prompt, dict) else ():
+        for part in request.values() if isinstance(request, dict) else ():
+            for name in _OTHER_MEDIA if isinstance(part, dict) else ():
+                if part.get(name):
+                    raise ValueError(f"the prompt comes with {name!r}, which is not text")
     turns = None
     while isinstance(prompt, dict | list) and prompt:
         if (turns := turns_of(prompt)) is not None:
@@ -124,7 +132,7 @@ def _reference(row: Mapping[str, Any], notices: Notices) -> dict[str, Any]:
     if is_missing(value) or value in ("", []):
         value = row.get("target")
     if isinstance(value, list | tuple):
-        aliases = [item for item in value if not is_missing(item)]
+        aliases = [item for item in value if not is_missing(item) and item != ""]
         if len(aliases) > 1:
             notices.count("references with several aliases, the first taken")
         value = aliases[0] if aliases else None

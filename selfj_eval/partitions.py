@@ -113,7 +113,9 @@ def partitions(folder: Path, output: Path, names: Mapping[str, str]) -> list[Par
     Raises:
         DataError: If there is no such file, or something else stands where an output is to be.
     """
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".parquet")
+    # Spark and the like hide what is no data behind these beginnings.
+    names_of = (file for file in folder.iterdir() if not file.name.startswith((".", "_")))
+    files = sorted(file for file in names_of if file.suffix.lower() == ".parquet")
     if not files:
         raise DataError("holds no .parquet file; only those are read from a folder.", path=folder)
     found = []
@@ -135,11 +137,20 @@ def refuse_empty(surveys: Sequence[Survey], folder: Path) -> None:
         raise DataError("holds no records in any of its files.", path=folder)
 
 
-def notices_of_folder(parts: Sequence[Partition], surveys: Sequence[Survey]) -> list[str]:
-    """What was noted of the files, each sentence once."""
+def notices_of_folder(
+    folder: Path, parts: Sequence[Partition], surveys: Sequence[Survey]
+) -> list[str]:
+    """What was noted of the files, each sentence once, and what of the folder is not read."""
     empty = [p.source.path.name for p, s in zip(parts, surveys, strict=True) if not s.records]
     counts = Counter(sentence for survey in surveys for sentence in survey.notices)
     found = [f"{text} ({n:,} files)" if n > 1 else text for text, n in counts.items()]
+    read = {part.source.path.name for part in parts}
+    others = sorted(file.name for file in folder.iterdir() if file.name not in read)
+    if others := [name for name in others if not name.startswith((".", "_"))]:
+        more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
+        found.append(
+            f"not read: {others[0]}{more}; only the .parquet files of the folder itself are"
+        )
     if empty:
         more = f" and {len(empty) - 1:,} more hold" if len(empty) > 1 else " holds"
         found.append(f"{empty[0]}{more} no records; the output has none either")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from selfj_eval.arguments import is_missing
 from selfj_eval.conversations import Turn, as_text, history_turns, turns_of
 from selfj_eval.errors import DataError
 from selfj_eval.notices import Notices
@@ -42,12 +43,15 @@ def whole_question(
     if not more:
         return instruction
     asked = instruction
-    for name in _INPUTS:
-        if name in more and (text := _text(name, more, fail)):
-            asked = f"{asked}\n\n{text}"
-    system = [Turn("system", _text(name, more, fail)) for name in _SYSTEMS if name in more]
+    for text in dict.fromkeys(_text(name, more, fail) for name in _INPUTS if name in more):
+        asked = f"{asked}\n\n{text}"
+    said = dict.fromkeys(_text(name, more, fail) for name in _SYSTEMS if name in more)
+    system = [Turn("system", text) for text in said]
     earlier = [*system, *_history(more, fail)]
-    before = _before(_chat("messages", more, fail), {_plain(asked), _plain(instruction)}, response)
+    known = {_plain(asked), _plain(instruction)}
+    if earlier and earlier[-1].role == "user" and _plain(earlier[-1].text) in known:
+        earlier.pop()  # a history that ends with the question
+    before = _before(_chat("messages", more, fail), known, response, notices)
     if before is None:
         message = "does not hold the instruction as a question; keep one of the two."
         raise fail("messages", message)
@@ -63,7 +67,9 @@ def whole_question(
     return question
 
 
-def _before(chat: list[Turn], asked: set[str], response: str) -> list[Turn] | None:
+def _before(
+    chat: list[Turn], asked: set[str], response: str, notices: Notices | None
+) -> list[Turn] | None:
     """The turns before the question in a chat; None if it is not there."""
     if not chat:
         return []
@@ -73,16 +79,19 @@ def _before(chat: list[Turn], asked: set[str], response: str) -> list[Turn] | No
     answered = [
         at for at in places if at + 1 < len(chat) and _plain(chat[at + 1].text) == _plain(response)
     ]
-    return chat[: (answered or places)[-1]]
+    place = (answered or places)[-1]
+    if notices is not None and len(chat) > place + 2:
+        notices.count("'messages' that go on after the answer, the rest not shown")
+    return chat[:place]
 
 
 def _text(name: str, more: Mapping[str, Any], fail: Fail) -> str:
     value = more[name]
     if isinstance(value, int | float) and not isinstance(value, bool):
         return json.dumps(value)
+    if name == "context" and isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return "\n\n".join(value)  # passages
     if not isinstance(value, str):
-        if name == "context":  # of many meanings; only a text is known to belong to the question
-            return ""
         raise fail(name, f"belongs to the question; expected text, got {type(value).__name__}.")
     return value
 
@@ -122,9 +131,11 @@ def _value(value: Any, name: str) -> Any:
 
 
 def _is_empty(value: object) -> bool:
-    if value is None or value != value:
+    if is_missing(value):
         return True
-    return not value.strip() if isinstance(value, str) else value in ([], ())
+    if isinstance(value, str):
+        return value.strip() in ("", "<noinput>")  # Self-Instruct's word
+    return value in ([], ())
 
 
 def _plain(text: str) -> str:

@@ -105,7 +105,7 @@ def _iter_placed(
         names = alpaca_eval_names(columns, names)
         if "id" not in {*names, *columns}:  # AlpacaEval has none: the position is the id
             rows = ((place, {"id": n, **row}) for n, (place, row) in enumerate(rows))
-    known = {*RECORD_FIELDS, *QUESTION_FIELDS, *names.values()}
+    known = {*(names.get(field, field) for field in RECORD_FIELDS), *QUESTION_FIELDS}
     shown, unseen, seen = printable(path), set(names.values()), set[str]()
     for place, row in rows:
         unseen -= row.keys()
@@ -123,7 +123,7 @@ def _iter_placed(
             layout = foreign_layout(columns)
             if layout is not None and not {"instruction", "response"} <= columns.keys():
                 raise DataError(
-                    f"looks like {layout}, which is not read; make rows with the fields id, "
+                    f"looks like {layout}; this layout is not read. Make rows with the fields id, "
                     "instruction and response.",
                     path=path,
                     place=place,

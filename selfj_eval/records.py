@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from selfj_eval.arguments import is_missing
 from selfj_eval.errors import DataError, printable
 from selfj_eval.notices import Notices
 from selfj_eval.questions import QUESTION_FIELDS, whole_question
@@ -59,6 +60,8 @@ class Record:
         for name in _OPTIONAL:  # NaN is what a table has for nothing
             if is_missing(getattr(self, name)):
                 object.__setattr__(self, name, None)
+        if isinstance(self.reference, str) and not self.reference.strip():  # as in a file
+            object.__setattr__(self, "reference", None)
 
     def row(self) -> dict[str, Any]:
         """Its fields as they stand in a file: an answer that is not there is null."""
@@ -190,7 +193,8 @@ def checked_fields(
                 notices.count(f"numbers taken as text in {name!r}")
             value = json.dumps(value)
         if not isinstance(value, str):
-            raise fail(name, f"expected text, got {_kind(value)} ({_short(value)}).")
+            hint = " Write it as an integer or in quotes." if name == "id" else ""
+            raise fail(name, f"expected text, got {_kind(value)} ({_short(value)}).{hint}")
         if not is_unicode(value):
             raise fail(name, "holds half of a surrogate pair, which is not valid Unicode text.")
         if name == "reference" and not value.strip():
@@ -224,7 +228,8 @@ def checked_fields(
     if rating is not None and (
         (low is not None and rating < low) or (high is not None and rating > high)
     ):
-        raise fail("rating", f"{rating:g} lies outside its scale {low} to {high}; correct one.")
+        ends = f"from {low}" if high is None else f"{'' if low is None else f'{low} '}to {high}"
+        raise fail("rating", f"{rating:g} lies outside its scale {ends}; correct one.")
     return values
 
 
@@ -247,11 +252,6 @@ def question_of(
         known, required=("instruction",), path=printable(path), place=place, notices=notices
     )
     return str(values["instruction"])
-
-
-def is_missing(value: object) -> bool:
-    """Whether a value stands for nothing: None, or the NaN that tables hold in its place."""
-    return value is None or (isinstance(value, float) and value != value)
 
 
 def is_number(value: object) -> bool:

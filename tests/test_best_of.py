@@ -22,6 +22,7 @@ from selfj_eval.best_of import (
     read_scored_candidates,
 )
 from selfj_eval.errors import DataError
+from selfj_eval.notices import Notices
 
 Pairs = list[tuple[float, float]]
 
@@ -186,3 +187,15 @@ def test_scores_are_read_beside_the_answers(jsonl: Callable[..., Path]) -> None:
         read_scored_candidates(jsonl({"id": "1", "score": "high", **row}))
     with pytest.raises(DataError, match="no score for each answer; .* Give --judge MODEL"):
         read_scored_candidates(jsonl({"id": "1", **row}))
+
+
+def test_an_answer_that_is_null_is_never_the_best(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    rows = [{"id": "1", "response": "b", "score": 3}, {"id": "2", "response": None, "score": 9}]
+    path.write_text("".join(json.dumps({"instruction": "q"} | row) + "\n" for row in rows))
+    notices = Notices()
+    records, scores, errors = read_scored_candidates(path, notices=notices)
+    assert scores == [3.0, None]
+    assert errors == ["2: there is no answer: the response is null"]
+    assert notices.sentences() == ["null responses, which are no answers: 1"]
+    assert [c.best(2) for c in group(records, scores)] == [(records[0], 3.0)]

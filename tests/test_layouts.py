@@ -57,7 +57,13 @@ QUESTIONS = {
     ),
     "an input that is a number": ({"input": 5}, "Sort by size.\n\n5"),
     "Dolly's context": ({"context": "sea, lake"}, "Sort by size.\n\nsea, lake"),
-    "a context of another kind": ({"context": ["a document"]}, "Sort by size."),
+    "passages": ({"context": ["sea", "lake"]}, "Sort by size.\n\nsea\n\nlake"),
+    "no input in words": ({"input": "<noinput>"}, "Sort by size."),
+    "a history that ends with the question": (
+        {"history": [{"role": "user", "content": "Sort by size."}], "system_prompt": "Be brief.",
+         "system": "Be brief."},
+        "System: Be brief.\n\nUser: Sort by size.",
+    ),
     "a chat in a table": (
         {"history": '[["Hi.", "Hello."]]', "messages": "[]"},
         "User: Hi.\n\nAssistant: Hello.\n\nUser: Sort by size.",
@@ -92,7 +98,9 @@ def test_fields_that_change_the_question_belong_to_it(tmp_path: Path, case: str)
     (record,), noted = read(tmp_path, ROW | fields)
     assert record == Record("1", instruction, "lake, sea")
     for name, value in fields.items():
-        changed = value not in ("", [], None, "[]") and instruction != ROW["instruction"]
+        changed = (
+            value not in ("", [], None, "[]", "<noinput>") and instruction != ROW["instruction"]
+        )
         assert (f"instructions joined with what stands in {name!r}: 1" in noted) == changed
     assert read_instructions(tmp_path / "x.jsonl")[0].text == instruction
 
@@ -100,6 +108,7 @@ def test_fields_that_change_the_question_belong_to_it(tmp_path: Path, case: str)
 @pytest.mark.parametrize(
     "fields, message",
     [
+        ({"context": [{"title": "x"}]}, "field 'context': belongs to the question; expected text"),
         ({"input": {"text": "x"}}, "field 'input': belongs to the question; expected text, got d"),
         (
             {
@@ -196,6 +205,7 @@ OTHERS = "references that are neither text nor number (dict), not used"
 TARGETS = {
     "a number": (sample(target=42), "42", f"{NUMBERS}: 1"),
     "aliases": (sample(target=["forty-two", "42"]), "forty-two", f"{ALIASES}: 1"),
+    "an empty alias": (sample(target=["", "42"]), "42", ""),
     "one alias": (sample(target=["42"]), "42", ""),
     "a number in the document": (sample(doc={"reference": 0.5}), "0.5", f"{NUMBERS}: 1"),
     "aliases in the document": (
@@ -223,6 +233,12 @@ def test_documents_of_lm_eval(tmp_path: Path) -> None:
     assert [r.instruction for r in records] == ["Sort.\n\nsea, lake", "Question 1?"]
     assert [r.category for r in records] == ["3", None]
     assert "documents with an instruction that is no text (list), the prompt taken: 1" in noted
+
+
+def test_a_picture_beside_the_prompt_is_refused(tmp_path: Path) -> None:
+    request = {"gen_args_0": {"arg_0": "<image>What is it?", "arg_1": {}, "arg_2": {"visual": [1]}}}
+    with pytest.raises(DataError, match="field 'arguments': the prompt comes with 'visual', which"):
+        read(tmp_path, sample(arguments=request))
 
 
 MESSAGES = [

@@ -259,7 +259,10 @@ def test_a_file_without_rows_stops_no_folder(
     assert run(folder, "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     assert (summary["records"], summary["scored"]) == (20, 20)
-    assert summary["notices"] == ["part-1.parquet holds no records; the output has none either"]
+    assert summary["notices"] == [
+        "not read: README.md; only the .parquet files of the folder itself are",
+        "part-1.parquet holds no records; the output has none either",
+    ]
     assert rows(tmp_path / "answers.scores" / "part-1.parquet") == []
     for file in folder.glob("*.parquet"):
         pq.write_table(empty, file)
@@ -286,6 +289,10 @@ def test_outputs_of_an_earlier_way_to_read_are_made_again(
 def test_what_is_no_file_in_a_folder_is_named(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (folder / "_part.parquet").write_text("hidden, as Spark does")
+    (folder / "date=1").mkdir()
+    assert run(folder) == 1
+    assert "note: not read: README.md and 1 more; only the .parquet" in capsys.readouterr().out
     (folder / "part-9.parquet").mkdir()
     assert run(folder) == 2
     assert "part-9.parquet: is not a regular file; take it out" in capsys.readouterr().err

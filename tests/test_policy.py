@@ -53,7 +53,7 @@ def test_a_service_needs_no_numpy(tmp_path: Path) -> None:
         (lambda d: d.pop("kind"), "is not a policy; make one with `selfj select`"),
         (lambda d: d.update(threshold="6"), "field 'threshold': expected a number, got '6'"),
         (lambda d: d.update(threshold=True), "field 'threshold': expected a number, got True"),
-        (lambda d: d.update(slope=math.nan), "field 'slope': expected a finite number"),
+        (lambda d: d.update(slope=math.nan), "is not JSON: NaN is not JSON"),
         (lambda d: d.pop("max_risk"), "field 'max_risk': expected a number, got None"),
         (lambda d: d.update(calibration=3), "field 'calibration': expected an object"),
         (lambda d: d.update(judge="x"), "field 'judge': expected an object"),

@@ -214,7 +214,7 @@ def test_raters_from_a_file(tmp_path: Path) -> None:
         ("- {name: x, rater: length, model: y}", "field 'model': expected nothing"),
         ("- {name: x, rater: reward, model: y, n: 3}", "field 'n': is no option of the rater"),
         ("- {name: x, rater: length}\n- {name: x, rater: tfidf}", "entry 2, field 'name'"),
-        ("- {name: [", "is not readable YAML"),
+        ("- {name: [", "is not YAML"),
     ],
 )
 def test_wrong_files_of_raters_are_refused(tmp_path: Path, text: str, message: str) -> None:

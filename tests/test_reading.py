@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 
 from selfj_eval import DataError, Record, read_records, write_records
 from selfj_eval.errors import StoreError
+from selfj_eval.notices import Notices
 from selfj_eval.store import JudgmentStore
 from selfj_eval.writing import check_output
 
@@ -153,7 +156,7 @@ BAD = {
     ),
     "rating in words, CSV": (
         text_file("id,instruction,response,rating\n1,q,a,good\n", "x.csv"),
-        r"x\.csv, line 2, field 'rating': expected a number, got 'good'",
+        r"x\.csv, line 2, field 'rating': expected a number or an empty cell, got 'good'",
     ),
     "empty instruction": (
         text_file(lines(GOOD | {"instruction": "  "}), "x.jsonl"),
@@ -294,6 +297,16 @@ def test_nan_is_what_a_table_has_for_nothing(tmp_path: Path) -> None:
     expected = Record("a", "Say hi.", "hi")
     assert read_records(tmp_path / "x.jsonl") == read_records(tmp_path / "x.parquet") == [expected]
     assert Record(**GOOD, **nothing) == expected  # type: ignore[arg-type]
+    nothing |= {"reference": " ", "rating": np.float32("nan"), "model": pd.NA}
+    assert Record(**GOOD, **nothing) == expected  # type: ignore[arg-type]
+
+
+def test_a_field_that_another_name_replaces_is_ignored_and_said(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text(lines(GOOD | {"text": "Say hello."}))
+    notices = Notices()
+    (record,) = read_records(tmp_path / "x.jsonl", names={"instruction": "text"}, notices=notices)
+    assert record.instruction == "Say hello."
+    assert notices.sentences() == ["ignored: instruction"]
 
 
 def test_alpaca_eval_outputs(tmp_path: Path) -> None:

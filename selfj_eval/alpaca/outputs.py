@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.alpaca.data import Answers, EvaluationSet
+from selfj_eval.arguments import is_missing
 from selfj_eval.errors import DataError
 from selfj_eval.questions import QUESTION_FIELDS
 from selfj_eval.reading import iter_rows, read_rows
-from selfj_eval.records import is_missing, question_of
+from selfj_eval.records import question_of
 
 _READ = frozenset({"instruction", *QUESTION_FIELDS, "output", "generator", "dataset", "reference"})
 

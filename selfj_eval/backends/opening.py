@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any, NamedTuple
 
 from selfj_eval.backends.base import Backend
@@ -22,6 +23,10 @@ class Opened(NamedTuple):
 
     backend: Backend
     template: str
+
+
+_LOADING = Lock()
+"""One model at a time: transformers' modules are not made to be imported by several threads."""
 
 
 def open_backend(
@@ -52,25 +57,26 @@ def open_backend(
     Raises:
         JudgeError: If it cannot be loaded, or the engine does not take an option.
     """
-    if engine not in ENGINES:
-        raise JudgeError(f"no engine {engine!r}; there are: {', '.join(ENGINES)}.")
-    here = {"device": device, "batch_tokens": batch_tokens}
-    files: dict[str, Any] = {"adapter": adapter, "revision": revision, "dtype": dtype}
-    files["trust_remote_code"] = trust_remote_code
-    if engine == "transformers":
-        _refuse(engine, {"engine_args": engine_args})
-        return _in_transformers(model, template, {**files, **here})
-    template = DEFAULT_TEMPLATE if template is None else template
-    if engine == "vllm":
-        from selfj_eval.backends.vllm import VllmBackend
+    with _LOADING:
+        if engine not in ENGINES:
+            raise JudgeError(f"no engine {engine!r}; there are: {', '.join(ENGINES)}.")
+        here = {"device": device, "batch_tokens": batch_tokens}
+        files: dict[str, Any] = {"adapter": adapter, "revision": revision, "dtype": dtype}
+        files["trust_remote_code"] = trust_remote_code
+        if engine == "transformers":
+            _refuse(engine, {"engine_args": engine_args})
+            return _in_transformers(model, template, {**files, **here})
+        template = DEFAULT_TEMPLATE if template is None else template
+        if engine == "vllm":
+            from selfj_eval.backends.vllm import VllmBackend
 
-        _refuse(engine, here)
-        vllm = VllmBackend(model, template=template, engine_args=engine_args or {}, **files)
-        return Opened(vllm, template)
-    from selfj_eval.backends.openai import OpenAIBackend
+            _refuse(engine, here)
+            vllm = VllmBackend(model, template=template, engine_args=engine_args or {}, **files)
+            return Opened(vllm, template)
+        from selfj_eval.backends.openai import OpenAIBackend
 
-    _refuse(engine, {**files, **here})
-    return Opened(OpenAIBackend.with_args(model, template, engine_args or {}), template)
+        _refuse(engine, {**files, **here})
+        return Opened(OpenAIBackend.with_args(model, template, engine_args or {}), template)
 
 
 def _in_transformers(model: str, template: str | None, options: dict[str, Any]) -> Opened:

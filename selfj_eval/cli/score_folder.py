@@ -81,7 +81,7 @@ def score_folder(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             pairs = zip(found, surveys, strict=True)
             parts = [part.score(judge, survey, progress) for part, survey in pairs]
         usage = judge.backend.usage
-    total, notices = Totals(), notices_of_folder(found, surveys)
+    total, notices = Totals(), notices_of_folder(folder, found, surveys)
     for totals in parts:
         total.add(totals)
     hashes = {part.source.path.name: part.sha256 for part in found}

@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from selfj_eval.notices import Notices
 from selfj_eval.records import NO_ANSWER
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?nan|[-+]?inf", re.A | re.I)
 _BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -53,7 +54,9 @@ def csv_rows(
 
     csv.field_size_limit(2**31 - 1)
     try:
-        header = _header(reader, path)
+        written = next(reader, [])
+        header = _header(written, path)
+        width = 1 + max((at for at, name in enumerate(header) if name), default=-1)
         comma = delimiter != ","
         answer = next((name for name in answers if name in header), None)
         for cells in reader:
@@ -61,6 +64,13 @@ def csv_rows(
                 if cells:  # a line break at the end of the file is no row
                     notices.count("empty rows, skipped")
                 continue
+            if cells == written:  # as where two files were put together
+                notices.count("repeated headers, skipped")
+                continue
+            if len(cells) < width:
+                notices.count("rows with fewer cells than the header")
+            elif len(cells) > len(header):
+                notices.count("rows with more cells than the header, all of them empty")
             row = _row(header, cells, path, place())
             if answer is not None and row[answer] is None:
                 if header.index(answer) >= len(cells):
@@ -68,6 +78,7 @@ def csv_rows(
                     raise DataError(message, path=path, place=place())
                 if NO_ANSWER not in (row.get("error") or ""):
                     row[answer] = ""
+                    notices.count("empty cells, taken as empty answers")
             for name in numbers:
                 if row.get(name) is not None:
                     row[name] = _number(row[name], comma, notices, path, place(), name)
@@ -105,8 +116,8 @@ def _name(delimiter: str) -> str:
     return _DELIMITERS.get(delimiter, f"the characters {delimiter!r}")
 
 
-def _header(reader: Iterator[list[str]], path: Path) -> list[str]:
-    header = [name.strip() for name in next(reader, [])]
+def _header(written: list[str], path: Path) -> list[str]:
+    header = [name.strip() for name in written]
     named = [name for name in header if name]
     if twice := sorted({name for name in named if named.count(name) > 1}):
         raise DataError(f"has two columns {twice[0]!r}; which one is meant?", path=path)
@@ -120,6 +131,8 @@ def _row(header: list[str], cells: list[str], path: Path, place: str) -> dict[st
             continue
         if number >= len(header):
             raise DataError("has more cells than the header.", path=path, place=place)
+        if not header[number] and number == 0:
+            continue  # pandas' index
         if not header[number]:
             message = f"column {number + 1} has no name, but a cell with {cell[:40]!r}; name it."
             raise DataError(message, path=path, place=place)
@@ -140,8 +153,7 @@ def _number(text: str, comma: bool, notices: Notices, path: Path, place: str, fi
             raise DataError(message, path=path, place=place, field=field)
         notices.count("numbers with a decimal comma")
         value = value.replace(",", ".")
-    try:
-        return float(value)
-    except ValueError:
-        message = f"expected a number, got {text!r}."
-        raise DataError(message, path=path, place=place, field=field) from None
+    if not _NUMBER.fullmatch(value):
+        message = f"expected a number or an empty cell, got {text!r}."
+        raise DataError(message, path=path, place=place, field=field)
+    return float(value)

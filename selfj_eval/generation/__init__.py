@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from selfj_eval.arguments import items
+from selfj_eval.arguments import is_missing, items
 from selfj_eval.errors import DataError, printable
 from selfj_eval.generation.base import PROMPTS, Generator, Request, Sampling
 from selfj_eval.notices import Notices
 from selfj_eval.questions import QUESTION_FIELDS
 from selfj_eval.reading import iter_rows, refuse_repeated_ids
-from selfj_eval.records import checked_fields, is_missing, is_number
+from selfj_eval.records import checked_fields, is_number
 from selfj_eval.store import Answer, AnswerStore
 
 _METHOD = 1  # raise when the same key would get other answers

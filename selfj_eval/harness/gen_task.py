@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from selfj_eval.arguments import is_missing
 from selfj_eval.errors import JudgeError
 from selfj_eval.harness.task import SelfJTask
 from selfj_eval.judge import Judge
 from selfj_eval.prompts import RESPONSE_WRAPPER
-from selfj_eval.records import Judgment, is_missing
+from selfj_eval.records import Judgment
 from selfj_eval.stamps import Stamp, stamp
 from selfj_eval.store import JudgmentStore
 

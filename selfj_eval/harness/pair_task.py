@@ -7,9 +7,10 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 
+from selfj_eval.arguments import is_missing
 from selfj_eval.errors import JudgeError
 from selfj_eval.harness.judge_task import JudgeTask
-from selfj_eval.records import Record, is_missing
+from selfj_eval.records import Record
 from selfj_eval.scale import DIGITS
 
 _LABELS = {"A": 1, "tie": 0, "B": -1}
