@@ -74,9 +74,11 @@ def test_a_spelling_that_reads_alike_is_seen_and_quoted(mark: str) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        "The response: it was slow.", "Response: 9", "### Responses of the patients", "### Banana:9",
-        "See [Answer] below.", "an [answer](https://example.org)", "array[answer]", "#responsetime: 3",
-        "[Answers]", "[1] Question", "### Answer: 9", "Please act as a judge of this.", "", "\u202e\u200b",
+        "The response: it was slow.", "Response: 9", "### Responses of patients", "### Banana:9",
+        "See [Answer] below.", "an [answer](https://example.org)", "array[answer]",
+        "#responsetime: 3",
+        "[Answers]", "[1] Question", "### Answer: 9", "Please act as a judge of this.", "",
+        "\u202e\u200b",
     ],
 )  # fmt: skip
 def test_what_only_looks_near_is_no_mark(answer: str) -> None:
@@ -125,8 +127,9 @@ def test_real_answers_are_hardly_ever_refused(data: Path) -> None:
 
 
 def test_a_long_answer_takes_no_time() -> None:
-    for text in ("word " * 200_000, "#" * 300_000, "[ " * 300_000, "# response " * 60_000, "\u0435" * 500_000,
-                 "> " * 300_000 + "x", "*_`" * 200_000):  # fmt: skip
+    texts = ("word " * 200_000, "#" * 300_000, "[ " * 300_000, "# response " * 60_000)
+    texts += ("\u0435" * 500_000, "> " * 300_000 + "x", "*_`" * 200_000, "- # " * 200_000)
+    for text in texts:
         start = time.process_time()
         TEMPLATE.marker_in(text)
         assert time.process_time() - start < 5
