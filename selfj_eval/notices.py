@@ -28,6 +28,10 @@ class Notices:
         """Note a fact about one row or value: what there is; the sentence says how often."""
         self._counts[what] += 1
 
+    def forget(self, what: str) -> None:
+        """Take back what was counted."""
+        self._counts.pop(what, None)
+
     def ignore(self, names: Iterable[str]) -> None:
         """Note fields that nothing reads."""
         self.ignored |= dict.fromkeys(names)

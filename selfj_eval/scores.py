@@ -12,6 +12,7 @@ import numpy as np
 
 from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, printable
+from selfj_eval.formats.spreadsheet import EMPTY_ANSWERS
 from selfj_eval.layouts import alpaca_eval_names
 from selfj_eval.notices import Notices
 from selfj_eval.questions import QUESTION_FIELDS
@@ -222,6 +223,7 @@ def _answers(path: Path, *, score: bool) -> tuple[list[Scored], list[str]]:
         message = f"no row has a rating; the first has: {have}. Add the ratings."
         raise DataError(message, path=path, field="rating")
     refuse_repeated_ids(places, path=path)
+    notices.forget(EMPTY_ANSWERS)  # known since they were scored
     warnings = notices.sentences()
     if outside:
         much = f"{len(outside)} ratings lie outside their scale and are left out"

@@ -20,6 +20,7 @@ from selfj_eval.formats.text import decode
 from selfj_eval.notices import Notices
 from selfj_eval.records import NO_ANSWER
 
+EMPTY_ANSWERS = "empty cells, taken as empty answers"
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?nan|[-+]?inf", re.A | re.I)
 _BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -78,7 +79,7 @@ def csv_rows(
                     raise DataError(message, path=path, place=place())
                 if NO_ANSWER not in (row.get("error") or ""):
                     row[answer] = ""
-                    notices.count("empty cells, taken as empty answers")
+                    notices.count(EMPTY_ANSWERS)
             for name in numbers:
                 if row.get(name) is not None:
                     row[name] = _number(row[name], comma, notices, path, place(), name)
