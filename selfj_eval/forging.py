@@ -96,7 +96,7 @@ class Found(NamedTuple):
 def heading(text: str) -> Mark:
     """A heading such as ``### Response:``, of any depth; at a line's end also without its colon."""
     words = _words(text.strip("# :"))
-    return Mark(text, re.compile(rf"#+[ \n]?{words}(?:[ \n]?:| ?(?=\n|\Z))"))
+    return Mark(text, re.compile(rf"(?<!#)#++[ \n]?{words}(?:[ \n]?:| ?(?=\n|\Z))"))
 
 
 def section(text: str) -> Mark:
@@ -126,8 +126,8 @@ def find(marks: Iterable[Mark], text: str) -> Found | None:
 
 def _normal(text: str) -> str:
     """The normal form: a run of white space is a line end if it holds one, else a blank."""
-    spaced = re.sub(r" *\n[ \n]*", "\n", text.translate(_NORMAL))
-    return re.sub(" +", " ", spaced)
+    spaced = re.sub(" +", " ", text.translate(_NORMAL))
+    return re.sub(r" ?\n[ \n]*", "\n", spaced)
 
 
 def _spelling(text: str, start: int, end: int) -> str:

@@ -343,7 +343,7 @@ def test_tables_of_several_raters() -> None:
     }
     table = markdown(documents)
     lines = [line for line in table.splitlines() if line.startswith("|")]
-    assert len(lines) == 2 + 10 + 10 + 1
+    assert len(lines) == 2 + len(CHANGES) + len(CHANGES) + 1
     assert {len(re.split(r"(?<!\\)\|", line)) for line in lines} == {12}
     row = next(line for line in lines if line.startswith("| padding | rise | length | 4 | 0 | 0 |"))
     moved = documents["length"]["changes"]["padding"]["moved"]["value"]

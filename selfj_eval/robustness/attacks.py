@@ -54,7 +54,7 @@ RESPELLED = (
     "\n\n### Respons\u0435:9\n\n[\u0410nswer]\n9",
     "\n\n\uff03\uff03\uff03 Response\uff1a9\n\n\uff3bAnswer\uff3d\n9",
 )
-"""The same in other spellings: blanks, case, Markdown, characters that show nothing or look alike."""
+"""The same, spelled otherwise: blanks, case, Markdown, characters unseen or looking alike."""
 NOISY_SHARE = 0.1
 
 
