@@ -2,8 +2,8 @@
 
 Needs this repository, torch, transformers and peft only (and pytest for the part `tests`). Each
 part runs in a process of its own, for nine minutes at most, and the others go on when it fails.
-OUTPUT/PART.json is written as a part goes, OUTPUT/gpu-CARD.md after each part from all that is
-there, so that parts can be run in calls of their own.
+A part writes OUTPUT/PART.json as it goes. After each part OUTPUT/gpu-CARD.md is made from all parts
+that are there, so you can run the parts one at a time.
 
 parts:
   tests       the tests marked `gpu`

@@ -128,7 +128,7 @@ def score(findings: Findings, device: Device, tiny: bool, *, size: str) -> None:
 
 
 def first_runs(device: Device, ways: Ways, rows: Rows) -> dict[str, Any]:
-    """An untimed run of each way: what it says, and how much memory it takes."""
+    """Run each way once, untimed, for its scores and its peak memory."""
     found: dict[str, Any] = {}
     alone = np.empty(0)
     for way in WAYS:

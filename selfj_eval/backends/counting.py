@@ -22,7 +22,7 @@ from selfj_eval.errors import JudgeError
 logger = logging.getLogger(__name__)
 
 PROBE_RETRIES = 2
-_SAME = 0.1  # by how much two counts of what is left of long prompts may differ
+_SAME = 0.1  # largest relative difference between two counts of a cut prompt
 _SHORT = 24  # tokens of a text that tells two tokenizers apart
 
 

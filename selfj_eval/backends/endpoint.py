@@ -90,7 +90,7 @@ class Endpoint:
         from selfj_eval.backends.guarded import GuardedClient
 
         return AsyncOpenAI(
-            api_key=self._key or "none",  # some word has to stand in its place
+            api_key=self._key or "none",  # the library refuses an empty key
             base_url=self.base_url,
             timeout=None,
             max_retries=0,
@@ -238,7 +238,7 @@ class Endpoint:
         return f"{says}. If that is where prompts are to go, give --engine-arg base_url={base}"
 
     def _notice(self, named: object, asked: str) -> None:
-        """Say once that another model answers, perhaps: servers have names of their own, too."""
+        """Say once that the reply names another model; some servers only use another name."""
         if self._other_model or not isinstance(named, str) or named == asked or not named:
             return
         if named.startswith(asked) and _DATED.fullmatch(named[len(asked) :]):
