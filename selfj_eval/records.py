@@ -256,7 +256,12 @@ def question_of(
 
 def is_number(value: object) -> bool:
     """Whether a value is a finite number; a truth value is none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer far beyond what a float holds
+        return False
 
 
 def is_unicode(text: str) -> bool:
@@ -308,5 +313,8 @@ def _kind(value: object) -> str:
 
 
 def _short(value: object, limit: int = 40) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        return "nested deeply"
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -7,7 +7,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.backends.opening import ENGINES
-from selfj_eval.errors import JudgeError
+from selfj_eval.documents import parse_yaml
+from selfj_eval.errors import JudgeError, brief
 
 if TYPE_CHECKING:
     from selfj_eval.judge import Judge
@@ -115,8 +116,6 @@ def engine_args(given: list[str]) -> dict[str, Any]:
     Raises:
         JudgeError: If one has another form.
     """
-    import yaml
-
     found = {}
     for item in given:
         name, equals, value = item.partition("=")
@@ -125,10 +124,11 @@ def engine_args(given: list[str]) -> dict[str, Any]:
                 "--engine-arg takes NAME=VALUE, such as base_url=http://localhost:8000."
             )
         try:
-            found[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            found[name] = parse_yaml(value)
+        except ValueError as error:
             raise JudgeError(
-                f"--engine-arg {name}: the value is not readable YAML; put it in quotes."
+                f"--engine-arg {name}: the value is not readable YAML "
+                f"({brief(error).rstrip('.')}); put it in quotes."
             ) from error
         if isinstance(found[name], str) and re.fullmatch(r"[-+]?\d+(\.\d*)?e[-+]?\d+", value):
             found[name] = float(value)  # YAML wants a point in 1e-3

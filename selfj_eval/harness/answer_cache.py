@@ -42,6 +42,8 @@ def claim(cache: SqliteDict, model: Mapping[str, Any]) -> None:
     elif holder is None:
         _warn_of(str(cache.filename))
     elif holder != mine:
+        if not isinstance(holder, dict):
+            holder = {}  # whoever wrote that
         changed = sorted(k for k in {*holder, *mine} if holder.get(k) != mine.get(k))
         told = "; ".join(f"{k}: {holder.get(k)!s:.80}, now {mine.get(k)!s:.80}" for k in changed)
         raise JudgeError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import shlex
@@ -17,6 +16,7 @@ from selfj_eval.cli.alpaca.shared import (
     output_folder,
 )
 from selfj_eval.cli.provenance import digest, provenance
+from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, printable
 
 if TYPE_CHECKING:
@@ -194,8 +194,8 @@ def _cache(result: Path, endpoint: str) -> Path:
     if cache.exists() or not old.is_file():
         return cache
     try:
-        written = json.loads(result.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        written = read_json(result)
+    except DataError:
         written = None
     asked = written.get("endpoint") if isinstance(written, dict) else None
     if asked == endpoint:
