@@ -95,12 +95,8 @@ def encode_example(tokenizer: PromptTokenizer, example: Example) -> tuple[list[i
     if own.eos_token_id is None:
         raise JudgeError("the base's tokenizer names no end token (eos_token), which ends answers.")
     prompt = tokenizer.encode(example.instruction)
-    text, special = PROMPTS[tokenizer.prompt].replace("{instruction}", example.instruction), True
-    if tokenizer.prompt == "chat":
-        turn = [{"role": "user", "content": example.instruction}]
-        text = own.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
-        special = False
-    whole: list[int] = own(text + example.answer, add_special_tokens=special).input_ids
+    text = tokenizer.text(example.instruction) + example.answer
+    whole: list[int] = own(text, add_special_tokens=tokenizer.add_special_tokens).input_ids
     answer = whole[len(prompt) :]
     if whole[: len(prompt)] != prompt:  # a token spans the seam, which generation never sees
         answer = own(example.answer, add_special_tokens=False).input_ids

@@ -232,6 +232,8 @@ def _check_same(folder: Path, settings: dict[str, Any]) -> None:
         made = read_json(folder / "run.json")
     except DataError:
         made = {}
+    if not isinstance(made, dict):
+        made = {}
     other = [name for name, value in settings.items() if made.get(name) != value]
     if other:
         raise StoreError(
