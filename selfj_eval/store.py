@@ -293,7 +293,7 @@ class AnswerStore(_Store[tuple[Answer, ...]]):
 
     def _from_row(self, row: Sequence[Any]) -> tuple[Answer, ...]:
         found = tuple(Answer(text, finish) for text, finish in parse_json(row[0]))
-        if not found or not all(isinstance(part, str) for answer in found for part in answer):
+        if not all(isinstance(part, str) for answer in found for part in answer):
             raise ValueError("no texts")
         return found
 
