@@ -146,10 +146,8 @@ def _float(text: str) -> float:
 
 
 def _usable(value: int, text: str) -> int:
-    try:
-        float(value)
-    except OverflowError:
-        raise ValueError(f"the number {text[:20]}... has {len(text)} digits") from None
+    if abs(value) >= 2**63:  # what libraries take is less
+        raise ValueError(f"the number {text[:20]}{'...' * (len(text) > 20)} is too large")
     return value
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.alpaca.shared import output_folder
 from selfj_eval.cli.evaluating import check_range, print_notices, shown, table
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import provenance
 from selfj_eval.errors import DataError, printable
@@ -102,10 +103,10 @@ def add_parser(subparsers: Any) -> None:
         help="in place of the table: change answers so that their scores must not rise, and show "
         "how often and how far they do (docs/robustness.md); of 200 answers a set, or --limit",
     )
-    add("--limit", type=int, metavar="N", help="only the first N records of each set")
+    add("--limit", type=whole, metavar="N", help="only the first N records of each set")
     add("--confidence", type=float, default=0.95, metavar="C", help="level (default: 0.95)")
-    add("--resamples", type=int, default=1000, metavar="N", help="bootstrap (default: 1000)")
-    add("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    add("--resamples", type=whole, default=1000, metavar="N", help="bootstrap (default: 1000)")
+    add("--seed", type=whole, default=0, help="of the bootstrap (default: 0)")
     add("--json", action="store_true", help="print the whole document")
     parser.set_defaults(run=run)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.evaluating import print_notices, shown, table
 from selfj_eval.cli.judging import add_judge_options, judge_options_given, load_judge
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.errors import DataError, StoreError, printable
 
@@ -55,7 +56,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--n",
-        type=int,
+        type=whole,
         metavar="N",
         help="keep the best of the first N (default: as many as every instruction has)",
     )

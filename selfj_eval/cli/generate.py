@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.evaluating import print_notices, shown
 from selfj_eval.cli.generating import add_generator_options, load_generator
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import digest, provenance
 from selfj_eval.errors import DataError, StoreError, printable
@@ -61,7 +62,7 @@ def add_parser(subparsers: Any) -> None:
     add("--output", required=True, metavar="FILE", help="answers: .json, .jsonl, .csv or .parquet")
     add_generator_options(parser)
     add("--name", help="the generator's name in the output (default: MODEL's, +DIR's)")
-    add("--limit", type=int, metavar="N", help="only the first N instructions")
+    add("--limit", type=whole, metavar="N", help="only the first N instructions")
     add("--store", metavar="FILE", help="keep finished answers here instead")
     add("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)

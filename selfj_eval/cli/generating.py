@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from selfj_eval.cli.numbers import whole
 from selfj_eval.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def add_generator_options(parser: argparse.ArgumentParser, *, temperature: float
         choices=["wizardlm", "chat", "plain"],
         help="prompt form; the one that the model was trained with (default: wizardlm)",
     )
-    add("--n", type=int, default=1, metavar="N", help="answers an instruction (default: 1)")
+    add("--n", type=whole, default=1, metavar="N", help="answers an instruction (default: 1)")
     add(
         "--temperature",
         type=float,
@@ -40,15 +41,15 @@ def add_generator_options(parser: argparse.ArgumentParser, *, temperature: float
     add("--top-p", type=float, default=1.0, help="draw from this much probability (default: 1)")
     add(
         "--max-new-tokens",
-        type=int,
+        type=whole,
         default=1024,
         metavar="N",
         help="longest answer; what is longer is cut, and counted (default: 1024)",
     )
-    add("--seed", type=int, default=0, help="start of the random numbers (default: 0)")
+    add("--seed", type=whole, default=0, help="start of the random numbers (default: 0)")
     add(
         "--batch-size",
-        type=int,
+        type=whole,
         metavar="N",
         help="answers generated together, transformers only (default: 8 on a CPU, 32 on a GPU)",
     )

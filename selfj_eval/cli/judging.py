@@ -7,8 +7,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.backends.opening import ENGINES
+from selfj_eval.cli.numbers import whole
 from selfj_eval.documents import parse_yaml
-from selfj_eval.errors import JudgeError, brief
+from selfj_eval.errors import DataError, JudgeError, brief
 
 if TYPE_CHECKING:
     from selfj_eval.judge import Judge
@@ -26,7 +27,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "encoder sections)",
     },
     "--max-tokens": {
-        "type": int,
+        "type": whole,
         "metavar": "N",
         "help": "longest prompt; longer ones lose the middle of the answer, then of the reference "
         "(default: the judge's context, at most 4096)",
@@ -61,7 +62,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--device": {"default": "auto", "help": "auto, cpu, cuda, cuda:1, mps"},
     "--batch-tokens": {
-        "type": int,
+        "type": whole,
         "metavar": "N",
         "help": "tokens a batch (transformers; default: what memory holds, 4096 on a CPU)",
     },
@@ -107,6 +108,10 @@ def judge_settings(options: argparse.Namespace) -> dict[str, Any]:
     names = "adapter template reference max_tokens allow_markers revision dtype device"
     names += " batch_tokens trust_remote_code engine"
     settings = {name: getattr(options, name) for name in names.split()}
+    for name in ("max_tokens", "batch_tokens"):
+        if settings[name] is not None and settings[name] < 1:
+            flag = "--" + name.replace("_", "-")
+            raise DataError(f"{flag} must be at least 1, got {settings[name]}.")
     return settings | {"engine_args": engine_args(options.engine_arg)}
 
 

@@ -12,6 +12,7 @@ from selfj_eval.cli.evaluating import print_notices
 from selfj_eval.cli.generating import add_generator_options, answering_options
 from selfj_eval.cli.judging import add_judge_options
 from selfj_eval.cli.labelled import print_summary, summary_of
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.provenance import digest, provenance
 from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, StoreError, printable
@@ -89,7 +90,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="SHARE",
         help="share of the instructions in the validation part; 0: no such part (default: 0.1)",
     )
-    add("--limit", type=int, metavar="N", help="only the first N rows")
+    add("--limit", type=whole, metavar="N", help="only the first N rows")
     add("--store", metavar="NAME", help="keep answers and judgments in NAME.answers and .judgments")
     add_judge_options(parser, "--template", "--max-tokens", "--batch-tokens")
     add_generator_options(parser, temperature=_TEMPERATURE)

@@ -11,6 +11,7 @@ from typing import Any
 from selfj_eval.backends.opening import ENGINES
 from selfj_eval.cli.evaluating import shown
 from selfj_eval.cli.judging import add_judge_options, load_judge
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import digest
 from selfj_eval.cli.score_folder import (
@@ -79,7 +80,7 @@ def add_parser(subparsers: Any) -> None:
         help="the record field FIELD is called NAME in the file; may be repeated",
     )
     add_judge_options(parser, "--template", "--max-tokens", "--allow-markers")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N records")
+    parser.add_argument("--limit", type=whole, metavar="N", help="only the first N records")
     add_judge_options(parser, "--store", "--revision", "--dtype", "--device", "--batch-tokens")
     add_judge_options(parser, "--trust-remote-code")
     parser.add_argument(

@@ -217,6 +217,8 @@ def _entry(entry: dict[str, Any], path: str | Path, place: str) -> RaterSpec:
         value = entry[key]
         if not isinstance(value, own) or (isinstance(value, bool) and own is not bool):
             raise refuse(key, f"expected {shown}, got {value!r}.")
+        if own is int and value < (0 if key == "seed" else 1):
+            raise refuse(key, f"must be at least {0 if key == 'seed' else 1}, got {value}.")
     return RaterSpec(name, kind, model, entry)
 
 

@@ -17,6 +17,7 @@ from selfj_eval.cli.alpaca.shared import (
     output_folder,
 )
 from selfj_eval.cli.evaluating import shown, table
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import provenance
 from selfj_eval.errors import DataError, printable
@@ -56,8 +57,8 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of CSVs and figure")
     add_judging(parser)
-    parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="default: 1000")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    parser.add_argument("--resamples", type=whole, default=1000, metavar="N", help="default: 1000")
+    parser.add_argument("--seed", type=whole, default=0, help="of the bootstrap (default: 0)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     parser.set_defaults(run=run)
 

@@ -15,6 +15,7 @@ from selfj_eval.cli.alpaca.shared import (
     PACKAGES,
     output_folder,
 )
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.provenance import digest, provenance
 from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, printable
@@ -69,7 +70,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--generate", default="", metavar="=OPTIONS", help="more options for selfj generate"
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N instructions")
+    parser.add_argument("--limit", type=whole, metavar="N", help="only the first N instructions")
     parser.add_argument("--manifest", metavar="FILE", help="other rows than the paper's (YAML)")
     parser.set_defaults(run=run)
 

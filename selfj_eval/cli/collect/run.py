@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.evaluating import shown, table
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import provenance
 from selfj_eval.errors import DataError, StoreError, printable
@@ -66,7 +67,7 @@ def add_parser(subparsers: Any) -> None:
         "(default: alpaca_eval,mtbench,vicuna)",
     )
     for name in _LIMITS:
-        add(f"--{name.replace('_', '-')}", type=int, metavar="N", help="limit of an instruction")
+        add(f"--{name.replace('_', '-')}", type=whole, metavar="N", help="limit of an instruction")
     add("--language", help="wanted language, ISO 639-1 (default: en)")
     add(
         "--threshold",
@@ -75,8 +76,8 @@ def add_parser(subparsers: Any) -> None:
         metavar="J",
         help="Jaccard similarity from which on two texts are near duplicates (default: 0.8)",
     )
-    add("--limit", type=int, metavar="N", help="only the first N rows of each source")
-    add("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    add("--limit", type=whole, metavar="N", help="only the first N rows of each source")
+    add("--workers", type=whole, metavar="N", help="processes (default: one a core)")
     add(
         "--engine",
         default="local",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.cli.evaluating import table
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import digest, provenance
 from selfj_eval.errors import DataError, printable
@@ -34,9 +35,9 @@ def add_parser(subparsers: Any) -> None:
     )
     add = parser.add_argument
     add("collection", metavar="DIR", help="folder that selfj collect run wrote")
-    add("--n", type=int, required=True, metavar="N", help="how many")
+    add("--n", type=whole, required=True, metavar="N", help="how many")
     add("--output", required=True, metavar="FILE", help=".jsonl, .json, .csv or .parquet")
-    add("--seed", type=int, default=0, help="another seed draws others (default: 0)")
+    add("--seed", type=whole, default=0, help="another seed draws others (default: 0)")
     add("--category", action="append", choices=["Common", "Coding", "Academic"], help="only these")
     add(
         "--exclude",
@@ -45,7 +46,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="FILE",
         help="a sample whose instructions are not drawn again; may be repeated",
     )
-    add("--workers", type=int, default=1, metavar="N", help="processes that read (default: 1)")
+    add("--workers", type=whole, default=1, metavar="N", help="processes that read (default: 1)")
     add("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from selfj_eval.cli.alpaca.shared import output_folder
 from selfj_eval.cli.evaluating import shown, table
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import provenance
 from selfj_eval.errors import DataError
@@ -44,12 +45,12 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--output", metavar="DIR", help="default: stats in the collection")
     parser.add_argument(
         "--sample",
-        type=int,
+        type=whole,
         default=30_000,
         metavar="N",
         help="instructions whose root verbs are found (default: 30000; 0: none)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+    parser.add_argument("--seed", type=whole, default=0, help="of the sample (default: 0)")
     parser.add_argument(
         "--parser",
         default="en_core_web_sm",
