@@ -15,11 +15,11 @@ from selfj_eval.cli.evaluating import (
     interval,
     number,
     settings_from,
-    shown,
     table,
     title,
 )
 from selfj_eval.cli.progress import ProgressLine
+from selfj_eval.terminal import say, shown
 
 _EXAMPLES = """examples:
   selfj eval scores.jsonl
@@ -72,9 +72,9 @@ def run(options: argparse.Namespace) -> int:
         with atomic_write(Path(options.csv)) as stream:
             stream.write(text.getvalue().encode())
     if options.json:
-        print(json.dumps(document, allow_nan=False))
+        say(json.dumps(document, allow_nan=False))
     else:
-        print(summary(document))
+        say(summary(document))
     return 0 if document["counts"]["used"] else 1
 
 

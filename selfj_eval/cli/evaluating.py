@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.numbers import whole
 from selfj_eval.errors import DataError
+from selfj_eval.terminal import say, shown
 
 if TYPE_CHECKING:
     from selfj_eval.evaluation import Settings
@@ -89,19 +90,15 @@ def interval(metric: Mapping[str, Any]) -> str:
     return f"{metric['low']:.3f} to {metric['high']:.3f}"
 
 
-def shown(text: object) -> str:
-    """A text from the data for a terminal: on one line, no control characters."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
-
-
 def print_notices(path: object, sentences: Iterable[str]) -> None:
     """Say on stderr what was recognised, converted or ignored in a file."""
     for sentence in sentences:
-        print(f"note: {shown(path)}: {shown(sentence)}", file=sys.stderr)
+        say(f"note: {shown(path)}: {shown(sentence)}", file=sys.stderr)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows as aligned columns: the first to the left, the others to the right."""
+    rows = [[shown(cell) for cell in row] for row in rows]
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     lines = []
     for row in rows:

@@ -9,12 +9,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.cli.evaluating import print_notices, shown
+from selfj_eval.cli.evaluating import print_notices
 from selfj_eval.cli.generating import add_generator_options, load_generator
 from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import digest, provenance
 from selfj_eval.errors import DataError, StoreError, printable
+from selfj_eval.terminal import say, shown
 
 if TYPE_CHECKING:
     from selfj_eval.generation import Instruction, Outcome
@@ -96,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
     write_json(run_file(output), _run_of(options, generator, sampling, source, name, summary))
     summary |= {"seconds": round(seconds, 2), "output": printable(output)}
     if options.json:
-        print(json.dumps(summary))
+        say(json.dumps(summary))
     else:
         _print_summary(summary, store_file)
     return 1 if summary["unanswered"] or summary["empty"] == summary["answers"] else 0
@@ -222,20 +223,18 @@ def _print_summary(summary: dict[str, Any], store: Path) -> None:
     if summary["empty"] == summary["answers"]:  # or there is none
         failed = "NOTHING WAS ANSWERED: "
         failed += "all answers are empty; " if summary["answers"] else ""
-    print(
+    say(
         f"{failed}{summary['answers']:,} answers to {summary['instructions']:,} instructions"
         f"{known}; this run took {summary['seconds']:.1f} s"
     )
     if summary["answers"]:
-        print(f"  mean length     {summary['mean_characters']:,.0f} characters")
-        print(f"  cut at limit    {summary['cut']:,}")
-        print(f"  empty           {summary['empty']:,}")
+        say(f"  mean length     {summary['mean_characters']:,.0f} characters")
+        say(f"  cut at limit    {summary['cut']:,}")
+        say(f"  empty           {summary['empty']:,}")
     if summary["unanswered"]:
-        print(f"  UNANSWERED      {summary['unanswered']:,}")
+        say(f"  UNANSWERED      {summary['unanswered']:,}")
         for error in summary["errors"][:10]:
-            print(f"    {shown(error)}")
+            say(f"    {shown(error)}")
         if len(summary["errors"]) > 10:
-            print(
-                f"    ... and {len(summary['errors']) - 10:,} more in {summary['output']}.run.json"
-            )
-    print(f"  written to      {summary['output']} (answers kept in {store})")
+            say(f"    ... and {len(summary['errors']) - 10:,} more in {summary['output']}.run.json")
+    say(f"  written to      {summary['output']} (answers kept in {store})")

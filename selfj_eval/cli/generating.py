@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.numbers import whole
 from selfj_eval.errors import DataError
+from selfj_eval.terminal import say
 
 if TYPE_CHECKING:
     from selfj_eval.generation.base import Generator, Sampling
@@ -90,7 +91,7 @@ def load_generator(options: argparse.Namespace, sampling: Sampling) -> Generator
     """
     generator = _load(options)
     if sampling.max_new_tokens >= generator.context:
-        print(
+        say(
             f"note: the model's context of {generator.context:,} tokens has no room for "
             f"answers of {sampling.max_new_tokens:,}; they end where it ends",
             file=sys.stderr,

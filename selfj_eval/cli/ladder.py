@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from selfj_eval.cli.numbers import whole
+from selfj_eval.terminal import say
 
 
 def add_parser(subparsers: Any) -> None:
@@ -37,5 +38,5 @@ def run(options: argparse.Namespace) -> int:
         raise DataError(f"--instructions must be in 1..{MAX_INSTRUCTIONS}, got {number}.")
     records = ladder(options.split, instructions=number, seed=options.seed)
     write_records(options.output, records)
-    print(f"{len(records):,} records written to {options.output}")
+    say(f"{len(records):,} records written to {options.output}")
     return 0

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.backends.opening import ENGINES
-from selfj_eval.cli.evaluating import shown
 from selfj_eval.cli.judging import add_judge_options, load_judge
 from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
@@ -23,6 +22,7 @@ from selfj_eval.cli.score_folder import (
     summary_of,
 )
 from selfj_eval.errors import DataError, StoreError
+from selfj_eval.terminal import say, shown
 
 _EXAMPLES = """examples:
   selfj score answers.jsonl --judge demo
@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         summary, store = _file(options, path)
     if options.json:
-        print(json.dumps(summary))
+        say(json.dumps(summary))
     else:
         _print_summary(summary, store)
     return 0 if summary["unscored"] == 0 else 1
@@ -149,28 +149,28 @@ def _print_summary(summary: dict[str, Any], store: Path | None) -> None:
     scored, records = summary["scored"], summary["records"]
     known = f", {summary['from_store']:,} of them from the store" if summary["from_store"] else ""
     failed = "NOTHING WAS JUDGED: " if records and not scored else ""
-    print(
+    say(
         f"{failed}{scored:,} of {records:,} records judged{known}; this run took "
         f"{summary['seconds']:.1f} s"
     )
     if scored:
-        print(f"  mean score      {summary['mean_score']:.3f} (0 to 9)")
-        print(f"  mean digit mass {summary['mean_digit_mass']:.4f}", end="")
+        say(f"  mean score      {summary['mean_score']:.3f} (0 to 9)")
+        say(f"  mean digit mass {summary['mean_digit_mass']:.4f}", end="")
         low = summary["mean_digit_mass"] < 0.5
-        print("  (low: is this model a judge?)" if low else "")
-        print(f"  with reference  {summary['with_reference']:,}")
-        print(f"  trimmed         {summary['trimmed']:,}")
+        say("  (low: is this model a judge?)" if low else "")
+        say(f"  with reference  {summary['with_reference']:,}")
+        say(f"  trimmed         {summary['trimmed']:,}")
     if summary["unscored"]:
-        print(f"  UNSCORED        {summary['unscored']:,}")
+        say(f"  UNSCORED        {summary['unscored']:,}")
         for error in summary["errors"][:10]:
-            print(f"    {shown(error)}")
+            say(f"    {shown(error)}")
         if summary["unscored"] > 10:
-            print(f"    ... and {summary['unscored'] - 10:,} more in the output's field 'error'")
+            say(f"    ... and {summary['unscored'] - 10:,} more in the output's field 'error'")
     for sentence in summary["notices"]:
-        print(f"  note: {shown(sentence)}")
+        say(f"  note: {shown(sentence)}")
     for name, value in summary["usage"].items():
-        print(f"  {name.replace('_', ' '):<15} {value:,.10g}")
+        say(f"  {name.replace('_', ' '):<15} {value:,.10g}")
     kept = "" if store is None else f" (judgments kept in {store})"
-    print(f"  written to      {summary['output']}{kept}")
+    say(f"  written to      {summary['output']}{kept}")
     if summary["rated"] and store is not None:
-        print(f"  {summary['rated']:,} records have a rating: selfj eval {summary['output']}")
+        say(f"  {summary['rated']:,} records have a rating: selfj eval {summary['output']}")

@@ -14,6 +14,7 @@ from selfj_eval.backends.weights import fingerprint
 from selfj_eval.callers import local_of
 from selfj_eval.errors import JudgeError
 from selfj_eval.stamps import Stamp, stamp
+from selfj_eval.terminal import shown
 
 if TYPE_CHECKING:
     from sqlitedict import SqliteDict
@@ -58,7 +59,7 @@ def _warn_of(filename: str) -> None:
         "%s does not say whose answers it holds. lm-eval looks answers up by the prompt alone: "
         "if they are another model's, so are the numbers of this run. Name another "
         "--use_cache.",
-        filename,
+        shown(filename),
     )
 
 

@@ -25,6 +25,7 @@ from selfj_eval.harness.answer_cache import claim
 from selfj_eval.harness.chat import check_digits, without_bos
 from selfj_eval.prompts import DEFAULT_TEMPLATE
 from selfj_eval.scale import DIGITS
+from selfj_eval.terminal import shown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -191,7 +192,7 @@ class SelfJLM(LM):  # type: ignore[misc]
                 for at, reason in batch.reasons.items():
                     first = requests[groups[at][0]]
                     where = f"{first.task_name}, document {first.doc_id}"
-                    logger.warning("%s: no score from the judge: %s", where, reason)
+                    logger.warning("%s: no score from the judge: %s", shown(where), shown(reason))
                 for at, row in zip(batch.indices, batch.log_probabilities, strict=True):
                     greedy = _certainly_greedy(row)
                     for index in groups[at]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from selfj_eval.backends.loading import choose_device
 from selfj_eval.documents import parse_json, read_json
 from selfj_eval.errors import DataError, JudgeError, StoreError, brief
+from selfj_eval.terminal import say
 from selfj_eval.training.base import training_dtype
 from selfj_eval.training.settings import TrainingConfig
 from selfj_eval.writing import write_json
@@ -107,7 +108,7 @@ class Run:
         if self._last is None and main:
             write_json(self.checkpoints / "settings.json", self._decisive)
         elif main:
-            print(f"going on from {self._last}", file=sys.stderr)
+            say(f"going on from {self._last}", file=sys.stderr)
         before = sums_of(trainer.model)
         trainer.add_callback(LogAtCheckpoints())
         if self._last is not None and _is_last_step(Path(self._last)):
@@ -177,7 +178,7 @@ class Run:
             raise _exists(self.output, f", a training with another {' and another '.join(other)}")
         main = int(os.environ.get("RANK", "0")) == 0  # as torchrun sets it
         if main:
-            print(f"{self.output} is finished: nothing is left to do", file=sys.stderr)
+            say(f"{self.output} is finished: nothing is left to do", file=sys.stderr)
         found: dict[str, Any] = notes | {"main_process": main}
         return found
 

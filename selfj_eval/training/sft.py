@@ -14,6 +14,7 @@ from selfj_eval.notices import Notices
 from selfj_eval.questions import QUESTION_FIELDS
 from selfj_eval.reading import iter_rows
 from selfj_eval.records import question_of
+from selfj_eval.terminal import say
 from selfj_eval.training.base import load_base
 from selfj_eval.training.config import option
 from selfj_eval.training.running import Finish, Run, arguments, free_output
@@ -81,7 +82,7 @@ def read_examples(path: Path) -> list[Example]:
     if not found:
         raise DataError("holds no rows.", path=path)
     for sentence in notices.sentences():
-        print(f"note: {printable(path)}: {sentence}", file=sys.stderr)
+        say(f"note: {printable(path)}: {sentence}", file=sys.stderr)
     return found
 
 

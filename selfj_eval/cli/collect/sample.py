@@ -13,6 +13,7 @@ from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import digest, provenance
 from selfj_eval.errors import DataError, printable
+from selfj_eval.terminal import say
 
 _EPILOG = """examples:
   selfj collect sample collection --n 87000 --output sft.jsonl       # instruction tuning
@@ -89,8 +90,8 @@ def run(options: argparse.Namespace) -> int:
     summary |= {"output": printable(output), "sha256": digest(output)}
     write_json(run_file(output), summary | {"collection": printable(folder)} | provenance(options))
     if options.json:
-        print(json.dumps(summary))
+        say(json.dumps(summary))
     else:
-        print(f"{summary['output']}: {len(rows):,} instructions, seed {options.seed}")
-        print(table([(name, f"{counts[name]:,}") for name in CATEGORIES]))
+        say(f"{summary['output']}: {len(rows):,} instructions, seed {options.seed}")
+        say(table([(name, f"{counts[name]:,}") for name in CATEGORIES]))
     return 0
