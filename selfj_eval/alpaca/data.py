@@ -14,6 +14,7 @@ from typing import Any
 from selfj_eval.data_folder import data_file, data_folder
 from selfj_eval.documents import refuse_special
 from selfj_eval.errors import DataError, brief
+from selfj_eval.formulas import unguarded
 from selfj_eval.records import is_number
 
 PACK = "alpaca_eval"
@@ -185,7 +186,8 @@ def leaderboard_lines(path: Path) -> dict[str, dict[str, str]]:
     if "win_rate" not in columns:
         raise DataError("is no leaderboard: it has no column 'win_rate'.", path=path)
     table: dict[str, dict[str, str]] = {}
-    for number, (model, *cells) in enumerate((line for line in lines[1:] if line), 2):
+    for number, (cell, *cells) in enumerate((line for line in lines[1:] if line), 2):
+        model = unguarded(cell)
         if len(cells) != len(columns) or model in table:
             wrong = "stands there twice" if model in table else "has another number of cells"
             message = f"the model {model!r:.60} {wrong}; repair the file."

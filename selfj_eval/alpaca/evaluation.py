@@ -18,6 +18,7 @@ from selfj_eval.alpaca.preference import preference
 from selfj_eval.alpaca.scorers import AnswerScores, Progress, Scorer
 from selfj_eval.alpaca.upstream import Annotation, length_controlled, win_rate
 from selfj_eval.errors import DataError
+from selfj_eval.formulas import guarded
 from selfj_eval.writing import atomic_write
 
 _FIRST = (
@@ -183,7 +184,7 @@ def write_leaderboard(path: Path, rows: Mapping[str, Mapping[str, Any]], *, sort
         writer = csv.writer(text)
         writer.writerow(["", *columns])
         for model, row in sorted(rows.items(), key=place):
-            writer.writerow([model, *(row.get(name, "") for name in columns)])
+            writer.writerow([guarded(model), *(row.get(name, "") for name in columns)])
         text.detach()
 
 

@@ -19,6 +19,7 @@ from selfj_eval.cli.evaluating import (
     title,
 )
 from selfj_eval.cli.progress import ProgressLine
+from selfj_eval.formulas import guarded
 from selfj_eval.terminal import say, shown
 
 _EXAMPLES = """examples:
@@ -161,8 +162,7 @@ def _rows(document: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
             yield (scope, "", name, *_cells(metric))
     for scope in ("by_category", "by_model"):
         for key, group in document[scope].items():
-            # A spreadsheet would run a name that starts like a formula.
-            key = f"'{key}" if key[:1] in ("=", "+", "-", "@", "\t", "\r") else key
+            key = guarded(key)
             for name, value in group.items():
                 if isinstance(value, dict):
                     yield (scope, key, name, *_cells(value))

@@ -13,6 +13,7 @@ from selfj_eval.cli.judging import add_judge_options, load_judge
 from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import digest
+from selfj_eval.cli.safe_csv import add_safe_csv, check_safe_csv
 from selfj_eval.cli.score_folder import (
     add_worker_options,
     fields_named,
@@ -71,6 +72,7 @@ def add_parser(subparsers: Any) -> None:
         help="judgments: .jsonl, .json, .csv or .parquet (default: INPUT.scores.jsonl, beside "
         "INPUT); of a folder: a folder (default: INPUT.scores)",
     )
+    add_safe_csv(parser)
     add_judge_options(parser, "--reference")
     parser.add_argument(
         "--field",
@@ -100,6 +102,7 @@ def run(options: argparse.Namespace) -> int:
     """Judge the file or the folder; returns the exit status."""
     path, store = Path(options.input), None
     if path.is_dir():
+        check_safe_csv(options, path)
         summary = score_folder(options, path)
     else:
         summary, store = _file(options, path)
@@ -116,6 +119,7 @@ def _file(options: argparse.Namespace, path: Path) -> tuple[dict[str, Any], Path
     from selfj_eval.writing import check_output, run_file, write_json
 
     output = check_output(options.output or f"{path}.scores.jsonl")
+    check_safe_csv(options, output)
     store_file = Path(options.store or f"{output}.store")
     if len({file.resolve() for file in (path, output, store_file)}) < 3:
         raise StoreError(
@@ -138,7 +142,8 @@ def _file(options: argparse.Namespace, path: Path) -> tuple[dict[str, Any], Path
         judge = load_judge(options, store)
         start = time.monotonic()
         with ProgressLine(survey.records, "judged") as progress:
-            totals = score_file(judge, source, output, survey=survey, progress=progress)
+            how = {"progress": progress, "safe_csv": options.safe_csv}
+            totals = score_file(judge, source, output, survey=survey, **how)
         seconds = time.monotonic() - start
     run = run_of(options, judge.description, path) | {"input_sha256": digest(path)}
     write_json(run_file(output), run)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.evaluating import add_options, check_range, settings_from
+from selfj_eval.cli.safe_csv import add_safe_csv, check_safe_csv
 from selfj_eval.errors import DataError, printable
 from selfj_eval.terminal import say, shown
 from selfj_eval.writing import check_output
@@ -54,6 +55,7 @@ def add_parser(subparsers: Any) -> None:
         help="the policy (.json; default: SCORES.policy.json), or the decisions (.jsonl, .json, "
         ".csv or .parquet; default: SCORES.decisions.jsonl)",
     )
+    add_safe_csv(parser)
     parser.add_argument(
         "--all-answers",
         action="store_true",
@@ -81,6 +83,7 @@ def _choose(options: argparse.Namespace) -> int:
         formats=(".json",),
         inputs=(options.scores, options.ratings),
     )
+    check_safe_csv(options, output)
     scores = read_scores(options.scores, ratings=options.ratings)
     target = {"max_risk": options.max_risk, "confidence": settings.confidence}
     every = {"good_at": settings.good_at, "all_answers": options.all_answers}
@@ -141,6 +144,7 @@ def _apply(options: argparse.Namespace) -> int:
         options.output or f"{options.scores}.decisions.jsonl",
         inputs=(options.scores, options.ratings, options.policy),
     )
+    check_safe_csv(options, output)
     policy = Policy.load(options.policy)
     scores = read_scores(options.scores, ratings=options.ratings)
     rows, judged, accepted = [], [], 0
@@ -152,7 +156,7 @@ def _apply(options: argparse.Namespace) -> int:
         accepted += accept
         if accept and answer.quality is not None:
             judged.append(answer.quality >= policy.good_at)
-    write_rows(output, rows)
+    write_rows(output, rows, safe_csv=options.safe_csv)
     summary: dict[str, Any] = {
         "answers": len(rows),
         "accepted": accepted,

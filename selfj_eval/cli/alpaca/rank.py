@@ -21,6 +21,7 @@ from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import provenance
 from selfj_eval.errors import DataError, printable
+from selfj_eval.formulas import guarded
 from selfj_eval.terminal import say, shown
 
 if TYPE_CHECKING:
@@ -91,7 +92,12 @@ def run(options: argparse.Namespace) -> int:
     for name, document in zip(names, documents, strict=True):
         # GPT-4's numbers are in the official leaderboards, and with --json.
         rows = [
-            {k: v for k, v in r.items() if not k.startswith("gpt4_")} for r in document["models"]
+            {
+                k: guarded(v) if isinstance(v, str) else v
+                for k, v in r.items()
+                if not k.startswith("gpt4_")
+            }
+            for r in document["models"]
         ]
         write_rows(folder / f"models_{name}.csv", rows)
     write_rows(folder / "agreement.csv", [r for d in documents for r in d["agreement"]])

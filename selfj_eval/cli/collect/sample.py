@@ -12,6 +12,7 @@ from selfj_eval.cli.evaluating import table
 from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import digest, provenance
+from selfj_eval.cli.safe_csv import add_safe_csv, check_safe_csv
 from selfj_eval.errors import DataError, printable
 from selfj_eval.terminal import say
 
@@ -38,6 +39,7 @@ def add_parser(subparsers: Any) -> None:
     add("collection", metavar="DIR", help="folder that selfj collect run wrote")
     add("--n", type=whole, required=True, metavar="N", help="how many")
     add("--output", required=True, metavar="FILE", help=".jsonl, .json, .csv or .parquet")
+    add_safe_csv(parser)
     add("--seed", type=whole, default=0, help="another seed draws others (default: 0)")
     add("--category", action="append", choices=["Common", "Coding", "Academic"], help="only these")
     add(
@@ -67,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
         )
         raise DataError(message, path=folder)
     output = check_output(options.output, inputs=[*options.exclude, *files])
+    check_safe_csv(options, output)
     for file in options.exclude:
         for place, row in iter_rows(Path(file), fields=("id",)):
             if not isinstance(row.get("id"), str):
@@ -83,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
             workers=options.workers,
             progress=progress,
         )
-    write_rows(output, rows)
+    write_rows(output, rows, safe_csv=options.safe_csv)
     counts = Counter(row["category"] for row in rows)
     summary = {"n": len(rows), "seed": options.seed, "excluded": len(exclude)}
     summary |= {"categories": {name: counts[name] for name in CATEGORIES}}
