@@ -14,6 +14,7 @@ from selfj_eval.errors import DataError, brief
 LARGEST = 50_000_000
 """Bytes of a document; far beyond any that people write or runs leave."""
 _VALUES = 1_000_000  # of a YAML document
+_DIGITS = 1000  # of a number; Python itself takes 4,300
 
 
 def refuse_special(path: Path) -> None:
@@ -58,7 +59,7 @@ def parse_json(text: str | bytes, *, strict: bool = True) -> Any:
             text,
             object_pairs_hook=unique_keys if strict else None,
             parse_constant=_no_constant if strict else None,
-            parse_int=_int if strict else None,
+            parse_int=_int if strict else whole,
             parse_float=_float if strict else None,
         )
     except RecursionError:
@@ -134,8 +135,19 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+def whole(text: str) -> int:
+    """A whole number, of so many digits as anybody may write.
+
+    Raises:
+        ValueError: If it has more.
+    """
+    if len(text) > _DIGITS:
+        raise ValueError(f"the number {text[:20]}... has {len(text):,} digits")
+    return int(text)
+
+
 def _int(text: str) -> int:
-    return _usable(int(text), text)
+    return _usable(whole(text), text)
 
 
 def _float(text: str) -> float:
@@ -175,6 +187,8 @@ def _yaml_loader() -> Any:
             return super().construct_mapping(node, deep=deep)
 
         def construct_yaml_int(self, node: Any) -> int:
+            if len(node.value) > _DIGITS:
+                whole(node.value)
             return _usable(super().construct_yaml_int(node), str(node.value))
 
     Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from selfj_eval.arguments import is_missing
 from selfj_eval.errors import DataError, printable
@@ -207,6 +207,9 @@ def checked_fields(
         more = {n: row.get(n) for n in QUESTION_FIELDS if n not in names.values()}
         response = values.get("response", "")
         values["instruction"] = whole_question(values["instruction"], response, more, fail, notices)
+        if not is_unicode(values["instruction"]):
+            message = "or what belongs to it holds half of a surrogate pair, which is not text."
+            raise fail("instruction", message)
     for name in (*_NUMBERS, *numbers):
         value = row.get(names.get(name, name))
         if is_missing(value):
@@ -254,7 +257,7 @@ def question_of(
     return str(values["instruction"])
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a value is a finite number; a truth value is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False

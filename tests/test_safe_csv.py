@@ -28,11 +28,8 @@ def test_every_text_comes_back_and_none_is_a_formula(text: str) -> None:
 
 
 def _records() -> list[Record]:
-    return [
-        Record(name, "=HYPERLINK(1)", "- a list\n- of two", rating=-1.5, rating_min=-5, rating_max=5,
-               model="@model")
-        for name in IDS
-    ]  # fmt: skip
+    own = {"rating": -1.5, "rating_min": -5.0, "rating_max": 5.0, "model": "@model"}
+    return [Record(name, "=HYPERLINK(1)", "- a list\n- of two", **own) for name in IDS]
 
 
 def test_records_are_read_as_they_were(tmp_path: Path) -> None:
