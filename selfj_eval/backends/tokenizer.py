@@ -103,6 +103,7 @@ def load_tokenizer(
             f"the tokenizer of {name} gives no character offsets, which trimming needs; "
             "give a folder with a tokenizer.json."
         )
+    _longest(loaded)  # fails now if it is no number
     # The first call drops the truncation that a tokenizer's file may ask for. That changes the
     # tokenizer, which must not happen while another thread uses it; later calls change nothing.
     loaded("")
