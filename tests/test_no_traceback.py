@@ -94,6 +94,8 @@ DAMAGED: dict[str, str | bytes] = {
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_damaged_files_are_one_line(line: Callable[..., str], kind: str, damage: str) -> None:
     path, argv = SETTINGS[kind]
+    if (kind, damage) == ("run file", "an escape"):
+        pytest.skip("anything may stand beside what is read of it")
     _write(path, DAMAGED[damage])
     assert path in line(*argv) or kind in ("judge training", "tuning")
 
@@ -101,9 +103,10 @@ def test_damaged_files_are_one_line(line: Callable[..., str], kind: str, damage:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"version": 3}, "p.json, field 'version': no field of a policy"),
+        ({"version": 3}, "p.json, field 'version': expected the version of selfj-eval"),
         ({"threshold": 10**400}, "p.json: is not JSON: the number 10000000000000000000... is too"),
         ({"threshold": "5"}, "p.json, field 'threshold': expected a number, got '5'"),
+        ({"calibration": {"lowest_score": "a"}}, "field 'calibration.lowest_score': expected a"),
         ({"calibration": []}, "p.json, field 'calibration': expected an object"),
     ],
 )
