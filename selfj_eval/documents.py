@@ -14,6 +14,7 @@ from selfj_eval.errors import DataError, brief
 LARGEST = 50_000_000
 """Bytes of a document; far beyond any that people write or runs leave."""
 _VALUES = 1_000_000  # of a YAML document
+_LARGEST_FLOAT = 2**1023
 _DIGITS = 1000  # of a number; Python itself takes 4,300
 
 
@@ -158,7 +159,7 @@ def _float(text: str) -> float:
 
 
 def _usable(value: int, text: str) -> int:
-    if abs(value) >= 2**63:  # what libraries take is less
+    if abs(value) > _LARGEST_FLOAT:
         raise ValueError(f"the number {text[:20]}{'...' * (len(text) > 20)} is too large")
     return value
 

@@ -38,7 +38,6 @@ BAD = {
     "objects nested deeply": '{"a": ' * 20_000,
     "a number of 400 digits": '{"kind": 1' + "0" * 400 + "}",
     "a number of 5,000 hexadecimal digits": "kind: 0x" + "f" * 5_000,
-    "a number of 20 digits": '{"kind": 1' + "0" * 20 + "}",
     "a number of 5,000 digits": '{"kind": ' + "7" * 5_000 + "}",
     "a key twice": '{"kind": 1, "kind": 2}',
     "not UTF-8": b'{"a": "\xff"}',
