@@ -6,10 +6,11 @@ question, every turn is shown: the last question alone may mean something else.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+from selfj_eval.documents import parse_json
 
 
 class Turn(NamedTuple):
@@ -112,8 +113,8 @@ def unrendered(prompt: str) -> list[Turn] | None:
     """
     if prompt.lstrip().startswith("["):
         try:
-            messages = json.loads(prompt)
-        except (ValueError, RecursionError):
+            messages = parse_json(prompt, strict=False)
+        except ValueError:
             messages = None
         if (turns := turns_of(messages)) is not None:
             return turns

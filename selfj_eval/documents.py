@@ -14,6 +14,8 @@ from selfj_eval.errors import DataError, brief
 LARGEST = 50_000_000
 """Bytes of a document; far beyond any that people write or runs leave."""
 _VALUES = 1_000_000  # of a YAML document
+_LARGEST_FLOAT = 2**1023
+_DIGITS = 1000  # of a number; Python itself takes 4,300
 
 
 def refuse_special(path: Path) -> None:
@@ -37,16 +39,32 @@ def read_json(path: str | Path) -> Any:
     """
     text = _text(Path(path))
     try:
-        return json.loads(
-            text,
-            object_pairs_hook=unique_keys,
-            parse_constant=_no_constant,
-            parse_int=_int,
-        )
-    except RecursionError as error:
-        raise DataError("is nested too deeply.", path=path) from error
+        return parse_json(text)
     except ValueError as error:
         raise DataError(f"is not JSON: {brief(error).rstrip('.')}.", path=path) from error
+
+
+def parse_json(text: str | bytes, *, strict: bool = True) -> Any:
+    """The value that a JSON text holds.
+
+    Args:
+        text: UTF-8 where it is bytes.
+        strict: Refuse NaN, numbers beyond all use and a key that occurs twice, which other
+            programs write.
+
+    Raises:
+        ValueError: Whatever is wrong with it, also where it is nested too deeply.
+    """
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=unique_keys if strict else None,
+            parse_constant=_no_constant if strict else None,
+            parse_int=_int if strict else whole,
+            parse_float=_float if strict else None,
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -65,9 +83,25 @@ def read_yaml(path: str | Path) -> Any:
             raise DataError(f"expands to more than {_VALUES:,} values by its aliases.", path=path)
         return None if node is None else loader.construct_document(node)
     except RecursionError as error:
-        raise DataError("is nested too deeply.", path=path) from error
+        raise DataError("is not YAML: it is nested too deeply.", path=path) from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: of a date that does not exist
         raise DataError(f"is not YAML: {brief(error).rstrip('.')}.", path=path) from error
+
+
+def parse_yaml(text: str) -> Any:
+    """The value that a short YAML text holds, such as one of the command line.
+
+    Raises:
+        ValueError: Whatever is wrong with it.
+    """
+    import yaml
+
+    try:
+        return yaml.load(text, _yaml_loader())
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except yaml.YAMLError as error:
+        raise ValueError(brief(error)) from error
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -102,12 +136,31 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+def whole(text: str) -> int:
+    """A whole number, of so many digits as anybody may write.
+
+    Raises:
+        ValueError: If it has more.
+    """
+    if len(text) > _DIGITS:
+        raise ValueError(f"the number {text[:20]}... has {len(text):,} digits")
+    return int(text)
+
+
 def _int(text: str) -> int:
-    value = int(text)
-    try:
-        float(value)
-    except OverflowError:
-        raise ValueError(f"the number {text[:20]}... has {len(text)} digits") from None
+    return _usable(whole(text), text)
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"the number {text[:20]} is too large")
+    return value
+
+
+def _usable(value: int, text: str) -> int:
+    if abs(value) > _LARGEST_FLOAT:
+        raise ValueError(f"the number {text[:20]}{'...' * (len(text) > 20)} is too large")
     return value
 
 
@@ -123,7 +176,7 @@ def _expanded(node: Any, known: dict[int, float]) -> float:
 
 @cache
 def _yaml_loader() -> Any:
-    """Safe, and no key twice."""
+    """Safe, no key twice, no whole number beyond all use."""
     import yaml
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
@@ -134,4 +187,10 @@ def _yaml_loader() -> Any:
                 raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
             return super().construct_mapping(node, deep=deep)
 
+        def construct_yaml_int(self, node: Any) -> int:
+            if len(node.value) > _DIGITS:
+                whole(node.value)
+            return _usable(super().construct_yaml_int(node), str(node.value))
+
+    Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
     return Loader

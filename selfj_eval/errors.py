@@ -10,6 +10,8 @@ import os
 import re
 from pathlib import Path
 
+from selfj_eval.terminal import shown
+
 
 def printable(path: str | Path) -> str:
     """A path as valid text, also when its bytes are not UTF-8."""
@@ -17,7 +19,13 @@ def printable(path: str | Path) -> str:
 
 
 class SelfJError(Exception):
-    """Base of all errors this package raises on purpose."""
+    """Base of all errors this package raises on purpose.
+
+    Its text is one line that does nothing to a terminal, whatever it quotes.
+    """
+
+    def __str__(self) -> str:
+        return shown(super().__str__())
 
 
 class DataError(SelfJError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import re
 import shlex
@@ -13,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
-from selfj_eval.documents import refuse_special
-from selfj_eval.errors import DataError, printable
+from selfj_eval.documents import parse_json, refuse_special
+from selfj_eval.errors import DataError, brief, printable
 from selfj_eval.evaluation import KIND
 from selfj_eval.metrics import GOOD_AT, LOWER_IS_BETTER, Headline
 from selfj_eval.writing import atomic_write
@@ -162,12 +161,12 @@ def markdown(rows: Iterable[Row]) -> str:
 def _json(path: Path, named: bool) -> Any:
     try:
         refuse_special(path)
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        return parse_json(path.read_bytes(), strict=False)  # lm-eval writes NaN
+    except (OSError, ValueError) as error:
         # Half a results file must not go unnoticed; other files of a folder are not ours.
         if not named and not path.name.startswith("results_"):
             return None
-        raise DataError(f"is not readable ({error}); {_EXPECTED}.", path=path) from error
+        raise DataError(f"is not readable ({brief(error)}); {_EXPECTED}.", path=path) from error
 
 
 def _of_evaluation(doc: _Document) -> _Result:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
+from selfj_eval.documents import parse_json
 from selfj_eval.errors import DataError
 from selfj_eval.judge import Judge, Progress
 from selfj_eval.scoring import NOTE, Source, Survey, Totals, score_file
@@ -170,7 +170,7 @@ def _note(output: Path) -> dict[str, Any] | None:
     if not output.exists():
         return None
     try:
-        note = json.loads(pq.read_metadata(output).metadata[NOTE.encode()])
+        note = parse_json(pq.read_metadata(output).metadata[NOTE.encode()])
         return {name: note[name] for name in ("judge", "input_sha256", "totals")} | {
             "reading": note.get("reading")
         }

@@ -6,6 +6,7 @@ This module needs no numpy to decide, so that a service that loads a policy stay
 from __future__ import annotations
 
 import math
+import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -15,6 +16,7 @@ from selfj_eval import __version__
 from selfj_eval.arguments import expect
 from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, printable
+from selfj_eval.records import is_number
 from selfj_eval.writing import write_json
 
 if TYPE_CHECKING:
@@ -124,6 +126,15 @@ class Policy:
         for name, kinds in (("calibration", dict), ("judge", dict | None)):
             if not isinstance(value.get(name), kinds):
                 raise DataError("expected an object.", path=path, field=name)
+        for name in ("lowest_score", "highest_score"):
+            end = value["calibration"].get(name)
+            if end is not None and not is_number(end):
+                message = f"expected a number, got {end!r:.40}."
+                raise DataError(message, path=path, field=f"calibration.{name}")
+        version = value.get("version", __version__)
+        if not isinstance(version, str) or not re.match(r"\d+\.\d+", version):
+            message = f"expected the version of selfj-eval that made it, got {version!r:.40}."
+            raise DataError(message, path=path, field="version")
         if unknown := sorted(value.keys() - {field.name for field in fields(cls)}):
             message = f"no field of a policy; this is version {__version__}."
             raise DataError(message, path=path, field=unknown[0])

@@ -8,6 +8,7 @@ from typing import Any
 
 from selfj_eval.arguments import is_missing
 from selfj_eval.conversations import Turn, as_text, history_turns, turns_of
+from selfj_eval.documents import parse_json
 from selfj_eval.errors import DataError
 from selfj_eval.notices import Notices
 
@@ -124,8 +125,8 @@ def _value(value: Any, name: str) -> Any:
     """The value; that of a chat, which is JSON in a table, as a list."""
     if isinstance(value, str) and name in _CHATS:
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
+            return parse_json(value, strict=False)
+        except ValueError:
             return value
     return value
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from selfj_eval.arguments import is_missing
 from selfj_eval.errors import DataError, printable
@@ -207,6 +207,9 @@ def checked_fields(
         more = {n: row.get(n) for n in QUESTION_FIELDS if n not in names.values()}
         response = values.get("response", "")
         values["instruction"] = whole_question(values["instruction"], response, more, fail, notices)
+        if not is_unicode(values["instruction"]):
+            message = "or what belongs to it holds half of a surrogate pair, which is not text."
+            raise fail("instruction", message)
     for name in (*_NUMBERS, *numbers):
         value = row.get(names.get(name, name))
         if is_missing(value):
@@ -254,9 +257,14 @@ def question_of(
     return str(values["instruction"])
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a value is a finite number; a truth value is none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer far beyond what a float holds
+        return False
 
 
 def is_unicode(text: str) -> bool:
@@ -308,5 +316,8 @@ def _kind(value: object) -> str:
 
 
 def _short(value: object, limit: int = 40) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        return "nested deeply"
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, Protocol
 
+from selfj_eval.formulas import GUARD, GUARD_COLUMN, guarded
+
 _BLOCK = 4096  # rows that make a row group of a Parquet file
 
 
@@ -63,6 +65,21 @@ class _Csv:
 
     def close(self) -> None:
         self._text.detach()
+
+
+class SafeCsv(_Csv):
+    """As CSV, with texts that no spreadsheet takes for formulas (``formulas``)."""
+
+    def __init__(self, stream: BinaryIO, fields: Sequence[str]) -> None:
+        super().__init__(stream, [*fields, GUARD_COLUMN])
+
+    def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows."""
+        super().write(
+            {k: guarded(v) if isinstance(v, str) else v for k, v in row.items()}
+            | {GUARD_COLUMN: GUARD}
+            for row in rows
+        )
 
 
 class ParquetWriter:

@@ -17,7 +17,7 @@ from selfj_eval.layouts import alpaca_eval_names
 from selfj_eval.notices import Notices
 from selfj_eval.questions import QUESTION_FIELDS
 from selfj_eval.reading import iter_rows, refuse_repeated_ids
-from selfj_eval.records import RECORD_FIELDS, checked_fields, rescaled
+from selfj_eval.records import RECORD_FIELDS, checked_fields, is_number, rescaled
 from selfj_eval.writing import run_file
 
 _NO_SCORE = "no score in the file"
@@ -234,7 +234,7 @@ def _answers(path: Path, *, score: bool) -> tuple[list[Scored], list[str]]:
 def _off_scale(row: Mapping[str, Any]) -> str | None:
     """Why a rating cannot be on its scale; None where it is, or where that is not the question."""
     ends = [row.get(name) for name in ("rating_min", "rating", "rating_max")]
-    known = [x for x in ends if isinstance(x, int | float) and not isinstance(x, bool)]
+    known = [float(x) for x in ends if is_number(x)]
     if len(known) < len(ends) or not known[0] < known[2] or known[0] <= known[1] <= known[2]:
         return None
     return f"{known[1]:g} is not in {known[0]:g} to {known[2]:g}"

@@ -157,6 +157,7 @@ def score_file(
     survey: Survey,
     progress: Progress | None = None,
     note: Mapping[str, Any] | None = None,
+    safe_csv: bool = False,
 ) -> Totals:
     """Judge the records of a file.
 
@@ -167,6 +168,7 @@ def score_file(
         survey: Of the source.
         progress: Called as records finish.
         note: Kept in the output's metadata (Parquet), together with the totals.
+        safe_csv: As for ``writing.row_writer``.
 
     Returns:
         The totals.
@@ -176,7 +178,7 @@ def score_file(
     """
     remove_left_over(output)
     totals, stored, failed = Totals(), judge.from_store, judge.failed
-    with row_writer(output, judgment_fields(survey.fields)) as writer:
+    with row_writer(output, judgment_fields(survey.fields), safe_csv=safe_csv) as writer:
         for window in _windows(iter(source)):
             judgments = judge.judge(window, progress=progress)
             totals.count(window, judgments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 import struct
@@ -15,7 +16,8 @@ from types import TracebackType
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 from selfj_eval.arguments import items
-from selfj_eval.errors import StoreError
+from selfj_eval.documents import parse_json
+from selfj_eval.errors import StoreError, printable
 
 _LOOKUP = 500  # SQLite's oldest limit on parameters is 999
 
@@ -105,7 +107,11 @@ class _Store(ABC, Generic[Value]):
 
     @abstractmethod
     def _from_row(self, row: Sequence[Any]) -> Value:
-        """The value in the columns after its key."""
+        """The value in the columns after its key.
+
+        Raises:
+            ValueError: If they hold something else: SQLite lets anything stand in any column.
+        """
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -161,7 +167,13 @@ class _Store(ABC, Generic[Value]):
             marks = ",".join("?" * len(part))
             select = f"SELECT key, {columns} FROM {self._TABLE} WHERE key IN ({marks})"
             for key, *row in self._rows(select, part):
-                found[key] = self._from_row(row)
+                try:
+                    found[key] = self._from_row(row)
+                except (ValueError, TypeError, struct.error) as error:
+                    raise StoreError(
+                        f"{self._named}: what it keeps under {key.hex()} is damaged. Remove the "
+                        "file, or name another with --store."
+                    ) from error
         return found
 
     def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
@@ -214,7 +226,11 @@ class _Store(ABC, Generic[Value]):
             advice += "another run at work on the same output?"
         else:
             advice = str(error)
-        return StoreError(f"{self._KIND.partition(' ')[2]} {self.path}: {advice}")
+        return StoreError(f"{self._named}: {advice}")
+
+    @property
+    def _named(self) -> str:
+        return f"{self._KIND.partition(' ')[2]} {printable(self.path)}"
 
 
 class JudgmentStore(_Store[Stored]):
@@ -236,7 +252,7 @@ class JudgmentStore(_Store[Stored]):
         return struct.pack(f"<{len(numbers)}d", *numbers), int(value.trimmed_tokens)
 
     def _from_row(self, row: Sequence[Any]) -> Stored:
-        return Stored(struct.unpack(f"<{len(row[0]) // 8}d", row[0]), row[1])
+        return Stored(struct.unpack("<10d", row[0]), _count(row[1]))
 
 
 class MeasureStore(_Store[Measure]):
@@ -256,7 +272,9 @@ class MeasureStore(_Store[Measure]):
         return float(value.value), int(value.trimmed_tokens)
 
     def _from_row(self, row: Sequence[Any]) -> Measure:
-        return Measure(*row)
+        if not isinstance(row[0], float) or not math.isfinite(row[0]):
+            raise ValueError("no finite number")
+        return Measure(row[0], _count(row[1]))
 
 
 class AnswerStore(_Store[tuple[Answer, ...]]):
@@ -274,4 +292,13 @@ class AnswerStore(_Store[tuple[Answer, ...]]):
         return (json.dumps([[answer.text, answer.finish] for answer in value]),)
 
     def _from_row(self, row: Sequence[Any]) -> tuple[Answer, ...]:
-        return tuple(Answer(text, finish) for text, finish in json.loads(row[0]))
+        found = tuple(Answer(text, finish) for text, finish in parse_json(row[0]))
+        if not all(isinstance(part, str) for answer in found for part in answer):
+            raise ValueError("no texts")
+        return found
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError("no count")
+    return value

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from selfj_eval.errors import StoreError
 from selfj_eval.records import Judgment, Record
-from selfj_eval.rows import WRITERS, RowWriter
+from selfj_eval.rows import WRITERS, RowWriter, SafeCsv
 
 FORMATS = tuple(WRITERS)
 _LONGEST_NAME = 255  # bytes; of all usual file systems
@@ -110,27 +110,41 @@ def check_output(
     return path
 
 
-def write_records(path: str | Path, records: Sequence[Record]) -> None:
-    """Write records in the format of the file's name, readable by ``read_records``."""
+def write_records(path: str | Path, records: Sequence[Record], *, safe_csv: bool = False) -> None:
+    """Write records in the format of the file's name, readable by ``read_records``.
+
+    Args:
+        path: The file.
+        records: The records.
+        safe_csv: As for ``row_writer``.
+
+    Raises:
+        StoreError: If the file cannot be written; then nothing is.
+    """
     failed = any(record.error is not None for record in records)
     rows = [r.row() | ({"error": r.error} if failed else {}) for r in records]
-    write_rows(path, rows)
+    write_rows(path, rows, safe_csv=safe_csv)
 
 
 def write_judgments(
-    path: str | Path, records: Sequence[Record], judgments: Sequence[Judgment]
+    path: str | Path,
+    records: Sequence[Record],
+    judgments: Sequence[Judgment],
+    *,
+    safe_csv: bool = False,
 ) -> None:
     """Write judgments in the format of the file's name, one row a record, in their order.
 
     A row holds ``id, score, digit_mass, probabilities, error, reference_used,
     trimmed_tokens`` and the record's ``rating, rating_min, rating_max, model, category,
     instruction, response, reference`` where any record has them. In CSV, ``probabilities`` is
-    a JSON array.
+    a JSON array. ``safe_csv``: as for ``row_writer``.
 
     Raises:
         StoreError: If the file cannot be written; then nothing is.
     """
-    with row_writer(path, judgment_fields(fields_of(records))) as writer:
+    columns = judgment_fields(fields_of(records))
+    with row_writer(path, columns, safe_csv=safe_csv) as writer:
         writer.write(judgment_rows(records, judgments))
 
 
@@ -173,30 +187,39 @@ def write_json(path: str | Path, value: object) -> None:
         stream.write(text.encode() + b"\n")
 
 
-def write_rows(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows in the format of the file's name.
+def write_rows(
+    path: str | Path, rows: Sequence[Mapping[str, Any]], *, safe_csv: bool = False
+) -> None:
+    """Write rows in the format of the file's name; ``safe_csv`` as for ``row_writer``.
 
     Raises:
         StoreError: If the file cannot be written; then nothing is.
     """
-    with row_writer(path, list(dict.fromkeys(name for row in rows for name in row))) as writer:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with row_writer(path, columns, safe_csv=safe_csv) as writer:
         writer.write(rows)
 
 
 @contextmanager
-def row_writer(path: str | Path, fields: Sequence[str]) -> Iterator[RowWriter]:
+def row_writer(
+    path: str | Path, fields: Sequence[str], *, safe_csv: bool = False
+) -> Iterator[RowWriter]:
     """A file that takes rows bit by bit, and appears under its name when it is complete.
 
     Args:
         path: The file; its name's ending decides the format.
         fields: The rows' fields; what else a row has is left out.
+        safe_csv: In CSV, put an apostrophe before texts that a spreadsheet would take for
+            formulas, and say so in a column ``formula_guard``; this package reads the texts as
+            they were.
 
     Raises:
         StoreError: If the file cannot be written; then nothing is.
     """
     path = check_output(path)
+    ending = path.suffix.lower()
     with atomic_write(path) as stream:
-        writer = WRITERS[path.suffix.lower()](stream, fields)
+        writer = (SafeCsv if safe_csv and ending == ".csv" else WRITERS[ending])(stream, fields)
         try:
             yield writer
         except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,11 +31,13 @@ READERS: dict[str, Callable[[Path], object]] = {
     "sources": load_sources,
     "manifest": read_manifest,
 }
+"""Every reader of settings that people write; ``test_no_traceback`` has what runs leave, too."""
 BAD = {
     "nested deeply": "[" * 50_000,
     "nested deeply, closed": "[" * 5_000 + "]" * 5_000,
     "objects nested deeply": '{"a": ' * 20_000,
     "a number of 400 digits": '{"kind": 1' + "0" * 400 + "}",
+    "a number of 5,000 hexadecimal digits": "kind: 0x" + "f" * 5_000,
     "a number of 5,000 digits": '{"kind": ' + "7" * 5_000 + "}",
     "a key twice": '{"kind": 1, "kind": 2}',
     "not UTF-8": b'{"a": "\xff"}',
@@ -48,6 +51,28 @@ BAD = {
     "a tag": "!!python/object/apply:os.system [true]",
     "NUL": b"a: \0",
 }
+
+
+def test_every_document_is_read_here() -> None:
+    """Whoever reads JSON or YAML elsewhere meets what ``documents`` has met already."""
+    package = Path(__file__).parent.parent / "selfj_eval"
+    own = {
+        "documents.py",
+        "formats/text.py",  # rows, with their places
+        "training/running.py",  # what it has just dumped
+        "alpaca/client.py",  # the same
+        "backends/endpoint.py",  # a server's replies
+        "backends/failures.py",
+        "distributed.py",  # between its own processes
+        "collection/on_ray.py",
+    }
+    # What these read of a model's folder, the libraries that load it read, too.
+    models = {f"backends/{name}.py" for name in ("adapters", "encoder", "vllm", "vllm_loading",
+                                                 "weights")}  # fmt: skip
+    for file in package.rglob("*.py"):
+        if (name := file.relative_to(package).as_posix()) not in own | models:
+            found = re.search(r"json\.loads?\(|yaml\.(safe_|full_)?load\w*\(", file.read_text())
+            assert found is None, f"{name}: read it with selfj_eval.documents"
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -432,7 +432,7 @@ def test_a_chat_template_that_ends_with_a_blank(chat_judge: Any) -> None:
 
 
 def test_chat_templates_that_cannot_be_used(chat_judge: Any, tiny_judge: Path) -> None:
-    with pytest.raises(JudgeError, match="the chat template of .* fails"):
+    with pytest.raises(JudgeError, match="the chat template of .* cannot be filled in"):
         SelfJLM(str(tiny_judge)).apply_chat_template([{"role": "user", "content": "Rate."}])
     model = SelfJLM(str(chat_judge(CHAT + "<judge>=", "=5")))
     prompt = model.apply_chat_template([{"role": "user", "content": "Rate."}])

@@ -21,6 +21,7 @@ from selfj_eval.alpaca.preference import preference
 from selfj_eval.alpaca.scorers import JudgeScorer
 from selfj_eval.callers import local_of
 from selfj_eval.errors import JudgeError
+from selfj_eval.terminal import say
 
 SEPARATOR = "\uf8f0"
 """A character for private use, which no text should hold."""
@@ -107,7 +108,7 @@ def _choice(found: dict[str, Any]) -> Choice:
     if found["preference"] is None:
         _counts["unscored"] += 1
         found = {"score_1": None, "score_2": None} | found
-        print(f"selfj: unscored: {found['error']}", file=sys.stderr)
+        say(f"selfj: unscored: {found['error']}", file=sys.stderr)
     return Choice(json.dumps(found))
 
 
@@ -174,4 +175,4 @@ def _summary() -> None:
     line = f"selfj: {_counts['pairs']:,} comparisons judged"
     if _counts["unscored"]:
         line += f", {_counts['unscored']:,} of them UNSCORED: not in the win rate, nor in n_total"
-    print(line, file=sys.stderr)
+    say(line, file=sys.stderr)

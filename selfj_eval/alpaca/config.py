@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from selfj_eval.alpaca.client import TEMPLATE
 from selfj_eval.alpaca.data import BASELINES, evaluation_set, gamed_baselines, official_baseline
 from selfj_eval.backends.weights import model_folders
-from selfj_eval.errors import StoreError
+from selfj_eval.documents import read_yaml
+from selfj_eval.errors import DataError, StoreError
 from selfj_eval.writing import atomic_write, write_json
 
 _METHOD = 2  # raise when the client gives another number for the same texts
@@ -84,9 +85,7 @@ def write_config(
 
     folder.mkdir(parents=True, exist_ok=True)
     other = folder / "configs.yaml"
-    if other.exists() and _CLIENT not in _read_text(folder / "client.yaml"):
-        raise StoreError(f"{other} is another annotator's; name another --output.")
-    replaced = next(iter(yaml.safe_load(_read_text(other)) or ()), None)
+    replaced = _replaced(other)
     client = {
         "client_class": _CLIENT,
         "judge": settings,
@@ -153,8 +152,23 @@ def _write_hub_cache(folder: Path) -> Path:
     return folder / "hub"
 
 
-def _read_text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+def _replaced(configs: Path) -> str | None:
+    """The annotator that a folder is for already; None where it is empty.
+
+    Raises:
+        StoreError: If it is for something else.
+    """
+    if not configs.exists():
+        return None
+    client = configs.with_name("client.yaml")
+    try:
+        named = read_yaml(configs)
+        ours = client.is_file() and _CLIENT in str(read_yaml(client))
+    except DataError as error:
+        raise StoreError(f"{error} Remove it, or name another --output.") from error
+    if not ours or not isinstance(named, dict | None):
+        raise StoreError(f"{configs} is another annotator's; name another --output.")
+    return next(map(str, named or ()), None)
 
 
 def _write_text(path: Path, text: str) -> None:

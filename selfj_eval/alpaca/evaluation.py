@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from selfj_eval.alpaca.data import Answers, EvaluationSet
+from selfj_eval.alpaca.data import Answers, EvaluationSet, leaderboard_lines
 from selfj_eval.alpaca.preference import preference
 from selfj_eval.alpaca.scorers import AnswerScores, Progress, Scorer
 from selfj_eval.alpaca.upstream import Annotation, length_controlled, win_rate
 from selfj_eval.errors import DataError
+from selfj_eval.formulas import guarded
 from selfj_eval.writing import atomic_write
 
 _FIRST = (
@@ -161,18 +162,12 @@ def add_length_control(
 
 
 def read_leaderboard(path: Path) -> dict[str, dict[str, Any]]:
-    """The lines of a leaderboard that is there already, by model; none when it is not."""
-    if not path.exists():
-        return {}
-    table = {}
-    with path.open(encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream)
-        if "win_rate" not in (reader.fieldnames or ()):
-            raise DataError("is no leaderboard: it has no column 'win_rate'.", path=path)
-        for row in reader:
-            model = row.pop((reader.fieldnames or [""])[0])
-            table[model] = {k: v for k, v in row.items() if v not in (None, "")}
-    return table
+    """The lines of a leaderboard that is there already, by model; none when it is not.
+
+    Raises:
+        DataError: If it is none, or a cell that must be a number is not.
+    """
+    return leaderboard_lines(path) if path.exists() else {}
 
 
 def write_leaderboard(path: Path, rows: Mapping[str, Mapping[str, Any]], *, sort_by: str) -> None:
@@ -189,7 +184,7 @@ def write_leaderboard(path: Path, rows: Mapping[str, Mapping[str, Any]], *, sort
         writer = csv.writer(text)
         writer.writerow(["", *columns])
         for model, row in sorted(rows.items(), key=place):
-            writer.writerow([model, *(row.get(name, "") for name in columns)])
+            writer.writerow([guarded(model), *(row.get(name, "") for name in columns)])
         text.detach()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -97,11 +98,9 @@ def check_gamed(path: Path) -> None:
     for place, row in rows:
         for name in ("model", "not_gamed_baseline", *numbers):
             try:
-                if name in numbers:
-                    float(row[name])
-                elif not row[name]:
+                if not (math.isfinite(float(row[name])) if name in numbers else row[name]):
                     raise ValueError
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 message = "missing or no number; expected AlpacaEval's df_gamed.csv."
                 raise DataError(message, path=path, place=place, field=name) from None
 

@@ -14,12 +14,15 @@ from selfj_eval.alpaca.evaluation import add_length_control, read_leaderboard, r
 from selfj_eval.alpaca.upstream import Annotation
 from selfj_eval.documents import read_json, read_yaml
 from selfj_eval.errors import DataError, StoreError, brief
+from selfj_eval.records import is_number
 
 CELLS = ("v1", "v2", "v2_lc")
 """AlpacaEval 1, AlpacaEval 2, AlpacaEval 2 length-controlled; win rates in percent."""
 _NUMBER = {"v1": "win_rate", "v2": "win_rate", "v2_lc": "length_controlled_winrate"}
 _RESULT = ("annotator", "endpoint", "model", "row")
-_CELL_KEYS = {"published", "leaderboard", "replay", "missing"}
+_CELL_KEYS: dict[str, Any] = {"published": float | int | None} | dict.fromkeys(
+    ("leaderboard", "replay", "missing"), str | None
+)
 _ROW_KEYS = {"row", "title", "cells", "judge", "run"}
 
 
@@ -101,8 +104,16 @@ def read_manifest(path: Path) -> list[Row]:
             message = "cells, and run where there is one, have names and values."
             raise DataError(message, path=path, place=place)
         for name, cell in cells.items():
-            if name not in CELLS or not isinstance(cell, dict) or not set(cell) <= _CELL_KEYS:
+            if (
+                name not in CELLS
+                or not isinstance(cell, dict)
+                or not _CELL_KEYS.keys() >= set(cell)
+            ):
                 message = f"a cell is one of {', '.join(CELLS)} and has {', '.join(_CELL_KEYS)}."
+                raise DataError(message, path=path, place=place, field=str(name))
+            wrong = [key for key, kind in _CELL_KEYS.items() if not isinstance(cell.get(key), kind)]
+            if wrong:
+                message = f"{wrong[0]} of the cell {name} is of the wrong type."
                 raise DataError(message, path=path, place=place, field=str(name))
         found.append(Row(str(row["row"]), str(row["title"]), cells, row.get("judge"), run))
     return found
@@ -194,7 +205,12 @@ def read_results(results: Path, row: str) -> dict[str, Mapping[str, Any]]:
             try:
                 made = read_json(path)
                 found[version] = {key: made[key] for key in _RESULT}
-            except (DataError, KeyError, TypeError) as error:
+                names = {*_NUMBER.values(), "n_total"} & made["row"].keys()
+                if not all(is_number(made["row"][name]) for name in names):
+                    raise TypeError("a number is none")
+                if names - {"n_total"} and "n_total" not in names:
+                    raise KeyError("n_total")
+            except (DataError, KeyError, TypeError, AttributeError) as error:
                 message = f"{path} is no result of `selfj alpaca run` ({brief(error)}); delete it."
                 raise StoreError(message) from error
     return found
@@ -210,10 +226,11 @@ def by_judge(line: Mapping[str, Any], cell: str) -> dict[str, float] | None:
 
 def _judged(folder: Path, row: Row, name: str) -> dict[str, dict[str, float]]:
     """What a judge gave in the chain, by its name."""
-    found = by_judge(read_leaderboard(folder / "leaderboard.csv").get(row.name, {}), name)
-    if found is None:
-        return {}
+    line = read_leaderboard(folder / "leaderboard.csv").get(row.name, {})
     try:
+        found = by_judge(line, name)
+        if found is None:
+            return {}
         made = read_json(folder / "run.json")
         return {str(made["judge"]["name"]): found}
     except (DataError, KeyError, TypeError) as error:

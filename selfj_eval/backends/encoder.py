@@ -29,7 +29,9 @@ def is_encoder(folder: Path) -> bool:
         names = config.get("architectures") or []
     except (OSError, ValueError, AttributeError):
         return False  # the loader says what is wrong
-    return any(str(name).endswith("ForSequenceClassification") for name in names)
+    return isinstance(names, list) and any(
+        str(name).endswith("ForSequenceClassification") for name in names
+    )
 
 
 class EncoderBackend:

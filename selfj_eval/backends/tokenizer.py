@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from selfj_eval.backends.weights import resolve_folder
 from selfj_eval.errors import JudgeError, brief
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 DEFAULT_MAX_TOKENS = 4096
 """Prompts are held to the judge's own context length, but to no more than this: Self-J's
 released judge has a context of 4096 tokens."""
+_UNSET = 1e12  # transformers writes 1e30 for "not set"
 
 
 class JudgeTokenizer:
@@ -100,6 +103,7 @@ def load_tokenizer(
             f"the tokenizer of {name} gives no character offsets, which trimming needs; "
             "give a folder with a tokenizer.json."
         )
+    _longest(loaded)  # fails now if it is no number
     # The first call drops the truncation that a tokenizer's file may ask for. That changes the
     # tokenizer, which must not happen while another thread uses it; later calls change nothing.
     loaded("")
@@ -107,18 +111,78 @@ def load_tokenizer(
 
 
 def context_length(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """As lm-eval finds it, so that both trim alike; 2048 when nothing says."""
+    """As lm-eval finds it, so that both trim alike; 2048 when nothing says.
+
+    Raises:
+        JudgeError: If what is said is no number of tokens.
+    """
     text_config = getattr(config, "text_config", None) or config
     for name in ("n_positions", "max_position_embeddings", "n_ctx"):
         if (length := getattr(text_config, name, None)) is not None:
-            return int(length)
-    named = tokenizer.model_max_length
-    return int(named) if named < 1e12 else 2048  # transformers writes 1e30 for "not set"
+            return _tokens(length, f"{name} in the config.json", config.name_or_path)
+    named = _longest(tokenizer)
+    return named if named < _UNSET else 2048
 
 
 def encoder_length(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Longest text of an encoder: its positions, less those a RoBERTa keeps for padding."""
+    """Longest text of an encoder: its positions, less those a RoBERTa keeps for padding.
+
+    Raises:
+        JudgeError: As for ``context_length``.
+    """
     positions = context_length(config, tokenizer)
     if "roberta" in str(config.model_type):
-        positions -= int(config.pad_token_id) + 1
-    return min(positions, int(tokenizer.model_max_length))
+        padding = config.pad_token_id
+        taken = 1 + padding if isinstance(padding, int) else 1
+        what = f"max_position_embeddings, less {taken} for padding, in the config.json"
+        positions = _tokens(positions - taken, what, config.name_or_path)
+    return min(positions, _longest(tokenizer))
+
+
+def fill_template(
+    tokenizer: PreTrainedTokenizerBase, turns: Sequence[Mapping[str, str]], **how: Any
+) -> str:
+    """Chat messages in a tokenizer's chat template.
+
+    Args:
+        tokenizer: The tokenizer.
+        turns: The messages.
+        how: More arguments of ``apply_chat_template``.
+
+    Raises:
+        JudgeError: If the template fails, or makes no text of them.
+    """
+    try:
+        text = tokenizer.apply_chat_template([*turns], tokenize=False, **how)
+    except Exception as error:  # a template is a program of the model's author
+        raise JudgeError(
+            f"the chat template of the model cannot be filled in: {brief(error)}"
+        ) from error
+    if not isinstance(text, str) or not text.strip():
+        raise JudgeError(
+            "the chat template of the model cannot be used: it makes no text of a message. "
+            "Correct chat_template in its tokenizer_config.json or chat_template.jinja, or use "
+            "another prompt form."
+        )
+    return text
+
+
+def _longest(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Longest text that a tokenizer's own file allows."""
+    file = "model_max_length in the tokenizer_config.json"
+    return _tokens(tokenizer.model_max_length, file, tokenizer.name_or_path)
+
+
+def _tokens(value: object, what: str, folder: str) -> int:
+    """A number of tokens.
+
+    Raises:
+        JudgeError: If it is none, naming what it is.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 1 <= value < math.inf:  # type: ignore[operator]
+        raise JudgeError(
+            f"{what} of {folder} must be a number of tokens, at least 1; it is {value!r:.40}. "
+            "Correct it, or fetch the model again."
+        )
+    return int(value)  # type: ignore[call-overload, no-any-return]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.resources import files
+from importlib.resources import as_file, files
 from typing import Any
+
+from selfj_eval.documents import read_yaml
 
 
 @cache
@@ -15,10 +17,8 @@ def published() -> Mapping[str, Any]:
     Pearson's r x 100 with GPT-4's scores (Self-J, arXiv 2409.00935), on 850 samples that are not
     public: other answers than those of any set here.
     """
-    import yaml
-
-    text = files("selfj_eval.bench").joinpath("published.yaml").read_text(encoding="utf-8")
-    table: Mapping[str, Any] = yaml.safe_load(text)
+    with as_file(files("selfj_eval.bench").joinpath("published.yaml")) as own:
+        table: Mapping[str, Any] = read_yaml(own)
     return table
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from selfj_eval.bench.published import published
+from selfj_eval.formulas import guarded
 
 _SECTIONS = ((True, "with reference"), (False, "without reference"))
 _TITLES = {"pearson": "Pearson", "spearman": "Spearman"}
@@ -154,15 +155,10 @@ def csv_text(document: Mapping[str, Any]) -> str:
             for kind, name, metric, unscored, paper in lines:
                 bounds = (metric.get("low"), metric.get("high"))
                 shown = "yes" if row["reference"] else "no"
-                about = (_cell(table["name"]), shown, _cell(row["rater"]), kind, _cell(name))
+                about = (guarded(table["name"]), shown, guarded(row["rater"]), kind, guarded(name))
                 own = (document["metric"], metric["value"], *bounds, metric["n"], unscored)
                 writer.writerow([*about, *own, None if paper is None else paper / 100])
     return stream.getvalue()
-
-
-def _cell(text: str) -> str:
-    """A name that no spreadsheet takes for a formula."""
-    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def _md(text: object) -> str:

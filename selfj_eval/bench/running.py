@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.bench.data import BenchSet
+from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, StoreError
 from selfj_eval.judge import Progress
 from selfj_eval.raters.combined import combine
@@ -163,8 +163,8 @@ def _remove_stale(folder: Path, sha256: str) -> None:
     """Remove scores of answers that stood under the set's name before."""
     for about in folder.glob("*.run.json"):
         try:
-            same = json.loads(about.read_text("utf-8")).get("input_sha256") == sha256
-        except (OSError, ValueError, AttributeError):
+            same = read_json(about).get("input_sha256") == sha256
+        except (DataError, AttributeError):
             continue  # not ours
         if not same:
             about.with_name(about.name.removesuffix(".run.json")).unlink(missing_ok=True)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.alpaca.shared import output_folder
-from selfj_eval.cli.evaluating import check_range, print_notices, shown, table
+from selfj_eval.cli.evaluating import check_range, print_notices, table
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import provenance
 from selfj_eval.errors import DataError, printable
+from selfj_eval.terminal import say, shown
 
 if TYPE_CHECKING:
     from selfj_eval.bench.data import BenchSet
@@ -102,10 +104,10 @@ def add_parser(subparsers: Any) -> None:
         help="in place of the table: change answers so that their scores must not rise, and show "
         "how often and how far they do (docs/robustness.md); of 200 answers a set, or --limit",
     )
-    add("--limit", type=int, metavar="N", help="only the first N records of each set")
+    add("--limit", type=whole, metavar="N", help="only the first N records of each set")
     add("--confidence", type=float, default=0.95, metavar="C", help="level (default: 0.95)")
-    add("--resamples", type=int, default=1000, metavar="N", help="bootstrap (default: 1000)")
-    add("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    add("--resamples", type=whole, default=1000, metavar="N", help="bootstrap (default: 1000)")
+    add("--seed", type=whole, default=0, help="of the bootstrap (default: 0)")
     add("--json", action="store_true", help="print the whole document")
     parser.set_defaults(run=run)
 
@@ -155,10 +157,10 @@ def run(options: argparse.Namespace) -> int:
     document["provenance"] = made
     written = _write(document, folder)
     if options.json:
-        print(json.dumps(document, allow_nan=False))
+        say(json.dumps(document, allow_nan=False))
     else:
         _print(document)
-        print(f"written to {printable(folder)}: {', '.join(written)}")
+        say(f"written to {printable(folder)}: {', '.join(written)}")
     tables = document["sets"]
     return int(any(t["not_run"] or any(row["unscored"] for row in t["rows"]) for t in tables))
 
@@ -189,11 +191,11 @@ def _robust(
     with atomic_write(folder / "robust.md") as stream:
         stream.write("\n".join(parts).encode("utf-8", "replace"))
     if options.json:
-        print(json.dumps(document, allow_nan=False))
+        say(json.dumps(document, allow_nan=False))
     else:
         for name, rows in found.items():
-            print(f"{shown(name)}\n{robust_table.text(rows)}\n")
-        print(f"written to {printable(folder)}: robust.md, robust.json")
+            say(f"{shown(name)}\n{robust_table.text(rows)}\n")
+        say(f"written to {printable(folder)}: robust.md, robust.json")
     tried = [row for rows in found.values() for row in rows.values()]
     changes = [change for row in tried for change in row["changes"].values()]
     return int(any(part["unscored"] for part in (*changes, *(row["base"] for row in tried))))
@@ -234,7 +236,7 @@ def _write(document: dict[str, Any], folder: Path) -> list[str]:
         texts["table.html"] = html
     else:
         needed = "note: table.html is left out; it needs: pip install 'selfj-eval[report]'"
-        print(needed, file=sys.stderr)
+        say(needed, file=sys.stderr)
     for name, text in texts.items():
         with atomic_write(folder / name) as stream:
             stream.write(text.encode("utf-8", "replace"))
@@ -246,7 +248,7 @@ def _print(document: dict[str, Any]) -> None:
     from selfj_eval.bench.rendering import caption, interval, notes, number, sections
 
     for data in document["sets"]:
-        print(f"{shown(data['name'])}: {caption(document, data)}")
+        say(f"{shown(data['name'])}: {caption(document, data)}")
         columns = [("average", f"mean of {len(data['columns'])} models")] if data["columns"] else []
         columns.append(("pooled", "pooled"))
         for title, rows in sections(data):
@@ -259,10 +261,10 @@ def _print(document: dict[str, Any]) -> None:
                     known = row["published"]
                     cells.append(f"{known['average']:.1f}" if known else "")
                 lines.append((shown(row["rater"])[:40], *cells, f"{row['unscored']:,}"))
-            print(table(lines))
+            say(table(lines))
         for row in data["rows"]:
             if data["records"] and row["unscored"] == data["records"]:
-                print(f"  NOTHING WAS SCORED by {shown(row['rater'])}")
+                say(f"  NOTHING WAS SCORED by {shown(row['rater'])}")
         for note in notes(data):
-            print(f"  note: {shown(note)}")
-        print()
+            say(f"  note: {shown(note)}")
+        say()

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.cli.evaluating import print_notices, shown, table
+from selfj_eval.cli.evaluating import print_notices, table
 from selfj_eval.cli.judging import add_judge_options, judge_options_given, load_judge
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.errors import DataError, StoreError, printable
+from selfj_eval.terminal import say, shown
 
 if TYPE_CHECKING:
     from selfj_eval.records import Record
@@ -55,7 +57,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--n",
-        type=int,
+        type=whole,
         metavar="N",
         help="keep the best of the first N (default: as many as every instruction has)",
     )
@@ -141,7 +143,7 @@ def run(options: argparse.Namespace) -> int:
         "written": [printable(path) for path in written],
     }
     if options.json:
-        print(json.dumps(summary, allow_nan=False))
+        say(json.dumps(summary, allow_nan=False))
     else:
         _print_summary(summary)
     return 1 if errors else 0
@@ -177,13 +179,13 @@ def _row(record: Record, name: str) -> dict[str, str]:
 def _print_summary(summary: Mapping[str, Any]) -> None:
     from selfj_eval.best_of import brief_text
 
-    print(
+    say(
         f"{summary['instructions']:,} instructions, {summary['candidates']:,} candidates; kept the "
         f"best of the first {summary['n']:,}: {summary['kept']:,} answers"
         f", mean score {summary['kept_mean_score']:.3f}"
     )
     rows = summary["curve"]
-    print(f"expected of the best of n, over {rows[0]['instructions']:,} instructions:")
+    say(f"expected of the best of n, over {rows[0]['instructions']:,} instructions:")
     titles = {"score": "score", "rating": f"rating ({summary['rating_scale']})"}
     titles["characters"] = "characters"
     columns = [name for name in titles if rows[0][name] is not None]
@@ -196,16 +198,16 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
             for key in (name, f"{name}_se")
         ]
         lines.append([str(row["n"]), *cells])
-    print(table(lines))
+    say(table(lines))
     if summary["curve_cut"]:
-        print(f"  note: {shown(summary['curve_cut'])}")
+        say(f"  note: {shown(summary['curve_cut'])}")
     for title, items in (
         ("UNSCORED", summary["errors"]),
         ("WITHOUT AN ANSWER", [brief_text(text) for text in summary["without_answer"]]),
     ):
         if items:
-            print(f"  {title}  {len(items):,}")
-            print("\n".join(f"    {shown(item)}" for item in items[:10]))
+            say(f"  {title}  {len(items):,}")
+            say("\n".join(f"    {shown(item)}" for item in items[:10]))
         if len(items) > 10:
-            print(f"    ... and {len(items) - 10:,} more, all with --json")
-    print(f"  written to  {' and '.join(summary['written'])}")
+            say(f"    ... and {len(items) - 10:,} more, all with --json")
+    say(f"  written to  {' and '.join(summary['written'])}")

@@ -11,11 +11,11 @@ from selfj_eval.cli.evaluating import (
     interval,
     number,
     settings_from,
-    shown,
     table,
     title,
 )
 from selfj_eval.cli.progress import ProgressLine
+from selfj_eval.terminal import say, shown
 
 _EXAMPLES = """examples:
   selfj compare with-reference.jsonl without-reference.jsonl
@@ -55,13 +55,13 @@ def run(options: argparse.Namespace) -> int:
     with ProgressLine(work(first, second, settings), "compared", "resample") as progress:
         document = compare(first, second, settings, progress=progress)
     if options.json:
-        print(json.dumps(document, allow_nan=False))
+        say(json.dumps(document, allow_nan=False))
         return 0
     names = [shown(name) for name in document["judges"]]
-    print(f"A {names[0]}\nB {names[1]}")
-    print(f"{document['counts']['compared']:,} records compared")
+    say(f"A {names[0]}\nB {names[1]}")
+    say(f"{document['counts']['compared']:,} records compared")
     for warning in document["warnings"]:
-        print(f"  note: {shown(warning)}")
+        say(f"  note: {shown(warning)}")
     level = f"{100 * settings.confidence:g} % interval"
     rows = [("", "A", "B", "A - B", level, "A higher in")]
     for name, d in document["metrics"].items():
@@ -71,10 +71,10 @@ def run(options: argparse.Namespace) -> int:
             (title(name), number(d["first"]), number(d["second"]), number(gap), interval(gap))
             + (higher,)
         )
-    print(f"\n{table(rows)}")
+    say(f"\n{table(rows)}")
     reasons = {d["difference"]["undefined"]: None for d in document["metrics"].values()}
     for reason in reasons:
         if reason:
-            print(f"  undefined (-): {shown(reason)}")
-    print(f"  bootstrap over {document['settings']['resampled']}")
+            say(f"  undefined (-): {shown(reason)}")
+    say(f"  bootstrap over {document['settings']['resampled']}")
     return 0

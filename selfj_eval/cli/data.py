@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.errors import SelfJError, StoreError
+from selfj_eval.terminal import say
 
 if TYPE_CHECKING:
     from selfj_eval.registry import DataSet, Finding
@@ -94,15 +95,15 @@ def _list(options: argparse.Namespace) -> int:
             }
             for item, found in sets
         ]
-        print(json.dumps({"folder": str(folder), "sets": rows, "own": list(map(str, own))}))
+        say(json.dumps({"folder": str(folder), "sets": rows, "own": list(map(str, own))}))
         return 0
     lines = [("set", "rows", "upstream", "here", "licence")]
     for item, found in sets:
         licences = ", ".join(item.licences)
         lines.append((str(item), f"{item.rows:,}", size(item.bytes), found, licences))
-    print(f"{folder}\n{table(lines)}")
+    say(f"{folder}\n{table(lines)}")
     for path in own:
-        print(f"{path}: not in the registry")
+        say(f"{path}: not in the registry")
     return 0
 
 
@@ -120,7 +121,7 @@ def _get(options: argparse.Namespace) -> int:
     for item in chosen:
         try:
             if is_finished(folder, item):
-                print(f"{item}: is here already")
+                say(f"{item}: is here already")
             else:
                 waiting.append(item)
         except SelfJError as error:
@@ -133,15 +134,15 @@ def _get(options: argparse.Namespace) -> int:
         for item, failure in _make(waiting, others, folder, origin):
             if failure is None:
                 left, here = left - 1, here + 1
-                print(f"{item}: {item.rows:,} rows, {folder / item.output}")
+                say(f"{item}: {item.rows:,} rows, {folder / item.output}")
             else:
                 failures.append(failure)
     for failure in failures:
-        print(f"selfj: error: {failure}", file=sys.stderr)
+        say(f"selfj: error: {failure}", file=sys.stderr)
     if left:
-        print(f"{left} of {len(waiting)} sets could not be made", file=sys.stderr)
+        say(f"{left} of {len(waiting)} sets could not be made", file=sys.stderr)
     if here and folder.resolve() != data_folder().resolve():
-        print(f"to use them: export SELFJ_DATA={shlex.quote(str(folder.absolute()))}")
+        say(f"to use them: export SELFJ_DATA={shlex.quote(str(folder.absolute()))}")
     return 1 if failures else 0
 
 
@@ -177,13 +178,13 @@ def _print_licences(sets: Sequence[DataSet]) -> None:
 
     files = {file.place: file.bytes for item in sets for file in item.files}
     total = size(sum(files.values()))
-    print(f"sets: {len(sets)}, upstream files: {len(files)} ({total}); licences as stated there:")
+    say(f"sets: {len(sets)}, upstream files: {len(files)} ({total}); licences as stated there:")
     found: dict[str, dict[str, None]] = {}
     for item in sets:
         for source in item.sources:
             found.setdefault(source.licence, {})[source.repository] = None
     for licence, repositories in found.items():
-        print(f"  {licence}: {', '.join(repositories)}")
+        say(f"  {licence}: {', '.join(repositories)}")
     sys.stdout.flush()
 
 
@@ -193,14 +194,14 @@ def _path(options: argparse.Namespace) -> int:
 
     folder = data_folder()
     if options.name is None:
-        print(folder)
+        say(folder)
         return 0
     chosen = select(load_sets(), [options.name])
     pack = options.name in {item.pack for item in chosen}
     path = inside(folder, chosen[0].pack if pack else chosen[0].output)
-    print(path)
+    say(path)
     if not path.exists():
-        print(f"it is not there: selfj data get {options.name}", file=sys.stderr)
+        say(f"it is not there: selfj data get {options.name}", file=sys.stderr)
         return 1
     return 0
 
@@ -228,15 +229,15 @@ def _verify(options: argparse.Namespace) -> int:
             }
             for finding in findings
         ]
-        print(json.dumps({"folder": str(folder), "sets": rows}))
+        say(json.dumps({"folder": str(folder), "sets": rows}))
     else:
         for finding in findings:
             mark = "FAIL" if finding.problems else "ok"
-            print(f"{mark:<5}{finding.path}: {_verdict(finding)}{_NOTES.get(finding.state, '')}")
+            say(f"{mark:<5}{finding.path}: {_verdict(finding)}{_NOTES.get(finding.state, '')}")
         if wrong:
-            print(f"{wrong} of {len(findings)} files are not as they should be")
+            say(f"{wrong} of {len(findings)} files are not as they should be")
     if not findings:
-        print(f"{folder}: there is nothing here; `selfj data get` gets it", file=sys.stderr)
+        say(f"{folder}: there is nothing here; `selfj data get` gets it", file=sys.stderr)
     return 1 if wrong or not findings else 0
 
 

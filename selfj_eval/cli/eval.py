@@ -15,11 +15,12 @@ from selfj_eval.cli.evaluating import (
     interval,
     number,
     settings_from,
-    shown,
     table,
     title,
 )
 from selfj_eval.cli.progress import ProgressLine
+from selfj_eval.formulas import guarded
+from selfj_eval.terminal import say, shown
 
 _EXAMPLES = """examples:
   selfj eval scores.jsonl
@@ -72,9 +73,9 @@ def run(options: argparse.Namespace) -> int:
         with atomic_write(Path(options.csv)) as stream:
             stream.write(text.getvalue().encode())
     if options.json:
-        print(json.dumps(document, allow_nan=False))
+        say(json.dumps(document, allow_nan=False))
     else:
-        print(summary(document))
+        say(summary(document))
     return 0 if document["counts"]["used"] else 1
 
 
@@ -161,8 +162,7 @@ def _rows(document: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
             yield (scope, "", name, *_cells(metric))
     for scope in ("by_category", "by_model"):
         for key, group in document[scope].items():
-            # A spreadsheet would run a name that starts like a formula.
-            key = f"'{key}" if key[:1] in ("=", "+", "-", "@", "\t", "\r") else key
+            key = guarded(key)
             for name, value in group.items():
                 if isinstance(value, dict):
                     yield (scope, key, name, *_cells(value))

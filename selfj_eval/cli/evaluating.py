@@ -8,12 +8,15 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from selfj_eval.cli.numbers import whole
 from selfj_eval.errors import DataError
+from selfj_eval.terminal import say, shown
 
 if TYPE_CHECKING:
     from selfj_eval.evaluation import Settings
 
 _RESAMPLES = (20, 1_000_000)
+_LEAST = 1e-9
 
 
 def title(name: str) -> str:
@@ -40,9 +43,9 @@ def add_options(parser: argparse.ArgumentParser, *, bootstrap: bool = True) -> N
     parser.add_argument("--confidence", type=float, metavar="C", help="level (default: 0.95)")
     if bootstrap:
         parser.add_argument(
-            "--resamples", type=int, metavar="N", help="of the bootstrap (default: 1000)"
+            "--resamples", type=whole, metavar="N", help="of the bootstrap (default: 1000)"
         )
-        parser.add_argument("--seed", type=int, help="of the bootstrap (default: 0)")
+        parser.add_argument("--seed", type=whole, help="of the bootstrap (default: 0)")
 
 
 def settings_from(options: argparse.Namespace) -> Settings:
@@ -71,7 +74,7 @@ def settings_from(options: argparse.Namespace) -> Settings:
 
 def check_range(name: str, value: float) -> None:
     """Refuse an option that must lie between 0 and 1, both excluded."""
-    if not 0 < value < 1:
+    if not _LEAST <= value <= 1 - _LEAST:  # beyond, what is computed of it has no digits left
         raise DataError(f"{name} must lie between 0 and 1, got {value:g}.")
 
 
@@ -87,19 +90,15 @@ def interval(metric: Mapping[str, Any]) -> str:
     return f"{metric['low']:.3f} to {metric['high']:.3f}"
 
 
-def shown(text: object) -> str:
-    """A text from the data for a terminal: on one line, no control characters."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
-
-
 def print_notices(path: object, sentences: Iterable[str]) -> None:
     """Say on stderr what was recognised, converted or ignored in a file."""
     for sentence in sentences:
-        print(f"note: {shown(path)}: {shown(sentence)}", file=sys.stderr)
+        say(f"note: {shown(path)}: {shown(sentence)}", file=sys.stderr)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows as aligned columns: the first to the left, the others to the right."""
+    rows = [[shown(cell) for cell in row] for row in rows]
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     lines = []
     for row in rows:

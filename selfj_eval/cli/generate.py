@@ -9,11 +9,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.cli.evaluating import print_notices, shown
+from selfj_eval.cli.evaluating import print_notices
 from selfj_eval.cli.generating import add_generator_options, load_generator
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import digest, provenance
+from selfj_eval.cli.safe_csv import add_safe_csv, check_safe_csv
 from selfj_eval.errors import DataError, StoreError, printable
+from selfj_eval.terminal import say, shown
 
 if TYPE_CHECKING:
     from selfj_eval.generation import Instruction, Outcome
@@ -59,9 +62,10 @@ def add_parser(subparsers: Any) -> None:
     add("--model", required=True, metavar="MODEL", help="'demo', a model folder, or a hub id")
     add("--adapter", metavar="DIR", help="LoRA adapter to put on the model")
     add("--output", required=True, metavar="FILE", help="answers: .json, .jsonl, .csv or .parquet")
+    add_safe_csv(parser)
     add_generator_options(parser)
     add("--name", help="the generator's name in the output (default: MODEL's, +DIR's)")
-    add("--limit", type=int, metavar="N", help="only the first N instructions")
+    add("--limit", type=whole, metavar="N", help="only the first N instructions")
     add("--store", metavar="FILE", help="keep finished answers here instead")
     add("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
@@ -81,6 +85,7 @@ def run(options: argparse.Namespace) -> int:
         raise DataError(f"--limit must be at least 1, got {options.limit}.")
     source = None if options.input == ALPACA_EVAL else Path(options.input)
     output, store_file = _files(options, source)
+    check_safe_csv(options, output)
     instructions = _instructions(source)[: options.limit]
     name = options.name or "+".join(map(_name, filter(None, (options.model, options.adapter))))
     with AnswerStore(store_file) as store:
@@ -90,12 +95,12 @@ def run(options: argparse.Namespace) -> int:
             texts = [instruction.text for instruction in instructions]
             outcomes = generate(generator, texts, sampling, store=store, progress=progress)
         seconds = time.monotonic() - start
-    _write(output, instructions, outcomes, name)
+    _write(output, instructions, outcomes, name, options.safe_csv)
     summary = _summary(instructions, outcomes)
     write_json(run_file(output), _run_of(options, generator, sampling, source, name, summary))
     summary |= {"seconds": round(seconds, 2), "output": printable(output)}
     if options.json:
-        print(json.dumps(summary))
+        say(json.dumps(summary))
     else:
         _print_summary(summary, store_file)
     return 1 if summary["unanswered"] or summary["empty"] == summary["answers"] else 0
@@ -147,7 +152,11 @@ def _name(folder: str) -> str:
 
 
 def _write(
-    output: Path, instructions: list[Instruction], outcomes: list[Outcome], name: str
+    output: Path,
+    instructions: list[Instruction],
+    outcomes: list[Outcome],
+    name: str,
+    safe_csv: bool,
 ) -> None:
     """The answers in the form that the output's name asks for."""
     from selfj_eval.records import Record
@@ -166,7 +175,7 @@ def _write(
             records.append(replace(record, category=asked.category))
     if output.suffix.lower() == ".json":
         return write_rows(output, rows)
-    return write_records(output, records)
+    return write_records(output, records, safe_csv=safe_csv)
 
 
 def _run_of(
@@ -221,20 +230,18 @@ def _print_summary(summary: dict[str, Any], store: Path) -> None:
     if summary["empty"] == summary["answers"]:  # or there is none
         failed = "NOTHING WAS ANSWERED: "
         failed += "all answers are empty; " if summary["answers"] else ""
-    print(
+    say(
         f"{failed}{summary['answers']:,} answers to {summary['instructions']:,} instructions"
         f"{known}; this run took {summary['seconds']:.1f} s"
     )
     if summary["answers"]:
-        print(f"  mean length     {summary['mean_characters']:,.0f} characters")
-        print(f"  cut at limit    {summary['cut']:,}")
-        print(f"  empty           {summary['empty']:,}")
+        say(f"  mean length     {summary['mean_characters']:,.0f} characters")
+        say(f"  cut at limit    {summary['cut']:,}")
+        say(f"  empty           {summary['empty']:,}")
     if summary["unanswered"]:
-        print(f"  UNANSWERED      {summary['unanswered']:,}")
+        say(f"  UNANSWERED      {summary['unanswered']:,}")
         for error in summary["errors"][:10]:
-            print(f"    {shown(error)}")
+            say(f"    {shown(error)}")
         if len(summary["errors"]) > 10:
-            print(
-                f"    ... and {len(summary['errors']) - 10:,} more in {summary['output']}.run.json"
-            )
-    print(f"  written to      {summary['output']} (answers kept in {store})")
+            say(f"    ... and {len(summary['errors']) - 10:,} more in {summary['output']}.run.json")
+    say(f"  written to      {summary['output']} (answers kept in {store})")

@@ -6,7 +6,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from selfj_eval.cli.numbers import whole
 from selfj_eval.errors import DataError
+from selfj_eval.terminal import say
 
 if TYPE_CHECKING:
     from selfj_eval.generation.base import Generator, Sampling
@@ -30,7 +32,7 @@ def add_generator_options(parser: argparse.ArgumentParser, *, temperature: float
         choices=["wizardlm", "chat", "plain"],
         help="prompt form; the one that the model was trained with (default: wizardlm)",
     )
-    add("--n", type=int, default=1, metavar="N", help="answers an instruction (default: 1)")
+    add("--n", type=whole, default=1, metavar="N", help="answers an instruction (default: 1)")
     add(
         "--temperature",
         type=float,
@@ -40,15 +42,15 @@ def add_generator_options(parser: argparse.ArgumentParser, *, temperature: float
     add("--top-p", type=float, default=1.0, help="draw from this much probability (default: 1)")
     add(
         "--max-new-tokens",
-        type=int,
+        type=whole,
         default=1024,
         metavar="N",
         help="longest answer; what is longer is cut, and counted (default: 1024)",
     )
-    add("--seed", type=int, default=0, help="start of the random numbers (default: 0)")
+    add("--seed", type=whole, default=0, help="start of the random numbers (default: 0)")
     add(
         "--batch-size",
-        type=int,
+        type=whole,
         metavar="N",
         help="answers generated together, transformers only (default: 8 on a CPU, 32 on a GPU)",
     )
@@ -89,7 +91,7 @@ def load_generator(options: argparse.Namespace, sampling: Sampling) -> Generator
     """
     generator = _load(options)
     if sampling.max_new_tokens >= generator.context:
-        print(
+        say(
             f"note: the model's context of {generator.context:,} tokens has no room for "
             f"answers of {sampling.max_new_tokens:,}; they end where it ends",
             file=sys.stderr,

@@ -82,23 +82,24 @@ def _stop(number: int, _: FrameType | None) -> None:
 def _status_of(error: BaseException) -> int:
     """Say what has stopped the command; returns the exit status."""
     from selfj_eval.errors import SelfJError, printable
+    from selfj_eval.terminal import say, shown
 
     if isinstance(error, SelfJError):
-        print(f"selfj: error: {error}", file=sys.stderr)
+        say(f"selfj: error: {error}", file=sys.stderr)
         return 2
     if isinstance(error, KeyboardInterrupt):
         number = error.number if isinstance(error, Stopped) else int(signal.SIGINT)
         what = "interrupted" if number == signal.SIGINT else "terminated"
-        print(f"\nselfj: {what}; run the same command again to go on.", file=sys.stderr)
+        say(f"\nselfj: {what}; run the same command again to go on.", file=sys.stderr)
         return 128 + number
     if isinstance(error, BrokenPipeError):
         sys.stderr.close()
         return 1
     if isinstance(error, OSError):  # such as a name that is longer than the system takes
-        place = "" if error.filename is None else f"{printable(error.filename)}: "
-        print(f"selfj: error: {place}{error.strerror or error}.", file=sys.stderr)
+        place = "" if error.filename is None else f"{shown(printable(error.filename))}: "
+        say(f"selfj: error: {place}{shown(error.strerror or error)}.", file=sys.stderr)
         return 2
     from selfj_eval.cli.unforeseen import report
 
-    print(f"selfj: error: {report(error)}", file=sys.stderr)
+    say(f"selfj: error: {shown(report(error))}", file=sys.stderr)
     return INTERNAL_ERROR

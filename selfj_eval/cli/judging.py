@@ -7,7 +7,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.backends.opening import ENGINES
-from selfj_eval.errors import JudgeError
+from selfj_eval.cli.numbers import whole
+from selfj_eval.documents import parse_yaml
+from selfj_eval.errors import DataError, JudgeError, brief
 
 if TYPE_CHECKING:
     from selfj_eval.judge import Judge
@@ -25,7 +27,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "encoder sections)",
     },
     "--max-tokens": {
-        "type": int,
+        "type": whole,
         "metavar": "N",
         "help": "longest prompt; longer ones lose the middle of the answer, then of the reference "
         "(default: the judge's context, at most 4096)",
@@ -60,7 +62,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--device": {"default": "auto", "help": "auto, cpu, cuda, cuda:1, mps"},
     "--batch-tokens": {
-        "type": int,
+        "type": whole,
         "metavar": "N",
         "help": "tokens a batch (transformers; default: what memory holds, 4096 on a CPU)",
     },
@@ -106,6 +108,10 @@ def judge_settings(options: argparse.Namespace) -> dict[str, Any]:
     names = "adapter template reference max_tokens allow_markers revision dtype device"
     names += " batch_tokens trust_remote_code engine"
     settings = {name: getattr(options, name) for name in names.split()}
+    for name in ("max_tokens", "batch_tokens"):
+        if settings[name] is not None and settings[name] < 1:
+            flag = "--" + name.replace("_", "-")
+            raise DataError(f"{flag} must be at least 1, got {settings[name]}.")
     return settings | {"engine_args": engine_args(options.engine_arg)}
 
 
@@ -115,8 +121,6 @@ def engine_args(given: list[str]) -> dict[str, Any]:
     Raises:
         JudgeError: If one has another form.
     """
-    import yaml
-
     found = {}
     for item in given:
         name, equals, value = item.partition("=")
@@ -125,10 +129,11 @@ def engine_args(given: list[str]) -> dict[str, Any]:
                 "--engine-arg takes NAME=VALUE, such as base_url=http://localhost:8000."
             )
         try:
-            found[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            found[name] = parse_yaml(value)
+        except ValueError as error:
             raise JudgeError(
-                f"--engine-arg {name}: the value is not readable YAML; put it in quotes."
+                f"--engine-arg {name}: the value is not readable YAML "
+                f"({brief(error).rstrip('.')}); put it in quotes."
             ) from error
         if isinstance(found[name], str) and re.fullmatch(r"[-+]?\d+(\.\d*)?e[-+]?\d+", value):
             found[name] = float(value)  # YAML wants a point in 1e-3

@@ -12,9 +12,11 @@ from selfj_eval.cli.evaluating import print_notices
 from selfj_eval.cli.generating import add_generator_options, answering_options
 from selfj_eval.cli.judging import add_judge_options
 from selfj_eval.cli.labelled import print_summary, summary_of
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.provenance import digest, provenance
 from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, StoreError, printable
+from selfj_eval.terminal import say
 
 if TYPE_CHECKING:
     from selfj_eval.training.labelling import Files
@@ -89,7 +91,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="SHARE",
         help="share of the instructions in the validation part; 0: no such part (default: 0.1)",
     )
-    add("--limit", type=int, metavar="N", help="only the first N rows")
+    add("--limit", type=whole, metavar="N", help="only the first N rows")
     add("--store", metavar="NAME", help="keep answers and judgments in NAME.answers and .judgments")
     add_judge_options(parser, "--template", "--max-tokens", "--batch-tokens")
     add_generator_options(parser, temperature=_TEMPERATURE)
@@ -160,7 +162,7 @@ def run(options: argparse.Namespace) -> int:
     write_json(files.run, about)
     summary["written"] = [printable(file) for file in (*written, files.run)]
     if options.json:
-        print(json.dumps(summary))
+        say(json.dumps(summary))
     else:
         print_summary(
             summary, found.models, asked=options.validation > 0, given_rule=rule is not None
@@ -201,7 +203,7 @@ def _compare(rule: str, measured_by: dict[str, Any]) -> None:
     before = read_json(rule).get("measured_by")
     for role, identity in measured_by.items():
         if isinstance(before, dict) and role in before and before[role] != identity:
-            print(
+            say(
                 f"note: {rule} was fitted with another {role} (or number format or template) than "
                 "this run's; its measures may not be comparable",
                 file=sys.stderr,

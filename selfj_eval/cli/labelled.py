@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.cli.evaluating import shown
+from selfj_eval.terminal import say, shown
 
 if TYPE_CHECKING:
     from selfj_eval.cli.measuring import Measured
@@ -62,37 +62,37 @@ def print_summary(
         asked: Whether a validation part was asked for.
         given_rule: Whether the labels follow a stored rule.
     """
-    print(
+    say(
         f"{summary['labelled']:,} of {summary['answers']:,} answers to "
         f"{summary['instructions']:,} instructions labelled ({summary['source']})"
     )
     for role, verb in (("generator", "answers"), ("judge", "judgments")):
         if models.get(role, {}).get("from_store"):
-            print(f"  known before    {models[role]['from_store']:,} {verb}")
+            say(f"  known before    {models[role]['from_store']:,} {verb}")
     if summary["cut"]:
-        print(f"  CUT             {summary['cut']:,} answers had not ended (--max-new-tokens)")
+        say(f"  CUT             {summary['cut']:,} answers had not ended (--max-new-tokens)")
     if cut := models.get("embedder", {}).get("cut"):
         limit = models["embedder"]["max_tokens"]
-        print(f"  ends not seen   {cut:,} texts longer than the embedder's {limit} tokens")
+        say(f"  ends not seen   {cut:,} texts longer than the embedder's {limit} tokens")
     for name, title in (("z1_z2_spearman", "z1 and z2"), ("z_rating_spearman", "z and rating")):
         if summary[name] is not None:
-            print(f"  {title:<15} Spearman {summary[name]:.3f}")
+            say(f"  {title:<15} Spearman {summary[name]:.3f}")
     train, validation = (summary["labels"][part] for part in PARTS)
-    print(f"  label {'train':>7} {'valid.':>7}")
+    say(f"  label {'train':>7} {'valid.':>7}")
     for digit, counts in enumerate(zip(train, validation, strict=True)):
         bar = "#" * round(40 * counts[0] / max(*train, 1))
-        print(f"  {digit:>5} {counts[0]:>7,} {counts[1]:>7,}  {bar}".rstrip())
+        say(f"  {digit:>5} {counts[0]:>7,} {counts[1]:>7,}  {bar}".rstrip())
     unused = [str(digit) for digit, count in enumerate(train) if not count]
     if unused and not given_rule:
-        print(
+        say(
             f"  note: no training answer has the label {', '.join(unused)}; where there are few "
             "distinct values, --scale min-max --bins equal-width keeps their distances"
         )
     if asked and not sum(validation):
-        print("  note: no instruction fell into the validation part; there are too few")
+        say("  note: no instruction fell into the validation part; there are too few")
     if summary["left_out"]:
-        print(f"  NO LABEL        {summary['left_out']:,}")
-        print("\n".join(f"    {shown(error)}" for error in summary["errors"][:10]))
+        say(f"  NO LABEL        {summary['left_out']:,}")
+        say("\n".join(f"    {shown(error)}" for error in summary["errors"][:10]))
         if summary["left_out"] > 10:
-            print(f"    ... and {summary['left_out'] - 10:,} more in {summary['written'][-1]}")
-    print(f"  written to      {', '.join(summary['written'])}")
+            say(f"    ... and {summary['left_out'] - 10:,} more in {summary['written'][-1]}")
+    say(f"  written to      {', '.join(summary['written'])}")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from selfj_eval.cli.numbers import whole
+from selfj_eval.terminal import say
+
 
 def add_parser(subparsers: Any) -> None:
     """Add the subcommand."""
@@ -19,21 +22,21 @@ def add_parser(subparsers: Any) -> None:
         "--output", required=True, metavar="FILE", help=".jsonl, .json, .csv or .parquet"
     )
     parser.add_argument("--split", choices=["train", "test"], default="test")
-    parser.add_argument("--instructions", type=int, metavar="N", help="how many (default: 80)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--instructions", type=whole, metavar="N", help="how many (default: 80)")
+    parser.add_argument("--seed", type=whole, default=0)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the file; returns the exit status."""
-    from selfj_eval.demo import TEST_INSTRUCTIONS, ladder
+    from selfj_eval.demo import MAX_INSTRUCTIONS, TEST_INSTRUCTIONS, ladder
     from selfj_eval.errors import DataError
     from selfj_eval.writing import write_records
 
     number = TEST_INSTRUCTIONS if options.instructions is None else options.instructions
-    if number < 1:
-        raise DataError(f"--instructions must be at least 1, got {number}.")
+    if not 1 <= number <= MAX_INSTRUCTIONS:
+        raise DataError(f"--instructions must be in 1..{MAX_INSTRUCTIONS}, got {number}.")
     records = ladder(options.split, instructions=number, seed=options.seed)
     write_records(options.output, records)
-    print(f"{len(records):,} records written to {options.output}")
+    say(f"{len(records):,} records written to {options.output}")
     return 0

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.cli.evaluating import shown
+from selfj_eval.terminal import say, shown
 
 _DEFAULT = "leaderboards/judges.csv"
 _EXAMPLES = """examples:
@@ -71,10 +71,10 @@ def run(options: argparse.Namespace) -> int:
     summary = {"rows": len(rows), "added": len(now) - replaced, "replaced": replaced}
     written = [printable(path) for path in outputs]
     if options.json:
-        print(json.dumps({**summary, "left_out": left_out, "written": written}))
+        say(json.dumps({**summary, "left_out": left_out, "written": written}))
         return 0
-    print(f"{len(rows):,} rows: {summary['added']:,} added, {replaced:,} replaced")
+    say(f"{len(rows):,} rows: {summary['added']:,} added, {replaced:,} replaced")
     for reason in left_out:
-        print(f"  left out    {shown(reason)}")
-    print(f"  written to  {' and '.join(written)}")
+        say(f"  left out    {shown(reason)}")
+    say(f"  written to  {' and '.join(written)}")
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.cli.provenance import provenance
+from selfj_eval.terminal import say
 
 _EXAMPLES = """examples:
   selfj merge --adapter my-judge --output my-judge-merged
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
     result = merge(options.adapter, output, base=options.base, dtype=options.dtype, finish=finish)
     if options.json:
-        print(json.dumps({**notes, **result}))
+        say(json.dumps({**notes, **result}))
     else:
-        print(f"{output}: {result['parameters']:,} parameters in {options.dtype}, README.md")
+        say(f"{output}: {result['parameters']:,} parameters in {options.dtype}, README.md")
     return 0

@@ -8,6 +8,7 @@ from typing import Any
 
 import selfj_eval
 from selfj_eval.errors import SelfJError
+from selfj_eval.terminal import say
 
 
 def add_parser(subparsers: Any) -> None:
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the path; returns the exit status."""
     from selfj_eval.demo import JUDGE_DIR
 
-    print(JUDGE_DIR if options.what == "judge" else tasks_folder())
+    say(JUDGE_DIR if options.what == "judge" else tasks_folder())
     return 0
 
 

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from selfj_eval.cli.guard import stop_if_asked
+from selfj_eval.terminal import say, shown
 
 
 def size(number: float) -> str:
@@ -25,7 +26,7 @@ class ProgressLine:
     """
 
     def __init__(self, total: int, verb: str, unit: str = "record", seconds: float = 5.0) -> None:
-        self._total, self._verb, self._unit, self._seconds = total, verb, unit, seconds
+        self._total, self._verb, self._unit, self._seconds = total, shown(verb), unit, seconds
         self._bytes = unit == "byte"
         self._done = 0
         self._start = self._last = time.monotonic()
@@ -61,4 +62,4 @@ class ProgressLine:
             of, speed = f"{self._done:,} of {self._total:,} {self._unit}s", f"{rate:.1f}"
             if self._bytes:
                 of, speed = f"{size(self._done)} of {size(self._total)}", size(rate)
-            print(f"{self._verb} {of}, {speed} a second", file=sys.stderr, flush=True)
+            say(f"{self._verb} {of}, {speed} a second", file=sys.stderr)

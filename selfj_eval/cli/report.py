@@ -7,9 +7,10 @@ import json
 import shlex
 from typing import Any
 
-from selfj_eval.cli.evaluating import add_options, settings_from, shown
+from selfj_eval.cli.evaluating import add_options, settings_from
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.errors import DataError, printable
+from selfj_eval.terminal import say, shown
 from selfj_eval.writing import atomic_write, check_output
 
 _EXAMPLES = """examples:
@@ -76,9 +77,9 @@ def run(options: argparse.Namespace) -> int:
     summary = {"judges": len(judges), "bytes": len(content), "output": printable(output)}
     summary["without_ratings"] = empty
     if options.json:
-        print(json.dumps(summary))
+        say(json.dumps(summary))
     else:
-        print(f"{summary['output']}: {len(content) / 1000:,.0f} kB, judges: {len(judges)}")
+        say(f"{summary['output']}: {len(content) / 1000:,.0f} kB, judges: {len(judges)}")
         for path in empty:
-            print(f"  note: no answer of {shown(path)} has a score and a rating")
+            say(f"  note: no answer of {shown(path)} has a score and a rating")
     return 1 if empty else 0

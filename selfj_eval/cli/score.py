@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.backends.opening import ENGINES
-from selfj_eval.cli.evaluating import shown
 from selfj_eval.cli.judging import add_judge_options, load_judge
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import digest
+from selfj_eval.cli.safe_csv import add_safe_csv, check_safe_csv
 from selfj_eval.cli.score_folder import (
     add_worker_options,
     fields_named,
@@ -22,6 +23,7 @@ from selfj_eval.cli.score_folder import (
     summary_of,
 )
 from selfj_eval.errors import DataError, StoreError
+from selfj_eval.terminal import say, shown
 
 _EXAMPLES = """examples:
   selfj score answers.jsonl --judge demo
@@ -70,6 +72,7 @@ def add_parser(subparsers: Any) -> None:
         help="judgments: .jsonl, .json, .csv or .parquet (default: INPUT.scores.jsonl, beside "
         "INPUT); of a folder: a folder (default: INPUT.scores)",
     )
+    add_safe_csv(parser)
     add_judge_options(parser, "--reference")
     parser.add_argument(
         "--field",
@@ -79,7 +82,7 @@ def add_parser(subparsers: Any) -> None:
         help="the record field FIELD is called NAME in the file; may be repeated",
     )
     add_judge_options(parser, "--template", "--max-tokens", "--allow-markers")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N records")
+    parser.add_argument("--limit", type=whole, metavar="N", help="only the first N records")
     add_judge_options(parser, "--store", "--revision", "--dtype", "--device", "--batch-tokens")
     add_judge_options(parser, "--trust-remote-code")
     parser.add_argument(
@@ -99,11 +102,12 @@ def run(options: argparse.Namespace) -> int:
     """Judge the file or the folder; returns the exit status."""
     path, store = Path(options.input), None
     if path.is_dir():
+        check_safe_csv(options, path)
         summary = score_folder(options, path)
     else:
         summary, store = _file(options, path)
     if options.json:
-        print(json.dumps(summary))
+        say(json.dumps(summary))
     else:
         _print_summary(summary, store)
     return 0 if summary["unscored"] == 0 else 1
@@ -115,6 +119,7 @@ def _file(options: argparse.Namespace, path: Path) -> tuple[dict[str, Any], Path
     from selfj_eval.writing import check_output, run_file, write_json
 
     output = check_output(options.output or f"{path}.scores.jsonl")
+    check_safe_csv(options, output)
     store_file = Path(options.store or f"{output}.store")
     if len({file.resolve() for file in (path, output, store_file)}) < 3:
         raise StoreError(
@@ -137,7 +142,8 @@ def _file(options: argparse.Namespace, path: Path) -> tuple[dict[str, Any], Path
         judge = load_judge(options, store)
         start = time.monotonic()
         with ProgressLine(survey.records, "judged") as progress:
-            totals = score_file(judge, source, output, survey=survey, progress=progress)
+            how = {"progress": progress, "safe_csv": options.safe_csv}
+            totals = score_file(judge, source, output, survey=survey, **how)
         seconds = time.monotonic() - start
     run = run_of(options, judge.description, path) | {"input_sha256": digest(path)}
     write_json(run_file(output), run)
@@ -148,28 +154,28 @@ def _print_summary(summary: dict[str, Any], store: Path | None) -> None:
     scored, records = summary["scored"], summary["records"]
     known = f", {summary['from_store']:,} of them from the store" if summary["from_store"] else ""
     failed = "NOTHING WAS JUDGED: " if records and not scored else ""
-    print(
+    say(
         f"{failed}{scored:,} of {records:,} records judged{known}; this run took "
         f"{summary['seconds']:.1f} s"
     )
     if scored:
-        print(f"  mean score      {summary['mean_score']:.3f} (0 to 9)")
-        print(f"  mean digit mass {summary['mean_digit_mass']:.4f}", end="")
+        say(f"  mean score      {summary['mean_score']:.3f} (0 to 9)")
+        say(f"  mean digit mass {summary['mean_digit_mass']:.4f}", end="")
         low = summary["mean_digit_mass"] < 0.5
-        print("  (low: is this model a judge?)" if low else "")
-        print(f"  with reference  {summary['with_reference']:,}")
-        print(f"  trimmed         {summary['trimmed']:,}")
+        say("  (low: is this model a judge?)" if low else "")
+        say(f"  with reference  {summary['with_reference']:,}")
+        say(f"  trimmed         {summary['trimmed']:,}")
     if summary["unscored"]:
-        print(f"  UNSCORED        {summary['unscored']:,}")
+        say(f"  UNSCORED        {summary['unscored']:,}")
         for error in summary["errors"][:10]:
-            print(f"    {shown(error)}")
+            say(f"    {shown(error)}")
         if summary["unscored"] > 10:
-            print(f"    ... and {summary['unscored'] - 10:,} more in the output's field 'error'")
+            say(f"    ... and {summary['unscored'] - 10:,} more in the output's field 'error'")
     for sentence in summary["notices"]:
-        print(f"  note: {shown(sentence)}")
+        say(f"  note: {shown(sentence)}")
     for name, value in summary["usage"].items():
-        print(f"  {name.replace('_', ' '):<15} {value:,.10g}")
+        say(f"  {name.replace('_', ' '):<15} {value:,.10g}")
     kept = "" if store is None else f" (judgments kept in {store})"
-    print(f"  written to      {summary['output']}{kept}")
+    say(f"  written to      {summary['output']}{kept}")
     if summary["rated"] and store is not None:
-        print(f"  {summary['rated']:,} records have a rating: selfj eval {summary['output']}")
+        say(f"  {summary['rated']:,} records have a rating: selfj eval {summary['output']}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.alpaca.shared import output_folder
 from selfj_eval.cli.judging import judge_settings, load_judge
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import provenance
 from selfj_eval.errors import DataError, StoreError, printable
@@ -24,7 +25,12 @@ _WORKER_OPTIONS = ("workers", "worker_gpus", "worker_engine")
 def add_worker_options(parser: argparse.ArgumentParser) -> None:
     """Add what Ray's workers are like."""
     add = parser.add_argument
-    add("--workers", type=int, metavar="N", help="with ray: how many judges at a time (default: 1)")
+    add(
+        "--workers",
+        type=whole,
+        metavar="N",
+        help="with ray: how many judges at a time (default: 1)",
+    )
     add("--worker-gpus", type=float, metavar="G", help="with ray: GPUs of a worker (default: 0)")
     add(
         "--worker-engine",

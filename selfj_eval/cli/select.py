@@ -7,8 +7,10 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.cli.evaluating import add_options, check_range, settings_from, shown
+from selfj_eval.cli.evaluating import add_options, check_range, settings_from
+from selfj_eval.cli.safe_csv import add_safe_csv, check_safe_csv
 from selfj_eval.errors import DataError, printable
+from selfj_eval.terminal import say, shown
 from selfj_eval.writing import check_output
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ def add_parser(subparsers: Any) -> None:
         help="the policy (.json; default: SCORES.policy.json), or the decisions (.jsonl, .json, "
         ".csv or .parquet; default: SCORES.decisions.jsonl)",
     )
+    add_safe_csv(parser)
     parser.add_argument(
         "--all-answers",
         action="store_true",
@@ -80,6 +83,7 @@ def _choose(options: argparse.Namespace) -> int:
         formats=(".json",),
         inputs=(options.scores, options.ratings),
     )
+    check_safe_csv(options, output)
     scores = read_scores(options.scores, ratings=options.ratings)
     target = {"max_risk": options.max_risk, "confidence": settings.confidence}
     every = {"good_at": settings.good_at, "all_answers": options.all_answers}
@@ -98,33 +102,33 @@ def _choose(options: argparse.Namespace) -> int:
         summary |= {"threshold": policy.threshold, "accepted": policy.calibration["accepted"]}
         summary |= {"bad_accepted": policy.calibration["bad"], "output": printable(output)}
     if options.json:
-        print(json.dumps(summary))
+        say(json.dumps(summary))
     else:
         _print_choice(summary)
     return 0 if policy is not None else 1
 
 
 def _print_choice(found: dict[str, Any]) -> None:
-    print(f"{found['n']:,} rated answers used, {found['bad'] / found['n']:.1%} of them bad", end="")
-    print(f"; {found['unscored']:,} unscored answers are left out")
+    say(f"{found['n']:,} rated answers used, {found['bad'] / found['n']:.1%} of them bad", end="")
+    say(f"; {found['unscored']:,} unscored answers are left out")
     for warning in found["warnings"]:
-        print(f"  note: {shown(warning)}")
+        say(f"  note: {shown(warning)}")
     promise = f"at most {found['max_risk']:.4g} bad with confidence {found['confidence']:g}"
     if found["certified"]:
         m, k = found["accepted"], found["bad_accepted"]
-        print(f"accept from score {found['threshold']:.6g} on: {promise}")
-        print(f"  here that accepts {m:,} ({m / found['n']:.1%}), {k:,} of them bad ({k / m:.1%})")
-        print(f"  written to {found['output']}")
+        say(f"accept from score {found['threshold']:.6g} on: {promise}")
+        say(f"  here that accepts {m:,} ({m / found['n']:.1%}), {k:,} of them bad ({k / m:.1%})")
+        say(f"  written to {found['output']}")
         return
-    print(f"NO THRESHOLD CAN BE CERTIFIED: {promise} is not supported by these answers.")
+    say(f"NO THRESHOLD CAN BE CERTIFIED: {promise} is not supported by these answers.")
     if found["n"] < found["fewest_records"]:
-        print(f"  it takes at least {found['fewest_records']:,} accepted answers, none of them bad")
+        say(f"  it takes at least {found['fewest_records']:,} accepted answers, none of them bad")
     if found["lowest_certifiable_risk"] is None:
-        print("  no risk can: the answers are too few, or the scores do not tell good from bad")
+        say("  no risk can: the answers are too few, or the scores do not tell good from bad")
     else:
         lowest = found["lowest_certifiable_risk"]
-        print(f"  the lowest risk that can: {lowest:.3f}; to promise just that, take other answers")
-    print("  nothing was written; more rated answers or a better judge help")
+        say(f"  the lowest risk that can: {lowest:.3f}; to promise just that, take other answers")
+    say("  nothing was written; more rated answers or a better judge help")
 
 
 def _apply(options: argparse.Namespace) -> int:
@@ -140,6 +144,7 @@ def _apply(options: argparse.Namespace) -> int:
         options.output or f"{options.scores}.decisions.jsonl",
         inputs=(options.scores, options.ratings, options.policy),
     )
+    check_safe_csv(options, output)
     policy = Policy.load(options.policy)
     scores = read_scores(options.scores, ratings=options.ratings)
     rows, judged, accepted = [], [], 0
@@ -151,7 +156,7 @@ def _apply(options: argparse.Namespace) -> int:
         accepted += accept
         if accept and answer.quality is not None:
             judged.append(answer.quality >= policy.good_at)
-    write_rows(output, rows)
+    write_rows(output, rows, safe_csv=options.safe_csv)
     summary: dict[str, Any] = {
         "answers": len(rows),
         "accepted": accepted,
@@ -163,17 +168,17 @@ def _apply(options: argparse.Namespace) -> int:
         "output": printable(output),
     }
     if options.json:
-        print(json.dumps(summary))
+        say(json.dumps(summary))
         return 0
-    print(f"{summary['accepted']:,} of {summary['answers']:,} answers accepted", end="")
-    print(f", {summary['declined']:,} declined ({summary['unscored']:,} of them unscored)")
+    say(f"{summary['accepted']:,} of {summary['answers']:,} answers accepted", end="")
+    say(f", {summary['declined']:,} declined ({summary['unscored']:,} of them unscored)")
     if judged:
         bad = summary["bad_accepted"]
-        print(f"  {len(judged):,} accepted answers have a rating: {bad:,} bad", end="")
-        print(f" ({bad / len(judged):.1%}; promised at most {policy.max_risk:.4g})")
+        say(f"  {len(judged):,} accepted answers have a rating: {bad:,} bad", end="")
+        say(f" ({bad / len(judged):.1%}; promised at most {policy.max_risk:.4g})")
     for warning in summary["warnings"]:
-        print(f"  note: {shown(warning)}")
-    print(f"  written to {summary['output']}")
+        say(f"  note: {shown(warning)}")
+    say(f"  written to {summary['output']}")
     return 0
 
 

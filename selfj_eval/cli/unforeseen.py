@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from selfj_eval import __version__
 from selfj_eval.backends.scrubbing import Scrubber
 from selfj_eval.errors import brief
+from selfj_eval.terminal import say
 
 _PACKAGES = ("torch", "transformers", "peft", "lm-eval", "alpaca-eval", "vllm", "numpy", "pyarrow")
 _SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD")
@@ -42,7 +43,7 @@ def report(error: BaseException) -> str:
             stream.write(text)
         where = f"please report it with {path}, which tells what happened"
     except OSError:
-        print(text, file=sys.stderr)
+        say(text, file=sys.stderr)
         where = "please report it with what is printed above"
     return f"a fault of selfj-eval ({reason}). What was finished is kept; {where}."
 

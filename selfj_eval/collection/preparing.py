@@ -23,6 +23,7 @@ from selfj_eval.collection.filters import FilterSettings, Step, dropped_by, step
 from selfj_eval.collection.reading import fingerprint, iter_rows
 from selfj_eval.collection.signatures import signatures
 from selfj_eval.collection.sources import Source
+from selfj_eval.documents import parse_json
 from selfj_eval.errors import DataError
 from selfj_eval.stamps import Stamp, stamp
 from selfj_eval.writing import atomic_write, remove_left_over
@@ -73,6 +74,15 @@ class Prepared:
     instructions: int
     dropped: dict[str, int]
     kept: int
+
+    def is_sound(self) -> bool:
+        """Whether everything has its type, also where it was read from a file."""
+        if not (isinstance(self.name, str) and isinstance(self.key, str)):
+            return False
+        if not isinstance(self.dropped, dict):
+            return False
+        counts = (self.rows, self.instructions, self.kept, *self.dropped.values())
+        return all(type(count) is int for count in counts)
 
 
 def work_file(out: Path, source: Source) -> Path:
@@ -143,7 +153,8 @@ def read_prepared(path: Path) -> Prepared | None:
 
     try:
         metadata: Any = pq.read_metadata(path).metadata or {}
-        return Prepared(**json.loads(metadata[NOTE.encode()]))
+        found = Prepared(**parse_json(metadata[NOTE.encode()]))
+        return found if found.is_sound() else None
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
         return None
 

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from selfj_eval.collection.sources import Source
+from selfj_eval.documents import parse_json
 from selfj_eval.errors import DataError, brief
 from selfj_eval.formats.parquet import parquet_rows
 
@@ -136,8 +137,8 @@ def _jsonl(source: Source, name: str, path: Path) -> Iterator[Placed]:
                 continue
             place = f"{name}, line {number}"
             try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
+                row = parse_json(line, strict=False)
+            except ValueError as error:
                 message = f"is not JSON ({brief(error).rstrip('.')})."
                 raise DataError(message, path=source.name, place=place) from error
             if not isinstance(row, dict):

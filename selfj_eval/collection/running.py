@@ -28,12 +28,14 @@ from selfj_eval.collection.sampling import COLUMNS
 from selfj_eval.collection.signatures import read_signatures
 from selfj_eval.collection.sources import CATEGORIES, Source
 from selfj_eval.collection.workers import worker_processes
+from selfj_eval.documents import parse_json
 from selfj_eval.errors import DataError, SelfJError, StoreError
 from selfj_eval.writing import atomic_write, remove_left_over, write_json
 
 Progress = Callable[[int], None]
 KIND = "selfj-collection"
 _ROWS = 65536
+_COUNTED = {"exact_duplicate", "near_duplicate", "kept"}  # of a finished file
 _SHOWN = 5  # reasons in a message
 
 Outcome = Prepared | SelfJError
@@ -160,11 +162,10 @@ def assemble(
     ready = [s for s in sources if isinstance(outcomes[s.name], Prepared)]
     prepared = {s.name: p for s in ready if isinstance(p := outcomes[s.name], Prepared)}
     if not ready:
-        reasons = [f"\n  {error}" for error in list(outcomes.values())[:_SHOWN]]
-        more = len(outcomes) - len(reasons)
-        raise DataError(
-            f"no source is ready:{''.join(reasons)}" + (f"\n  ... and {more} more" * bool(more))
-        )
+        reasons = [str(error).rstrip(".") for error in list(outcomes.values())[:_SHOWN]]
+        if more := len(outcomes) - len(reasons):
+            reasons.append(f"... and {more} more")
+        raise DataError(f"no source is ready: {'; '.join(reasons)}.")
     key = _key(ready, prepared, threshold)
     report = progress or (lambda _: None)
     results = {s.name: _written(_target(out, s), key) for s in ready}
@@ -221,8 +222,9 @@ def _note(path: Path) -> dict[str, Any] | None:
     import pyarrow.parquet as pq
 
     try:
-        note = json.loads((pq.read_metadata(path).metadata or {})[NOTE.encode()])
-        return note if {"key", "counts"} <= note.keys() else None
+        note = parse_json((pq.read_metadata(path).metadata or {})[NOTE.encode()])
+        sound = {"key", "counts"} <= note.keys() and note["counts"].keys() == _COUNTED
+        return note if sound and all(type(n) is int for n in note["counts"].values()) else None
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError, AttributeError):
         return None
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from selfj_eval.collection.sources import CATEGORIES
 from selfj_eval.collection.workers import worker_processes
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, brief
 
 COLUMNS = ("id", "instruction", "source", "category")
 _BATCH = 65536
@@ -46,8 +46,8 @@ def read_batches(file: Path, columns: Sequence[str] = COLUMNS) -> Iterator[dict[
         with pq.ParquetFile(file) as opened:
             for batch in opened.iter_batches(_BATCH, columns=list(columns)):
                 yield {name: batch.column(name).to_pylist() for name in columns}
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise DataError(f"is no file of a collection ({error}).", path=file) from error
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:  # also: not UTF-8
+        raise DataError(f"is no file of a collection ({brief(error)}).", path=file) from error
 
 
 def sample(

@@ -117,8 +117,10 @@ def _summary(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
     summary = read_json(path)
     if not isinstance(summary, dict) or summary.get("kind", _SUMMARY_KIND) != _SUMMARY_KIND:
         raise DataError("is no summary of `selfj collect run`.", path=path, field="kind")
-    found = {}
-    for at, entry in enumerate(summary.get("sources") or [], 1):
+    found, entries = {}, summary.get("sources") or []
+    if not isinstance(entries, list):
+        raise DataError("expected a list of sources.", path=path, field="sources")
+    for at, entry in enumerate(entries, 1):
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             raise DataError("has no name.", path=path, place=f"source {at}", field="name")
         if entry.get("category") not in CATEGORIES:

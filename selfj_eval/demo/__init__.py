@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from selfj_eval.demo.ladder import TEST_INSTRUCTIONS, demo_records, ladder
+from selfj_eval.demo.ladder import MAX_INSTRUCTIONS, TEST_INSTRUCTIONS, demo_records, ladder
 
 JUDGE_DIR = Path(__file__).parent / "judge"
 """Folder of the demo judge, in Hugging Face format."""
 
-__all__ = ["JUDGE_DIR", "TEST_INSTRUCTIONS", "demo_records", "ladder"]
+__all__ = ["JUDGE_DIR", "MAX_INSTRUCTIONS", "TEST_INSTRUCTIONS", "demo_records", "ladder"]

@@ -17,6 +17,7 @@ from typing import Any
 from selfj_eval.errors import DataError
 from selfj_eval.formats import Rows
 from selfj_eval.formats.text import decode
+from selfj_eval.formulas import GUARD, GUARD_COLUMN, unguarded
 from selfj_eval.notices import Notices
 from selfj_eval.records import NO_ANSWER
 
@@ -73,6 +74,9 @@ def csv_rows(
             elif len(cells) > len(header):
                 notices.count("rows with more cells than the header, all of them empty")
             row = _row(header, cells, path, place())
+            if row.get(GUARD_COLUMN) == GUARD:
+                row = {k: unguarded(v) if isinstance(v, str) else v for k, v in row.items()}
+                del row[GUARD_COLUMN]
             if answer is not None and row[answer] is None:
                 if header.index(answer) >= len(cells):
                     message = f"ends before the column {answer!r}; is a delimiter missing?"

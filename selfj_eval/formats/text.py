@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.documents import unique_keys
+from selfj_eval.documents import parse_json, unique_keys, whole
 from selfj_eval.errors import DataError
 from selfj_eval.formats import Rows
 
@@ -65,14 +65,14 @@ def json_rows(path: Path) -> Rows:
 def _is_jsonl(text: str) -> bool:
     """Whether the first line is an object by itself."""
     try:
-        return isinstance(json.loads(text.splitlines()[0]), dict)
+        return isinstance(parse_json(text.splitlines()[0], strict=False), dict)
     except ValueError:
         return False
 
 
 def _loads(text: str, path: Path, first_line: int = 1) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=unique_keys)
+        return json.loads(text, object_pairs_hook=unique_keys, parse_int=whole)
     except json.JSONDecodeError as error:
         raise DataError(
             f"broken JSON at column {error.colno}: {error.msg}.",
@@ -80,7 +80,8 @@ def _loads(text: str, path: Path, first_line: int = 1) -> Any:
             place=f"line {first_line + error.lineno - 1}",
         ) from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"broken JSON: {error}.", path=path, place=f"line {first_line}") from error
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise DataError(f"broken JSON: {reason}.", path=path, place=f"line {first_line}") from error
 
 
 def _object(value: Any, path: Path, place: str) -> dict[str, Any]:

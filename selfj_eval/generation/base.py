@@ -197,18 +197,10 @@ class PromptTokenizer:
         if self.prompt != "chat":
             # Not str.format: braces in the instruction stay as they are.
             return PROMPTS[self.prompt].replace("{instruction}", instruction)
-        try:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    [{"role": "user", "content": instruction}],
-                    tokenize=False,
-                    add_generation_prompt=True,
-                )
-            )
-        except Exception as error:  # a template is a program of the model's author
-            raise JudgeError(
-                f"the chat template of the model cannot be filled in: {brief(error)}"
-            ) from error
+        from selfj_eval.backends.tokenizer import fill_template
+
+        turns = [{"role": "user", "content": instruction}]
+        return fill_template(self.tokenizer, turns, add_generation_prompt=True)
 
     def encode(self, instruction: str) -> list[int]:
         """The tokens of the instruction's prompt, special tokens included.

@@ -14,6 +14,7 @@ from selfj_eval.backends.weights import fingerprint
 from selfj_eval.callers import local_of
 from selfj_eval.errors import JudgeError
 from selfj_eval.stamps import Stamp, stamp
+from selfj_eval.terminal import shown
 
 if TYPE_CHECKING:
     from sqlitedict import SqliteDict
@@ -42,6 +43,8 @@ def claim(cache: SqliteDict, model: Mapping[str, Any]) -> None:
     elif holder is None:
         _warn_of(str(cache.filename))
     elif holder != mine:
+        if not isinstance(holder, dict):
+            holder = {}  # whoever wrote that
         changed = sorted(k for k in {*holder, *mine} if holder.get(k) != mine.get(k))
         told = "; ".join(f"{k}: {holder.get(k)!s:.80}, now {mine.get(k)!s:.80}" for k in changed)
         raise JudgeError(
@@ -56,7 +59,7 @@ def _warn_of(filename: str) -> None:
         "%s does not say whose answers it holds. lm-eval looks answers up by the prompt alone: "
         "if they are another model's, so are the numbers of this run. Name another "
         "--use_cache.",
-        filename,
+        shown(filename),
     )
 
 

@@ -16,6 +16,7 @@ from selfj_eval.prompts import RESPONSE_WRAPPER
 from selfj_eval.records import Judgment
 from selfj_eval.stamps import Stamp, stamp
 from selfj_eval.store import JudgmentStore
+from selfj_eval.terminal import shown
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ class GenTask(SelfJTask):
         judgments = self._judge().judge(records)
         for instance, judgment in zip(self.instances, judgments, strict=True):
             if judgment.error:
-                logger.warning("unscored: %s", judgment.error)
+                logger.warning("unscored: %s", shown(judgment.error))
             for name, answer in instance.filtered_resps.items():
                 judged = JudgedText("" if is_missing(answer) else answer)
                 judged.judgment = judgment

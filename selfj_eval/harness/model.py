@@ -18,13 +18,14 @@ from tqdm import tqdm
 
 from selfj_eval.backends.base import Batch
 from selfj_eval.backends.opening import ENGINES, open_backend
-from selfj_eval.backends.tokenizer import load_tokenizer
+from selfj_eval.backends.tokenizer import fill_template, load_tokenizer
 from selfj_eval.backends.weights import model_folders, resolve_folder
-from selfj_eval.errors import JudgeError, brief
+from selfj_eval.errors import JudgeError
 from selfj_eval.harness.answer_cache import claim
 from selfj_eval.harness.chat import check_digits, without_bos
 from selfj_eval.prompts import DEFAULT_TEMPLATE
 from selfj_eval.scale import DIGITS
+from selfj_eval.terminal import shown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -191,7 +192,7 @@ class SelfJLM(LM):  # type: ignore[misc]
                 for at, reason in batch.reasons.items():
                     first = requests[groups[at][0]]
                     where = f"{first.task_name}, document {first.doc_id}"
-                    logger.warning("%s: no score from the judge: %s", where, reason)
+                    logger.warning("%s: no score from the judge: %s", shown(where), shown(reason))
                 for at, row in zip(batch.indices, batch.log_probabilities, strict=True):
                     greedy = _certainly_greedy(row)
                     for index in groups[at]:
@@ -246,15 +247,14 @@ class SelfJLM(LM):  # type: ignore[misc]
         if self.tokenizer is None:
             raise JudgeError("no chat template: name the tokenizer (--model_args tokenizer=...).")
         try:
-            text: str = self.tokenizer.apply_chat_template(
+            return fill_template(
+                self.tokenizer,
                 chat_history,
-                tokenize=False,
                 add_generation_prompt=add_generation_prompt,
                 continue_final_message=not add_generation_prompt,
             )
-        except Exception as error:  # no template, or whatever its code raises
-            raise JudgeError(f"the chat template of {self._name} fails: {brief(error)}") from error
-        return text
+        except JudgeError as error:  # no template, or whatever its code raises
+            raise JudgeError(f"{self._name}: {error}") from error
 
     def get_model_info(self) -> dict[str, Any]:
         """lm-eval's hook: which judge it was, for the results file."""

@@ -23,6 +23,7 @@ from selfj_eval.metrics import GOOD_AT, Metric
 from selfj_eval.prompts import DEFAULT_TEMPLATE, Prompt, fit_prompt, get_template
 from selfj_eval.records import RECORD_FIELDS, Record
 from selfj_eval.stamps import Stamp, stamp
+from selfj_eval.terminal import shown
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ def _warn_untrimmed(reason: str) -> None:
         "Prompts are not trimmed: %s. lm-eval cuts what is too long from the left, the judge's "
         "instructions first. Name the model's tokenizer: "
         '--metadata \'{"selfj_tokenizer": "..."}\'.',
-        reason,
+        shown(reason),
     )
 
 

@@ -108,7 +108,7 @@ def fewest_records(max_risk: float, confidence: float = 0.95) -> int:
     That few do when all of them have one score; with distinct scores it takes more.
     """
     _check(max_risk, confidence)
-    return math.ceil(math.log(1 - confidence) / math.log(1 - max_risk))
+    return math.ceil(math.log1p(-confidence) / math.log1p(-max_risk))
 
 
 def _certify(curve: RiskCoverage, max_risk: float, confidence: float) -> Certified | None:

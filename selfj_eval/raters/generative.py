@@ -177,5 +177,5 @@ class _Read:
         found: dict[bytes, Reading] = {}
         for start in range(0, len(keys), WINDOW):
             replies = self._answers.get(keys[start : start + WINDOW])
-            found |= {key: self._syntax.read(answers[0]) for key, answers in replies.items()}
+            found |= {key: self._syntax.read(own[0]) for key, own in replies.items() if own}
         return found

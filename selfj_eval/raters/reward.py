@@ -16,10 +16,11 @@ from selfj_eval.backends.tokenizer import (
     DEFAULT_MAX_TOKENS,
     context_length,
     encoder_length,
+    fill_template,
     load_tokenizer,
 )
 from selfj_eval.backends.weights import fingerprint, model_folders
-from selfj_eval.errors import JudgeError, brief
+from selfj_eval.errors import JudgeError
 from selfj_eval.prompts import Offsets, _keep_ends
 from selfj_eval.raters.base import Outcome, StoredRater
 from selfj_eval.records import Record
@@ -182,12 +183,7 @@ class RewardRater(StoredRater):
                 {"role": "user", "content": instruction},
                 {"role": "assistant", "content": response},
             ]
-            try:
-                texts = [self._tokenizer.apply_chat_template(turns, tokenize=False)]
-            except Exception as error:  # a template is a program of the model's author
-                raise JudgeError(
-                    f"the chat template of the model cannot be filled in: {brief(error)}"
-                ) from error
+            texts = [fill_template(self._tokenizer, turns)]
             special = False  # the template has written them itself
         encoded = self._tokenizer(*texts, add_special_tokens=special)
         return _Row(encoded.input_ids, encoded.get("token_type_ids", []) if self._types else [])

@@ -77,6 +77,7 @@ _TYPES: Mapping[str, tuple[type[Any] | tuple[type[Any], ...], str]] = {
 }
 """What options hold that are no text."""
 
+_LARGEST = 2**53  # beyond what any count or seed is; libraries fail at 2**63
 _NAME = re.compile(r"[\w][\w .:/()-]*")
 _WEIGHT = re.compile(r"[+-]?\d+(\.\d+)?")
 
@@ -217,6 +218,10 @@ def _entry(entry: dict[str, Any], path: str | Path, place: str) -> RaterSpec:
         value = entry[key]
         if not isinstance(value, own) or (isinstance(value, bool) and own is not bool):
             raise refuse(key, f"expected {shown}, got {value!r}.")
+        if own is int and value < (0 if key == "seed" else 1):
+            raise refuse(key, f"must be at least {0 if key == 'seed' else 1}, got {value}.")
+        if own is int and value > _LARGEST:
+            raise refuse(key, f"must be at most {_LARGEST:,}, got {value}.")
     return RaterSpec(name, kind, model, entry)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from selfj_eval import __version__
+from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError
 from selfj_eval.registry.paths import inside
 from selfj_eval.registry.sets import DataSet
@@ -31,12 +31,12 @@ def records(folder: Path, pack: str) -> dict[str, Mapping[str, Any]]:
     if not path.exists():
         return {}
     try:
-        sets = json.loads(path.read_text(encoding="utf-8"))["sets"]
+        sets = read_json(path)["sets"]
         for record in sets.values():
             sound = isinstance(record["sha256"], str) and isinstance(record["rows"], int)
             if not sound or not isinstance(record["definition"], str):
                 raise TypeError
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (DataError, KeyError, TypeError, AttributeError) as error:
         message = "is damaged; remove it and the files of the sets, and get them again."
         raise DataError(message, path=path) from error
     return dict(sets)

@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from selfj_eval.errors import DataError, brief
+from selfj_eval.documents import read_yaml
+from selfj_eval.errors import DataError
 from selfj_eval.registry.paths import is_relative
 
 SETS = Path(__file__).parent / "sets"
@@ -161,16 +162,11 @@ def _named(sets: Sequence[DataSet], name: str) -> list[DataSet]:
 
 
 def _read(path: Path) -> DataSet:
-    import yaml
-
     if not _NAME.fullmatch(path.stem) or not _NAME.fullmatch(path.parent.name):
         raise DataError("names of packs and sets are of a-z, 0-9, _ and -.", path=path)
-    try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        document = yaml.load(path.read_text(encoding="utf-8"), loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"is not YAML ({brief(error)}).", path=path) from error
-    top = _Fields(path, "", document, {"summary", "converter", "rows", "sources"}, {"output"})
+    top = _Fields(
+        path, "", read_yaml(path), {"summary", "converter", "rows", "sources"}, {"output"}
+    )
     pack, name = path.parent.name, path.stem
     output = top.text("output") if "output" in top.values else f"{pack}/{name}.parquet"
     if not is_relative(output) or not output.startswith(f"{pack}/"):

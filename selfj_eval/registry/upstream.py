@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfj_eval.documents import parse_json
 from selfj_eval.errors import DataError
 
 
@@ -37,7 +37,7 @@ class UpstreamFile:
     def json(self) -> Any:
         """The content, as one JSON document."""
         try:
-            return json.loads(self.text())
+            return parse_json(self.text(), strict=False)
         except ValueError as error:
             raise self.error(f"is not JSON ({error})") from error
 
@@ -48,7 +48,7 @@ class UpstreamFile:
                 if not line.strip():
                     continue
                 try:
-                    row = json.loads(line)
+                    row = parse_json(line, strict=False)
                 except ValueError as error:
                     raise self.error(f"is not JSON ({error})", f"line {number}") from error
                 if not isinstance(row, dict):

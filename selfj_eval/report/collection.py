@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from selfj_eval import __version__
+from selfj_eval.formulas import guarded
 from selfj_eval.report.collection_figures import Drawn
 from selfj_eval.report.texts import label
 
@@ -31,8 +32,8 @@ CAPTIONS = {
 def csv_rows(document: Document) -> Iterator[dict[str, Any]]:
     """A row a source, with ``CSV_COLUMNS``; what is not known is empty."""
     for source in document["sources"]:
-        row = {name: source[name] for name in CSV_COLUMNS}
-        yield row | {"dropped": _dropped(source)}
+        row = {name: source[name] for name in CSV_COLUMNS} | {"dropped": _dropped(source)}
+        yield {k: guarded(v) if isinstance(v, str) else v for k, v in row.items()}
 
 
 def sections(document: Document) -> Iterator[tuple[Document, list[list[str]]]]:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from selfj_eval.terminal import shown
+
 Documents = Mapping[str, Mapping[str, Any]]
 """Documents of ``robustness`` by the rater's name, as a reader should see it."""
 
@@ -89,4 +91,4 @@ def _notes(documents: Documents) -> list[str]:
 
 def _line(words: str) -> str:
     """A text from the data on one line, without control characters."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(words.split()))
+    return shown(" ".join(words.split()))

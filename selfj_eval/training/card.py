@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from selfj_eval.documents import read_json
 from selfj_eval.writing import atomic_write
 
 _FILES = ("train", "validation", "train_ref", "train_noref", "validation_ref", "validation_noref")
@@ -22,7 +22,7 @@ def write_card(folder: Path, name: str) -> None:
     for kind in ("training", "merge"):
         file = folder / f"{kind}.json"
         if file.is_file():
-            notes[kind] = json.loads(file.read_text(encoding="utf-8"))
+            notes[kind] = read_json(file)
     text = model_card(name, notes.get("training"), notes.get("merge"))
     with atomic_write(folder / "README.md") as stream:
         stream.write(text.encode())

@@ -14,6 +14,7 @@ from selfj_eval.documents import read_yaml
 from selfj_eval.errors import DataError
 
 T = TypeVar("T")
+_LARGEST = 2**32 - 1  # the largest seed that numpy takes; no count is that large
 
 
 def option(default: Any = MISSING, help: str = "", choices: Sequence[str] = ()) -> Any:
@@ -109,12 +110,14 @@ def _checked(value: Any, kind: Any, own: Field[Any], path: str | Path | None) ->
     if float in kinds and isinstance(value, int | str) and not isinstance(value, bool):
         try:
             value = float(value)  # YAML 1.1 takes 3e-4 for text
-        except ValueError:
+        except (ValueError, OverflowError):
             raise fail("a number") from None
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         raise fail(" or ".join(getattr(k, "__name__", "nothing") for k in kinds))
     if isinstance(value, float) and not math.isfinite(value):
         raise fail("a finite number")
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise fail(f"at most {_LARGEST:,}")
     if own.metadata["choices"] and value not in own.metadata["choices"]:
         raise fail(f"one of {', '.join(own.metadata['choices'])}")
     return value

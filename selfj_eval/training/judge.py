@@ -11,6 +11,7 @@ from selfj_eval.backends.tokenizer import context_length, encoder_length, load_t
 from selfj_eval.backends.weights import check_weights, fingerprint, resolve_folder
 from selfj_eval.errors import DataError
 from selfj_eval.prompts import DEFAULT_TEMPLATE, SECTIONS, get_template
+from selfj_eval.terminal import say
 from selfj_eval.training.base import load_base
 from selfj_eval.training.encoding import (
     Encoded,
@@ -109,7 +110,7 @@ def _say_trimmed(encoded: Iterable[Encoded], max_tokens: int) -> None:
     for found in encoded:
         if found.counts["trimmed"]:
             worst = "; ".join(f"{w['where']}: {w['tokens']:,} tokens" for w in found.longest)
-            print(
+            say(
                 f"note: {found.counts['trimmed']:,} of {found.counts['prompts']:,} prompts are "
                 f"longer than {max_tokens:,} tokens and lose their middles, most of all {worst}",
                 file=sys.stderr,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from selfj_eval.backends.adapters import tensor_shapes
 from selfj_eval.backends.loading import load_model
 from selfj_eval.backends.tokenizer import load_tokenizer
 from selfj_eval.backends.weights import fingerprint, model_folders, resolve_folder
+from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, JudgeError, StoreError
 
 if TYPE_CHECKING:
@@ -121,8 +121,8 @@ def _named_base(adapter: Path) -> str:
     if not file.is_file():
         raise DataError("is no adapter: it has no adapter_config.json.", path=adapter)
     try:
-        named = json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"]
-    except (OSError, ValueError, KeyError, TypeError):
+        named = read_json(file)["base_model_name_or_path"]
+    except (DataError, KeyError, TypeError):
         named = None
     if not isinstance(named, str) or not named:
         raise DataError("names no base model; give it with --base.", path=file)

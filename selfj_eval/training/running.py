@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.backends.loading import choose_device
-from selfj_eval.errors import DataError, JudgeError, StoreError
+from selfj_eval.documents import parse_json, read_json
+from selfj_eval.errors import DataError, JudgeError, StoreError, brief
+from selfj_eval.terminal import say
 from selfj_eval.training.base import training_dtype
 from selfj_eval.training.settings import TrainingConfig
 from selfj_eval.writing import write_json
@@ -106,7 +108,7 @@ class Run:
         if self._last is None and main:
             write_json(self.checkpoints / "settings.json", self._decisive)
         elif main:
-            print(f"going on from {self._last}", file=sys.stderr)
+            say(f"going on from {self._last}", file=sys.stderr)
         before = sums_of(trainer.model)
         trainer.add_callback(LogAtCheckpoints())
         if self._last is not None and _is_last_step(Path(self._last)):
@@ -157,7 +159,7 @@ class Run:
         """Name a base of the hub as such: peft writes the place where it lies on this machine."""
         file = folder / "adapter_config.json"
         if file.is_file() and not Path(self.config.base).expanduser().is_dir():
-            settings = json.loads(file.read_text(encoding="utf-8"))
+            settings = read_json(file)
             write_json(file, settings | {"base_model_name_or_path": self.config.base})
 
     def _finished(self) -> dict[str, Any]:
@@ -167,16 +169,16 @@ class Run:
             StoreError: If it is the output of another one, or of none.
         """
         try:
-            notes = json.loads((self.output / "training.json").read_text(encoding="utf-8"))
+            notes = read_json(self.output / "training.json")
             made = notes["decides"]
             other = sorted(n for n in self._decisive if self._decisive[n] != made.get(n))
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        except (DataError, LookupError, TypeError, AttributeError):
             raise _exists(self.output) from None
         if other:
             raise _exists(self.output, f", a training with another {' and another '.join(other)}")
         main = int(os.environ.get("RANK", "0")) == 0  # as torchrun sets it
         if main:
-            print(f"{self.output} is finished: nothing is left to do", file=sys.stderr)
+            say(f"{self.output} is finished: nothing is left to do", file=sys.stderr)
         found: dict[str, Any] = notes | {"main_process": main}
         return found
 
@@ -184,7 +186,13 @@ class Run:
         known, last = self.checkpoints / "settings.json", last_whole_checkpoint(self.checkpoints)
         if last is None or not known.is_file():
             return None
-        before: Mapping[str, Any] = json.loads(known.read_text(encoding="utf-8"))
+        try:
+            before = dict(read_json(known))
+        except (DataError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"{known} is damaged, so nothing says which training the checkpoints are of. "
+                f"Remove {self.checkpoints}, or name another output."
+            ) from error
         now = self._decisive
         other = sorted(name for name in now if now[name] != before.get(name))
         if changed := [name for name in other if name in self._data]:
@@ -205,8 +213,8 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint that was written to its end: the trainer's state is written last."""
     for found in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
         try:
-            json.loads((found / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            _state(found)
+        except DataError:
             continue
         return found
     return None
@@ -214,8 +222,26 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
 
 def _is_last_step(checkpoint: Path) -> bool:
     """Whether a whole checkpoint holds the end of its training."""
-    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    state = _state(checkpoint)
     return bool(state["global_step"] >= state["max_steps"])
+
+
+def _state(checkpoint: Path) -> dict[str, Any]:
+    """The trainer's state of a checkpoint.
+
+    Raises:
+        DataError: If it is not whole, as after a kill, or is damaged.
+    """
+    file = checkpoint / "trainer_state.json"
+    try:  # a loss that is no number is written as NaN
+        state = parse_json(file.read_bytes(), strict=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read: {brief(error)}.", path=file) from error
+    steps = [state.get(n) for n in ("global_step", "max_steps")] if isinstance(state, dict) else []
+    if not steps or not all(type(step) is int for step in steps):
+        raise DataError("is no state of a training.", path=file)
+    found: dict[str, Any] = state
+    return found
 
 
 def _step(checkpoint: Path) -> int:

@@ -14,6 +14,7 @@ from selfj_eval.notices import Notices
 from selfj_eval.questions import QUESTION_FIELDS
 from selfj_eval.reading import iter_rows
 from selfj_eval.records import question_of
+from selfj_eval.terminal import say
 from selfj_eval.training.base import load_base
 from selfj_eval.training.config import option
 from selfj_eval.training.running import Finish, Run, arguments, free_output
@@ -81,7 +82,7 @@ def read_examples(path: Path) -> list[Example]:
     if not found:
         raise DataError("holds no rows.", path=path)
     for sentence in notices.sentences():
-        print(f"note: {printable(path)}: {sentence}", file=sys.stderr)
+        say(f"note: {printable(path)}: {sentence}", file=sys.stderr)
     return found
 
 
@@ -95,12 +96,8 @@ def encode_example(tokenizer: PromptTokenizer, example: Example) -> tuple[list[i
     if own.eos_token_id is None:
         raise JudgeError("the base's tokenizer names no end token (eos_token), which ends answers.")
     prompt = tokenizer.encode(example.instruction)
-    text, special = PROMPTS[tokenizer.prompt].replace("{instruction}", example.instruction), True
-    if tokenizer.prompt == "chat":
-        turn = [{"role": "user", "content": example.instruction}]
-        text = own.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
-        special = False
-    whole: list[int] = own(text + example.answer, add_special_tokens=special).input_ids
+    text = tokenizer.text(example.instruction) + example.answer
+    whole: list[int] = own(text, add_special_tokens=tokenizer.add_special_tokens).input_ids
     answer = whole[len(prompt) :]
     if whole[: len(prompt)] != prompt:  # a token spans the seam, which generation never sees
         answer = own(example.answer, add_special_tokens=False).input_ids

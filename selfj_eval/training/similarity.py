@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,7 +16,8 @@ import numpy.typing as npt
 from selfj_eval.backends.cpu_linear import reorder_checked
 from selfj_eval.backends.loading import choose_device
 from selfj_eval.backends.weights import check_weights, fingerprint, resolve_folder
-from selfj_eval.errors import JudgeError, brief
+from selfj_eval.documents import read_json
+from selfj_eval.errors import DataError, JudgeError, brief
 
 _WINDOW = 1024  # texts that are sorted by length and embedded together
 _REMEMBERED = 30_000  # embeddings that are kept: 92 MB of 384 numbers each
@@ -194,9 +194,9 @@ def _checked(model: str, folder: Path) -> str:
     """Check that a folder can be loaded safely; returns the content hash of all its modules."""
     index = folder / "modules.json"
     try:
-        listed = [(str(m["path"]), str(m["type"])) for m in json.loads(index.read_text("utf-8"))]
+        listed = [(str(m["path"]), str(m["type"])) for m in read_json(index)]
         first = listed[0]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (DataError, LookupError, TypeError) as error:
         raise JudgeError(
             f"{model} is not a sentence-transformers model: it has no sound modules.json "
             f"({brief(error)}). Give an embedding model, such as "

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from selfj_eval.errors import DataError
+from selfj_eval.terminal import say
 from selfj_eval.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def plan_steps(config: TrainingConfig, settings: TrainingArguments, rows: int) -
     share = int(config.warmup_ratio * steps)
     settings.warmup_steps = share if config.warmup_steps is None else config.warmup_steps
     if steps < FEW and settings.process_index == 0:
-        print(
+        say(
             f"warning: only {steps:,} steps ({_how(config, settings, rows)}), which teach little; "
             "for more, lower batch_size or gradient_accumulation, or raise "
             + ("max_steps" if config.max_steps > 0 else "epochs"),

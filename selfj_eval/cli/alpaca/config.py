@@ -10,6 +10,7 @@ from typing import Any
 from selfj_eval.cli.alpaca.shared import add_judging, check_temperature
 from selfj_eval.cli.judging import engine_args
 from selfj_eval.errors import DataError
+from selfj_eval.terminal import say
 
 _EPILOG = """examples:
   selfj alpaca config --judge oceanpty/Self-J --output annotator
@@ -107,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
         commands[version] = line
     if options.json:
         files = {version: str(path) for version, path in written.baselines.items()}
-        print(
+        say(
             json.dumps(
                 {
                     "annotators_config": str(written.folder),
@@ -120,14 +121,12 @@ def run(options: argparse.Namespace) -> int:
             )
         )
         return 0
-    print(f"annotator {written.annotator} written to {written.folder}")
+    say(f"annotator {written.annotator} written to {written.folder}")
     if written.replaced not in (None, written.annotator):
-        print(f"  in place of {written.replaced}, whose kept annotations are not used for it")
+        say(f"  in place of {written.replaced}, whose kept annotations are not used for it")
     if not written.baselines:
-        print("  AlpacaEval's data are not here (`selfj data get alpaca_eval` gets them): give the")
-        print(
-            "  baseline's outputs yourself; length control is fetched from the hub by alpaca_eval"
-        )
+        say("  AlpacaEval's data are not here (`selfj data get alpaca_eval` gets them): give the")
+        say("  baseline's outputs yourself; length control is fetched from the hub by alpaca_eval")
     for version, title in (("v1", "AlpacaEval 1"), ("v2", "AlpacaEval 2, length-controlled")):
-        print(f"\n{title}:\n  {commands[version]}")
+        say(f"\n{title}:\n  {commands[version]}")
     return 0

@@ -16,11 +16,12 @@ from selfj_eval.cli.alpaca.shared import (
     judge_scorer,
     output_folder,
 )
-from selfj_eval.cli.evaluating import shown, table
+from selfj_eval.cli.evaluating import table
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import digest, provenance
 from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, StoreError, printable
+from selfj_eval.terminal import say, shown
 
 if TYPE_CHECKING:
     from selfj_eval.alpaca.data import Answers, EvaluationSet
@@ -177,7 +178,7 @@ def _check_order(instructions: EvaluationSet, path: str) -> None:
     from selfj_eval.alpaca.data import evaluation_set, is_here
 
     if not is_here():
-        print(
+        say(
             "note: AlpacaEval's data are not here (`selfj data get alpaca_eval` gets them), so it "
             "cannot be checked that the baseline's instructions are AlpacaEval's own, in its "
             "order, as length control needs them",
@@ -232,6 +233,8 @@ def _check_same(folder: Path, settings: dict[str, Any]) -> None:
         made = read_json(folder / "run.json")
     except DataError:
         made = {}
+    if not isinstance(made, dict):
+        made = {}
     other = [name for name, value in settings.items() if made.get(name) != value]
     if other:
         raise StoreError(
@@ -252,7 +255,7 @@ def _report(
     reasons = {r.model: r.no_length_control for r in results if r.no_length_control}
     if options.json:
         rows = {result.model: dict(result.row) for result in results}
-        print(
+        say(
             json.dumps(
                 {
                     "models": rows,
@@ -274,10 +277,10 @@ def _report(
         lines.append([*cells, *(str(row[k]) for k in ("n_total", "n_unscored", "n_missing"))])
     for result in results:
         if not result.row["n_total"]:
-            print(f"NOTHING WAS COMPARED of {shown(result.model)}: no answer has a preference")
-    print(table(lines))
+            say(f"NOTHING WAS COMPARED of {shown(result.model)}: no answer has a preference")
+    say(table(lines))
     for reason in sorted(set(reasons.values())):
-        print(f"  no length control: {reason}")
+        say(f"  no length control: {reason}")
     texts = {
         "n_unknown": "outputs to unknown instructions",
         "n_empty": "empty",
@@ -286,16 +289,16 @@ def _report(
     for result in results:
         for name, text in texts.items():
             if result.row[name]:
-                print(f"  {shown(result.model)}: {result.row[name]} {text}")
+                say(f"  {shown(result.model)}: {result.row[name]} {text}")
     for model, (n_before, n_now) in replaced.items():
-        print(f"  {shown(model)}: replaces a line of {n_before} comparisons with one of {n_now}")
+        say(f"  {shown(model)}: replaces a line of {n_before} comparisons with one of {n_now}")
     if errors:
-        print(f"  UNSCORED {len(errors):,}")
+        say(f"  UNSCORED {len(errors):,}")
         for error in errors[:10]:
-            print(f"    {shown(error)}")
+            say(f"    {shown(error)}")
         if len(errors) > 10:
-            print(f"    ... and {len(errors) - 10:,} more (preference null in the annotations)")
-    print(f"  written to {printable(board)} and annotations/ beside it")
+            say(f"    ... and {len(errors) - 10:,} more (preference null in the annotations)")
+    say(f"  written to {printable(board)} and annotations/ beside it")
     return status
 
 

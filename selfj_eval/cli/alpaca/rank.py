@@ -16,10 +16,13 @@ from selfj_eval.cli.alpaca.shared import (
     judge_scorer,
     output_folder,
 )
-from selfj_eval.cli.evaluating import shown, table
+from selfj_eval.cli.evaluating import table
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import provenance
 from selfj_eval.errors import DataError, printable
+from selfj_eval.formulas import guarded
+from selfj_eval.terminal import say, shown
 
 if TYPE_CHECKING:
     from selfj_eval.store import JudgmentStore
@@ -56,8 +59,8 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of CSVs and figure")
     add_judging(parser)
-    parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="default: 1000")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    parser.add_argument("--resamples", type=whole, default=1000, metavar="N", help="default: 1000")
+    parser.add_argument("--seed", type=whole, default=0, help="of the bootstrap (default: 0)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     parser.set_defaults(run=run)
 
@@ -89,7 +92,12 @@ def run(options: argparse.Namespace) -> int:
     for name, document in zip(names, documents, strict=True):
         # GPT-4's numbers are in the official leaderboards, and with --json.
         rows = [
-            {k: v for k, v in r.items() if not k.startswith("gpt4_")} for r in document["models"]
+            {
+                k: guarded(v) if isinstance(v, str) else v
+                for k, v in r.items()
+                if not k.startswith("gpt4_")
+            }
+            for r in document["models"]
         ]
         write_rows(folder / f"models_{name}.csv", rows)
     write_rows(folder / "agreement.csv", [r for d in documents for r in d["agreement"]])
@@ -98,11 +106,11 @@ def run(options: argparse.Namespace) -> int:
     write_json(folder / "ranking.json", {"scorers": about} | provenance(options, *PACKAGES))
     draw(documents, folder / "ranking.svg")
     if options.json:
-        print(json.dumps(documents, allow_nan=False))
+        say(json.dumps(documents, allow_nan=False))
     else:
         for document in documents:
             _print(document)
-        print(f"written to {printable(folder)}: agreement.csv, models_*.csv, ranking.svg")
+        say(f"written to {printable(folder)}: agreement.csv, models_*.csv, ranking.svg")
     return int(any(document["unscored"] for document in documents))
 
 
@@ -140,7 +148,7 @@ def _file_name(scorer: str) -> str:
 
 
 def _print(document: dict[str, Any]) -> None:
-    print(
+    say(
         f"{shown(document['scorer'])}: {len(document['models'])} models, "
         f"{document['answers']:,} answers, {document['unscored']:,} unscored, "
         f"{document['missing']:,} missing, {document['trimmed']:,} trimmed to the judge's context"
@@ -153,19 +161,19 @@ def _print(document: dict[str, Any]) -> None:
             cells.append("-" if row[metric] is None else f"{row[metric]:.3f}")
             cells.append("" if low is None else f"{low:.3f} to {high:.3f}")
         lines.append(cells)
-    print(table(lines))
+    say(table(lines))
     for found in document["preferences"]:
         if found["accuracy"] is None:
-            print(f"  no single preferences of {found['annotator']} to compare with")
+            say(f"  no single preferences of {found['annotator']} to compare with")
             continue
         fit = "none: preferences do not rise with the score"
         if found["temperature"] is not None:
             fit = f"{found['temperature']:.4g} (log loss {found['log_loss']:.3f} nats)"
-        print(
+        say(
             f"  {found['n_decided']:,} decided preferences of {found['annotator']}: "
             f"{found['accuracy']:.1%} the same way; temperature that fits them, in units of the "
             f"score: {fit}"
         )
     for error in document["errors"][:5]:
-        print(f"  UNSCORED {shown(error)}")
-    print()
+        say(f"  UNSCORED {shown(error)}")
+    say()

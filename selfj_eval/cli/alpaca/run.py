@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import shlex
@@ -16,8 +15,11 @@ from selfj_eval.cli.alpaca.shared import (
     PACKAGES,
     output_folder,
 )
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.provenance import digest, provenance
+from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, printable
+from selfj_eval.terminal import say
 
 if TYPE_CHECKING:
     from selfj_eval.alpaca.table import Row
@@ -69,7 +71,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--generate", default="", metavar="=OPTIONS", help="more options for selfj generate"
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N instructions")
+    parser.add_argument("--limit", type=whole, metavar="N", help="only the first N instructions")
     parser.add_argument("--manifest", metavar="FILE", help="other rows than the paper's (YAML)")
     parser.set_defaults(run=run)
 
@@ -103,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
         if status == 2:
             return 2
     by = [name for name, given in (("the judge", options.judge), ("GPT-4", options.gpt4)) if given]
-    print(
+    say(
         f"row {row.name} has numbers by {' and '.join(by)}: "
         f"selfj alpaca table --results {shlex.quote(options.output)}"
     )
@@ -172,7 +174,7 @@ def _step(*arguments: object) -> int:
     from selfj_eval.cli import main
 
     words = [str(argument) for argument in arguments]
-    print(f"$ selfj {shlex.join(words)}", flush=True)
+    say(f"$ selfj {shlex.join(words)}")
     return main(words)
 
 
@@ -194,15 +196,15 @@ def _cache(result: Path, endpoint: str) -> Path:
     if cache.exists() or not old.is_file():
         return cache
     try:
-        written = json.loads(result.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        written = read_json(result)
+    except DataError:
         written = None
     asked = written.get("endpoint") if isinstance(written, dict) else None
     if asked == endpoint:
         old.replace(cache)
     else:
         by = f"of {asked}" if asked else "of a server that nothing names"
-        print(
+        say(
             f"selfj: note: {printable(old)} holds annotations {by} and is not used; if {endpoint} "
             f"gave them, rename it to {cache.name}.",
             file=sys.stderr,
@@ -222,7 +224,7 @@ def _gpt4(options: argparse.Namespace, row: Row, version: str, outputs: Path) ->
     model = read_outputs(outputs, instructions)
     result = result_file(Path(options.output), row.name, version)
     annotator = data.ANNOTATORS[version]
-    print(f"annotating {len(model.outputs) - model.missing} answers with {annotator}", flush=True)
+    say(f"annotating {len(model.outputs) - model.missing} answers with {annotator}")
     annotations = annotate_with_gpt4(
         version, instructions, baseline, model, cache=_cache(result, _endpoint())
     )
@@ -234,7 +236,7 @@ def _gpt4(options: argparse.Namespace, row: Row, version: str, outputs: Path) ->
     document = {"annotator": annotator, "endpoint": _endpoint(), "model": name, "row": line}
     write_json(result, document | {"no_length_control": reason} | provenance(options, *PACKAGES))
     rate = f"{line['win_rate']:.2f} %" if "win_rate" in line else "undefined"
-    print(
+    say(
         f"  win rate {rate} on {line['n_total']} of {len(instructions)}, "
         f"{line['n_unscored']} unscored, {line['n_missing']} missing; {printable(result)}"
     )

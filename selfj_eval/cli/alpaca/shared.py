@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from selfj_eval.cli.judging import add_judge_options, load_judge
 from selfj_eval.cli.provenance import digest
 from selfj_eval.errors import DataError, StoreError
+from selfj_eval.terminal import say
 
 if TYPE_CHECKING:
     from selfj_eval.alpaca.data import EvaluationSet
@@ -76,7 +77,7 @@ def judge_scorer(
         if not known:
             message = "has no reference to any of the instructions; their texts have to be equal."
             raise DataError(message, path=options.references)
-        print(f"{known:,} of {len(instructions):,} instructions have a reference", file=sys.stderr)
+        say(f"{known:,} of {len(instructions):,} instructions have a reference", file=sys.stderr)
     judge = load_judge(options, store)
     return JudgeScorer(judge, name=judge_name(options), references=references)
 

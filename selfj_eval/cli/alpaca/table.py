@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.cli.alpaca.shared import add_judging, check_temperature, judge_scorer
-from selfj_eval.cli.evaluating import shown
 from selfj_eval.cli.evaluating import table as aligned
 from selfj_eval.cli.judging import judge_options_given
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.errors import DataError
+from selfj_eval.terminal import say, shown
 
 if TYPE_CHECKING:
     from selfj_eval.alpaca.table import Cell, Row
@@ -70,30 +70,30 @@ def run(options: argparse.Namespace) -> int:
     table = build(rows, results=results)
     errors = _judge(options, rows, table) if options.judge else []
     for error in errors[:10]:
-        print(f"UNSCORED {shown(error)}", file=sys.stderr)
+        say(f"UNSCORED {shown(error)}", file=sys.stderr)
     status = int(bool(errors))
     if options.json:
-        print(json.dumps(as_json(rows, table), allow_nan=False))
+        say(json.dumps(as_json(rows, table), allow_nan=False))
         return status
     for row in rows:
-        print(row.title)
+        say(row.title)
         lines = [["", "published", "leaderboard", "obtained", "less published", "n"]]
         for name, cell in table[row.name].items():
             numbers = (cell.published, cell.leaderboard, cell.obtained, cell.difference)
             cells = ["-" if value is None else f"{value:.4f}" for value in numbers]
             cells[0] = "-" if cell.published is None else f"{cell.published:g}"
             lines.append([_TITLES[name], *cells, "" if cell.n is None else str(cell.n)])
-        print(aligned(lines))
+        say(aligned(lines))
         for name, cell in table[row.name].items():
-            print(f"    {_TITLES[name]}, by GPT-4: {cell.how}")
+            say(f"    {_TITLES[name]}, by GPT-4: {cell.how}")
             for judge, found in cell.by_judge.items():
-                print(
+                say(
                     f"      by the judge {shown(judge)}: {found['value']:.2f} (n {found['n']}, "
                     f"{found['n_unscored']} unscored, {found['n_missing']} missing)"
                 )
         if row.run and not any(cell.n for cell in table[row.name].values()):
-            print(f"    make it: selfj alpaca run {row.name} --model FOLDER --output runs ...")
-        print()
+            say(f"    make it: selfj alpaca run {row.name} --model FOLDER --output runs ...")
+        say()
     return status
 
 

@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.cli.evaluating import shown, table
+from selfj_eval.cli.evaluating import table
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import provenance
 from selfj_eval.errors import DataError, StoreError, printable
+from selfj_eval.terminal import say, shown
 
 if TYPE_CHECKING:
     from selfj_eval.collection.filters import FilterSettings
@@ -66,7 +68,7 @@ def add_parser(subparsers: Any) -> None:
         "(default: alpaca_eval,mtbench,vicuna)",
     )
     for name in _LIMITS:
-        add(f"--{name.replace('_', '-')}", type=int, metavar="N", help="limit of an instruction")
+        add(f"--{name.replace('_', '-')}", type=whole, metavar="N", help="limit of an instruction")
     add("--language", help="wanted language, ISO 639-1 (default: en)")
     add(
         "--threshold",
@@ -75,8 +77,8 @@ def add_parser(subparsers: Any) -> None:
         metavar="J",
         help="Jaccard similarity from which on two texts are near duplicates (default: 0.8)",
     )
-    add("--limit", type=int, metavar="N", help="only the first N rows of each source")
-    add("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    add("--limit", type=whole, metavar="N", help="only the first N rows of each source")
+    add("--workers", type=whole, metavar="N", help="processes (default: one a core)")
     add(
         "--engine",
         default="local",
@@ -131,7 +133,7 @@ def run(options: argparse.Namespace) -> int:
                 sources, outcomes, recipe, out, threshold=options.threshold, progress=progress
             )
     if options.json:
-        print(json.dumps(summary | provenance(options, "datasets", "datasketch", "py3langid")))
+        say(json.dumps(summary | provenance(options, "datasets", "datasketch", "py3langid")))
     else:
         _print(summary, out, time.monotonic() - start)
     return int(bool(summary["failed"]))
@@ -200,16 +202,14 @@ def _print(summary: Mapping[str, Any], out: Path, seconds: float) -> None:
         for name, count in source["dropped"].items():
             dropped[name] = dropped.get(name, 0) + count
     total = ("all", "", "", f"{sum(dropped.values()):,}", f"{summary['kept']:,}")
-    print(table([*rows, (*total, f"{summary['expected']:,}")]))
-    print("\ndropped by step")
-    print(table([(name, f"{count:,}") for name, count in dropped.items()]))
+    say(table([*rows, (*total, f"{summary['expected']:,}")]))
+    say("\ndropped by step")
+    say(table([(name, f"{count:,}") for name, count in dropped.items()]))
     failed = [source for source in summary["sources"] if "error" in source]
     for source in failed[:_SHOWN]:
-        print(f"  FAILED {source['name']}: {shown(source['error'])}")
+        say(f"  FAILED {source['name']}: {shown(source['error'])}")
     if len(failed) > _SHOWN:
-        print(f"  ... and {len(failed) - _SHOWN} more that failed, in summary.json")
+        say(f"  ... and {len(failed) - _SHOWN} more that failed, in summary.json")
     if summary["removed"]:
-        print(
-            f"  removed, of sources that failed or were not named: {', '.join(summary['removed'])}"
-        )
-    print(f"written to {printable(out)}: summary.json; this run took {seconds:.0f} s")
+        say(f"  removed, of sources that failed or were not named: {', '.join(summary['removed'])}")
+    say(f"written to {printable(out)}: summary.json; this run took {seconds:.0f} s")

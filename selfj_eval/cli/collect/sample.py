@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.cli.evaluating import table
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import digest, provenance
+from selfj_eval.cli.safe_csv import add_safe_csv, check_safe_csv
 from selfj_eval.errors import DataError, printable
+from selfj_eval.terminal import say
 
 _EPILOG = """examples:
   selfj collect sample collection --n 87000 --output sft.jsonl       # instruction tuning
@@ -34,9 +37,10 @@ def add_parser(subparsers: Any) -> None:
     )
     add = parser.add_argument
     add("collection", metavar="DIR", help="folder that selfj collect run wrote")
-    add("--n", type=int, required=True, metavar="N", help="how many")
+    add("--n", type=whole, required=True, metavar="N", help="how many")
     add("--output", required=True, metavar="FILE", help=".jsonl, .json, .csv or .parquet")
-    add("--seed", type=int, default=0, help="another seed draws others (default: 0)")
+    add_safe_csv(parser)
+    add("--seed", type=whole, default=0, help="another seed draws others (default: 0)")
     add("--category", action="append", choices=["Common", "Coding", "Academic"], help="only these")
     add(
         "--exclude",
@@ -45,7 +49,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="FILE",
         help="a sample whose instructions are not drawn again; may be repeated",
     )
-    add("--workers", type=int, default=1, metavar="N", help="processes that read (default: 1)")
+    add("--workers", type=whole, default=1, metavar="N", help="processes that read (default: 1)")
     add("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
 
@@ -65,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
         )
         raise DataError(message, path=folder)
     output = check_output(options.output, inputs=[*options.exclude, *files])
+    check_safe_csv(options, output)
     for file in options.exclude:
         for place, row in iter_rows(Path(file), fields=("id",)):
             if not isinstance(row.get("id"), str):
@@ -81,15 +86,15 @@ def run(options: argparse.Namespace) -> int:
             workers=options.workers,
             progress=progress,
         )
-    write_rows(output, rows)
+    write_rows(output, rows, safe_csv=options.safe_csv)
     counts = Counter(row["category"] for row in rows)
     summary = {"n": len(rows), "seed": options.seed, "excluded": len(exclude)}
     summary |= {"categories": {name: counts[name] for name in CATEGORIES}}
     summary |= {"output": printable(output), "sha256": digest(output)}
     write_json(run_file(output), summary | {"collection": printable(folder)} | provenance(options))
     if options.json:
-        print(json.dumps(summary))
+        say(json.dumps(summary))
     else:
-        print(f"{summary['output']}: {len(rows):,} instructions, seed {options.seed}")
-        print(table([(name, f"{counts[name]:,}") for name in CATEGORIES]))
+        say(f"{summary['output']}: {len(rows):,} instructions, seed {options.seed}")
+        say(table([(name, f"{counts[name]:,}") for name in CATEGORIES]))
     return 0

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.cli.alpaca.shared import output_folder
-from selfj_eval.cli.evaluating import shown, table
+from selfj_eval.cli.evaluating import table
+from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import provenance
 from selfj_eval.errors import DataError
+from selfj_eval.terminal import say, shown
 
 _EPILOG = """examples:
   selfj collect stats collection
@@ -44,12 +46,12 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--output", metavar="DIR", help="default: stats in the collection")
     parser.add_argument(
         "--sample",
-        type=int,
+        type=whole,
         default=30_000,
         metavar="N",
         help="instructions whose root verbs are found (default: 30000; 0: none)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+    parser.add_argument("--seed", type=whole, default=0, help="of the sample (default: 0)")
     parser.add_argument(
         "--parser",
         default="en_core_web_sm",
@@ -83,12 +85,12 @@ def run(options: argparse.Namespace) -> int:
     document["provenance"] = provenance(options, *_PACKAGES)
     written = _write(document, folder, with_figures=not missing)
     for reason in left_out.values():
-        print(f"LEFT OUT {shown(reason)}", file=sys.stderr)
+        say(f"LEFT OUT {shown(reason)}", file=sys.stderr)
     if options.json:
-        print(json.dumps(document, allow_nan=False))
+        say(json.dumps(document, allow_nan=False))
     else:
         _print(document)
-        print(f"{shown(folder)}: {', '.join(written)}")
+        say(f"{shown(folder)}: {', '.join(written)}")
     return 1 if left_out else 0
 
 
@@ -147,17 +149,17 @@ def _print(document: dict[str, Any]) -> None:
         counts = (str(row["sources"]), number(row["kept"]), percent(row["share"]))
         theirs = (number(row["published"]), percent(row["published_share"]))
         lines.append((row["name"], *counts, *theirs))
-    print(f"{document['kept']:,} instructions\n{table(lines)}\n")
+    say(f"{document['kept']:,} instructions\n{table(lines)}\n")
     for category, cells in sections(document):
-        print(table([(category["name"], *HEADER[1:]), *([shown(c) for c in row] for row in cells)]))
-        print()
+        say(table([(category["name"], *HEADER[1:]), *([shown(c) for c in row] for row in cells)]))
+        say()
     if verbs := document["verbs"]:
         first = ", ".join(
             f"{shown(verb['verb'])} {verb['count']:,}" for verb in verbs["verbs"][:_SHOWN_VERBS]
         )
-        print(
+        say(
             f"root verbs of {verbs['parsed']:,} instructions, {verbs['with_noun']:,} with a noun: "
             f"{first or 'none'}"
         )
     for note in document["notes"]:
-        print(f"  note: {shown(note)}")
+        say(f"  note: {shown(note)}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from selfj_eval.cli.provenance import digest, provenance
+from selfj_eval.terminal import say
 from selfj_eval.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
@@ -63,6 +64,6 @@ def train_and_note(
     remove_checkpoints(config)
     if options.json:
         about = {**notes, **result}  # of a training that was finished before, its own notes
-        print(json.dumps({name: value for name, value in about.items() if name != "history"}))
+        say(json.dumps({name: value for name, value in about.items() if name != "history"}))
         return None
     return result

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from selfj_eval.cli.train.finishing import train_and_note
+from selfj_eval.terminal import say
 from selfj_eval.training.config import add_config_options, given, load_config
 from selfj_eval.training.settings import JudgeConfig
 
@@ -55,10 +56,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _print_summary(result: dict[str, Any], output: str) -> None:
     trained, whole = result["parameters"]["trained"], result["parameters"]["all"]
-    print(f"{output}: {result['steps']:,} steps in {result['seconds']:,.0f} s")
-    print(f"  trained       {trained:,} of {whole:,} parameters; mean loss {result['loss']:.3f}")
+    say(f"{output}: {result['steps']:,} steps in {result['seconds']:,.0f} s")
+    say(f"  trained       {trained:,} of {whole:,} parameters; mean loss {result['loss']:.3f}")
     for name, counts in result["data"].items():
-        print(
+        say(
             f"  {name:<13} {counts['pairs']:,} answers, {counts['with_reference']:,} with "
             f"reference; {counts['trimmed']:,} of {counts['prompts']:,} prompts trimmed"
         )
@@ -71,4 +72,4 @@ def _print_summary(result: dict[str, Any], output: str) -> None:
         if found:
             prompt = "with reference" if name == "teacher" else "without"
             numbers = "  ".join(f"{kind} {value:.3f}" for kind, value in found.items())
-            print(f"  {prompt:<15} {numbers}")
+            say(f"  {prompt:<15} {numbers}")

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from selfj_eval.cli.train.finishing import train_and_note
+from selfj_eval.terminal import say
 from selfj_eval.training.config import add_config_options, given, load_config
 
 _EXAMPLES = """examples:
@@ -44,11 +45,11 @@ def run(options: argparse.Namespace) -> int:
     result = train_and_note("sft", config, train_sft, options, ("train", "validation"))
     if result is None:
         return 0
-    print(f"{config.output}: {result['steps']:,} steps, {result['seconds']:,.0f} s, loss "
+    say(f"{config.output}: {result['steps']:,} steps, {result['seconds']:,.0f} s, loss "
           f"{result['loss']:.3f}")  # fmt: skip
     for name, counts in result["data"].items():
-        print(f"  {name:<11} {counts['used']:,} of {counts['rows']:,} rows used, "
+        say(f"  {name:<11} {counts['used']:,} of {counts['rows']:,} rows used, "
               f"{counts['too_long']:,} too long")  # fmt: skip
     if "loss" in result["metrics"]:
-        print(f"  validation  loss {result['metrics']['loss']:.3f}")
+        say(f"  validation  loss {result['metrics']['loss']:.3f}")
     return 0

@@ -7,10 +7,10 @@ this order, ``scores_reverse`` with the answers swapped.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from selfj_eval.documents import parse_json
 from selfj_eval.registry.converters.fields import field, listed
 from selfj_eval.registry.converters.finishing import Row, pointwise
 from selfj_eval.registry.converters.vicuna_questions import read_answers, read_questions
@@ -89,7 +89,7 @@ def _tasks(file: UpstreamFile) -> list[tuple[str, str, str]]:
 
 def _scores(file: UpstreamFile, place: str, row: Any, name: str) -> list[float]:
     try:
-        scores = json.loads(field(file, place, row, name, str))
+        scores = parse_json(field(file, place, row, name, str))
     except ValueError:
         scores = None
     if not isinstance(scores, list) or len(scores) != 2:
