@@ -1,0 +1,266 @@
+"""The headline metrics of resamples: records in order once, each counted as often as it is drawn.
+
+They are those of ``headline`` on the records repeated, but for rounding. Sorting, which takes most
+of the time there, is done once; a resample takes a few passes over the records.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from selfj_eval.metrics.correlation import Concordance
+from selfj_eval.metrics.headline import Headline
+from selfj_eval.metrics.result import Array, no_spread
+
+Indices = npt.NDArray[np.intp]
+Counts = npt.NDArray[np.int64]
+
+RESAMPLED = tuple(name for name in Headline._fields if name != "ece")
+"""The metrics that have a bootstrap interval. Resampling raises the ECE: each bin of a resample has
+noise of the records and of the draw. Its percentiles lie above the value itself, and no correction
+of them is known to hold."""
+
+
+class ResampledHeadline:
+    """Rated answers whose metrics can be computed with any number of copies of each.
+
+    Records alike in all three are counted together.
+
+    Args:
+        score: Shape (n,), finite.
+        rating: Shape (n,), finite.
+        good: Shape (n,), 1 (good) or 0.
+    """
+
+    def __init__(self, score: Array, rating: Array, good: Array) -> None:
+        self._order = np.lexsort((good, rating, score))
+        a, b, y = score[self._order], rating[self._order], good[self._order]
+        new_score, new_rating, new_kind = (np.diff(x, prepend=np.nan) != 0 for x in (a, b, y))
+        new_pair = new_score | new_rating
+        cells = np.flatnonzero(new_pair | new_kind)
+        self._cells = _unless_all(cells, len(a))
+        a, b = a[cells], b[cells]
+        self._bad = 1 - y[cells]
+        # Of cells: those that begin another pair of score and rating, and another score.
+        self._pairs = _unless_all(np.flatnonzero(new_pair[cells]), len(cells))
+        starts = np.flatnonzero(new_score[cells])
+        self._scores = _unless_all(starts, len(cells))
+        self._score_levels = a[starts]
+        self._score_code = np.cumsum(new_score[cells]) - 1
+        self._rating_levels, self._rating_code = np.unique(b, return_inverse=True)
+        self._score, self._rating = _scaled(a), _scaled(b)
+        self._order_of_pairs = _PairOrder.of(self._score_code, self._rating_code)
+        self._harmonic = np.zeros(0)
+
+    def values(self, count: Counts) -> Array:
+        """The metrics ``RESAMPLED``, NaN where undefined.
+
+        Args:
+            count: Shape (n,), at least 0: how often each record is drawn.
+        """
+        w = _summed(count[self._order].astype(np.float64), self._cells)
+        by_score = _summed(w, self._scores)
+        by_rating = np.bincount(
+            self._rating_code, weights=w, minlength=len(self._rating_levels)
+        ).astype(np.float64)
+        n = int(by_rating.sum())
+        no_ratings = _no_spread(self._rating_levels, by_rating)
+        no_order = _no_spread(self._score_levels, by_score) or no_ratings
+        up_to_score = np.cumsum(by_score)
+        pearson = spearman = math.nan
+        if not no_order:
+            pearson = self._pearson(w, n)
+            spearman = self._spearman(w, by_score, up_to_score, by_rating, n)
+        pairs = self._concordance(w, by_score, by_rating, n, no_order, no_ratings)
+        tau_b, acc23 = pairs.tau_b().value, pairs.acc23().value
+        return np.array(
+            [
+                pearson,
+                spearman,
+                math.nan if tau_b is None else tau_b,
+                math.nan if acc23 is None else acc23,
+                *self._selective(w * self._bad, by_score, up_to_score, n),
+            ]
+        )
+
+    def _pearson(self, w: Array, n: int) -> float:
+        x, y = self._score - w @ self._score / n, self._rating - w @ self._rating / n
+        wx, wy = w * x, w * y
+        return _bounded(float(wx @ y) / (math.sqrt(wx @ x) * math.sqrt(wy @ y)))
+
+    def _spearman(
+        self, w: Array, by_score: Array, up_to_score: Array, by_rating: Array, n: int
+    ) -> float:
+        # Midranks, less their mean (n + 1) / 2.
+        x = up_to_score - by_score / 2 - n / 2
+        y = np.cumsum(by_rating) - by_rating / 2 - n / 2
+        xx, yy = float((by_score * x) @ x), float((by_rating * y) @ y)
+        own = x if self._scores is None else x[self._score_code]
+        xy = float((w * own) @ y[self._rating_code])
+        return _bounded(xy / (math.sqrt(xx) * math.sqrt(yy)))
+
+    def _concordance(
+        self,
+        w: Array,
+        by_score: Array,
+        by_rating: Array,
+        n: int,
+        no_order: str | None,
+        no_ratings: str | None,
+    ) -> Concordance:
+        ties_a, ties_b, ties_both = map(_pairs, (by_score, by_rating, _summed(w, self._pairs)))
+        ordered = n * (n - 1) // 2 - ties_a - ties_b + ties_both
+        concordant = self._order_of_pairs.concordant(w)
+        return Concordance(
+            concordant,
+            ordered - concordant,
+            ties_a - ties_both,
+            ties_b - ties_both,
+            ties_both,
+            n,
+            no_order,
+            no_ratings,
+        )
+
+    def _selective(
+        self, bad: Array, by_score: Array, up_to_score: Array, n: int
+    ) -> tuple[float, float, float, float]:
+        """AUROC, AUGRC, AURC and PRR."""
+        if not n:
+            return (math.nan,) * 4
+        lost = _summed(bad, self._scores)
+        up_to_lost = np.cumsum(lost)
+        total = float(up_to_lost[-1])
+        # Pairs of a good and a bad answer in which the bad one scores higher, ties counted half.
+        wrong = float((by_score - lost) @ (total - up_to_lost + lost / 2))
+        augrc = (wrong + total**2 / 2) / n**2
+        aurc = self._aurc(lost, total - up_to_lost, by_score, n - up_to_score, n)
+        if total in (0, n):
+            return math.nan, augrc, aurc, math.nan
+        good = n - total
+        harmonic = self._harmonic
+        oracle = (total - good * float(harmonic[n] - harmonic[int(good)])) / n
+        random = total / n
+        prr = (random - aurc) / (random - oracle)
+        return 1 - wrong / (good * total), augrc, aurc, prr
+
+    def _aurc(self, lost: Array, lost_above: Array, size: Array, above: Array, n: int) -> float:
+        """The mean risk, where losses within a score are spread evenly over its places.
+
+        A score with m answers, l of them bad, below A answers, L of them bad, adds the sum of
+        (L + k l / m) / (A + k) over k = 1..m, which is l + (L - A l / m) (H(A + m) - H(A)).
+        """
+        if len(self._harmonic) <= n:
+            from scipy.special import digamma
+
+            # But for a constant, which differences do not have.
+            self._harmonic = digamma(np.arange(1.0, n + n // 8 + 2))
+        share = np.divide(lost, size, out=np.zeros_like(lost), where=size > 0)
+        first = above.astype(np.intp)
+        last = np.append(n, first[:-1])  # what one score has above it, the next one reaches
+        places = self._harmonic[last] - self._harmonic[first]
+        return (float(lost.sum()) + float((lost_above - above * share) @ places)) / n
+
+
+class _Pass(NamedTuple):
+    """Cells of lower and of higher codes, and which of the lower ones lie before each higher one.
+
+    Attributes:
+        lower: Shape (l,). Cells, by node and level.
+        higher: Shape (h,). Cells.
+        first, before: Shape (h,). The lower cells of the same node and a lower level are
+            ``lower[first:before]``.
+    """
+
+    lower: Indices
+    higher: Indices
+    first: Indices
+    before: Indices
+
+
+class _PairOrder:
+    """Counts concordant pairs of weighted cells, which are sorted once.
+
+    Codes are halved again and again: a pair with different codes belongs to one halving alone, in
+    which one cell is in the lower half of a node and the other in its upper half. There, the
+    weights of the lower ones, summed up in the order of levels, say how many of them each upper one
+    is concordant with. With k codes this takes log2(k) passes, whatever the levels.
+    """
+
+    def __init__(self, passes: list[_Pass]) -> None:
+        self._passes = passes
+
+    @classmethod
+    def of(cls, first: Indices, second: Indices) -> _PairOrder:
+        """From the numbers of the score and of the rating of each cell, shape (c,)."""
+        level, code = first, second
+        if first.max(initial=0) < second.max(initial=0):
+            level, code = second, first
+        passes = []
+        for bit in reversed(range(int(code.max(initial=0)).bit_length())):
+            node = code >> (bit + 1)
+            order = np.lexsort((level, node))
+            higher = (code[order] >> bit & 1).astype(bool)
+            new_node = np.diff(node[order], prepend=-1) != 0
+            new_level = new_node | (np.diff(level[order], prepend=-1) != 0)
+            lower_before = np.cumsum(~higher) - ~higher
+            node_first, level_first = (
+                lower_before[np.flatnonzero(new)][np.cumsum(new) - 1]
+                for new in (new_node, new_level)
+            )
+            found = higher & (level_first > node_first)
+            passes.append(
+                _Pass(order[~higher], order[found], node_first[found], level_first[found])
+            )
+        return cls(passes)
+
+    def concordant(self, w: Array) -> int:
+        """Pairs that both order alike, of cells with weights w, shape (c,)."""
+        total = 0.0  # whole numbers, exact up to 2 ** 53
+        for lower, higher, first, before in self._passes:
+            sums = np.zeros(len(lower) + 1)
+            np.cumsum(w[lower], out=sums[1:])
+            total += float(w[higher] @ (sums[before] - sums[first]))
+        return int(total)
+
+
+def _unless_all(starts: Indices, n: int) -> Indices | None:
+    """None where each of n is a group by itself, and nothing has to be summed."""
+    return None if len(starts) == n else starts
+
+
+def _summed(values: Array, starts: Indices | None) -> Array:
+    """The sums of the groups that begin there."""
+    if starts is None:
+        return values
+    sums: Array = np.add.reduceat(values, starts)
+    return sums
+
+
+def _scaled(values: Array) -> Array:
+    """To at most 1 by a power of two, so that squares neither overflow nor round otherwise."""
+    exponent = int(np.frexp(np.abs(values).max(initial=0))[1])
+    scaled: Array = np.ldexp(values, -exponent)
+    return scaled
+
+
+def _no_spread(levels: Array, count: Array) -> str | None:
+    """Why the values drawn cannot be correlated with anything, or None."""
+    drawn = count > 0
+    if not drawn.any():
+        return "no records"
+    first, last = int(drawn.argmax()), len(drawn) - 1 - int(drawn[::-1].argmax())
+    return no_spread(levels[[first, last]], "values")
+
+
+def _bounded(r: float) -> float:
+    return min(1.0, max(-1.0, r))
+
+
+def _pairs(sizes: Array) -> int:
+    """Number of pairs within groups of these sizes."""
+    return int(sizes @ (sizes - 1)) // 2
