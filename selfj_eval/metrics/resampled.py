@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.metrics.correlation import Concordance
+from selfj_eval.metrics.correlation import Concordance, scaled
 from selfj_eval.metrics.headline import Headline
 from selfj_eval.metrics.result import Array, no_spread
 
@@ -52,7 +52,7 @@ class ResampledHeadline:
         self._score_levels = a[starts]
         self._score_code = np.cumsum(new_score[cells]) - 1
         self._rating_levels, self._rating_code = np.unique(b, return_inverse=True)
-        self._score, self._rating = _scaled(a), _scaled(b)
+        self._score, self._rating = scaled(a), scaled(b)
         self._order_of_pairs = _PairOrder.of(self._score_code, self._rating_code)
         self._harmonic = np.zeros(0)
 
@@ -70,11 +70,11 @@ class ResampledHeadline:
         n = int(by_rating.sum())
         no_ratings = _no_spread(self._rating_levels, by_rating)
         no_order = _no_spread(self._score_levels, by_score) or no_ratings
-        up_to_score = np.cumsum(by_score)
+        below = _running(by_score)
         pearson = spearman = math.nan
         if not no_order:
             pearson = self._pearson(w, n)
-            spearman = self._spearman(w, by_score, up_to_score, by_rating, n)
+            spearman = self._spearman(w, by_score, below, by_rating, n)
         pairs = self._concordance(w, by_score, by_rating, n, no_order, no_ratings)
         tau_b, acc23 = pairs.tau_b().value, pairs.acc23().value
         return np.array(
@@ -83,7 +83,7 @@ class ResampledHeadline:
                 spearman,
                 math.nan if tau_b is None else tau_b,
                 math.nan if acc23 is None else acc23,
-                *self._selective(w * self._bad, by_score, up_to_score, n),
+                *self._selective(w * self._bad, by_score, below, n),
             ]
         )
 
@@ -92,12 +92,11 @@ class ResampledHeadline:
         wx, wy = w * x, w * y
         return _bounded(float(wx @ y) / (math.sqrt(wx @ x) * math.sqrt(wy @ y)))
 
-    def _spearman(
-        self, w: Array, by_score: Array, up_to_score: Array, by_rating: Array, n: int
-    ) -> float:
+    def _spearman(self, w: Array, by_score: Array, below: Array, by_rating: Array, n: int) -> float:
         # Midranks, less their mean (n + 1) / 2.
-        x = up_to_score - by_score / 2 - n / 2
-        y = np.cumsum(by_rating) - by_rating / 2 - n / 2
+        x = (below[:-1] + below[1:] - n) / 2
+        sums = _running(by_rating)
+        y = (sums[:-1] + sums[1:] - n) / 2
         xx, yy = float((by_score * x) @ x), float((by_rating * y) @ y)
         own = x if self._scores is None else x[self._score_code]
         xy = float((w * own) @ y[self._rating_code])
@@ -127,43 +126,40 @@ class ResampledHeadline:
         )
 
     def _selective(
-        self, bad: Array, by_score: Array, up_to_score: Array, n: int
+        self, bad: Array, size: Array, below: Array, n: int
     ) -> tuple[float, float, float, float]:
-        """AUROC, AUGRC, AURC and PRR."""
+        """AUROC, AUGRC, AURC and PRR, from the numbers of bad and of all answers of each score."""
         if not n:
             return (math.nan,) * 4
         lost = _summed(bad, self._scores)
-        up_to_lost = np.cumsum(lost)
-        total = float(up_to_lost[-1])
+        lost_up_to = np.cumsum(lost)
+        total = float(lost_up_to[-1])
+        lost_above = total - lost_up_to
         # Pairs of a good and a bad answer in which the bad one scores higher, ties counted half.
-        wrong = float((by_score - lost) @ (total - up_to_lost + lost / 2))
+        wrong = float(size @ lost_above - lost @ lost_above + (size @ lost - lost @ lost) / 2)
         augrc = (wrong + total**2 / 2) / n**2
-        aurc = self._aurc(lost, total - up_to_lost, by_score, n - up_to_score, n)
+        # Losses within a score are spread evenly over its places. A score with m answers, l of them
+        # bad, below A answers, L of them bad, adds the sum of the risks (L + k l / m) / (A + k)
+        # over k = 1..m, which is l + (L - A l / m) (H(A + m) - H(A)).
+        above = n - below
+        harmonic = self._harmonic_numbers(n)[above.astype(np.intp)]
+        rest = lost_above - above[1:] * (lost / np.maximum(size, 1))
+        aurc = (total + float(rest @ (harmonic[:-1] - harmonic[1:]))) / n
         if total in (0, n):
             return math.nan, augrc, aurc, math.nan
-        good = n - total
-        harmonic = self._harmonic
-        oracle = (total - good * float(harmonic[n] - harmonic[int(good)])) / n
+        good, harmonic = int(n - total), self._harmonic_numbers(n)
+        oracle = (total - good * float(harmonic[n] - harmonic[good])) / n
         random = total / n
         prr = (random - aurc) / (random - oracle)
         return 1 - wrong / (good * total), augrc, aurc, prr
 
-    def _aurc(self, lost: Array, lost_above: Array, size: Array, above: Array, n: int) -> float:
-        """The mean risk, where losses within a score are spread evenly over its places.
-
-        A score with m answers, l of them bad, below A answers, L of them bad, adds the sum of
-        (L + k l / m) / (A + k) over k = 1..m, which is l + (L - A l / m) (H(A + m) - H(A)).
-        """
+    def _harmonic_numbers(self, n: int) -> Array:
+        """H(0) to at least H(n), but for a constant, which differences do not have."""
         if len(self._harmonic) <= n:
             from scipy.special import digamma
 
-            # But for a constant, which differences do not have.
             self._harmonic = digamma(np.arange(1.0, n + n // 8 + 2))
-        share = np.divide(lost, size, out=np.zeros_like(lost), where=size > 0)
-        first = above.astype(np.intp)
-        last = np.append(n, first[:-1])  # what one score has above it, the next one reaches
-        places = self._harmonic[last] - self._harmonic[first]
-        return (float(lost.sum()) + float((lost_above - above * share) @ places)) / n
+        return self._harmonic
 
 
 class _Pass(NamedTuple):
@@ -222,8 +218,7 @@ class _PairOrder:
         """Pairs that both order alike, of cells with weights w, shape (c,)."""
         total = 0.0  # whole numbers, exact up to 2 ** 53
         for lower, higher, first, before in self._passes:
-            sums = np.zeros(len(lower) + 1)
-            np.cumsum(w[lower], out=sums[1:])
+            sums = _running(w[lower])
             total += float(w[higher] @ (sums[before] - sums[first]))
         return int(total)
 
@@ -241,11 +236,11 @@ def _summed(values: Array, starts: Indices | None) -> Array:
     return sums
 
 
-def _scaled(values: Array) -> Array:
-    """To at most 1 by a power of two, so that squares neither overflow nor round otherwise."""
-    exponent = int(np.frexp(np.abs(values).max(initial=0))[1])
-    scaled: Array = np.ldexp(values, -exponent)
-    return scaled
+def _running(values: Array) -> Array:
+    """The sums of the first 0, 1, ..., k values, shape (k + 1,)."""
+    sums = np.zeros(len(values) + 1)
+    np.cumsum(values, out=sums[1:])
+    return sums
 
 
 def _no_spread(levels: Array, count: Array) -> str | None:
