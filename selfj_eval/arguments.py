@@ -128,7 +128,9 @@ def codes(values: Numbers, name: str, n: int | None = None) -> npt.NDArray[np.in
     if array.ndim != 1 or (n is not None and len(array) != n):
         expected = "(n,)" if n is None else f"({n},)"
         raise ValueError(f"{name} must have shape {expected}, got {array.shape}")
-    missing = [at for at, value in enumerate(array.tolist()) if is_missing(value)]
+    missing: Any = ()
+    if array.dtype.kind not in "iubU":  # of which none stands for nothing
+        missing = [at for at, value in enumerate(array.tolist()) if is_missing(value)]
     if missing:
         raise ValueError(f"{name}: item {missing[0]} is missing; leave that record out")
     try:
