@@ -170,6 +170,10 @@ def _number(value: object, name: str, at: int) -> float:
 
 def is_missing(value: object) -> bool:
     """Whether a value stands for nothing: None, a NaN, and what pandas writes for it."""
+    if isinstance(value, str):  # most values in a file are; the test for a number is slow
+        return False
+    if isinstance(value, float):
+        return value != value
     return type(value).__name__ in _MISSING or (isinstance(value, Real) and value != value)
 
 

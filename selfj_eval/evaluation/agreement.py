@@ -53,9 +53,7 @@ def by(data: Columns, name: str, confidence: float) -> dict[str, Any]:
     for key in sorted(members):
         rows = np.array(members[key])
         score, rating = data.score[rows], data.rating[rows]
-        numbers = metrics.headline(score, rating, data.good[rows])._asdict()
-        for f in (metrics.pearson, metrics.spearman, metrics.kendall_tau_b):
-            numbers[f.__name__] = f(score, rating, confidence=confidence)
+        numbers = metrics.headline(score, rating, data.good[rows], confidence=confidence)._asdict()
         result[key] = {
             "n": len(rows),
             "mean_score": float(score.mean()),

@@ -10,6 +10,8 @@ from selfj_eval.documents import unique_keys
 from selfj_eval.errors import DataError
 from selfj_eval.formats import Rows
 
+_DECODER = json.JSONDecoder(object_pairs_hook=unique_keys)  # json.loads makes one for each line
+
 
 def decode(data: bytes, path: Path, first_line: int = 1) -> str:
     """Bytes of a file as text, without a byte order mark.
@@ -72,7 +74,7 @@ def _is_jsonl(text: str) -> bool:
 
 def _loads(text: str, path: Path, first_line: int = 1) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=unique_keys)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise DataError(
             f"broken JSON at column {error.colno}: {error.msg}.",
