@@ -42,13 +42,13 @@ class ResampledHeadline:
         new_score, new_rating, new_kind = (np.diff(x, prepend=np.nan) != 0 for x in (a, b, y))
         new_pair = new_score | new_rating
         cells = np.flatnonzero(new_pair | new_kind)
-        self._cells = _unless_all(cells, len(a))
+        self._cells = _bounds(cells, len(a))
         a, b = a[cells], b[cells]
-        self._bad = 1 - y[cells]
+        self._bad = (1 - y[cells]).astype(np.int64)
         # Of cells: those that begin another pair of score and rating, and another score.
-        self._pairs = _unless_all(np.flatnonzero(new_pair[cells]), len(cells))
+        self._pairs = _bounds(np.flatnonzero(new_pair[cells]), len(cells))
         starts = np.flatnonzero(new_score[cells])
-        self._scores = _unless_all(starts, len(cells))
+        self._scores = _bounds(starts, len(cells))
         self._score_levels = a[starts]
         self._score_code = np.cumsum(new_score[cells]) - 1
         self._rating_levels, self._rating_code = np.unique(b, return_inverse=True)
@@ -62,19 +62,20 @@ class ResampledHeadline:
         Args:
             count: Shape (n,), at least 0: how often each record is drawn.
         """
-        w = _summed(count[self._order].astype(np.float64), self._cells)
+        w = _summed(count[self._order], self._cells)
         by_score = _summed(w, self._scores)
         by_rating = np.bincount(
             self._rating_code, weights=w, minlength=len(self._rating_levels)
-        ).astype(np.float64)
+        ).astype(np.int64)
         n = int(by_rating.sum())
         no_ratings = _no_spread(self._rating_levels, by_rating)
         no_order = _no_spread(self._score_levels, by_score) or no_ratings
         below = _running(by_score)
         pearson = spearman = math.nan
         if not no_order:
-            pearson = self._pearson(w, n)
-            spearman = self._spearman(w, by_score, below, by_rating, n)
+            weights = w.astype(np.float64)
+            pearson = self._pearson(weights, n)
+            spearman = self._spearman(weights, below, by_rating, n)
         pairs = self._concordance(w, by_score, by_rating, n, no_order, no_ratings)
         tau_b, acc23 = pairs.tau_b().value, pairs.acc23().value
         return np.array(
@@ -92,21 +93,21 @@ class ResampledHeadline:
         wx, wy = w * x, w * y
         return _bounded(float(wx @ y) / (math.sqrt(wx @ x) * math.sqrt(wy @ y)))
 
-    def _spearman(self, w: Array, by_score: Array, below: Array, by_rating: Array, n: int) -> float:
-        # Midranks, less their mean (n + 1) / 2.
-        x = (below[:-1] + below[1:] - n) / 2
+    def _spearman(self, w: Array, below: Counts, by_rating: Counts, n: int) -> float:
+        x = (below[:-1] + below[1:] - n) / 2  # midranks, less their mean (n + 1) / 2
+        if self._scores is not None:
+            x = x[self._score_code]
         sums = _running(by_rating)
         y = (sums[:-1] + sums[1:] - n) / 2
-        xx, yy = float((by_score * x) @ x), float((by_rating * y) @ y)
-        own = x if self._scores is None else x[self._score_code]
-        xy = float((w * own) @ y[self._rating_code])
-        return _bounded(xy / (math.sqrt(xx) * math.sqrt(yy)))
+        yy = float((by_rating * y) @ y)
+        wx = w * x
+        return _bounded(float(wx @ y[self._rating_code]) / (math.sqrt(wx @ x) * math.sqrt(yy)))
 
     def _concordance(
         self,
-        w: Array,
-        by_score: Array,
-        by_rating: Array,
+        w: Counts,
+        by_score: Counts,
+        by_rating: Counts,
         n: int,
         no_order: str | None,
         no_ratings: str | None,
@@ -126,14 +127,14 @@ class ResampledHeadline:
         )
 
     def _selective(
-        self, bad: Array, size: Array, below: Array, n: int
+        self, bad: Counts, size: Counts, below: Counts, n: int
     ) -> tuple[float, float, float, float]:
         """AUROC, AUGRC, AURC and PRR, from the numbers of bad and of all answers of each score."""
         if not n:
             return (math.nan,) * 4
         lost = _summed(bad, self._scores)
         lost_up_to = np.cumsum(lost)
-        total = float(lost_up_to[-1])
+        total = int(lost_up_to[-1])
         lost_above = total - lost_up_to
         # Pairs of a good and a bad answer in which the bad one scores higher, ties counted half.
         wrong = float(size @ lost_above - lost @ lost_above + (size @ lost - lost @ lost) / 2)
@@ -142,12 +143,12 @@ class ResampledHeadline:
         # bad, below A answers, L of them bad, adds the sum of the risks (L + k l / m) / (A + k)
         # over k = 1..m, which is l + (L - A l / m) (H(A + m) - H(A)).
         above = n - below
-        harmonic = self._harmonic_numbers(n)[above.astype(np.intp)]
+        harmonic = self._harmonic_numbers(n)[above]
         rest = lost_above - above[1:] * (lost / np.maximum(size, 1))
         aurc = (total + float(rest @ (harmonic[:-1] - harmonic[1:]))) / n
         if total in (0, n):
             return math.nan, augrc, aurc, math.nan
-        good, harmonic = int(n - total), self._harmonic_numbers(n)
+        good, harmonic = n - total, self._harmonic_numbers(n)
         oracle = (total - good * float(harmonic[n] - harmonic[good])) / n
         random = total / n
         prr = (random - aurc) / (random - oracle)
@@ -214,36 +215,36 @@ class _PairOrder:
             )
         return cls(passes)
 
-    def concordant(self, w: Array) -> int:
+    def concordant(self, w: Counts) -> int:
         """Pairs that both order alike, of cells with weights w, shape (c,)."""
-        total = 0.0  # whole numbers, exact up to 2 ** 53
+        total = 0
         for lower, higher, first, before in self._passes:
             sums = _running(w[lower])
-            total += float(w[higher] @ (sums[before] - sums[first]))
-        return int(total)
+            total += int(w[higher] @ (sums[before] - sums[first]))
+        return total
 
 
-def _unless_all(starts: Indices, n: int) -> Indices | None:
-    """None where each of n is a group by itself, and nothing has to be summed."""
-    return None if len(starts) == n else starts
+def _bounds(starts: Indices, n: int) -> Indices | None:
+    """Where groups of n begin and the last one ends; None where there is nothing to sum."""
+    return None if len(starts) == n else np.append(starts, n)
 
 
-def _summed(values: Array, starts: Indices | None) -> Array:
-    """The sums of the groups that begin there."""
-    if starts is None:
+def _summed(values: Counts, bounds: Indices | None) -> Counts:
+    """The sum of each group. Whole numbers lose nothing in a difference of running sums."""
+    if bounds is None:
         return values
-    sums: Array = np.add.reduceat(values, starts)
+    sums: Counts = np.diff(_running(values)[bounds])
     return sums
 
 
-def _running(values: Array) -> Array:
+def _running(values: Counts) -> Counts:
     """The sums of the first 0, 1, ..., k values, shape (k + 1,)."""
-    sums = np.zeros(len(values) + 1)
+    sums = np.zeros(len(values) + 1, dtype=np.int64)
     np.cumsum(values, out=sums[1:])
     return sums
 
 
-def _no_spread(levels: Array, count: Array) -> str | None:
+def _no_spread(levels: Array, count: Counts) -> str | None:
     """Why the values drawn cannot be correlated with anything, or None."""
     drawn = count > 0
     if not drawn.any():
@@ -256,6 +257,6 @@ def _bounded(r: float) -> float:
     return min(1.0, max(-1.0, r))
 
 
-def _pairs(sizes: Array) -> int:
+def _pairs(sizes: Counts) -> int:
     """Number of pairs within groups of these sizes."""
     return int(sizes @ (sizes - 1)) // 2
