@@ -1,4 +1,4 @@
-"""`selfj eval`, `report` and `compare` on large files: time and memory, beside sorting each resample.
+"""`selfj eval`, `report` and `compare` on large files: time, memory, and one resample in two ways.
 
 example: python benchmarks/evaluation.py --rows 300000
 """
