@@ -128,7 +128,9 @@ def codes(values: Numbers, name: str, n: int | None = None) -> npt.NDArray[np.in
     if array.ndim != 1 or (n is not None and len(array) != n):
         expected = "(n,)" if n is None else f"({n},)"
         raise ValueError(f"{name} must have shape {expected}, got {array.shape}")
-    missing = [at for at, value in enumerate(array.tolist()) if is_missing(value)]
+    missing: Any = ()
+    if array.dtype.kind not in "iubU":  # of which none stands for nothing
+        missing = [at for at, value in enumerate(array.tolist()) if is_missing(value)]
     if missing:
         raise ValueError(f"{name}: item {missing[0]} is missing; leave that record out")
     try:
@@ -168,6 +170,10 @@ def _number(value: object, name: str, at: int) -> float:
 
 def is_missing(value: object) -> bool:
     """Whether a value stands for nothing: None, a NaN, and what pandas writes for it."""
+    if isinstance(value, str):  # most values in a file are; the test for a number is slow
+        return False
+    if isinstance(value, float):
+        return value != value
     return type(value).__name__ in _MISSING or (isinstance(value, Real) and value != value)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -186,14 +187,15 @@ def groups(answers: Sequence[Scored]) -> np.ndarray[Any, np.dtype[np.int64]] | N
 
 def _answers(path: Path, *, score: bool) -> tuple[list[Scored], list[str]]:
     notices = Notices()
-    rows = list(iter_rows(path, fields=_READ, notices=notices))
-    if not rows:
+    rows = iter_rows(path, fields=_READ, notices=notices)
+    first = next(rows, None)
+    if first is None:
         raise DataError("holds no rows.", path=path)
     shown, known = printable(path), {f.name for f in fields(Scored)}
     answers, places, outside = list[Scored](), list[tuple[str, str]](), list[str]()
-    columns = rows[0][1].keys()
+    columns = first[1].keys()
     names = {} if "response" in columns else alpaca_eval_names(columns, {})
-    for place, row in rows:
+    for place, row in chain([first], rows):
         if isinstance(row.get("doc"), dict) and "doc_id" in row:  # lm-eval's samples
             row = {"id": row["doc_id"], **row["doc"], "score": row.get("score")}
         if why := _off_scale(row):
@@ -215,11 +217,11 @@ def _answers(path: Path, *, score: bool) -> tuple[list[Scored], list[str]]:
             answers.append(Scored(**{k: v for k, v in values.items() if k in known}))
             places.append((values["id"], place))
     if score and not any(a.score is not None or a.error != _NO_SCORE for a in answers):
-        have = ", ".join(map(str, rows[0][1]))
+        have = ", ".join(map(str, columns))
         message = f"no row has a score; the first has: {have}. Make scores with `selfj score`."
         raise DataError(message, path=path, field="score")
     if not answers:
-        have = ", ".join(map(str, rows[0][1]))
+        have = ", ".join(map(str, columns))
         message = f"no row has a rating; the first has: {have}. Add the ratings."
         raise DataError(message, path=path, field="rating")
     refuse_repeated_ids(places, path=path)

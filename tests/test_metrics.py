@@ -14,6 +14,7 @@ from selfj_eval.metrics import (
     Concordance,
     acc23,
     kendall_tau_b,
+    pair_counts,
     partial_correlation,
     pearson,
     preference_accuracy,
@@ -90,6 +91,27 @@ def test_accuracy_within_groups(rows: list[tuple[int, int]]) -> None:
     assert again.with_ties == pytest.approx(found.with_ties)
     alone = within_groups(x, y, np.arange(len(rows)))
     assert alone.decided.undefined == "no two scored answers are to the same instruction"
+
+
+def test_accuracy_within_groups_of_all_sizes() -> None:
+    """Groups of few answers and of many are counted in two ways, which have to agree."""
+    rng = np.random.default_rng(0)
+    group = rng.permutation(np.repeat(np.arange(6), (1, 2, 127, 128, 129, 400)))
+    x, y = rng.integers(0, 9, len(group)) / 2, rng.integers(0, 5, len(group)) * 1.0
+    counts = []
+    for k in range(6):
+        a, b = x[group == k], y[group == k]
+        i, j = np.triu_indices(len(a), 1)
+        found, truth = np.sign(a[i] - a[j]), np.sign(b[i] - b[j])
+        right = np.where(found == 0, 0.5, found == truth)[truth != 0].sum()
+        counts.append((right, (truth != 0).sum(), (found == truth).sum(), len(i)))
+    assert pair_counts(x, y, group).tolist() == np.array(counts, dtype=float).tolist()
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1e200])
+def test_pearson_of_values_whose_squares_are_no_numbers(factor: float) -> None:
+    x, y = [1.0, 2.0, 4.0, 3.0], [1.0, 2.0, 3.0, 5.0]
+    assert pearson(np.array(x) * factor, y).value == pytest.approx(pearson(x, y).value)
 
 
 @given(coarse)

@@ -11,6 +11,7 @@ import pytest
 from selfj_eval import metrics
 from selfj_eval.metrics import Headline
 from selfj_eval.metrics.bootstrap import evaluations
+from selfj_eval.metrics.resampled import RESAMPLED, ResampledHeadline
 
 
 def judged(n: int, seed: int = 0, noise: float = 2.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -147,3 +148,20 @@ def test_progress_counts_every_evaluation() -> None:
             score[:n], rating[:n], good[:n], resamples=20, progress=steps.append
         )
         assert sum(steps) == evaluations(n, None, 20) == (70 if n == 50 else 20)
+
+
+@pytest.mark.parametrize("ratings", [1, 3, 10, 400], ids=lambda k: f"{k} ratings")
+@pytest.mark.parametrize("scores", [1, 7, 400], ids=lambda k: f"{k} scores")
+def test_a_resample_has_the_metrics_of_the_records_drawn(scores: int, ratings: int) -> None:
+    """Counted in an order made once, or repeated and sorted: the same, ties and all."""
+    rng = np.random.default_rng(scores + ratings)
+    n = 400
+    rating = rng.integers(0, ratings, n).astype(float)
+    score = np.round((rating / ratings + rng.random(n)) * scores)
+    for good in (rating > ratings / 2, rng.random(n) < 0.3):
+        prepared = ResampledHeadline(score, rating, good.astype(float))
+        for drawn in (np.arange(n), *rng.integers(0, n, (5, n)), [0, 1, 1], [3]):
+            found = prepared.values(np.bincount(drawn, minlength=n))
+            truth = metrics.headline(score[drawn], rating[drawn], good[drawn])._asdict()
+            expected = [truth[name].value for name in RESAMPLED]
+            assert found == pytest.approx(np.array(expected, float), abs=1e-12, nan_ok=True)

@@ -6,11 +6,12 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from selfj_eval import metrics
 from selfj_eval.evaluation.columns import Columns, plain
 from selfj_eval.metrics import Metric, RankingAgreement
+from selfj_eval.metrics.bootstrap import bootstrap_of_counts
+from selfj_eval.metrics.resampled import Counts
 from selfj_eval.metrics.result import Array
 
 _FEWEST_MODELS = 3
@@ -29,12 +30,12 @@ def pairwise(data: Columns, bootstrapped: dict[str, Any]) -> dict[str, Any]:
         return result | dict.fromkeys(("same_instruction", "same_instruction_ties"), plain(missing))
     counts = metrics.pair_counts(data.score, data.rating, data.group)
 
-    def statistic(drawn: npt.NDArray[np.int64]) -> Array:
-        values = metrics.accuracy_of_counts(counts[drawn])
+    def statistic(drawn: Counts) -> Array:
+        values = metrics.accuracy_of_counts((drawn @ counts)[None])
         return np.array([math.nan if m.value is None else m.value for m in values])
 
     options = bootstrapped | {"group": None}
-    bounds = metrics.bootstrap(statistic, len(counts), **options).intervals
+    bounds = bootstrap_of_counts(statistic, len(counts), **options).intervals
     found = metrics.accuracy_of_counts(counts)
     names = ("same_instruction", "same_instruction_ties")
     return result | {
@@ -52,9 +53,7 @@ def by(data: Columns, name: str, confidence: float) -> dict[str, Any]:
     for key in sorted(members):
         rows = np.array(members[key])
         score, rating = data.score[rows], data.rating[rows]
-        numbers = metrics.headline(score, rating, data.good[rows])._asdict()
-        for f in (metrics.pearson, metrics.spearman, metrics.kendall_tau_b):
-            numbers[f.__name__] = f(score, rating, confidence=confidence)
+        numbers = metrics.headline(score, rating, data.good[rows], confidence=confidence)._asdict()
         result[key] = {
             "n": len(rows),
             "mean_score": float(score.mean()),
@@ -82,21 +81,23 @@ def models(data: Columns, bootstrapped: dict[str, Any]) -> dict[str, Any] | None
         return None
     names, code = np.unique(np.array(known), return_inverse=True)
 
-    def agreement(drawn: npt.NDArray[np.int64]) -> RankingAgreement:
-        answers = np.bincount(code[drawn], minlength=len(names))
-        present = np.flatnonzero(answers)
-        score, rating = (
-            np.bincount(code[drawn], weights=x[drawn], minlength=len(names))[present]
-            / answers[present]
-            for x in (data.score, data.rating)
+    def agreement(drawn: Counts) -> RankingAgreement:
+        answers, scores, ratings = (
+            np.bincount(code, weights=drawn * x, minlength=len(names))
+            for x in (1, data.score, data.rating)
         )
-        return metrics.ranking_agreement(score, rating, names[present].tolist())
+        present = np.flatnonzero(answers)
+        return metrics.ranking_agreement(
+            scores[present] / answers[present],
+            ratings[present] / answers[present],
+            names[present].tolist(),
+        )
 
-    def statistic(drawn: npt.NDArray[np.int64]) -> Array:
+    def statistic(drawn: Counts) -> Array:
         return np.array([math.nan if m.value is None else m.value for m in agreement(drawn)])
 
-    intervals = metrics.bootstrap(statistic, len(code), **bootstrapped).intervals
-    found = agreement(np.arange(len(code)))
+    intervals = bootstrap_of_counts(statistic, len(code), **bootstrapped).intervals
+    found = agreement(np.ones(len(code), dtype=np.int64))
     return {
         name: plain(m._replace(interval=i))
         for name, m, i in zip(found._fields, found, intervals, strict=True)

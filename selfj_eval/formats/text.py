@@ -10,6 +10,9 @@ from selfj_eval.documents import parse_json, unique_keys, whole
 from selfj_eval.errors import DataError
 from selfj_eval.formats import Rows
 
+# json.loads makes one for each line.
+_DECODER = json.JSONDecoder(object_pairs_hook=unique_keys, parse_int=whole)
+
 
 def decode(data: bytes, path: Path, first_line: int = 1) -> str:
     """Bytes of a file as text, without a byte order mark.
@@ -72,7 +75,7 @@ def _is_jsonl(text: str) -> bool:
 
 def _loads(text: str, path: Path, first_line: int = 1) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=unique_keys, parse_int=whole)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise DataError(
             f"broken JSON at column {error.colno}: {error.msg}.",

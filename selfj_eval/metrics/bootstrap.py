@@ -10,19 +10,19 @@ import numpy.typing as npt
 
 from selfj_eval.arguments import Numbers, codes, numbers, truths
 from selfj_eval.metrics.headline import Headline, headline
+from selfj_eval.metrics.resampled import RESAMPLED, Counts, ResampledHeadline
 from selfj_eval.metrics.result import Array, Interval, Metric, paired
 
 RESAMPLES = 1000
 LARGEST_JACKKNIFE = 1000
 """With more units than this the interval is the percentile one: leaving each of n units out costs
 as much as n resamples, and what it corrects shrinks with n."""
-WITHOUT_INTERVAL = frozenset({"ece"})
-"""Resampling raises the ECE: each bin of a resample has noise of the records and of the draw. Its
-percentiles lie above the value itself, and no correction of them is known to hold."""
 _MOST_UNDEFINED = 0.05
 
 Statistic = Callable[[npt.NDArray[np.int64]], Array]
 """From the indices of the records drawn, shape (m,), to k values; NaN where undefined."""
+CountStatistic = Callable[[Counts], Array]
+"""From how often each record is drawn, shape (n,), to k values; NaN where undefined."""
 
 
 class Bootstrap(NamedTuple):
@@ -59,7 +59,7 @@ def bootstrap(
     where some resamples are undefined.
 
     Args:
-        statistic: From indices to values.
+        statistic: From indices to values, whatever their order.
         n: Number of records.
         group: Shape (n,). Records that belong together, such as answers to one instruction, are
             drawn together; their errors are not independent. Default: each record by itself.
@@ -68,33 +68,57 @@ def bootstrap(
         seed: Of the random generator.
         progress: Told how many evaluations are done.
     """
+    everything = np.arange(n)
+    return bootstrap_of_counts(
+        lambda count: statistic(np.repeat(everything, count)),
+        n,
+        group=group,
+        resamples=resamples,
+        confidence=confidence,
+        seed=seed,
+        progress=progress,
+    )
+
+
+def bootstrap_of_counts(
+    statistic: CountStatistic,
+    n: int,
+    *,
+    group: Numbers | None = None,
+    resamples: int = RESAMPLES,
+    confidence: float = 0.95,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Bootstrap:
+    """As ``bootstrap``, for a statistic that takes how often each record is drawn.
+
+    With all records in their places it can be prepared once, where indices have to be sorted again
+    and again.
+    """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
-    everything = np.arange(n)
-    value = statistic(everything)
-    members = _members(everything, group)
-    units = len(members) if members is not None else n
+    unit = None if group is None else codes(group, "group", n)
+    units = n if unit is None else int(unit.max(initial=-1)) + 1
+    if units == n:
+        unit = None  # each record is a group
+    value = statistic(np.ones(n, dtype=np.int64))
     if units < 2:
         return Bootstrap(value, np.empty((0, len(value))), (None,) * len(value), units)
     rng = np.random.default_rng(seed)
     samples = np.empty((resamples, len(value)))
     for row in range(resamples):
-        drawn = rng.integers(0, units, units)
-        samples[row] = statistic(
-            drawn if members is None else np.concatenate([members[k] for k in drawn])
-        )
+        count = np.bincount(rng.integers(0, units, units), minlength=units)
+        samples[row] = statistic(count if unit is None else count[unit])
         progress(1)
     left_out = None
     if units <= LARGEST_JACKKNIFE:
         left_out = np.empty((units, len(value)))
         for k in range(units):
-            without = everything[everything != k] if members is None else None
-            if members is not None:
-                without = np.concatenate(members[:k] + members[k + 1 :])
-            assert without is not None
-            left_out[k] = statistic(without)
+            count = np.ones(units, dtype=np.int64)
+            count[k] = 0
+            left_out[k] = statistic(count if unit is None else count[unit])
             progress(1)
     intervals = tuple(
         _interval(value[k], samples[:, k], None if left_out is None else left_out[:, k], confidence)
@@ -124,14 +148,14 @@ def headline_intervals(
 ) -> Headline:
     """The headline metrics with bootstrap intervals, which no order of the records changes.
 
-    The ECE has none (``WITHOUT_INTERVAL``).
+    The ECE has none (``RESAMPLED``).
 
     Arguments as for ``headline`` and ``bootstrap``.
     """
     group = None if group is None else codes(group, "group")
     a, b, y, order = _canonical(score, rating, good, group)
-    result = bootstrap(
-        lambda drawn: headline_values(a[drawn], b[drawn], y[drawn]),
+    result = bootstrap_of_counts(
+        ResampledHeadline(a, b, y).values,
         len(a),
         group=None if group is None else group[order],
         resamples=resamples,
@@ -139,10 +163,10 @@ def headline_intervals(
         seed=seed,
         progress=progress,
     )
-    intervals = dict(zip(Headline._fields, result.intervals, strict=True))
+    intervals = dict(zip(RESAMPLED, result.intervals, strict=True))
     return Headline(
         **{
-            name: m._replace(interval=None if name in WITHOUT_INTERVAL else intervals[name])
+            name: m._replace(interval=intervals.get(name))
             for name, m in headline(a, b, y)._asdict().items()
         }
     )
@@ -188,14 +212,14 @@ def headline_differences(
     second = numbers(second, "second")
     a, b, y, order = _canonical(first, rating, good, group, second)
     other = second[order]
-    k = len(Headline._fields)
+    k = len(RESAMPLED)
+    judges = ResampledHeadline(a, b, y), ResampledHeadline(other, b, y)
 
-    def both(drawn: npt.NDArray[np.int64]) -> Array:
-        one = headline_values(a[drawn], b[drawn], y[drawn])
-        two = headline_values(other[drawn], b[drawn], y[drawn])
+    def both(count: Counts) -> Array:
+        one, two = (judge.values(count) for judge in judges)
         return np.concatenate([one, two, one - two])
 
-    result = bootstrap(
+    result = bootstrap_of_counts(
         both,
         len(a),
         group=None if group is None else group[order],
@@ -205,20 +229,20 @@ def headline_differences(
         progress=progress,
     )
     differences = {}
-    for i, (name, one, two) in enumerate(
-        zip(Headline._fields, headline(a, b, y), headline(other, b, y), strict=True)
+    for name, one, two in zip(
+        Headline._fields, headline(a, b, y), headline(other, b, y), strict=True
     ):
-        bounds = [
-            None if name in WITHOUT_INTERVAL else result.intervals[i + j * k] for j in range(3)
-        ]
-        value = None
+        value, higher = None, None
         if one.value is not None and two.value is not None:
             value = one.value - two.value
-        higher = None
-        gaps = result.samples[:, 2 * k + i]
-        gaps = gaps[np.isfinite(gaps)]
-        if value is not None and len(gaps) and name not in WITHOUT_INTERVAL:
-            higher = float((gaps > 0).mean() + 0.5 * (gaps == 0).mean())
+        bounds: tuple[Interval | None, ...] = (None, None, None)
+        if name in RESAMPLED:
+            i = RESAMPLED.index(name)
+            bounds = result.intervals[i::k]
+            gaps = result.samples[:, 2 * k + i]
+            gaps = gaps[np.isfinite(gaps)]
+            if value is not None and len(gaps):
+                higher = float((gaps > 0).mean() + 0.5 * (gaps == 0).mean())
         differences[name] = Difference(
             one._replace(interval=bounds[0]),
             two._replace(interval=bounds[1]),
@@ -226,12 +250,6 @@ def headline_differences(
             higher,
         )
     return differences
-
-
-def headline_values(score: Array, rating: Array, good: Array) -> Array:
-    """The headline metrics as an array, NaN where undefined."""
-    metrics = headline(score, rating, good)
-    return np.array([np.nan if m.value is None else m.value for m in metrics])
 
 
 def _canonical(
@@ -250,19 +268,6 @@ def _canonical(
         raise ValueError(f"expected arrays of shape {a.shape}, got {wrong[0]}")
     order = np.lexsort(keys)
     return a[order], b[order], y[order], order
-
-
-def _members(
-    everything: npt.NDArray[np.int64], group: Numbers | None
-) -> list[npt.NDArray[np.int64]] | None:
-    """The records of each group; None when each record is a group."""
-    if group is None:
-        return None
-    code = codes(group, "group", len(everything))
-    count = np.bincount(code)
-    if len(count) == len(everything):
-        return None
-    return np.split(np.argsort(code, kind="stable"), np.cumsum(count)[:-1])
 
 
 def _interval(

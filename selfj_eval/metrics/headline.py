@@ -52,22 +52,25 @@ LABELS = {
 LOWER_IS_BETTER = frozenset({"augrc", "aurc", "ece"})
 
 
-def headline(score: Numbers, rating: Numbers, good: Numbers) -> Headline:
+def headline(
+    score: Numbers, rating: Numbers, good: Numbers, *, confidence: float = 0.95
+) -> Headline:
     """All headline metrics.
 
     Args:
         score: Shape (n,), finite; 0..9, or ``ece`` is undefined.
         rating: Shape (n,), finite, on any scale.
         good: Shape (n,), true or false: whether the rating is a good one.
+        confidence: Level of the correlations' analytic intervals, in (0, 1).
     """
     a, b = paired(score, rating)
     a, y = paired(a, truths(good, "good"))
     pairs = correlation.Concordance.of(a, b)
     curve = selective.risk_coverage(a, 1 - y)
     return Headline(
-        correlation.pearson(a, b),
-        correlation.spearman(a, b),
-        pairs.tau_b(),
+        correlation.pearson(a, b, confidence=confidence),
+        correlation.spearman(a, b, confidence=confidence),
+        pairs.tau_b(confidence),
         pairs.acc23(),
         selective.auroc(curve),
         selective.augrc(curve),

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from selfj_eval.arguments import Numbers, codes, numbers
 from selfj_eval.metrics.correlation import Concordance
 from selfj_eval.metrics.result import Array, Metric, paired
+
+_SMALL = 128
+"""Of groups: in larger ones the O(n log n) count is faster than a look at each pair."""
 
 
 class PreferenceAccuracy(NamedTuple):
@@ -48,14 +52,27 @@ def pair_counts(score: Numbers, rating: Numbers, group: Numbers) -> Array:
     a, b = paired(score, rating)
     code = codes(group, "group", len(a))
     order = np.argsort(code, kind="stable")
-    counts = []
-    for rows in np.split(order, np.flatnonzero(np.diff(code[order])) + 1):
-        found = Concordance.of(a[rows], b[rows])
-        ordered = found.concordant + found.discordant + found.tied_score
-        right, right_ties = found.concordant + found.tied_score / 2, found.concordant
-        right_ties += found.tied_both
-        counts.append((right, ordered, right_ties, len(rows) * (len(rows) - 1) // 2))
-    return np.array(counts, dtype=float).reshape(-1, 4)
+    a, b, code = a[order], b[order], code[order]
+    size = np.bincount(code)
+    end = np.cumsum(size)
+    counts = np.zeros((len(size), 4))
+    counts[:, 3] = size * (size - 1) // 2
+    # In small groups each record with the first, second, ... after it, in all groups at once.
+    after = end[code] - np.arange(len(code)) - 1
+    rows, step = np.flatnonzero(size[code] <= _SMALL), 1
+    while len(rows := rows[after[rows] >= step]):
+        x, y = (_order(values[rows], values[rows + step]) for values in (a, b))
+        right = np.where(x == 0, 0.5, x == y) * (y != 0)
+        for column, found in enumerate((right, y != 0, x == y)):
+            counts[:, column] += np.bincount(code[rows], weights=found, minlength=len(size))
+        step += 1
+    for group in np.flatnonzero(size > _SMALL):
+        of = slice(end[group] - size[group], end[group])
+        pairs = Concordance.of(a[of], b[of])
+        ordered = pairs.concordant + pairs.discordant + pairs.tied_score
+        right_ties = pairs.concordant + pairs.tied_both
+        counts[group, :3] = pairs.concordant + pairs.tied_score / 2, ordered, right_ties
+    return counts
 
 
 def accuracy_of_counts(counts: Numbers) -> PreferenceAccuracy:
@@ -71,6 +88,11 @@ def accuracy_of_counts(counts: Numbers) -> PreferenceAccuracy:
     if ordered:
         first = Metric(right / ordered, int(ordered))
     return PreferenceAccuracy(first, Metric(right_ties / pairs, int(pairs)))
+
+
+def _order(first: Array, second: Array) -> npt.NDArray[np.int8]:
+    """1 where the first is higher, -1 where the second is, 0 where they are equal."""
+    return (first > second).astype(np.int8) - (first < second)
 
 
 def preference_accuracy(
