@@ -109,11 +109,18 @@ def rated(folder: Path, records: list[Record] = RECORDS, **settings: Any) -> lis
 
 
 FORMS: dict[str, Callable[[Any, str, str], list[int]]] = {
-    "human": lambda own, asked, answer: own(f"Human: {asked}\nAssistant: {answer}").input_ids,
-    "pair": lambda own, asked, answer: own(asked, answer).input_ids,
-    "chat": lambda own, asked, answer: (
-        own(f"<s>[user] {asked}</s>[assistant] {answer}</s>", add_special_tokens=False).input_ids
+    "human": lambda own, asked, answer: (
+        own(f"Human: {asked}\nAssistant: {answer}", split_special_tokens=True).input_ids
     ),
+    "pair": lambda own, asked, answer: own(asked, answer, split_special_tokens=True).input_ids,
+    # What the template writes is a special token, what the answer spells is none.
+    "chat": lambda own, asked, answer: [
+        token
+        for part in (
+            f"<s>[user] {asked}</s>[assistant] {answer.replace('</s>', '<|/s>')}</s>"
+        ).split("|")
+        for token in own(part, add_special_tokens=False, split_special_tokens=False).input_ids
+    ],
 }
 
 

@@ -168,7 +168,10 @@ def _with_adapter(model: PreTrainedModel, folder: Path, adapter: Path) -> PreTra
         if rows is not None:  # the adapter brings them all: what the new ones are does not matter
             model.resize_token_embeddings(rows, mean_resizing=False)
         wrapped = PeftModel.from_pretrained(model, str(adapter))
-        wanted = set(get_peft_model_state_dict(wrapped))
+        # peft would look into the folder, or at the hub, that the adapter calls its base.
+        wrapped.active_peft_config.base_model_name_or_path = None
+        saved = "auto" if rows is None else True
+        wanted = set(get_peft_model_state_dict(wrapped, save_embedding_layers=saved))
     except Exception as error:  # whatever a damaged adapter makes the library raise
         raise JudgeError(
             f"the adapter {adapter} cannot be put on {folder}: {brief(error).rstrip('.')}."
