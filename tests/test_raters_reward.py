@@ -198,7 +198,8 @@ def test_the_layout_of_ultrarm_is_loaded_without_its_code(
     for record in RECORDS:
         text = f"Human: {record.instruction}\nAssistant: {record.response}"
         with torch.inference_mode():
-            hidden = model.model(tokenizer(text, return_tensors="pt").input_ids).last_hidden_state
+            ids = tokenizer(text, return_tensors="pt", split_special_tokens=True).input_ids
+            hidden = model.model(ids).last_hidden_state
             wanted.append(model.regression_head(hidden[:, -1]).item())
     assert rated(tmp_path) == pytest.approx(wanted, rel=1e-4, abs=1e-4)
 

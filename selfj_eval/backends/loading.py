@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,11 @@ from selfj_eval.errors import JudgeError, brief
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+_PACKED = 16
+"""Weights that a number in a file may stand for: eight of 4 bits in quantised ones, or more."""
+_MADE_UP = 1 << 26
+"""Numbers that a model may have beside its files' (positions, masks, a new head)."""
 
 
 def choose_device(device: str) -> str:
@@ -111,6 +117,7 @@ def load_weights(
     if new_head:
         transformers_logging.set_verbosity_error()  # says at length that the head is new
     try:
+        _refuse_larger(auto, folder, trust_remote_code)
         model, loading = auto.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
@@ -126,6 +133,8 @@ def load_weights(
             f"the weights in {folder} are damaged ({error}). Is the download or the Git LFS "
             "checkout complete? Fetch it again."
         ) from error
+    except JudgeError:
+        raise
     except Exception as error:  # whatever a damaged or foreign folder makes the library raise
         raise JudgeError(
             f"the model {folder} cannot be loaded: {brief(error).rstrip('.')}. Is the folder "
@@ -152,6 +161,30 @@ def load_weights(
             "Fetch or save both together."
         )
     return model
+
+
+def _refuse_larger(auto: Any, folder: Path, trust_remote_code: bool) -> None:
+    """Refuse a configuration of a far larger model than the weights are of.
+
+    Weights that are missing are made up, before it is known that they are missing: a folder of a
+    few kilobytes could ask for all memory. Here the model is made without memory for numbers.
+
+    Raises:
+        JudgeError: If the model has so many more numbers than its files.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    with torch.device("meta"):
+        model = auto.from_config(config, trust_remote_code=trust_remote_code)
+    wanted = sum(part.numel() for part in (*model.parameters(), *model.buffers()))
+    there = sum(map(math.prod, tensor_shapes(folder.glob("*.safetensors")).values()))
+    if wanted > _PACKED * there + _MADE_UP:
+        raise JudgeError(
+            f"{folder}/config.json is of a model with {wanted:,} weights, but the files beside it "
+            f"hold {there:,}. Fetch or save both together."
+        )
 
 
 def _sizes(shape: Iterable[int]) -> str:
