@@ -64,6 +64,8 @@ class TextEncoder:
         added = tokenizer.added_tokens_decoder.items()
         self._special = {at for at, token in added if token.special}
         self._special.update(tokenizer.all_special_ids)
+        empty = (tokenizer([""]), tokenizer([""], [""]))
+        self._added = [sum(map(self._special.__contains__, e.input_ids[0])) for e in empty]
 
     def rows(self, texts: Sequence[str], *, special: bool = True) -> list[list[int]]:
         """Token ids of each text.
@@ -75,11 +77,26 @@ class TextEncoder:
         Raises:
             JudgeError: If the tokenizer gives up on a text.
         """
-        return [encoded.ids for encoded in self._encode(list(texts), special)]
+        if not texts:
+            return []
+        if not self.tokenizer.is_fast:
+            return [self._without_offsets(text, special).ids for text in texts]
+        batch = self._call(list(texts), special)
+        rows: list[list[int]] = batch.input_ids
+        for at, text in enumerate(texts):
+            if self._may_spell([text], rows[at], special):
+                rows[at] = self._careful([text], batch.encodings[at], special).ids
+        return rows
 
     def encode(self, text: str, pair: str | None = None, *, special: bool = True) -> Encoded:
         """The tokens of a text, or of a pair of which none is empty. As for ``rows``."""
-        return self._encode([(text, pair) if pair else text], special)[0]
+        if not self.tokenizer.is_fast:
+            return self._without_offsets(text, special)
+        texts = [text, pair] if pair else [text]
+        encoding = self._call([(text, pair) if pair else text], special).encodings[0]
+        if self._may_spell(texts, encoding.ids, special):
+            return self._careful(texts, encoding, special)
+        return Encoded(encoding.ids, encoding.offsets, encoding.type_ids)
 
     def as_text(self, text: str) -> str:
         """A text for a chat template, of which no special token will be a control token.
@@ -103,25 +120,29 @@ class TextEncoder:
         """How many characters of a ``Templated`` are text: what the places of tokens refer to."""
         return len(text) - text.count(_CUT)
 
-    def _encode(self, texts: list[Any], special: bool) -> list[Encoded]:
-        if not texts:
-            return []
-        if not self.tokenizer.is_fast:
-            split = {"split_special_tokens": not isinstance(texts[0], Templated)}
-            found = self._call(texts, special, **split).input_ids
-            return [Encoded(ids, [], []) for ids in found]
-        encodings = self._call(texts, special).encodings
-        rows = []
-        for text, encoding in zip(texts, encodings, strict=True):
-            parts = [text] if isinstance(text, str) else list(text)
-            if isinstance(text, Templated):
-                if _CUT in text:
-                    encoding = self._as_written.encode(text, add_special_tokens=special)
-            elif self._spelled(parts, encoding):
-                parts = [part.replace(_CUT, _UNREADABLE) for part in parts]
-                parts, encoding = self._parted(parts, self._split, special=special)
-            rows.append(self._joined(parts, encoding))
-        return rows
+    def _without_offsets(self, text: str, special: bool) -> Encoded:
+        """The tokens that a slow tokenizer makes of a text."""
+        split = not isinstance(text, Templated)
+        found = self._call([text], special, split_special_tokens=split).input_ids
+        return Encoded(found[0], [], [])
+
+    def _may_spell(self, parts: Sequence[str], ids: Sequence[int], special: bool) -> bool:
+        """Whether to look closer: there are more special tokens than the tokenizer adds."""
+        if isinstance(parts[0], Templated):
+            return _CUT in parts[0]
+        added = self._added[len(parts) > 1] if special else 0
+        return sum(map(self._special.__contains__, ids)) > added
+
+    def _careful(self, parts: list[str], encoding: Encoding, special: bool) -> Encoded:
+        """The tokens of texts that may spell special tokens, from what the tokenizer gives."""
+        if isinstance(parts[0], Templated):
+            encoding = self._as_written.encode(parts[0], add_special_tokens=special)
+        elif not self._spelled(parts, encoding):
+            return Encoded(encoding.ids, encoding.offsets, encoding.type_ids)
+        else:
+            parts = [part.replace(_CUT, _UNREADABLE) for part in parts]
+            parts, encoding = self._parted(parts, self._split, special=special)
+        return self._joined(parts, encoding)
 
     def _call(self, texts: list[Any], special: bool, **more: Any) -> Any:
         first: Any = texts
@@ -138,8 +159,6 @@ class TextEncoder:
 
     def _spelled(self, parts: Sequence[str], encoding: Encoding) -> list[tuple[int, int, int]]:
         """Which text, from where to where, is a special token that the text itself spells."""
-        if self._special.isdisjoint(encoding.ids):
-            return []
         unknown = self.tokenizer.unk_token_id
         found = []
         for at, token in enumerate(encoding.ids):
@@ -175,8 +194,6 @@ class TextEncoder:
     def _joined(self, parts: Sequence[str], encoding: Encoding) -> Encoded:
         """Tokens without the cuts, with their places in the text without them."""
         ids, offsets, types = encoding.ids, encoding.offsets, encoding.type_ids
-        if not any(_CUT in part for part in parts):
-            return Encoded(ids, offsets, types)
         before = [[0] for _ in parts]
         for count, part in zip(before, parts, strict=True):
             for character in part:
