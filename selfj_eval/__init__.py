@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+# Type checkers take it for true. The real one needs typing, which takes three times as long as all
+# else here, and while this is imported Ctrl-C cannot be caught.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from selfj_eval.errors import DataError, JudgeError, SelfJError, StoreError
     from selfj_eval.judge import Judge
     from selfj_eval.policy import Policy
@@ -51,6 +53,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    import importlib
+
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, redirect_stdout
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
 
-from selfj_eval.errors import DataError, JudgeError, SelfJError, StoreError, brief
+from selfj_eval.errors import DataError, JudgeError, SelfJError, StoreError
 from selfj_eval.judge import Judge, Progress
 from selfj_eval.partitions import Partition, refuse_empty
+from selfj_eval.ray_cluster import ray_cluster
 from selfj_eval.scoring import Survey, Totals
 
 _TRIES = 5
@@ -86,64 +84,44 @@ def score_on_workers(
         JudgeError: If Ray is not installed, or the judge cannot be loaded.
         DataError, StoreError: As for ``Partition.score``.
     """
-    # Its backend reports every restart of a worker as an error of its own.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
+    count = len(partitions)
+    with ray_cluster():
         import ray
-        from ray.data import ActorPoolStrategy, DataContext, from_items
-    except ImportError as error:
-        raise JudgeError(
-            "Ray is not installed; pip install 'selfj-eval[ray]', or leave out --engine ray."
-        ) from error
-    # Ray prints the deaths of workers to stdout, which is for our results.
-    with redirect_stdout(sys.stderr):
-        started = not ray.is_initialized()
-        if started:
-            ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-        DataContext.get_current().enable_progress_bars = False
-        count = len(partitions)
+        from ray.data import ActorPoolStrategy, from_items
+
         tasks = from_items(list(range(count)), override_num_blocks=count)
         worker: Any = _Scorer  # Ray makes one in each process
-        try:
-            resources: Any = ray.cluster_resources()  # type: ignore[no-untyped-call]
-            if gpus > (there := resources.get("GPU", 0)):
-                raise JudgeError(
-                    f"--worker-gpus {gpus:g} is more than Ray has ({there:g}); leave it out to "
-                    "judge on CPUs."
-                )
-            surveys: dict[int, Survey] = {}
-            with bar(count, "checked", "file") as progress:
-                for at, value in _values(tasks.map(_Surveyor(partitions), num_cpus=1).iter_rows()):
-                    surveys[at] = Survey(**value)
-                    progress(1)
-            refuse_empty(list(surveys.values()), partitions[0].source.path.parent)
-            with warnings.catch_warnings():  # of max_task_retries, until Ray 2.64
-                warnings.simplefilter("ignore")
-                scored = tasks.map(
-                    worker,
-                    fn_constructor_args=[dict(settings), partitions, surveys],
-                    # One file at a time, so that no worker waits while another has two.
-                    compute=ActorPoolStrategy(
-                        size=min(workers, count), max_tasks_in_flight_per_actor=1
-                    ),
-                    num_gpus=gpus or None,
-                    num_cpus=1,
-                    max_task_retries=_TRIES,
-                )
-            totals: dict[int, Totals] = {}
-            description: Mapping[str, Any] = {}
-            with bar(sum(s.records for s in surveys.values()), "judged", "record") as progress:
-                for at, value in _values(scored.iter_rows()):
-                    totals[at], description = Totals(**value["totals"]), value["judge"]
-                    progress(totals[at].records)
-        except ray.exceptions.RayError as error:
+        resources: Any = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        if gpus > (there := resources.get("GPU", 0)):
             raise JudgeError(
-                f"Ray gave up: {brief(error).rstrip('.')}. What was finished is kept; run it again."
-            ) from error
-        finally:
-            if started:
-                ray.shutdown()
+                f"--worker-gpus {gpus:g} is more than Ray has ({there:g}); leave it out to "
+                "judge on CPUs."
+            )
+        surveys: dict[int, Survey] = {}
+        with bar(count, "checked", "file") as progress:
+            for at, value in _values(tasks.map(_Surveyor(partitions), num_cpus=1).iter_rows()):
+                surveys[at] = Survey(**value)
+                progress(1)
+        refuse_empty(list(surveys.values()), partitions[0].source.path.parent)
+        with warnings.catch_warnings():  # of max_task_retries, until Ray 2.64
+            warnings.simplefilter("ignore")
+            scored = tasks.map(
+                worker,
+                fn_constructor_args=[dict(settings), partitions, surveys],
+                # One file at a time, so that no worker waits while another has two.
+                compute=ActorPoolStrategy(
+                    size=min(workers, count), max_tasks_in_flight_per_actor=1
+                ),
+                num_gpus=gpus or None,
+                num_cpus=1,
+                max_task_retries=_TRIES,
+            )
+        totals: dict[int, Totals] = {}
+        description: Mapping[str, Any] = {}
+        with bar(sum(s.records for s in surveys.values()), "judged", "record") as progress:
+            for at, value in _values(scored.iter_rows()):
+                totals[at], description = Totals(**value["totals"]), value["judge"]
+                progress(totals[at].records)
     order = range(count)
     return description, [surveys[at] for at in order], [totals[at] for at in order]
 

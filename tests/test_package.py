@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +12,12 @@ import pytest
 import selfj_eval
 
 
-def fastest(*arguments: str, times: int = 5) -> float:
-    """Seconds of the fastest of some runs: a busy machine makes runs slower, never faster."""
-
-    def run(*program: str) -> float:
-        start = time.perf_counter()
-        subprocess.run(program, check=True, capture_output=True)
-        return time.perf_counter() - start
-
-    return min(run(*arguments) for _ in range(times))
-
-
 def test_import_is_light() -> None:
     code = (
         "import sys, selfj_eval; heavy = {'torch', 'transformers', 'numpy', 'lm_eval', 'datasets', "
         "'pyarrow'}; assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
-    assert fastest(sys.executable, "-c", code) < 0.2
-
-
-def test_help_is_quick() -> None:
-    selfj = str(Path(sys.executable).parent / "selfj")
-    assert fastest(selfj, "--help") < 0.5
-    assert fastest(selfj, "score", "--help") < 0.5
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_help_loads_nothing_that_takes_long() -> None:

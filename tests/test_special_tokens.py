@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from selfj_eval.demo import JUDGE_DIR, ladder
 from selfj_eval.generation.base import PromptTokenizer
 from selfj_eval.generation.transformers import TransformersGenerator
 from selfj_eval.harness.model import SelfJLM
+from selfj_eval.judge import Judge
 from selfj_eval.prompts import TEMPLATES
 from selfj_eval.raters.perplexity import PerplexityRater
 from selfj_eval.records import Record
@@ -204,3 +206,20 @@ def test_an_embedder_reads_them_as_text(minilm: Path) -> None:
     assert tokens.count(embedder._model.tokenizer.sep_token_id) == 1
     pairs = [("king [SEP] queen", "king ( SEP ) queen"), ("a king", "a king")]
     assert np.isfinite(embedder.similarity(pairs).cosine).all()
+
+
+def test_a_text_on_which_the_tokenizer_gives_up_is_unscored(
+    tiny_judge: Path, tmp_path: Path
+) -> None:
+    """By itself: the others are scored."""
+    folder = Path(shutil.copytree(tiny_judge, tmp_path / "judge"))
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    slow = {"type": "Split", "pattern": {"Regex": r"((b|c)+)+\z"}, "behavior": "Isolated",
+            "invert": False}  # fmt: skip
+    tokenizer["pre_tokenizer"]["pretokenizers"].insert(0, slow)
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    records = [Record("1", "Add 2 and 3.", "It is 5."), Record("2", "Add 2 and 3.", "bc" * 40)]
+    good, bad = Judge.load(str(folder), device="cpu").judge(records)
+    assert good.score is not None and good.error is None
+    assert bad.score is None
+    assert bad.error is not None and "the tokenizer gives up on a text" in bad.error

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import io
 import sys
-from collections.abc import Sequence
 
 from selfj_eval import __version__
-from selfj_eval.errors import SelfJError, printable
+from selfj_eval.cli.guard import guarded
+
+TYPE_CHECKING = False  # as in selfj_eval/__init__.py
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Name of the subcommand, and the module that has add_parser(subparsers).
 _COMMANDS = (
@@ -40,16 +40,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit status: 0 when everything was done, 1 when something was left (such as unscored
-        records), 2 for wrong usage or input, 130 when interrupted.
+        records), 2 for wrong usage or input, 70 for a fault of this program, 128 and the signal's
+        number when it was stopped: 130 for Ctrl-C, 143 for SIGTERM.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: _run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def _run(arguments: list[str]) -> int:
+    # Within the guard: these take a tenth of a second.
+    import argparse
+    import importlib
+    import io
+
     for stream in (sys.stdout, sys.stderr):  # an id that the terminal cannot show is no failure
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if arguments[:1] == ["lm-eval"]:  # its arguments, --help included, are lm_eval's own
         from selfj_eval.cli.lm_eval import run
 
-        return _guarded(lambda: run(arguments[1:]))
+        return run(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="selfj",
         description="Judge language-model answers with Self-J (arXiv 2409.00935).",
@@ -62,23 +71,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         importlib.import_module(f"selfj_eval.cli.{name}").add_parser(subparsers)
     options = parser.parse_args(arguments)
     options.argv = arguments  # for the provenance of what is written
-    return _guarded(lambda: options.run(options))
-
-
-def _guarded(run: object) -> int:
-    assert callable(run)
-    try:
-        return int(run())
-    except SelfJError as error:
-        print(f"selfj: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nselfj: interrupted; run the same command again to go on.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
-    except OSError as error:  # such as a name that is longer than the system takes
-        place = "" if error.filename is None else f"{printable(error.filename)}: "
-        print(f"selfj: error: {place}{error.strerror or error}.", file=sys.stderr)
-        return 2
+    return int(options.run(options))

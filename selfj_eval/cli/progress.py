@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Any
 
+from selfj_eval.cli.guard import stop_if_asked
+
 
 def size(number: float) -> str:
     """Bytes as people read them."""
@@ -42,7 +44,12 @@ class ProgressLine:
             self._bar.close()
 
     def __call__(self, finished: int) -> None:
-        """Count ``finished`` more."""
+        """Count ``finished`` more.
+
+        Raises:
+            Stopped: If the command was asked to end.
+        """
+        stop_if_asked()
         self._done += finished
         if self._bar is not None:
             self._bar.update(finished)

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +11,8 @@ from typing import Any
 from selfj_eval.collection.preparing import Prepared, Recipe
 from selfj_eval.collection.running import Outcome, outcome_of
 from selfj_eval.collection.sources import Source
-from selfj_eval.errors import DataError, JudgeError, SelfJError, StoreError, brief
+from selfj_eval.errors import DataError, SelfJError, StoreError
+from selfj_eval.ray_cluster import ray_cluster
 
 _ERRORS: Mapping[str, type[SelfJError]] = {"StoreError": StoreError}
 
@@ -48,35 +45,13 @@ def on_ray(
     Raises:
         JudgeError: If Ray is not installed, or gives up.
     """
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
-        import ray
-        from ray.data import DataContext, from_items
-    except ImportError as error:
-        raise JudgeError(
-            "Ray is not installed; pip install 'selfj-eval[ray]', or leave out --engine ray."
-        ) from error
-    # Ray prints the deaths of workers to stdout, which is for our results.
-    with redirect_stdout(sys.stderr):
-        started = not ray.is_initialized()
-        if started:
-            ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-        DataContext.get_current().enable_progress_bars = False
+    with ray_cluster():
+        from ray.data import from_items
+
         tasks = from_items(list(range(len(sources))), override_num_blocks=len(sources))
-        try:
-            done = tasks.map(
-                _Preparer(sources, recipe, out.resolve()), num_cpus=1, concurrency=workers
-            )
-            for row in done.iter_rows():
-                yield row["name"], _outcome(json.loads(row["value"]))
-        except ray.exceptions.RayError as error:
-            raise JudgeError(
-                f"Ray gave up: {brief(error).rstrip('.')}. What was finished is kept; run it again."
-            ) from error
-        finally:
-            if started:
-                ray.shutdown()
+        done = tasks.map(_Preparer(sources, recipe, out.resolve()), num_cpus=1, concurrency=workers)
+        for row in done.iter_rows():
+            yield row["name"], _outcome(json.loads(row["value"]))
 
 
 def _outcome(value: dict[str, Any]) -> Outcome:

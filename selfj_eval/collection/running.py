@@ -6,10 +6,9 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from selfj_eval.collection.preparing import (
 from selfj_eval.collection.sampling import COLUMNS
 from selfj_eval.collection.signatures import read_signatures
 from selfj_eval.collection.sources import CATEGORIES, Source
+from selfj_eval.collection.workers import worker_processes
 from selfj_eval.errors import DataError, SelfJError, StoreError
 from selfj_eval.writing import atomic_write, remove_left_over, write_json
 
@@ -109,8 +109,7 @@ def on_processes(
         for source in sources:
             yield source.name, outcome_of(source, recipe, out)
         return
-    # Not forked: threads of the caller's libraries would be lost in the copy.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_processes(workers) as pool:
         # The largest first, so that no worker is left with one at the end.
         order = sorted(sources, key=lambda source: -source.expected)
         tasks: dict[Future[Outcome], str] = {
@@ -127,9 +126,6 @@ def on_processes(
                 "a worker process died, perhaps for want of memory; take fewer --workers. What was "
                 "finished is kept: run it again."
             ) from error
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def assemble(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from heapq import nsmallest
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from selfj_eval.collection.sources import CATEGORIES
+from selfj_eval.collection.workers import worker_processes
 from selfj_eval.errors import DataError
 
 COLUMNS = ("id", "instruction", "source", "category")
@@ -114,8 +113,7 @@ def _mapped(
     if workers == 1 or len(files) < 2:
         yield from map(function, files)
         return
-    # Not forked: the caller may have threads.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_processes(workers) as pool:
         yield from pool.map(function, files)
 
 
