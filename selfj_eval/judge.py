@@ -25,7 +25,7 @@ from selfj_eval.prompts import (
 )
 from selfj_eval.records import Judgment, Record, reason_not_text
 from selfj_eval.resuming import resume
-from selfj_eval.scale import expected_score
+from selfj_eval.scale import DIGITS, expected_score
 from selfj_eval.store import JudgmentStore, Stored
 
 _TRIMMING = 1  # raise when fit_prompt changes what it makes of the same input
@@ -255,8 +255,15 @@ class Judge:
         """
         keys = list(pending)
         for start in range(0, len(keys), WINDOW):
-            window = keys[start : start + WINDOW]
-            prompts = [self.prompt(pending[key]) for key in window]
+            window, prompts = [], []
+            for key in keys[start : start + WINDOW]:
+                try:
+                    prompts.append(self.prompt(pending[key]))
+                except JudgeError as error:  # the tokenizer gives up on a text
+                    reasons[key] = str(error)
+                    yield {key: Stored((math.nan,) * len(DIGITS), 0)}
+                else:
+                    window.append(key)
             for batch in self.backend.score([prompt.text for prompt in prompts]):
                 done = {
                     window[i]: Stored(tuple(row.tolist()), prompts[i].trimmed_tokens)

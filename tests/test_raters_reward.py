@@ -109,11 +109,18 @@ def rated(folder: Path, records: list[Record] = RECORDS, **settings: Any) -> lis
 
 
 FORMS: dict[str, Callable[[Any, str, str], list[int]]] = {
-    "human": lambda own, asked, answer: own(f"Human: {asked}\nAssistant: {answer}").input_ids,
-    "pair": lambda own, asked, answer: own(asked, answer).input_ids,
-    "chat": lambda own, asked, answer: (
-        own(f"<s>[user] {asked}</s>[assistant] {answer}</s>", add_special_tokens=False).input_ids
+    "human": lambda own, asked, answer: (
+        own(f"Human: {asked}\nAssistant: {answer}", split_special_tokens=True).input_ids
     ),
+    "pair": lambda own, asked, answer: own(asked, answer, split_special_tokens=True).input_ids,
+    # What the template writes is a special token, what the answer spells is none.
+    "chat": lambda own, asked, answer: [
+        token
+        for part in (
+            f"<s>[user] {asked}</s>[assistant] {answer.replace('</s>', '<|/s>')}</s>"
+        ).split("|")
+        for token in own(part, add_special_tokens=False, split_special_tokens=False).input_ids
+    ],
 }
 
 
@@ -191,7 +198,8 @@ def test_the_layout_of_ultrarm_is_loaded_without_its_code(
     for record in RECORDS:
         text = f"Human: {record.instruction}\nAssistant: {record.response}"
         with torch.inference_mode():
-            hidden = model.model(tokenizer(text, return_tensors="pt").input_ids).last_hidden_state
+            ids = tokenizer(text, return_tensors="pt", split_special_tokens=True).input_ids
+            hidden = model.model(ids).last_hidden_state
             wanted.append(model.regression_head(hidden[:, -1]).item())
     assert rated(tmp_path) == pytest.approx(wanted, rel=1e-4, abs=1e-4)
 

@@ -140,7 +140,7 @@ class Counting:
         return text[: spans[-1][1]]
 
     def _tokens(self, text: str) -> int:
-        return len(self._tokenizer.encode(text))
+        return self._tokenizer.count_at_server(text)
 
 
 def _agree(used: Usage, own: int) -> bool:

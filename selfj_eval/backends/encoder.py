@@ -12,6 +12,7 @@ from selfj_eval.backends.base import Batch, longest_first
 from selfj_eval.backends.batching import Batcher, Rows, Scores
 from selfj_eval.backends.batching import batch_tokens as default_tokens
 from selfj_eval.backends.loading import choose_device, choose_dtype, load_weights
+from selfj_eval.backends.text_encoder import TextEncoder
 from selfj_eval.backends.tokenizer import encoder_length, load_tokenizer
 from selfj_eval.backends.weights import model_folders
 from selfj_eval.errors import JudgeError
@@ -64,6 +65,7 @@ class EncoderBackend:
         folders = model_folders(model, revision=revision, code=trust_remote_code)
         folder = folders.model
         config, self._tokenizer = load_tokenizer(folder, model, trust_remote_code)
+        self._encoder = TextEncoder(self._tokenizer)
         named = {str(label): int(at) for at, label in dict(config.id2label).items()}
         if sorted(named) != list(DIGITS):
             raise JudgeError(
@@ -89,8 +91,7 @@ class EncoderBackend:
 
     def tokenize(self, text: str) -> Offsets:
         """Character offsets of the tokens of ``text``, special tokens included."""
-        found: Offsets = self._tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
-        return found
+        return self._encoder.encode(text).offsets
 
     def score(self, prompts: Iterable[str]) -> Iterator[Batch]:
         """Judge all prompts, longest first.
@@ -104,8 +105,7 @@ class EncoderBackend:
         texts = items(prompts, str, "score()")
         if not texts:
             return
-        ids = self._tokenizer(texts).input_ids
-        yield from self._batcher.run(ids, self._forward)
+        yield from self._batcher.run(self._encoder.rows(texts), self._forward)
 
     def _forward(self, rows: Rows) -> Scores:
         import torch

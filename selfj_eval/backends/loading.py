@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,11 @@ from selfj_eval.errors import JudgeError, brief
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+_PACKED = 16
+"""Weights that a number in a file may stand for: eight of 4 bits in quantised ones, or more."""
+_MADE_UP = 1 << 26
+"""Numbers that a model may have beside its files' (positions, masks, a new head)."""
 
 
 def choose_device(device: str) -> str:
@@ -111,6 +117,7 @@ def load_weights(
     if new_head:
         transformers_logging.set_verbosity_error()  # says at length that the head is new
     try:
+        _refuse_larger(auto, folder, trust_remote_code)
         model, loading = auto.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
@@ -126,6 +133,8 @@ def load_weights(
             f"the weights in {folder} are damaged ({error}). Is the download or the Git LFS "
             "checkout complete? Fetch it again."
         ) from error
+    except JudgeError:
+        raise
     except Exception as error:  # whatever a damaged or foreign folder makes the library raise
         raise JudgeError(
             f"the model {folder} cannot be loaded: {brief(error).rstrip('.')}. Is the folder "
@@ -154,6 +163,30 @@ def load_weights(
     return model
 
 
+def _refuse_larger(auto: Any, folder: Path, trust_remote_code: bool) -> None:
+    """Refuse a configuration of a far larger model than the weights are of.
+
+    Weights that are missing are made up, before it is known that they are missing: a folder of a
+    few kilobytes could ask for all memory. Here the model is made without memory for numbers.
+
+    Raises:
+        JudgeError: If the model has so many more numbers than its files.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    with torch.device("meta"):
+        model = auto.from_config(config, trust_remote_code=trust_remote_code)
+    wanted = sum(part.numel() for part in (*model.parameters(), *model.buffers()))
+    there = sum(map(math.prod, tensor_shapes(folder.glob("*.safetensors")).values()))
+    if wanted > _PACKED * there + _MADE_UP:
+        raise JudgeError(
+            f"{folder}/config.json is of a model with {wanted:,} weights, but the files beside it "
+            f"hold {there:,}. Fetch or save both together."
+        )
+
+
 def _sizes(shape: Iterable[int]) -> str:
     return " x ".join(map(str, shape))
 
@@ -168,7 +201,10 @@ def _with_adapter(model: PreTrainedModel, folder: Path, adapter: Path) -> PreTra
         if rows is not None:  # the adapter brings them all: what the new ones are does not matter
             model.resize_token_embeddings(rows, mean_resizing=False)
         wrapped = PeftModel.from_pretrained(model, str(adapter))
-        wanted = set(get_peft_model_state_dict(wrapped))
+        # peft would look into the folder, or at the hub, that the adapter calls its base.
+        wrapped.active_peft_config.base_model_name_or_path = None
+        saved = "auto" if rows is None else True
+        wanted = set(get_peft_model_state_dict(wrapped, save_embedding_layers=saved))
     except Exception as error:  # whatever a damaged adapter makes the library raise
         raise JudgeError(
             f"the adapter {adapter} cannot be put on {folder}: {brief(error).rstrip('.')}."

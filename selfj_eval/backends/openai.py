@@ -164,7 +164,7 @@ class OpenAIBackend:
 
     def _judge(self, client: AsyncOpenAI, prompt: str) -> Coroutine[Any, Any, _Got | Failure]:
         # Measured here, not where requests wait for each other.
-        tokens = len(self._tokenizer.encode(prompt)) if self._tokenizer else 0
+        tokens = self._tokenizer.count_at_server(prompt) if self._tokenizer else 0
         return self._answer(client, prompt, tokens)
 
     async def _answer(self, client: AsyncOpenAI, prompt: str, tokens: int) -> _Got | Failure:

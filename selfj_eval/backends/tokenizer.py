@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from selfj_eval.backends.text_encoder import TextEncoder
 from selfj_eval.backends.weights import resolve_folder
+from selfj_eval.deadlines import LOADING_SECONDS, RUNNING_SECONDS, within
 from selfj_eval.errors import JudgeError, brief
 from selfj_eval.prompts import DEFAULT_TEMPLATE, Offsets, get_template
 from selfj_eval.scale import digit_token_ids
@@ -24,6 +26,8 @@ _UNSET = 1e12  # transformers writes 1e30 for "not set"
 
 class JudgeTokenizer:
     """A judge's tokenizer, checked, with the ids of the ten digits.
+
+    Special tokens that a prompt spells are text (``TextEncoder``).
 
     Args:
         model: ``demo``, a folder, or a hub id.
@@ -53,6 +57,7 @@ class JudgeTokenizer:
     ) -> None:
         folder = resolve_folder(model, revision=revision, code=trust_remote_code, weights=False)
         config, self.tokenizer = load_tokenizer(folder, model, trust_remote_code, tokenizer)
+        self._encoder = TextEncoder(self.tokenizer)
         self.digit_ids = digit_token_ids(self.encode, get_template(template).probe(), model)
         self.max_tokens = min(context_length(config, self.tokenizer), DEFAULT_MAX_TOKENS)
         state = self.tokenizer.backend_tokenizer.to_str()
@@ -60,13 +65,19 @@ class JudgeTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of ``text`` with the special tokens the model expects."""
-        ids: list[int] = self.tokenizer(text).input_ids
-        return ids
+        return self.rows([text])[0]
+
+    def rows(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text with the special tokens the model expects."""
+        return self._encoder.rows(texts)
 
     def offsets(self, text: str) -> Offsets:
         """Character offsets of the tokens of ``text``, special tokens included."""
-        found: Offsets = self.tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
-        return found
+        return self._encoder.encode(text).offsets
+
+    def count_at_server(self, text: str) -> int:
+        """Tokens of ``text`` at a server, to which the special tokens it spells are such."""
+        return len(self.tokenizer(text).input_ids)
 
 
 def load_tokenizer(
@@ -90,9 +101,14 @@ def load_tokenizer(
     transformers_logging.get_logger("transformers.tokenization_utils_base").setLevel(40)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
-        loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            tokenizer or folder, trust_remote_code=trust_remote_code
+        place = tokenizer or folder
+        loaded: PreTrainedTokenizerBase = within(
+            LOADING_SECONDS,
+            lambda: AutoTokenizer.from_pretrained(place, trust_remote_code=trust_remote_code),
+            f"reading the tokenizer of {name}",
         )
+    except JudgeError:
+        raise
     except Exception as error:  # whatever a damaged file makes the library raise
         raise JudgeError(
             f"the tokenizer of {name} cannot be loaded: {brief(error).rstrip('.')}. Give a folder "
@@ -106,7 +122,8 @@ def load_tokenizer(
     _longest(loaded)  # fails now if it is no number
     # The first call drops the truncation that a tokenizer's file may ask for. That changes the
     # tokenizer, which must not happen while another thread uses it; later calls change nothing.
-    loaded("")
+    probe = get_template(DEFAULT_TEMPLATE).probe()
+    within(RUNNING_SECONDS, lambda: (loaded(""), loaded(probe)), f"the tokenizer of {name}")
     return config, loaded
 
 
@@ -137,34 +154,6 @@ def encoder_length(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase)
         what = f"max_position_embeddings, less {taken} for padding, in the config.json"
         positions = _tokens(positions - taken, what, config.name_or_path)
     return min(positions, _longest(tokenizer))
-
-
-def fill_template(
-    tokenizer: PreTrainedTokenizerBase, turns: Sequence[Mapping[str, str]], **how: Any
-) -> str:
-    """Chat messages in a tokenizer's chat template.
-
-    Args:
-        tokenizer: The tokenizer.
-        turns: The messages.
-        how: More arguments of ``apply_chat_template``.
-
-    Raises:
-        JudgeError: If the template fails, or makes no text of them.
-    """
-    try:
-        text = tokenizer.apply_chat_template([*turns], tokenize=False, **how)
-    except Exception as error:  # a template is a program of the model's author
-        raise JudgeError(
-            f"the chat template of the model cannot be filled in: {brief(error)}"
-        ) from error
-    if not isinstance(text, str) or not text.strip():
-        raise JudgeError(
-            "the chat template of the model cannot be used: it makes no text of a message. "
-            "Correct chat_template in its tokenizer_config.json or chat_template.jinja, or use "
-            "another prompt form."
-        )
-    return text
 
 
 def _longest(tokenizer: PreTrainedTokenizerBase) -> int:

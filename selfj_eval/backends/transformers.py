@@ -119,7 +119,7 @@ class TransformersBackend:
         texts = items(prompts, str, "score()")
         if not texts:
             return
-        ids = self._tokenizer.tokenizer(texts).input_ids
+        ids = self._tokenizer.rows(texts)
         yield from self._batcher.run(ids, self._forward_tree if self._packs else self._forward)
 
     def _check_causal(self, name: str) -> None:

@@ -132,7 +132,7 @@ class VllmBackend:
         texts = items(prompts, str, "score()")
         if not texts:
             return
-        ids: list[list[int]] = self._tokenizer.tokenizer(texts).input_ids
+        ids = self._tokenizer.rows(texts)
         order = sorted(range(len(ids)), key=ids.__getitem__)
         for start in range(0, len(order), CHUNK):
             indices = order[start : start + CHUNK]

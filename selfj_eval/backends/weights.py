@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
-from selfj_eval.backends.adapters import tokenizer_folder
+from selfj_eval.backends.adapters import tensor_shapes, tokenizer_folder
+from selfj_eval.backends.folders import SUBFOLDERS, check_folder, most_layers, read_json, shards
 from selfj_eval.errors import JudgeError, brief
 
 _DECIDES_SCORES = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.py", "merges.txt")
+_IN_SUBFOLDERS = tuple(f"{name}/{p}" for name in SUBFOLDERS for p in ("*.jinja", "*.py"))
+_WITHOUT_TOKENIZER_JSON = ("*.txt", "*.tiktoken")
+"""What a tokenizer is made of where there is no tokenizer.json."""
 _IRRELEVANT = {"generation_config.json", "trainer_state.json", "training.json", "merge.json"}
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
@@ -19,9 +22,9 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 def resolve_folder(
     model: str, *, revision: str | None = None, code: bool = False, weights: bool = True
 ) -> Path:
-    """The local folder of a model, adapter or tokenizer; fetched from the hub if need be.
+    """The local folder of a model, adapter or tokenizer, checked; fetched from the hub if need be.
 
-    Only files that are needed are fetched, never pickles.
+    Only files that are needed are fetched, never pickles. ``check_folder`` looks at what is there.
 
     Args:
         model: ``demo`` for the embedded judge, a folder, or a hub id such as ``owner/name``.
@@ -33,9 +36,16 @@ def resolve_folder(
         The folder.
 
     Raises:
-        JudgeError: If there is no such folder and no such model on the hub or in its cache, or
-            the model on the hub has its weights only as pickles.
+        JudgeError: If there is no such folder and no such model on the hub or in its cache, the
+            model on the hub has its weights only as pickles, or a file in the folder is refused.
     """
+    folder = _found(model, revision, code, weights)
+    check_folder(folder, code=code)
+    return folder
+
+
+def _found(model: str, revision: str | None, code: bool, weights: bool) -> Path:
+    """The folder as it is, unchecked. Arguments and errors as for ``resolve_folder``."""
     if model == "demo":
         from selfj_eval.demo import JUDGE_DIR
 
@@ -119,7 +129,8 @@ def check_weights(folder: Path, *, adapter: bool = False) -> None:
 
     Raises:
         JudgeError: Naming the folder and what to do, if the configuration or weights are
-            missing, the weights are pickles, or a shard is missing.
+            missing, the weights are pickles, a shard is missing, or the configuration speaks of
+            more layers than there are tensors.
     """
     config = "adapter_config.json" if adapter else "config.json"
     kind = "LoRA adapter" if adapter else "model"
@@ -136,18 +147,27 @@ def check_weights(folder: Path, *, adapter: bool = False) -> None:
             f"{folder} holds no weights: expected {pattern} beside {config}. Is the download or "
             "the Git LFS checkout complete?"
         )
-    index = folder / "model.safetensors.index.json"
-    if index.is_file() and not adapter:
-        try:
-            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise JudgeError(f"{index} is damaged ({error!r}). Fetch it again.") from error
-        missing = sorted(s for s in shards if not (folder / Path(s).name).is_file())
+    for index in folder.glob("*.safetensors.index.json"):
+        listed = shards(index)
+        missing = [name for name in listed if not (folder / name).is_file()]
         if missing:
             raise JudgeError(
-                f"{folder} lacks {len(missing)} of {len(shards)} weight files, the first is "
+                f"{folder} lacks {len(missing)} of {len(listed)} weight files, the first is "
                 f"{missing[0]}. Fetch it again."
             )
+    if not adapter:
+        _check_layers(folder)
+
+
+def _check_layers(folder: Path) -> None:
+    """Refuse a configuration for a model that would take long to make, and has no weights here."""
+    field, layers = most_layers(read_json(folder / "config.json"))
+    tensors = len(tensor_shapes(folder.glob("*.safetensors")))
+    if layers > tensors:
+        raise JudgeError(
+            f"{folder}/config.json, field {field!r}: {layers:,} layers, but the weights beside it "
+            f"are {tensors:,} tensors. Fetch or save both together."
+        )
 
 
 def _only_pickles(model: str, pickles: list[str]) -> JudgeError:
@@ -168,9 +188,14 @@ def fingerprint(folder: Path) -> str:
         64 hexadecimal digits (SHA-256); independent of where the folder lies.
     """
     total = hashlib.sha256()
-    files = {f for pattern in _DECIDES_SCORES for f in folder.glob(pattern)}
-    for file in sorted(files - {folder / name for name in _IRRELEVANT}, key=lambda f: f.name):
+    patterns = (*_DECIDES_SCORES, *_IN_SUBFOLDERS)
+    if not (folder / "tokenizer.json").is_file():
+        patterns += _WITHOUT_TOKENIZER_JSON
+    files = {f.relative_to(folder).as_posix(): f for p in patterns for f in folder.glob(p)}
+    for name, file in sorted(files.items()):
+        if name in _IRRELEVANT or not file.is_file():  # a pipe would be waited for
+            continue
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        total.update(f"{file.name} {digest}\n".encode())
+        total.update(f"{name} {digest}\n".encode())
     return total.hexdigest()

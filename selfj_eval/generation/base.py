@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from selfj_eval.backends.text_encoder import Encoded, Templated, TextEncoder, fill_chat_template
+from selfj_eval.deadlines import LOADING_SECONDS, RUNNING_SECONDS, within
 from selfj_eval.errors import DataError, JudgeError, brief
 from selfj_eval.prompts import RESPONSE_WRAPPER
 from selfj_eval.store import Answer
@@ -158,12 +160,17 @@ class PromptTokenizer:
         transformers_logging.get_logger("transformers.tokenization_utils_base").setLevel(40)
         try:
             config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
-            self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-                tokenizer or folder, trust_remote_code=trust_remote_code
+            place = tokenizer or folder
+            self.tokenizer: PreTrainedTokenizerBase = within(
+                LOADING_SECONDS,
+                lambda: AutoTokenizer.from_pretrained(place, trust_remote_code=trust_remote_code),
+                f"reading the tokenizer of {folder}",
             )
             sources = [self.tokenizer, config]
             if (folder / "generation_config.json").is_file():
                 sources.append(GenerationConfig.from_pretrained(folder))
+        except JudgeError:
+            raise
         except Exception as error:  # whatever a damaged file makes the library raise
             raise JudgeError(
                 f"the tokenizer of {folder} cannot be loaded: {brief(error).rstrip('.')}. Give a "
@@ -174,6 +181,8 @@ class PromptTokenizer:
                 f"{folder} has no chat template; use --prompt wizardlm or plain, whichever the "
                 "model was trained with."
             )
+        within(RUNNING_SECONDS, lambda: self.tokenizer("x"), f"the tokenizer of {folder}")
+        self._encoder = TextEncoder(self.tokenizer)
         self.prompt = prompt
         self.context = context_length(config, self.tokenizer)
         # Chat models name the end of a turn in one of these places only.
@@ -183,13 +192,8 @@ class PromptTokenizer:
             stops.update(ids if isinstance(ids, list) else [] if ids is None else [ids])
         self.stop_ids = sorted(stops)
 
-    @property
-    def add_special_tokens(self) -> bool:
-        """Whether the tokenizer adds its special tokens; a chat template has written them."""
-        return self.prompt != "chat"
-
     def text(self, instruction: str) -> str:
-        """The text of the instruction's prompt.
+        """The text of the instruction's prompt, for ``encoded``.
 
         Raises:
             JudgeError: If the chat template cannot be filled in.
@@ -197,10 +201,26 @@ class PromptTokenizer:
         if self.prompt != "chat":
             # Not str.format: braces in the instruction stay as they are.
             return PROMPTS[self.prompt].replace("{instruction}", instruction)
-        from selfj_eval.backends.tokenizer import fill_template
-
         turns = [{"role": "user", "content": instruction}]
-        return fill_template(self.tokenizer, turns, add_generation_prompt=True)
+        return fill_chat_template(self._encoder, turns, add_generation_prompt=True)
+
+    def encoded(self, prompt: str, answer: str = "") -> tuple[Encoded, int]:
+        """The tokens of a prompt with the beginning of its answer.
+
+        Special tokens that the instruction or the answer spells are text.
+
+        Args:
+            prompt: What ``text`` has given.
+            answer: The answer.
+
+        Returns:
+            The tokens, and how many characters of the text they are of are the prompt's.
+        """
+        if not isinstance(prompt, Templated):
+            return self._encoder.encode(prompt + answer), len(prompt)
+        # The template has written the special tokens itself.
+        whole = Templated(prompt + self._encoder.as_text(answer))
+        return self._encoder.encode(whole, special=False), self._encoder.length(prompt)
 
     def encode(self, instruction: str) -> list[int]:
         """The tokens of the instruction's prompt, special tokens included.
@@ -208,7 +228,8 @@ class PromptTokenizer:
         Raises:
             JudgeError: If the chat template cannot be filled in.
         """
-        ids: list[int] = self.tokenizer(
-            self.text(instruction), add_special_tokens=self.add_special_tokens
-        ).input_ids
-        return ids
+        return self.encoded(self.text(instruction))[0].ids
+
+    def encode_answer(self, answer: str) -> list[int]:
+        """The tokens of an answer that stands alone, without special tokens."""
+        return self._encoder.encode(answer, special=False).ids

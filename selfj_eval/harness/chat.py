@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from selfj_eval.backends.text_encoder import Templated, TextEncoder
 from selfj_eval.errors import JudgeError
 from selfj_eval.prompts import DEFAULT_TEMPLATE, RESPONSE_WRAPPER, get_template
 from selfj_eval.scale import digit_token_ids
@@ -13,6 +14,39 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _TAIL = 16  # last characters of a prompt, which decide the token that a digit becomes
+
+
+_PROMPT = "a prompt"
+
+
+def frame_of(apply: Callable[[list[dict[str, str]]], str]) -> tuple[str, str] | None:
+    """What a chat template puts before and after a prompt; None if it does not take it as it is.
+
+    Args:
+        apply: Messages to their text.
+    """
+    try:
+        before, found, after = apply([{"role": "user", "content": _PROMPT}]).partition(_PROMPT)
+    except JudgeError:
+        return None
+    return (before, after) if found else None
+
+
+def framed(encoder: TextEncoder, frame: tuple[str, str] | None, text: str) -> str:
+    """A prompt for a backend: special tokens that the template wrote are such, others are text.
+
+    Args:
+        encoder: Of the judge's tokenizer.
+        frame: ``frame_of`` its template.
+        text: The prompt as lm-eval has it.
+    """
+    if frame is None or frame == ("", ""):
+        return text
+    before, after = frame
+    own = text[len(before) : len(text) - len(after)]
+    if text != before + own + after:
+        return text
+    return Templated(before + encoder.as_text(own) + after)
 
 
 def without_bos(tokenizer: PreTrainedTokenizerBase, prompt: str, name: str) -> str:
@@ -33,7 +67,8 @@ def without_bos(tokenizer: PreTrainedTokenizerBase, prompt: str, name: str) -> s
     if not bos or not prompt.startswith(bos):
         return prompt
     wanted = tokenizer(prompt, add_special_tokens=False).input_ids
-    for text in (prompt, prompt.removeprefix(bos)):
+    kind = type(prompt)  # it may be a Templated
+    for text in (prompt, kind(prompt.removeprefix(bos))):
         if tokenizer(text).input_ids == wanted:
             return text
     raise JudgeError(

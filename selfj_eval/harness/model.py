@@ -18,11 +18,12 @@ from tqdm import tqdm
 
 from selfj_eval.backends.base import Batch
 from selfj_eval.backends.opening import ENGINES, open_backend
-from selfj_eval.backends.tokenizer import fill_template, load_tokenizer
+from selfj_eval.backends.text_encoder import TextEncoder, fill_template
+from selfj_eval.backends.tokenizer import load_tokenizer
 from selfj_eval.backends.weights import model_folders, resolve_folder
 from selfj_eval.errors import JudgeError
 from selfj_eval.harness.answer_cache import claim
-from selfj_eval.harness.chat import check_digits, without_bos
+from selfj_eval.harness.chat import check_digits, frame_of, framed, without_bos
 from selfj_eval.prompts import DEFAULT_TEMPLATE
 from selfj_eval.scale import DIGITS
 from selfj_eval.terminal import shown
@@ -183,7 +184,7 @@ class SelfJLM(LM):  # type: ignore[misc]
         groups = list(waiting.values())
         texts = list(waiting)
         if self.tokenizer is not None:
-            texts = [without_bos(self.tokenizer, text, self._name) for text in texts]
+            texts = [without_bos(self.tokenizer, text, self._name) for text in self._read(texts)]
         self._check(texts, [requests[group[0]] for group in groups])
         answers: dict[int, Answer] = {}
         description = "Running loglikelihood requests"
@@ -265,6 +266,16 @@ class SelfJLM(LM):  # type: ignore[misc]
             "selfj_judge_used": dict(self.backend.identity),
             "selfj_usage": dict(self.backend.usage),
         }
+
+    def _read(self, texts: Sequence[str]) -> list[str]:
+        """The prompts, those in the chat template as what they are: it writes special tokens.
+
+        In all else special tokens are text. A server gets the text, and reads it as it does.
+        """
+        if self.tokenizer is None or self._engine == "openai" or not self.tokenizer.chat_template:
+            return list(texts)
+        encoder, frame = TextEncoder(self.tokenizer), frame_of(self.apply_chat_template)
+        return [framed(encoder, frame, text) for text in texts]
 
     def _batches(self, texts: Sequence[str]) -> Iterator[Batch]:
         """Scores of all texts; positions are those in ``texts``."""

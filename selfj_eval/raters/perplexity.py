@@ -168,13 +168,9 @@ class PerplexityRater(StoredRater):
             JudgeError: If no token of the answer can be rated.
         """
         prompt = self._prompts.text(record.instruction)
-        encoded = self._prompts.tokenizer(
-            prompt + record.response,
-            add_special_tokens=self._prompts.add_special_tokens,
-            return_offsets_mapping=True,
-        )
+        encoded, length = self._prompts.encoded(prompt, record.response)
         # Special tokens that a tokenizer puts around the text end at character 0.
-        own = [at for at, (_, end) in enumerate(encoded["offset_mapping"]) if end > len(prompt)]
+        own = [at for at, (_, end) in enumerate(encoded.offsets) if end > length]
         if not own:
             raise JudgeError("the answer is empty: it has no token whose probability could be had.")
         start, whole = max(1, own[0]), own[-1] + 1  # nothing comes before a text's first token
@@ -186,7 +182,7 @@ class PerplexityRater(StoredRater):
                 f"its prompt of {start} tokens leaves no room for an answer in the model's "
                 f"context of {context}."
             )
-        return _Row(encoded.input_ids[: min(whole, context)], start), max(0, whole - context)
+        return _Row(encoded.ids[: min(whole, context)], start), max(0, whole - context)
 
     def _reorder(self) -> bool:
         """Reorder the weights for the CPU; whether the model still says the same."""

@@ -12,11 +12,11 @@ from selfj_eval.backends.base import longest_first
 from selfj_eval.backends.batching import Batcher, Scores
 from selfj_eval.backends.batching import batch_tokens as default_tokens
 from selfj_eval.backends.loading import choose_device, choose_dtype, load_weights
+from selfj_eval.backends.text_encoder import TextEncoder, fill_chat_template
 from selfj_eval.backends.tokenizer import (
     DEFAULT_MAX_TOKENS,
     context_length,
     encoder_length,
-    fill_template,
     load_tokenizer,
 )
 from selfj_eval.backends.weights import fingerprint, model_folders
@@ -100,6 +100,7 @@ class RewardRater(StoredRater):
     ) -> None:
         folder = model_folders(model, revision=revision, code=trust_remote_code).model
         config, self._tokenizer = load_tokenizer(folder, model, trust_remote_code)
+        self._encoder = TextEncoder(self._tokenizer)
         renamed = _has_foreign_head(folder)
         if not renamed:
             _refuse_other_outputs(config, model)
@@ -122,7 +123,9 @@ class RewardRater(StoredRater):
             device_map={"": self.device},
             **(head if renamed else {}),
         ).eval()
-        self._types = "token_type_ids" in inspect.signature(self._model.forward).parameters
+        name = "token_type_ids"
+        self._types = name in inspect.signature(self._model.forward).parameters
+        self._types &= name in self._tokenizer.model_input_names
         self._vocabulary = int(self._model.get_input_embeddings().weight.shape[0])
         # UltraRM's own code reads the last token, whatever it is.
         own = None if renamed else config.get_text_config().pad_token_id
@@ -183,10 +186,10 @@ class RewardRater(StoredRater):
                 {"role": "user", "content": instruction},
                 {"role": "assistant", "content": response},
             ]
-            texts = [fill_template(self._tokenizer, turns)]
+            texts = [fill_chat_template(self._encoder, turns)]
             special = False  # the template has written them itself
-        encoded = self._tokenizer(*texts, add_special_tokens=special)
-        return _Row(encoded.input_ids, encoded.get("token_type_ids", []) if self._types else [])
+        encoded = self._encoder.encode(*texts, special=special)
+        return _Row(encoded.ids, encoded.types if self._types else [])
 
     def _fitting(self, instruction: str, response: str) -> tuple[_Row, int]:
         """A row of at most ``max_tokens``, and how many tokens of the texts are not in it.
@@ -214,8 +217,8 @@ class RewardRater(StoredRater):
         return row, sum(map(len, spans)) - sum(keep)
 
     def _spans(self, text: str) -> Offsets:
-        encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        return [span for span in encoded["offset_mapping"] if span[1] > span[0]]
+        offsets = self._encoder.encode(text, special=False).offsets
+        return [span for span in offsets if span[1] > span[0]]
 
     def _forward(self, rows: Sequence[_Row]) -> Scores:
         """Rewards of rows, shape (len(rows), 1)."""

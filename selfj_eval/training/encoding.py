@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from selfj_eval.backends.text_encoder import TextEncoder
 from selfj_eval.errors import DataError, JudgeError
 from selfj_eval.prompts import PromptTemplate, fit_prompt
 from selfj_eval.scale import digit_token_ids
@@ -77,6 +78,7 @@ def encode_pairs(
     """
     from datasets import Dataset
 
+    encoder = TextEncoder(tokenizer)  # as judging reads them
     budget = max_tokens - (2 if label.end is not None else 0)
     counts = {"prompts": 0, "trimmed": 0, "trimmed_tokens": 0}
     lost: dict[str, int] = {}
@@ -86,7 +88,7 @@ def encode_pairs(
             template.render(p.instruction, p.response, p.reference if reference else None)
             for p in chunk
         ]
-        rows: list[list[int]] = tokenizer(texts).input_ids if texts else []
+        rows = encoder.rows(texts)
         counts["prompts"] += len(rows)
         for at, (pair, row) in enumerate(zip(chunk, rows, strict=True)):
             if len(row) > budget:
@@ -96,9 +98,7 @@ def encode_pairs(
                         pair.instruction,
                         pair.response,
                         pair.reference if reference else None,
-                        tokenize=lambda t: tokenizer(t, return_offsets_mapping=True)[
-                            "offset_mapping"
-                        ],
+                        tokenize=lambda text: encoder.encode(text).offsets,
                         max_tokens=budget,
                     )
                 except JudgeError as error:
@@ -108,7 +108,7 @@ def encode_pairs(
                 lost[where] = max(lost.get(where, 0), prompt.trimmed_tokens)
                 counts["trimmed"] += 1
                 counts["trimmed_tokens"] += prompt.trimmed_tokens
-                rows[at] = tokenizer(prompt.text).input_ids
+                rows[at] = encoder.encode(prompt.text).ids
         if label.end is None:
             return rows
         return [row + [label.digits[p.label]] for p, row in zip(chunk, rows, strict=True)]

@@ -95,12 +95,12 @@ def encode_example(tokenizer: PromptTokenizer, example: Example) -> tuple[list[i
     own = tokenizer.tokenizer
     if own.eos_token_id is None:
         raise JudgeError("the base's tokenizer names no end token (eos_token), which ends answers.")
-    prompt = tokenizer.encode(example.instruction)
-    text = tokenizer.text(example.instruction) + example.answer
-    whole: list[int] = own(text, add_special_tokens=tokenizer.add_special_tokens).input_ids
+    text = tokenizer.text(example.instruction)
+    prompt = tokenizer.encoded(text)[0].ids
+    whole = tokenizer.encoded(text, example.answer)[0].ids
     answer = whole[len(prompt) :]
     if whole[: len(prompt)] != prompt:  # a token spans the seam, which generation never sees
-        answer = own(example.answer, add_special_tokens=False).input_ids
+        answer = tokenizer.encode_answer(example.answer)
     return prompt, [*answer, own.eos_token_id]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfj_eval.backends.cpu_linear import reorder_checked
+from selfj_eval.backends.folders import check_folder
 from selfj_eval.backends.loading import choose_device
 from selfj_eval.backends.weights import check_weights, fingerprint, resolve_folder
 from selfj_eval.documents import read_json
@@ -87,13 +88,16 @@ class Embedder:
         progress_was_on = transformers_logging.is_progress_bar_enabled()
         transformers_logging.disable_progress_bar()
         try:
-            return library.SentenceTransformer(
+            loaded = library.SentenceTransformer(
                 str(folder),
                 device=device,
                 local_files_only=True,
                 trust_remote_code=False,
                 model_kwargs={"use_safetensors": True},
             )
+            # "[SEP]" in an answer is text. The library tokenizes itself.
+            loaded.tokenizer.split_special_tokens = True
+            return loaded
         except Exception as error:  # whatever a damaged file makes the library raise
             raise JudgeError(f"{model} cannot be loaded: {brief(error)}") from error
         finally:
@@ -221,6 +225,7 @@ def _checked(model: str, folder: Path) -> str:
     total = hashlib.sha256()
     for number, path in enumerate(dict.fromkeys(["", *paths])):
         part = folder / path
+        check_folder(part)
         pickles = any(part.glob("*.bin"))
         transformer = path == first[0] and first[1].endswith("Transformer")
         if transformer or (pickles and not any(part.glob("*.safetensors"))):
