@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -11,6 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from selfj_eval.documents import parse_json
 from selfj_eval.errors import JudgeError, brief
 
 READ = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.py", "*.txt", "*.tiktoken")
@@ -78,8 +78,8 @@ def read_json(file: Path) -> dict[str, Any]:
         JudgeError: If there is none.
     """
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        found = parse_json(file.read_bytes(), strict=False)
+    except (OSError, ValueError) as error:
         raise JudgeError(f"{file} is damaged ({brief(error)}). Fetch it again.") from error
     if not isinstance(found, dict):
         raise JudgeError(f"{file} is damaged: expected a JSON object. Fetch it again.")
