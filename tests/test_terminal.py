@@ -141,3 +141,11 @@ def test_nothing_is_printed_past_say() -> None:
         if file not in allowed and "demo" not in file.parts:
             found = re.search(r"(?<![\w.])print\(|sys\.std(out|err)\.write\(", file.read_text())
             assert found is None, f"{file}: print with terminal.say"
+
+
+def test_usage_errors_are_inert(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["path", "judge", "--x\x1b[31m\u202e"])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert "\\x1b[31m\\u202e" in said and "\x1b" not in said and "\u202e" not in said

@@ -48,9 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     # Within the guard: these take a tenth of a second.
-    import argparse
     import importlib
     import io
+
+    from selfj_eval.cli.parser import Parser
 
     for stream in (sys.stdout, sys.stderr):  # an id that the terminal cannot show is no failure
         if isinstance(stream, io.TextIOWrapper):
@@ -59,7 +60,7 @@ def _run(arguments: list[str]) -> int:
         from selfj_eval.cli.lm_eval import run
 
         return run(arguments[1:])
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="selfj",
         description="Judge language-model answers with Self-J (arXiv 2409.00935).",
         epilog="Try it: selfj ladder --output ladder.jsonl && "
