@@ -279,7 +279,8 @@ def test_a_score_that_is_no_number_is_counted() -> None:
 
 def test_checkpoints_that_were_cut_off_do_not_count(tmp_path: Path) -> None:
     assert last_whole_checkpoint(tmp_path) is None
-    for step, state in ((2, "{}"), (10, "{}"), (12, '{"epo'), (14, None)):
+    whole = '{"global_step": 10, "max_steps": 20}'
+    for step, state in ((2, whole), (10, whole), (12, whole[:20]), (13, "{}"), (14, None)):
         folder = tmp_path / f"checkpoint-{step}"
         folder.mkdir()
         if state is not None:

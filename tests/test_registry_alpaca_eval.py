@@ -147,14 +147,12 @@ def test_preferences_need_the_outputs_of_their_model_before_them(
 def test_a_leaderboard_is_read_as_it_was(
     upstream: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (
-        ",win_rate,n_total,mode,length\nsmall,12.340000000000001,805,minimal,\nlarge,50.0,804,,3\n"
-    )
+    text = ",win_rate,n_total,mode,avg_length\nsmall,12.340000000000001,805,minimal,\nlarge,50.0,804,,3\n"
     rows = list(alpaca_eval.leaderboard([upstream("boards/one.csv", text)]))
     assert rows[0] == {"": "small", "win_rate": "12.340000000000001"} | {
         "n_total": "805",
         "mode": "minimal",
-        "length": "",
+        "avg_length": "",
     }
     path = tmp_path / "alpaca_eval/leaderboards/v1_alpaca_eval_gpt4_leaderboard.csv"
     path.parent.mkdir(parents=True)
@@ -164,7 +162,7 @@ def test_a_leaderboard_is_read_as_it_was(
     monkeypatch.setenv("SELFJ_DATA", str(tmp_path))
     assert leaderboard("v1") == {
         "small": {"win_rate": 12.340000000000001, "n_total": 805.0},
-        "large": {"win_rate": 50.0, "n_total": 804.0, "length": 3.0},
+        "large": {"win_rate": 50.0, "n_total": 804.0, "avg_length": 3.0},
     }
 
 
