@@ -147,7 +147,8 @@ def test_preferences_need_the_outputs_of_their_model_before_them(
 def test_a_leaderboard_is_read_as_it_was(
     upstream: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = ",win_rate,n_total,mode,avg_length\nsmall,12.340000000000001,805,minimal,\nlarge,50.0,804,,3\n"
+    text = ",win_rate,n_total,mode,avg_length\n"
+    text += "small,12.340000000000001,805,minimal,\nlarge,50.0,804,,3\n"
     rows = list(alpaca_eval.leaderboard([upstream("boards/one.csv", text)]))
     assert rows[0] == {"": "small", "win_rate": "12.340000000000001"} | {
         "n_total": "805",
