@@ -13,8 +13,11 @@ from typing import Any
 from selfj_eval.documents import parse_json
 from selfj_eval.errors import JudgeError, brief
 
-READ = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.py", "*.txt", "*.tiktoken")
+READ = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.py", "*.tiktoken")
+READ += ("merges.txt", "vocab*.txt")
 """Files that the libraries read, if only in some folders."""
+NOTES = ("trainer_state.json", "training.json", "merge.json")
+"""Files of these that no library reads with a model."""
 SUBFOLDERS = ("additional_chat_templates", "chat_templates", "custom_generate")
 """Folders within a model's folder that the libraries read from."""
 
@@ -111,7 +114,7 @@ def most_layers(config: dict[str, Any]) -> tuple[str, int]:
 def _check_files(place: Path) -> None:
     """Refuse what is no plain file, and files that are too large."""
     for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
-        wanted = any(fnmatch(entry.name, pattern) for pattern in READ)
+        wanted = any(fnmatch(entry.name, pattern) for pattern in READ) and entry.name not in NOTES
         try:
             state = entry.stat()  # of what a link leads to
         except OSError as error:
@@ -191,7 +194,10 @@ def _check_tokenizer(file: Path, config: dict[str, Any]) -> None:
             field.endswith("_file") or field in ("vocab", "merges", "source_spm", "target_spm")
         ):
             continue
-        if _exists(file.parent / value) and Path(value).name != value:
+        # A file of that name beside it is the one that is read.
+        if Path(value).name == value or (file.parent / Path(value).name).is_file():
+            continue
+        if _exists(file.parent / value):
             raise JudgeError(
                 f"{file}, field {field!r}: names {value!r:.200}, expected a file of the same "
                 "folder. Remove the field, and put the file beside it."

@@ -117,7 +117,7 @@ def model_folders(
     """
     folder = resolve_folder(model, revision=revision, code=code)
     check_weights(folder)
-    adapter_folder = None if adapter is None else resolve_folder(adapter)
+    adapter_folder = None if adapter is None else resolve_folder(adapter, code=code)
     if adapter_folder is None:
         return ModelFolders(folder, None, folder)
     check_weights(adapter_folder, adapter=True)
@@ -147,7 +147,9 @@ def check_weights(folder: Path, *, adapter: bool = False) -> None:
             f"{folder} holds no weights: expected {pattern} beside {config}. Is the download or "
             "the Git LFS checkout complete?"
         )
-    for index in folder.glob("*.safetensors.index.json"):
+    index = folder / "model.safetensors.index.json"
+    # Beside whole weights an index is not used; nor are those of other names, such as Mistral's.
+    if index.is_file() and not adapter and not (folder / "model.safetensors").is_file():
         listed = shards(index)
         missing = [name for name in listed if not (folder / name).is_file()]
         if missing:

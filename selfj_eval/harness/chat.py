@@ -40,13 +40,14 @@ def framed(encoder: TextEncoder, frame: tuple[str, str] | None, text: str) -> st
         frame: ``frame_of`` its template.
         text: The prompt as lm-eval has it.
     """
-    if frame is None or frame == ("", ""):
-        return text
-    before, after = frame
+    before, after = frame or ("", "")
     own = text[len(before) : len(text) - len(after)]
-    if text != before + own + after:
-        return text
-    return Templated(before + encoder.as_text(own) + after)
+    if frame not in (None, ("", "")) and text == before + own + after:
+        return Templated(before + encoder.as_text(own) + after)
+    # Several turns, or a template that writes the date: what begins with a special token has been
+    # in a template all the same, and is read as lm-eval's own models read it.
+    tokens = tuple(str(token) for token in encoder.tokenizer.all_special_tokens if token)
+    return Templated(text) if text.startswith(tokens) else text
 
 
 def without_bos(tokenizer: PreTrainedTokenizerBase, prompt: str, name: str) -> str:
