@@ -13,11 +13,13 @@ from typing import Any
 from selfj_eval.documents import parse_json
 from selfj_eval.errors import JudgeError, brief
 
-READ = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.py", "*.tiktoken")
-READ += ("merges.txt", "vocab*.txt")
+READ = (
+    *("*.safetensors", "*.json", "*.model", "*.jinja", "*.py", "*.tiktoken"),
+    *("merges.txt", "vocab*.txt"),
+)
 """Files that the libraries read, if only in some folders."""
 NOTES = ("trainer_state.json", "training.json", "merge.json")
-"""Files of these that no library reads with a model."""
+"""Of these, files that no library reads with a model."""
 SUBFOLDERS = ("additional_chat_templates", "chat_templates", "custom_generate")
 """Folders within a model's folder that the libraries read from."""
 
