@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import stat
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -112,8 +113,7 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = _repeated([name for name, _ in pairs])
         raise ValueError(f"the key {twice!r} occurs twice in one object")
     return found
 
@@ -130,6 +130,10 @@ def _text(path: Path) -> str:
         raise DataError(message, path=path) from error
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}.", path=path) from error
+
+
+def _repeated(names: list[str]) -> str:
+    return Counter(names).most_common(1)[0][0]
 
 
 def _no_constant(name: str) -> None:
@@ -182,7 +186,8 @@ def _yaml_loader() -> Any:
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            if twice := next((name for name in names if names.count(name) > 1), None):
+            if len(set(names)) < len(names):
+                twice = _repeated(names)
                 problem = f"the key {twice!r} occurs twice"
                 raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
             return super().construct_mapping(node, deep=deep)

@@ -43,8 +43,9 @@ def ray_cluster() -> Iterator[None]:
                 if callable(terminated):
                     terminated(signal.SIGTERM, None)
                 raise
-            if current_thread() is main_thread():
-                signal.signal(signal.SIGTERM, terminated)
+            finally:
+                if current_thread() is main_thread() and terminated is not None:
+                    signal.signal(signal.SIGTERM, terminated)
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         DataContext.get_current().enable_progress_bars = False
         try:

@@ -110,7 +110,7 @@ class _Store(ABC, Generic[Value]):
         """The value in the columns after its key.
 
         Raises:
-            ValueError: If they hold something else: SQLite lets anything stand in any column.
+            ValueError: If they hold something else; SQLite does not check the types of columns.
         """
 
     @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TextIO
+from unicodedata import category
 
 
 def shown(text: object) -> str:
@@ -12,7 +13,10 @@ def shown(text: object) -> str:
     Python writes them; what is escaped already stays as it is.
     """
     own = str(text)
-    return own if own.isprintable() else "".join(c if c.isprintable() else _code(c) for c in own)
+    if own.isprintable():
+        return own
+    # Spaces of any width are harmless, and common in Chinese and French.
+    return "".join(c if c.isprintable() or category(c) == "Zs" else _code(c) for c in own)
 
 
 def say(text: object = "", *, file: TextIO | None = None, end: str = "\n") -> None:

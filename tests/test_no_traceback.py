@@ -1,4 +1,4 @@
-"""Whatever stands in a file or on the command line: one line, and the exit status 2."""
+"""Bad input, in a file or on the command line, is one line and exit status 2."""
 
 from __future__ import annotations
 

@@ -198,6 +198,16 @@ def test_lm_eval_with_a_chat_template(chat_model: Path) -> None:
     assert isinstance(templated, Templated) and not isinstance(plain, Templated)
 
 
+def test_lm_eval_with_several_turns_keeps_the_tokens_of_the_template(chat_model: Path) -> None:
+    model = SelfJLM(str(chat_model), device="cpu")
+    own = model.tokenizer
+    assert own is not None
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Say hi."}]
+    filled = model.apply_chat_template(turns)
+    rows = model.backend._tokenizer.rows(model._read([filled]))  # type: ignore[attr-defined]
+    assert rows == [own(filled).input_ids]
+
+
 def test_an_embedder_reads_them_as_text(minilm: Path) -> None:
     from selfj_eval.training.similarity import Embedder
 

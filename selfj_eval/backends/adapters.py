@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from selfj_eval.deadlines import LOADING_SECONDS, within
 from selfj_eval.errors import JudgeError, brief
 
 _WRAPPERS = re.compile(r"\.(base_layer|modules_to_save|original_module)$")  # peft's own
@@ -81,9 +82,15 @@ def tokenizer_folder(adapter: Path, model: Path, trust_remote_code: bool) -> Pat
         from transformers import AutoTokenizer
 
         try:
-            tokens = len(
-                AutoTokenizer.from_pretrained(adapter, trust_remote_code=trust_remote_code)
+            tokens = within(
+                LOADING_SECONDS,
+                lambda: len(
+                    AutoTokenizer.from_pretrained(adapter, trust_remote_code=trust_remote_code)
+                ),
+                f"the tokenizer of {adapter}",
             )
+        except JudgeError:
+            raise
         except Exception as error:  # whatever a damaged file makes the library raise
             raise JudgeError(
                 f"the tokenizer of {adapter} cannot be loaded: {brief(error).rstrip('.')}. "

@@ -63,8 +63,9 @@ def check_folder(folder: Path, *, code: bool = False) -> None:
             _check_files(place)
     for index in folder.glob("*.safetensors.index.json"):
         shards(index)
-    for file in folder.glob("config*.json"):
-        _check_config(file, read_json(file))
+    for pattern in ("config.json", "config.*.json", "config_sentence_transformers.json"):
+        for file in folder.glob(pattern):
+            _check_config(file, read_json(file))
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         if (folder / name).is_file():
             _check_tokenizer(folder / name, read_json(folder / name))
@@ -159,7 +160,7 @@ def _check_config(file: Path, config: dict[str, Any]) -> None:
         pattern = "*.safetensors.index.json" if index else "*.safetensors"
         _check_name(file, "transformers_weights", weights, pattern)
     for name in _listed(config.get("configuration_files")):
-        _check_name(file, "configuration_files", name, "config*.json")
+        _check_name(file, "configuration_files", name, "config.*json")
     if "speculators_config" in config:
         raise JudgeError(
             f"{file}, field 'speculators_config': the model is a helper of another one, which "
@@ -211,7 +212,7 @@ def _check_adapter(folder: Path) -> None:
     if (folder / "config.json").is_file() and any(folder.glob("model*.safetensors")):
         raise JudgeError(
             f"{folder} is a model and an adapter in one, which would be put on it unasked. Move "
-            "adapter_config.json with its adapter_model.safetensors to a folder of their own, and "
+            "adapter_config.json with its adapter_model.safetensors into its own folder, and "
             "give that as --adapter."
         )
     kind = read_json(file).get("peft_type")

@@ -18,7 +18,7 @@ _CUT = "\ufdd0"
 """Parts a special token that a text spells, and becomes no token itself. Unicode has it for a
 program's own use; where a text has it all the same, it counts as an unreadable character."""
 _UNREADABLE = "\ufffd"
-_ROUNDS = 8  # of cutting: what is left of a cut token may spell another one
+_ROUNDS = 8  # the pieces of a parted token may spell another one
 
 
 class Templated(str):

@@ -13,7 +13,7 @@ from selfj_eval.errors import JudgeError, brief
 
 _DECIDES_SCORES = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.py", "merges.txt")
 _IN_SUBFOLDERS = tuple(f"{name}/{p}" for name in SUBFOLDERS for p in ("*.jinja", "*.py"))
-_WITHOUT_TOKENIZER_JSON = ("*.txt", "*.tiktoken")
+_WITHOUT_TOKENIZER_JSON = ("vocab*.txt", "*.tiktoken")
 """What a tokenizer is made of where there is no tokenizer.json."""
 _IRRELEVANT = {"generation_config.json", "trainer_state.json", "training.json", "merge.json"}
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -64,7 +64,8 @@ def _found(model: str, revision: str | None, code: bool, weights: bool) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     left_out = {"*.safetensors": not weights, "*.py": not code}
-    patterns = [p for p in _DECIDES_SCORES if not left_out.get(p)]
+    wanted = (*_DECIDES_SCORES, *_WITHOUT_TOKENIZER_JSON)
+    patterns = [p for p in wanted if not left_out.get(p)]
     try:
         fetched = snapshot_download(
             model, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]

@@ -110,7 +110,7 @@ def _choose(options: argparse.Namespace) -> int:
 
 def _print_choice(found: dict[str, Any]) -> None:
     say(f"{found['n']:,} rated answers used, {found['bad'] / found['n']:.1%} of them bad", end="")
-    say(f"; {found['unscored']:,} unscored answers are left out")
+    say(f"; {found['unscored']:,} unscored answers are skipped")
     for warning in found["warnings"]:
         say(f"  note: {shown(warning)}")
     promise = f"at most {found['max_risk']:.4g} bad with confidence {found['confidence']:g}"
