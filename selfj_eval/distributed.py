@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
 
 from selfj_eval.errors import DataError, JudgeError, SelfJError, StoreError
-from selfj_eval.judge import Judge, Progress
+from selfj_eval.judge import Judge
+from selfj_eval.judging.options import JudgeOptions
 from selfj_eval.partitions import Partition, refuse_empty
+from selfj_eval.progress import Watch, steps
 from selfj_eval.ray_cluster import ray_cluster
 from selfj_eval.scoring import Survey, Totals
 
@@ -36,12 +37,12 @@ class _Scorer:
 
     def __init__(
         self,
-        settings: Mapping[str, Any],
+        judge: tuple[str, JudgeOptions, bool],
         partitions: Sequence[Partition],
         surveys: Mapping[int, Survey],
     ) -> None:
         self._partitions, self._surveys = partitions, surveys
-        self._settings = settings
+        self._asked = judge
         self._judge: Judge | None = None
 
     def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,7 +50,10 @@ class _Scorer:
 
     def _score(self, at: int) -> dict[str, Any]:
         # Not when it is made: Ray would start a worker that fails there again and again.
-        judge = self._judge = self._judge or Judge.load(**self._settings)
+        if self._judge is None:
+            model, options, reference = self._asked
+            self._judge = Judge.open(model, options, reference=reference)
+        judge = self._judge
         for partition in self._partitions:  # before anything of this judge is written
             partition.check(judge)
         totals = self._partitions[at].score(judge, self._surveys[at])
@@ -58,11 +62,13 @@ class _Scorer:
 
 def score_on_workers(
     partitions: Sequence[Partition],
-    settings: Mapping[str, Any],
+    model: str,
+    options: JudgeOptions,
     *,
+    reference: bool,
     workers: int,
     gpus: float,
-    bar: Callable[[int, str, str], AbstractContextManager[Progress]],
+    watch: Watch,
 ) -> tuple[Mapping[str, Any], list[Survey], list[Totals]]:
     """Judge partitions on Ray's workers.
 
@@ -72,10 +78,10 @@ def score_on_workers(
 
     Args:
         partitions: The partitions.
-        settings: Arguments of ``Judge.load``.
+        model, options, reference: As for ``Judge.open``.
         workers: How many judges there are at a time, at most.
         gpus: Accelerators of each.
-        bar: Makes a progress bar of a total, a verb and a unit.
+        watch: Is told of the progress.
 
     Returns:
         ``Judge.description``, and the survey and the totals of each partition, in order.
@@ -94,11 +100,11 @@ def score_on_workers(
         resources: Any = ray.cluster_resources()  # type: ignore[no-untyped-call]
         if gpus > (there := resources.get("GPU", 0)):
             raise JudgeError(
-                f"--worker-gpus {gpus:g} is more than Ray has ({there:g}); leave it out to "
+                f"`worker_gpus` {gpus:g} is more than Ray has ({there:g}); leave it out to "
                 "judge on CPUs."
             )
         surveys: dict[int, Survey] = {}
-        with bar(count, "checked", "file") as progress:
+        with steps(watch, count, "checked", "file") as progress:
             for at, value in _values(tasks.map(_Surveyor(partitions), num_cpus=1).iter_rows()):
                 surveys[at] = Survey(**value)
                 progress(1)
@@ -107,7 +113,7 @@ def score_on_workers(
             warnings.simplefilter("ignore")
             scored = tasks.map(
                 worker,
-                fn_constructor_args=[dict(settings), partitions, surveys],
+                fn_constructor_args=[(model, options, reference), partitions, surveys],
                 # One file at a time, so that no worker waits while another has two.
                 compute=ActorPoolStrategy(
                     size=min(workers, count), max_tasks_in_flight_per_actor=1
@@ -118,7 +124,7 @@ def score_on_workers(
             )
         totals: dict[int, Totals] = {}
         description: Mapping[str, Any] = {}
-        with bar(sum(s.records for s in surveys.values()), "judged", "record") as progress:
+        with steps(watch, sum(s.records for s in surveys.values()), "judged", "record") as progress:
             for at, value in _values(scored.iter_rows()):
                 totals[at], description = Totals(**value["totals"]), value["judge"]
                 progress(totals[at].records)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -15,6 +15,8 @@ from selfj_eval.arguments import items
 from selfj_eval.backends.base import Backend
 from selfj_eval.backends.opening import open_backend
 from selfj_eval.errors import JudgeError
+from selfj_eval.judging.options import JudgeOptions
+from selfj_eval.judging.protocol import Progress
 from selfj_eval.prompts import (
     CUT,
     DEFAULT_TEMPLATE,
@@ -36,9 +38,6 @@ _NO_DIGIT = (
     "the judge gave no finite probability to any digit; try --dtype float32, and check that the "
     "weights belong to a judge."
 )
-
-Progress = Callable[[int], None]
-"""Called with the number of records that have just been finished."""
 
 
 def reason_unjudgeable(
@@ -136,52 +135,44 @@ class Judge:
         cls,
         model: str,
         *,
-        adapter: str | None = None,
-        template: str | None = None,
         reference: bool = True,
-        max_tokens: int | None = None,
-        allow_markers: bool = False,
         store: JudgmentStore | None = None,
-        revision: str | None = None,
-        dtype: str = "auto",
-        device: str = "auto",
-        batch_tokens: int | None = None,
-        trust_remote_code: bool = False,
-        engine: str = "transformers",
-        engine_args: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> Judge:
         """Load a judge.
 
         Args:
             model: ``demo`` (embedded), a model folder, a hub id such as ``oceanpty/Self-J``, or
                 with the engine ``openai`` the model's name at the server.
-            adapter, revision, dtype, device, batch_tokens, trust_remote_code, engine,
-                engine_args: As for ``backends.opening.open_backend``.
-            template: Name of the prompt template; by default the judge's own, ``sections`` for
-                an encoder and ``self-j`` for others.
-            reference, max_tokens, allow_markers, store: As for ``Judge``.
+            reference, store: As for ``Judge``.
+            **options: Those of ``judging.options.JudgeOptions``: adapter, template, max_tokens,
+                allow_markers, revision, dtype, device, batch_tokens, trust_remote_code, engine,
+                engine_args. By default the template is the judge's own: ``sections`` for an
+                encoder, ``self-j`` for others.
 
         Raises:
+            DataError: If an option is unknown or wrong.
             JudgeError: If the judge cannot be loaded whole and safely.
         """
-        opened = open_backend(
-            model,
-            engine=engine,
-            engine_args=engine_args,
-            adapter=adapter,
-            template=template,
-            revision=revision,
-            dtype=dtype,
-            device=device,
-            batch_tokens=batch_tokens,
-            trust_remote_code=trust_remote_code,
-        )
+        return cls.open(model, JudgeOptions.of(options), reference=reference, store=store)
+
+    @classmethod
+    def open(
+        cls,
+        model: str,
+        options: JudgeOptions,
+        *,
+        reference: bool = True,
+        store: JudgmentStore | None = None,
+    ) -> Judge:
+        """Load a judge with given options; the rest is as for ``load``."""
+        opened = open_backend(model, options)
         return cls(
             opened.backend,
             template=opened.template,
             reference=reference,
-            max_tokens=max_tokens,
-            allow_markers=allow_markers,
+            max_tokens=options.max_tokens,
+            allow_markers=options.allow_markers,
             store=store,
         )
 

@@ -43,7 +43,7 @@ def foreign_layout(row: Mapping[str, Any]) -> str | None:
     return None
 
 
-def lm_eval_samples(rows: Rows, path: Path, notices: Notices) -> Rows:
+def lm_eval_samples(rows: Rows, path: Path | None, notices: Notices) -> Rows:
     """The answers in lm-eval's log of a generation task, or in several such logs one after another.
 
     The whole answer is judged (``resps``), not what a filter extracted from it. The

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from typing import Any
 
 from selfj_eval.documents import parse_json
 from selfj_eval.errors import DataError
-from selfj_eval.judge import Judge, Progress
+from selfj_eval.judge import Judge
+from selfj_eval.judging.protocol import Progress, Rater
 from selfj_eval.scoring import NOTE, Source, Survey, Totals, score_file
 from selfj_eval.store import JudgmentStore
 
@@ -47,7 +49,7 @@ class Partition:
         totals = Totals(**self.note["totals"])
         return None if totals.failed else totals
 
-    def check(self, judge: Judge) -> None:
+    def check(self, judge: Rater) -> None:
         """Refuse an output that another judge has made.
 
         Raises:
@@ -56,7 +58,7 @@ class Partition:
         if self.note is not None and self.note["judge"] != made_by(judge):
             raise DataError(
                 "holds scores of another judge, or made with other settings; name another "
-                "--output.",
+                "`output`.",
                 path=self.output,
             )
 
@@ -72,7 +74,7 @@ class Partition:
             progress(1)
         return found
 
-    def score(self, judge: Judge, survey: Survey, progress: Progress | None = None) -> Totals:
+    def score(self, judge: Rater, survey: Survey, progress: Progress | None = None) -> Totals:
         """Judge it, if that is not done.
 
         A store beside the output keeps what is finished until all of it is.
@@ -91,7 +93,8 @@ class Partition:
         file = self.output.with_name(f".{self.output.name}.store")
         note = {"judge": made_by(judge), "input_sha256": self.sha256, "reading": _READING}
         with JudgmentStore(file, alone=True) as store:
-            judge.store = store
+            if isinstance(judge, Judge):
+                judge.store = store
             totals = score_file(
                 judge, self.source, self.output, survey=survey, progress=progress, note=note
             )
@@ -157,9 +160,12 @@ def notices_of_folder(
     return found
 
 
-def made_by(judge: Judge) -> str:
-    """What decides the judgments of a judge: 64 hexadecimal digits."""
-    shown = f"{judge.context.hex()} reference={judge.reference} markers={judge.allow_markers}"
+def made_by(rater: Rater) -> str:
+    """What decides the judgments of a judge or another rater: 64 hexadecimal digits."""
+    if isinstance(rater, Judge):
+        shown = f"{rater.context.hex()} reference={rater.reference} markers={rater.allow_markers}"
+    else:
+        shown = json.dumps(dict(rater.description), sort_keys=True)
     return hashlib.sha256(shown.encode()).hexdigest()
 
 
@@ -175,5 +181,5 @@ def _note(output: Path) -> dict[str, Any] | None:
             "reading": note.get("reading")
         }
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
-        message = "stands where scores are to be written, and is none; name another --output."
+        message = "stands where scores are to be written, and is none; name another `output`."
         raise DataError(message, path=output) from error

@@ -89,10 +89,31 @@ def _iter_placed(
     path: Path, names: Mapping[str, str] | None, notices: Notices | None
 ) -> Iterator[tuple[str, Record]]:
     names, notices = dict(names or {}), notices or Notices()
+    rows = iter_rows(path, fields=_READ.union(names.values()), names=names, notices=notices)
+    return records_of_rows(rows, path=path, names=names, notices=notices)
+
+
+def records_of_rows(
+    rows: Rows,
+    *,
+    path: Path | None,
+    names: Mapping[str, str] | None = None,
+    notices: Notices | None = None,
+) -> Iterator[tuple[str, Record]]:
+    """Records from rows in any of the layouts, each with its place.
+
+    Args:
+        rows: The rows.
+        path: The file they are from, or None; for errors.
+        names, notices: As for ``read_records``.
+
+    Raises:
+        DataError: For the first row that is no record.
+    """
+    names, notices = dict(names or {}), notices or Notices()
     for name in names:
         if name not in RECORD_FIELDS:
             raise DataError(f"no record field {name!r}; there are: {', '.join(RECORD_FIELDS)}.")
-    rows = iter_rows(path, fields=_READ.union(names.values()), names=names, notices=notices)
     first = next(rows, None)
     if first is None:
         return
@@ -106,7 +127,8 @@ def _iter_placed(
         if "id" not in {*names, *columns}:  # AlpacaEval has none: the position is the id
             rows = ((place, {"id": n, **row}) for n, (place, row) in enumerate(rows))
     known = {*(names.get(field, field) for field in RECORD_FIELDS), *QUESTION_FIELDS}
-    shown, unseen, seen = printable(path), set(names.values()), set[str]()
+    shown = None if path is None else printable(path)
+    unseen, seen = set(names.values()), set[str]()
     for place, row in rows:
         unseen -= row.keys()
         seen |= row.keys()
@@ -136,7 +158,7 @@ def _iter_placed(
 
 
 def _refuse_unseen(
-    unseen: set[str], names: Mapping[str, str], columns: Mapping[str, Any], path: Path
+    unseen: set[str], names: Mapping[str, str], columns: Mapping[str, Any], path: Path | None
 ) -> None:
     for field, name in names.items():
         if name in unseen:
@@ -198,7 +220,9 @@ def iter_rows(
         raise DataError(f"cannot be read: {error.strerror or error}.", path=path) from error
 
 
-def refuse_repeated_ids(ids: list[tuple[str, str]], *, path: Path, field: str = "id") -> None:
+def refuse_repeated_ids(
+    ids: list[tuple[str, str]], *, path: Path | None, field: str = "id"
+) -> None:
     """Raise a ``DataError`` for the first id that occurs twice; ``ids`` come with their place."""
     seen: dict[str, str] = {}
     for name, place in ids:

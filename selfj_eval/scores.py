@@ -18,7 +18,14 @@ from selfj_eval.layouts import alpaca_eval_names
 from selfj_eval.notices import Notices
 from selfj_eval.questions import QUESTION_FIELDS
 from selfj_eval.reading import iter_rows, refuse_repeated_ids
-from selfj_eval.records import RECORD_FIELDS, checked_fields, is_number, rescaled
+from selfj_eval.records import (
+    RECORD_FIELDS,
+    Judgment,
+    Record,
+    checked_fields,
+    is_number,
+    rescaled,
+)
 from selfj_eval.writing import run_file
 
 _NO_SCORE = "no score in the file"
@@ -153,6 +160,26 @@ def read_scores(path: str | Path, *, ratings: str | Path | None = None) -> Score
         ratings=None if ratings is None else printable(ratings),
         warnings=warnings,
     )
+
+
+def scores_of(
+    records: Sequence[Record], judgments: Sequence[Judgment], *, run: Mapping[str, Any]
+) -> Scores:
+    """Scored answers from memory.
+
+    Args:
+        records: The answers.
+        judgments: One per record, in their order.
+        run: How the scores were made.
+    """
+    known = [f.name for f in fields(Scored) if f.name not in ("id", "score", "error")]
+    answers = [
+        Scored(record.id, judgment.score, judgment.error, **{n: getattr(record, n) for n in known})
+        for record, judgment in zip(records, judgments, strict=True)
+    ]
+    content = hashlib.sha256(repr(answers).encode("utf-8", "surrogatepass"))
+    name = _judge_name(run) or "judge"
+    return Scores(name, "answers in memory", content.hexdigest(), answers, run)
 
 
 def same_answer(first: Scored, second: Scored) -> bool:

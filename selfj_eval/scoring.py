@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from selfj_eval.judge import WINDOW, Judge, Progress
+from selfj_eval.judge import WINDOW
+from selfj_eval.judging.protocol import Progress, Rater
 from selfj_eval.notices import Notices
 from selfj_eval.reading import iter_records, refuse_repeated_ids
 from selfj_eval.records import Judgment, Record
@@ -56,7 +57,9 @@ class Totals:
     Attributes:
         records, scored, unscored, rated: Counts of records.
         with_reference, trimmed: Counts of scored records.
-        score, digit_mass: Sums over the scored records.
+        score: Sum over the scored records.
+        massed: Scored records whose rater gave a digit mass.
+        digit_mass: Sum over these.
         from_store: Records whose judgment was in the store.
         failed: Unscored records that the backend may score the next time.
         errors: Up to 1,000 lines ``id: why it is unscored``.
@@ -69,6 +72,7 @@ class Totals:
     with_reference: int = 0
     trimmed: int = 0
     score: float = 0.0
+    massed: int = 0
     digit_mass: float = 0.0
     from_store: int = 0
     failed: int = 0
@@ -79,14 +83,16 @@ class Totals:
         for record, judgment in zip(records, judgments, strict=True):
             self.records += 1
             self.rated += record.rating is not None
-            if judgment.score is None or judgment.digit_mass is None:
+            if judgment.score is None:
                 self.unscored += 1
                 if len(self.errors) < _ERRORS:
                     self.errors.append(f"{judgment.id}: {judgment.error}")
                 continue
             self.scored += 1
             self.score += judgment.score
-            self.digit_mass += judgment.digit_mass
+            if judgment.digit_mass is not None:
+                self.massed += 1
+                self.digit_mass += judgment.digit_mass
             self.with_reference += judgment.reference_used
             self.trimmed += judgment.trimmed_tokens > 0
 
@@ -150,7 +156,7 @@ class Source:
 
 
 def score_file(
-    judge: Judge,
+    judge: Rater,
     source: Source,
     output: Path,
     *,
@@ -162,7 +168,7 @@ def score_file(
     """Judge the records of a file.
 
     Args:
-        judge: The judge; what it has in its store is not judged again.
+        judge: The judge or rater; what it has in its store is not judged again.
         source: The records.
         output: The scores file; it appears when it is complete.
         survey: Of the source.

@@ -106,8 +106,23 @@ def check_output(
     if len(os.fsencode(longest)) > _LONGEST_NAME:
         raise StoreError(_too_long(path))
     if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise StoreError(f"{path} cannot be written; name another --output.")
+        raise StoreError(f"{path} cannot be written; name another `output`.")
     return path
+
+
+def output_folder(name: str | os.PathLike[str]) -> Path:
+    """The folder for results, made if it is not there.
+
+    Raises:
+        StoreError: If it cannot be made.
+    """
+    folder = Path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"{folder} cannot be made: {error.strerror or error}; name another `output`."
+        raise StoreError(message) from error
+    return folder
 
 
 def write_records(path: str | Path, records: Sequence[Record], *, safe_csv: bool = False) -> None:

@@ -16,6 +16,7 @@ from selfj_eval.backends.openai import OpenAIBackend
 from selfj_eval.backends.opening import open_backend
 from selfj_eval.backends.transformers import TransformersBackend
 from selfj_eval.demo import JUDGE_DIR, ladder
+from selfj_eval.judging.options import JudgeOptions
 from selfj_eval.prompts import TEMPLATES
 
 EXACT = 1e-4
@@ -68,7 +69,7 @@ def made(request: pytest.FixtureRequest) -> Iterator[tuple[Backend, float]]:
     elif name == "vllm":
         if importlib.util.find_spec("vllm") is None:
             pytest.skip("vLLM is not installed here: tox -e vllm")
-        backend = open_backend("demo", engine="vllm").backend
+        backend = open_backend("demo", JudgeOptions(engine="vllm")).backend
     else:
         dtype = "bfloat16" if "bfloat16" in name else "float32"
         backend = TransformersBackend("demo", device="cpu", dtype=dtype, batch_tokens=700)

@@ -14,7 +14,7 @@ from typing import Any
 from selfj_eval.bench.data import BenchSet
 from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, StoreError
-from selfj_eval.judge import Progress
+from selfj_eval.judging.protocol import Progress
 from selfj_eval.raters.combined import combine
 from selfj_eval.raters.opening import EMBEDDER, Stores, check_rater, open_rater
 from selfj_eval.raters.specs import KINDS, CombinedSpec, RaterSpec, Spec

@@ -50,8 +50,13 @@ def _run(arguments: list[str]) -> int:
     # Within the guard: these take a tenth of a second.
     import importlib
     import io
+    import shlex
 
+    from selfj_eval.cli.flags import as_flags
     from selfj_eval.cli.parser import Parser
+    from selfj_eval.errors import SelfJError, printable
+    from selfj_eval.provenance import command
+    from selfj_eval.terminal import say
 
     for stream in (sys.stdout, sys.stderr):  # an id that the terminal cannot show is no failure
         if isinstance(stream, io.TextIOWrapper):
@@ -72,4 +77,10 @@ def _run(arguments: list[str]) -> int:
         importlib.import_module(f"selfj_eval.cli.{name}").add_parser(subparsers)
     options = parser.parse_args(arguments)
     options.argv = arguments  # for the provenance of what is written
-    return int(options.run(options))
+    command.set(printable(shlex.join(["selfj", *arguments])))
+    try:
+        return int(options.run(options))
+    except SelfJError as error:
+        text = as_flags(str(error), getattr(options, "command_parser", None))
+        say(f"selfj: error: {text}", file=sys.stderr)
+        return 2

@@ -6,10 +6,10 @@ import argparse
 import re
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.backends.opening import ENGINES
 from selfj_eval.cli.numbers import whole
 from selfj_eval.documents import parse_yaml
 from selfj_eval.errors import DataError, JudgeError, brief
+from selfj_eval.judging.options import ENGINES
 
 if TYPE_CHECKING:
     from selfj_eval.judge import Judge

@@ -17,13 +17,14 @@ from lm_eval.utils import simple_parse_args_string
 from tqdm import tqdm
 
 from selfj_eval.backends.base import Batch
-from selfj_eval.backends.opening import ENGINES, open_backend
+from selfj_eval.backends.opening import open_backend
 from selfj_eval.backends.text_encoder import TextEncoder, fill_template
 from selfj_eval.backends.tokenizer import load_tokenizer
 from selfj_eval.backends.weights import model_folders, resolve_folder
 from selfj_eval.errors import JudgeError
 from selfj_eval.harness.answer_cache import claim
 from selfj_eval.harness.chat import check_digits, frame_of, framed, without_bos
+from selfj_eval.judging.options import ENGINES, JudgeOptions
 from selfj_eval.prompts import DEFAULT_TEMPLATE
 from selfj_eval.scale import DIGITS
 from selfj_eval.terminal import shown
@@ -112,17 +113,19 @@ class SelfJLM(LM):  # type: ignore[misc]
         self._name, self._engine, self._engine_args = str(pretrained), engine, engine_args
         self._code, self._adapter = trust_remote_code, peft if adapter is None else adapter
         self._revision = None if revision is None else str(revision)
-        opened = open_backend(
-            self._name,
-            engine=engine,
-            engine_args=engine_args,
-            adapter=self._adapter,
-            revision=self._revision,
-            dtype="auto" if dtype is None else dtype,
-            device=_device(device, engine),
-            batch_tokens=batch_tokens,
-            trust_remote_code=trust_remote_code,
+        options = JudgeOptions.of(
+            {
+                "engine": engine,
+                "engine_args": engine_args,
+                "adapter": self._adapter,
+                "revision": self._revision,
+                "dtype": "auto" if dtype is None else dtype,
+                "device": _device(device, engine),
+                "batch_tokens": batch_tokens,
+                "trust_remote_code": trust_remote_code,
+            }
         )
+        opened = open_backend(self._name, options)
         if opened.template != DEFAULT_TEMPLATE:
             raise JudgeError(
                 f"{pretrained} is an encoder judge: it judges in selfj score, not in lm-eval."

@@ -9,40 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from threading import RLock
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from selfj_eval.arguments import items
-from selfj_eval.judge import WINDOW, Progress
+from selfj_eval.judge import WINDOW
+from selfj_eval.judging.protocol import Progress
 from selfj_eval.records import Judgment, Record, reason_not_text
 from selfj_eval.resuming import resume
 from selfj_eval.store import Measure, MeasureStore
-
-
-class Rater(Protocol):
-    """Something that rates answers: a ``Judge``, or one of the raters here.
-
-    Attributes:
-        from_store: How many of the records rated so far had their score in the store.
-        failed: How many it may rate the next time it is asked, such as those that a server
-            did not answer.
-    """
-
-    from_store: int
-    failed: int
-
-    @property
-    def description(self) -> Mapping[str, Any]:
-        """What decides the scores: strict JSON, without a path and without a secret."""
-        ...
-
-    def judge(
-        self, records: Iterable[Record], *, progress: Progress | None = None
-    ) -> list[Judgment]:
-        """Rate records; one judgment each, in their order. Higher is better.
-
-        Several threads may call it at a time.
-        """
-        ...
 
 
 class Outcome(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.arguments import items
-from selfj_eval.judge import Progress
+from selfj_eval.judging.protocol import Progress
 from selfj_eval.raters.base import Outcome, StoredRater
 from selfj_eval.records import Judgment, Record, reason_not_text
 from selfj_eval.store import Measure, MeasureStore

@@ -12,7 +12,8 @@ from typing import Any
 from selfj_eval.arguments import items
 from selfj_eval.backends.failures import Failure
 from selfj_eval.errors import JudgeError
-from selfj_eval.judge import WINDOW, Progress
+from selfj_eval.judge import WINDOW
+from selfj_eval.judging.protocol import Progress
 from selfj_eval.raters.asking import Asker
 from selfj_eval.raters.rating_formats import RatingFormat
 from selfj_eval.raters.rating_syntax import Reading, Syntax

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,8 @@ from selfj_eval.backends.weights import resolve_folder
 from selfj_eval.errors import JudgeError
 from selfj_eval.generation.base import Generator, Sampling
 from selfj_eval.judge import Judge
-from selfj_eval.raters.base import Rater
+from selfj_eval.judging.options import JudgeOptions
+from selfj_eval.judging.protocol import Rater
 from selfj_eval.raters.specs import KINDS, RaterSpec
 from selfj_eval.stamps import Stamp, stamp
 from selfj_eval.store import AnswerStore, JudgmentStore, MeasureStore
@@ -57,6 +58,41 @@ class Stores:
         traceback: TracebackType | None,
     ) -> None:
         self._stack.close()
+
+
+@contextmanager
+def opened(
+    judge: str | Rater,
+    options: JudgeOptions,
+    *,
+    reference: bool = True,
+    store: str | Path | None = None,
+) -> Iterator[Rater]:
+    """The rater that a user names, loaded, with its store open.
+
+    Args:
+        judge: As ``specs.parse_raters`` reads one; or a rater that is loaded already.
+        options: How it runs.
+        reference: Show it the references of the records that have one.
+        store: The file that keeps its judgments; None: they are kept nowhere.
+
+    Raises:
+        DataError: If there is no such rater, or it does not take an option.
+        JudgeError: If its model cannot be loaded whole and safely.
+    """
+    with nullcontext() if store is None else JudgmentStore(store) as judgments:
+        if isinstance(judge, str):
+            yield Judge.open(judge, options, reference=reference, store=judgments)
+        else:
+            yield judge
+
+
+def rater_name(judge: str | Rater, options: JudgeOptions) -> str:
+    """What a rater is called in tables: the last part of its name, and its adapter's."""
+    if not isinstance(judge, str):
+        return type(judge).__name__
+    name = Path(judge).name or judge
+    return name if options.adapter is None else f"{name}+{Path(options.adapter).name}"
 
 
 def open_rater(

@@ -11,7 +11,7 @@ from selfj_eval.arguments import items
 from selfj_eval.generation import Outcome as Drawn
 from selfj_eval.generation import generate, key
 from selfj_eval.generation.base import PROMPTS, Generator, Sampling
-from selfj_eval.judge import Progress
+from selfj_eval.judging.protocol import Progress
 from selfj_eval.raters.base import Outcome, StoredRater
 from selfj_eval.records import Judgment, Record
 from selfj_eval.store import AnswerStore, Measure, MeasureStore

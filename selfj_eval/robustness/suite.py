@@ -8,9 +8,8 @@ from typing import Any
 from selfj_eval import __version__
 from selfj_eval.arguments import items
 from selfj_eval.evaluation import FEWEST_UNITS
-from selfj_eval.judge import Progress
+from selfj_eval.judging.protocol import Progress, Rater
 from selfj_eval.metrics.bootstrap import RESAMPLES
-from selfj_eval.raters.base import Rater
 from selfj_eval.records import Judgment, Record
 from selfj_eval.robustness.attacks import changed_record, get_changes
 from selfj_eval.robustness.choosing import Answers, chosen

@@ -1,0 +1,76 @@
+"""What every command does around its one call: its parser, its progress, its printing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from selfj_eval.cli.flags import as_flags
+from selfj_eval.cli.guard import stop_if_asked
+from selfj_eval.cli.parser import Parser
+from selfj_eval.progress import Bar, Step
+from selfj_eval.results import Result
+from selfj_eval.terminal import say, shown
+
+_bar = Bar()
+
+
+def add_command(
+    subparsers: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    *,
+    help: str,
+    description: str,
+    epilog: str,
+    json: bool = True,
+) -> Parser:
+    """A subcommand's parser.
+
+    Args:
+        subparsers: Gets it.
+        name: The subcommand's.
+        run: Runs it; returns the exit status.
+        help: For the list of commands, one line.
+        description: What it does.
+        epilog: Examples, and what else is to be known.
+        json: Whether it can print its result as JSON.
+    """
+    parser: Parser = subparsers.add_parser(
+        name,
+        help=help,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if json:
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.set_defaults(run=run, command_parser=parser)
+    return parser
+
+
+def watch(step: Step) -> None:
+    """Show progress, and hear a signal that some library has swallowed.
+
+    Raises:
+        Stopped: If the command was asked to end.
+    """
+    stop_if_asked()
+    _bar(step)
+
+
+def show(result: Result, found: argparse.Namespace) -> None:
+    """Print a result: as JSON where that was asked for, else for people."""
+    if found.json:
+        say(json.dumps(result.to_dict(), allow_nan=False))
+    else:
+        say(as_flags(str(result), found.command_parser))
+
+
+def print_notices(path: object, sentences: Iterable[str]) -> None:
+    """Say on stderr what was recognised, converted or ignored in a file."""
+    for sentence in sentences:
+        say(f"note: {shown(path)}: {shown(sentence)}", file=sys.stderr)

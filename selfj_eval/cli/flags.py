@@ -1,0 +1,159 @@
+"""From options to flags and back: what a class of options declares, as a command line."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
+
+from selfj_eval.cli.numbers import whole
+from selfj_eval.documents import parse_yaml
+from selfj_eval.errors import DataError, brief
+from selfj_eval.options import Declared, Options
+from selfj_eval.terminal import say
+
+T = TypeVar("T", bound=Options)
+
+_PLACEHOLDERS = {int: "N", float: "X"}
+
+
+def add_flags(
+    parser: argparse.ArgumentParser,
+    cls: type[Options],
+    *,
+    skip: Collection[str] = (),
+    renamed: dict[str, Sequence[str]] | None = None,
+) -> None:
+    """Add one flag per option; one that is not given changes nothing.
+
+    Args:
+        parser: Gets them, in groups by the class that declares them.
+        cls: The options.
+        skip: Options that are arguments of another kind, or not of this command.
+        renamed: Former flags of an option, which go on working for one version, with a note.
+    """
+    groups: dict[type[Options], Any] = {cls: parser}
+    former = renamed or {}
+    for own in cls.declared():
+        if own.name in skip:
+            continue
+        if own.group not in groups:
+            groups[own.group] = parser.add_argument_group(own.group.title)
+        name, settings = flag(own.name, own.shape), _settings(own)
+        required = own.required and own.name not in former  # else the options say it
+        groups[own.group].add_argument(name, dest=own.name, required=required, **settings)
+        for old in former.get(own.name, ()):
+            kind = parser._registry_get("action", settings.get("action"), settings.get("action"))
+            more = {"help": argparse.SUPPRESS, "action": _former(kind, name)}
+            parser.add_argument(old, dest=own.name, **settings | more)
+
+
+def flag(name: str, shape: str = "one") -> str:
+    """The flag of an option; one of a mapping gives one name with its value."""
+    name = name.removesuffix("s") if shape == "mapping" else name
+    return "--" + name.replace("_", "-")
+
+
+def options_from(found: argparse.Namespace, cls: type[T], **more: Any) -> T:
+    """The options that the command line gave.
+
+    Args:
+        found: The parsed command line.
+        cls: The options.
+        **more: Internal options.
+
+    Raises:
+        OptionError: If one makes no sense.
+    """
+    return cls.of(given(found, cls), **more)
+
+
+def given(found: argparse.Namespace, cls: type[Options]) -> dict[str, Any]:
+    """Names and values of the options that the command line gave."""
+    values = vars(found)
+    return {own.name: values[own.name] for own in cls.declared() if own.name in values}
+
+
+def as_flags(text: str, parser: argparse.ArgumentParser | None) -> str:
+    """A message of the library with the command's flags for the options it names."""
+    if parser is None:
+        return text
+    flags = {
+        action.dest: action.option_strings[0 if action.nargs == 0 else -1]
+        for action in parser._actions
+        if action.option_strings and action.help != argparse.SUPPRESS
+    }
+    return re.sub(r"`([a-z][a-z0-9_]*)`", lambda m: flags.get(m[1], m[0]), text)
+
+
+def _settings(own: Declared) -> dict[str, Any]:
+    kind = own.kinds[0]
+    text = own.help
+    if own.default not in (None, False, "", (), {}) and not own.required and "default" not in text:
+        default = " ".join(map(str, own.default)) if own.shape == "several" else own.default
+        text += f" (default: {'yes' if default is True else default})"
+    settings: dict[str, Any] = {"help": text.replace("%", "%%"), "default": argparse.SUPPRESS}
+    if kind is bool:
+        on = {"action": "store_true"}
+        return settings | ({"action": argparse.BooleanOptionalAction} if own.default else on)
+    if own.shape == "mapping":
+        settings |= {"action": _Named, "metavar": own.placeholder or "NAME=VALUE"}
+        return settings | {"type": _pair(own)}
+    if own.shape == "several":
+        settings["nargs"] = "+"
+    if own.choices:
+        settings["choices"] = own.choices
+    else:
+        settings["metavar"] = own.placeholder or _PLACEHOLDERS.get(kind, own.name.upper())
+    return settings | {"type": {int: whole, float: float}.get(kind, str)}
+
+
+def _former(kind: type[argparse.Action], name: str) -> type[argparse.Action]:
+    """The action of a flag that has another name now."""
+
+    class Former(kind):  # type: ignore[misc, valid-type]
+        def __call__(self, parser: Any, namespace: Any, values: Any, given: Any = None) -> None:
+            say(f"note: {given} is called {name} now.", file=sys.stderr)
+            super().__call__(parser, namespace, values, given)
+
+    return Former
+
+
+class _Named(argparse.Action):
+    """A flag that may be repeated and gives one name with its value each time."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        found = dict(getattr(namespace, self.dest, {}))
+        setattr(namespace, self.dest, found | dict([values]))
+
+
+def _pair(own: Declared) -> Callable[[str], tuple[str, Any]]:
+    def read(text: str) -> tuple[str, Any]:
+        name, equals, value = text.partition("=")
+        if not (name and equals and (value or str not in own.kinds)):
+            expected = own.placeholder or "NAME=VALUE"
+            raise DataError(f"{flag(own.name, own.shape)} takes {expected}; got {text!r:.60}.")
+        return name, value if str in own.kinds else _value(name, value)
+
+    return read
+
+
+def _value(name: str, text: str) -> Any:
+    """A value as YAML reads it: a number, true, null, or text."""
+    try:
+        value = parse_yaml(text)
+    except ValueError as error:
+        reason = brief(error).rstrip(".")
+        message = f"the value of {name} is not readable YAML ({reason}); put it in quotes."
+        raise DataError(message) from error
+    if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?e[-+]?\d+", text):
+        return float(text)  # YAML wants a point in 1e-3
+    return value

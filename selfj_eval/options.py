@@ -1,0 +1,383 @@
+"""Options of a job: declared once, as fields of a frozen dataclass.
+
+Python's keyword arguments, the command line's flags, YAML files, lm-eval's model arguments and
+AlpacaEval's configuration are all made of such a class. A message names an option in backquotes,
+as Python's callers know it; the command line shows its flag there.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import os
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import (
+    Any,
+    ClassVar,
+    Concatenate,
+    NamedTuple,
+    ParamSpec,
+    Self,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
+
+from selfj_eval.documents import read_yaml
+from selfj_eval.errors import DataError
+
+PathLike: TypeAlias = str | Path
+
+P = ParamSpec("P")
+A = TypeVar("A")
+B = TypeVar("B")
+R = TypeVar("R")
+O = TypeVar("O", bound="Options")  # noqa: E741
+
+LARGEST = 2**53  # beyond what any count or seed is; libraries fail at 2**63
+
+
+class OptionError(DataError):
+    """An option whose value makes no sense.
+
+    Args:
+        name: The option's.
+        expected: What it must be, and what it is.
+    """
+
+    def __init__(self, name: str, expected: str) -> None:
+        super().__init__(f"`{name}` {expected}")
+        self.name, self.expected = name, expected
+
+
+class Declared(NamedTuple):
+    """An option as its class declares it.
+
+    Attributes:
+        name: Python's name of it.
+        kinds: Types of its value, without None; of a list and of a mapping, of what it holds.
+        shape: ``one``, ``several`` (a list), or ``mapping`` (names with values).
+        optional: Whether it may be None.
+        default: Its default, or ``MISSING``.
+        help: What it does.
+        choices: The texts it may be, if only some.
+        low, high: Ends of its range, None where it has none.
+        placeholder: What stands for its value in help texts.
+        group: The class that declares it.
+    """
+
+    name: str
+    kinds: tuple[Any, ...]
+    shape: str
+    optional: bool
+    default: Any
+    help: str
+    choices: tuple[str, ...]
+    low: float | None
+    high: float | None
+    placeholder: str | None
+    group: type[Options]
+
+    @property
+    def required(self) -> bool:
+        """Whether it has no default."""
+        return self.default is MISSING
+
+
+def option(
+    default: Any = MISSING,
+    help: str = "",
+    choices: Sequence[str] = (),
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    placeholder: str | None = None,
+    internal: bool = False,
+) -> Any:
+    """A field of a class of options.
+
+    Args:
+        default: Its default; without, the option must be given. A mapping is copied.
+        help: What it does, for help texts.
+        choices: The texts it may be, if only some.
+        low, high: Ends of its range, both included.
+        placeholder: What stands for its value in help texts, such as FILE.
+        internal: For Python alone, and not checked: no flag, not in files.
+    """
+    metadata = {
+        "help": help,
+        "choices": tuple(choices),
+        "low": low,
+        "high": high,
+        "placeholder": placeholder,
+        "internal": internal,
+    }
+    if isinstance(default, dict):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Base of all classes of options: checks every field when it is made.
+
+    Raises:
+        OptionError: Naming the option whose value makes no sense.
+    """
+
+    title: ClassVar[str] = "options"
+    """What its options are called together in help texts."""
+
+    def __post_init__(self) -> None:
+        for own in self.declared():
+            object.__setattr__(self, own.name, _checked(getattr(self, own.name), own))
+        self.check()
+
+    def check(self) -> None:
+        """Refuse what does not go together; subclasses say what."""
+
+    def need(self, holds: object, name: str, expected: str) -> None:
+        """Refuse an option unless what it needs holds.
+
+        Raises:
+            OptionError: If it does not.
+        """
+        if not holds:
+            raise OptionError(name, f"{expected}, got {getattr(self, name)!r}.")
+
+    @classmethod
+    def declared(cls) -> tuple[Declared, ...]:
+        """Its options, without those that are internal."""
+        return _declared(cls)
+
+    @classmethod
+    def of(
+        cls,
+        values: Mapping[str, Any],
+        *,
+        path: PathLike | None = None,
+        place: str | None = None,
+        **internal: Any,
+    ) -> Self:
+        """Options from names and values, such as those of a file.
+
+        Args:
+            values: By name.
+            path, place: Where they stand, for errors.
+            **internal: Internal options.
+
+        Raises:
+            DataError: Naming the option that is unknown, missing or wrong.
+        """
+        known = {own.name: own for own in cls.declared()}
+        shown = None if path is None else os.fspath(path)
+        for name in values:
+            if name not in known:
+                close = get_close_matches(str(name), known, 1)
+                hint = f" Did you mean {close[0]}?" if close else ""
+                message = f"no such option.{hint} There are: {', '.join(known)}."
+                raise DataError(message, path=shown, place=place, field=str(name))
+        for name, own in known.items():
+            if own.required and name not in values:
+                raise DataError(f"`{name}` is missing; give it.", path=shown, place=place)
+        try:
+            return cls(**values, **internal)
+        except OptionError as error:
+            if path is None:
+                raise
+            raise DataError(error.expected, path=shown, place=place, field=error.name) from error
+
+    @classmethod
+    def load(cls, path: PathLike | None, given: Mapping[str, Any]) -> Self:
+        """Options from a YAML file and from what else is given, which wins.
+
+        Raises:
+            DataError: Naming the file and the option, if the file cannot be read or an option is
+                unknown, missing, or wrong.
+        """
+        values: Any = {} if path is None else read_yaml(path) or {}
+        if not isinstance(values, dict):
+            raise DataError("expected options, one 'name: value' per line.", path=str(path))
+        known = {own.name for own in cls.declared()}
+        wrong_in_file = {n: v for n, v in values.items() if n not in given or n not in known}
+        try:
+            return cls.of({**values, **given})
+        except DataError as error:
+            name = error.name if isinstance(error, OptionError) else error.field
+            if path is None or name not in wrong_in_file:
+                raise
+            text = error.expected if isinstance(error, OptionError) else error.message
+            raise DataError(text, path=str(path), field=name) from error
+
+    def changed(self) -> list[str]:
+        """Names of the options that are not at their default."""
+        return [own.name for own in self.declared() if getattr(self, own.name) != own.default]
+
+    def with_values(self, **values: Any) -> Self:
+        """The same options, some of them with other values."""
+        return replace(self, **values)
+
+    def part(self, cls: type[O]) -> O:
+        """The options of another class whose options are all among these."""
+        return cls(**{own.name: getattr(self, own.name) for own in fields(cls)})
+
+
+_KNOWN: dict[str, tuple[Declared, ...]] = {}
+
+
+def _declared(cls: type[Options]) -> tuple[Declared, ...]:
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    if name not in _KNOWN:
+        _KNOWN[name] = tuple(_declarations(cls))
+    return _KNOWN[name]
+
+
+def _declarations(cls: type[Options]) -> Iterator[Declared]:
+    hints = get_type_hints(cls)
+    for own in _fields(cls):
+        if own.metadata and not own.metadata["internal"]:
+            yield _declaration(own, hints[own.name], cls)
+
+
+def _fields(cls: type[Any]) -> tuple[Field[Any], ...]:
+    return fields(cls)
+
+
+def _declaration(own: Field[Any], kind: Any, cls: type[Options]) -> Declared:
+    kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    optional, kinds = type(None) in kinds, tuple(k for k in kinds if k is not type(None))
+    shape = {tuple: "several", dict: "mapping"}.get(get_origin(kinds[0]), "one")
+    if shape != "one":
+        kinds = (get_args(kinds[0])[0 if shape == "several" else 1],)
+    default = own.default if own.default_factory is MISSING else own.default_factory()
+    declaring = [c for c in cls.__mro__ if own.name in inspect.get_annotations(c)]
+    facts = {name: own.metadata[name] for name in ("help", "choices", "low", "high", "placeholder")}
+    return Declared(own.name, kinds, shape, optional, default, group=declaring[-1], **facts)
+
+
+def _checked(value: Any, own: Declared) -> Any:
+    if value is None and own.optional:
+        return None
+    if own.shape == "several":
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise OptionError(own.name, f"must be a list, got {value!r:.60}.")
+        return tuple(_checked_one(item, own) for item in value)
+    if own.shape == "mapping":
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise OptionError(own.name, f"must be names with their values, got {value!r:.60}.")
+        return {key: _checked_one(item, own) for key, item in value.items()}
+    return _checked_one(value, own)
+
+
+_CALLED = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _checked_one(value: Any, own: Declared) -> Any:
+    kinds = own.kinds
+    if Any in kinds:
+        return value
+
+    def fail(expected: str) -> OptionError:
+        return OptionError(own.name, f"must be {expected}, got {value!r:.60}.")
+
+    called = " or ".join(dict.fromkeys(_CALLED.get(kind, "a path") for kind in kinds))
+    if hasattr(value, "item") and not isinstance(value, str):  # numpy's numbers
+        value = value.item()
+    if float in kinds and isinstance(value, int | str) and not isinstance(value, bool):
+        try:
+            value = float(value)  # YAML 1.1 takes 3e-4 for text
+        except (ValueError, OverflowError):
+            raise fail(called) from None
+    if isinstance(value, bool) and bool not in kinds:
+        raise fail(called)
+    if not isinstance(value, tuple(get_origin(kind) or kind for kind in kinds)):
+        raise fail(called)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise fail("a finite number")
+    if own.choices and value not in own.choices:
+        raise fail(f"one of {', '.join(own.choices)}")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        _check_range(value, own)
+    return value
+
+
+def _check_range(value: float, own: Declared) -> None:
+    low, high = own.low, own.high
+    if isinstance(value, int):
+        high = LARGEST if high is None else high
+    if (low is None or value >= low) and (high is None or value <= high):
+        return
+    if low is not None and own.high is not None:
+        expected = f"must lie between {low:,g} and {own.high:,g}"
+    elif low is not None and value < low:
+        expected = f"must be at least {low:,g}"
+    else:
+        expected = f"must be at most {high:,}"
+    raise OptionError(own.name, f"{expected}, got {value:,}.")
+
+
+@overload
+def keywords(job: Callable[[O], R], options: Callable[P, O]) -> Callable[P, R]: ...
+@overload
+def keywords(
+    job: Callable[[A, O], R], options: Callable[P, O]
+) -> Callable[Concatenate[A, P], R]: ...
+@overload
+def keywords(
+    job: Callable[[A, B, O], R], options: Callable[P, O]
+) -> Callable[Concatenate[A, B, P], R]: ...
+def keywords(job: Any, options: Any) -> Any:
+    """A job that takes its options as keyword arguments.
+
+    Args:
+        job: A function whose last argument are its options.
+        options: Their class.
+
+    Returns:
+        A function with the other arguments of the job, by position, and the options by keyword.
+    """
+    given = list(inspect.signature(job).parameters.values())[:-1]
+    named = [p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in given]
+    keyword = list(inspect.signature(options).parameters.values())
+    signature = inspect.Signature(
+        [*named, *keyword], return_annotation=inspect.signature(job).return_annotation
+    )
+    name = job.__name__.rpartition("_")[0] or job.__name__
+
+    @functools.wraps(job)
+    def call(*args: Any, **values: Any) -> Any:
+        known = [p.name for p in keyword]
+        for word in values:
+            if word not in known and word not in {p.name for p in named}:
+                close = get_close_matches(word, known, 1)
+                hint = f". Did you mean {close[0]!r}?" if close else ""
+                raise TypeError(f"got an unexpected keyword argument {word!r}{hint}")
+        bound = signature.bind(*args, **values)
+        return job(
+            *(bound.arguments[p.name] for p in named),
+            options(**{k: v for k, v in bound.arguments.items() if k in known}),
+        )
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"{inspect.getdoc(job)}\n\nKeyword arguments:\n{_described(options)}"
+    call.__signature__ = signature  # type: ignore[attr-defined]
+    del call.__wrapped__
+    return call
+
+
+def _described(options: type[Options]) -> str:
+    lines = []
+    for own in options.declared():
+        default = "" if own.required or own.default is None else f" Default: {own.default!r}."
+        choices = f" One of {', '.join(own.choices)}." if own.choices else ""
+        lines.append(f"    {own.name}: {own.help[:1].upper()}{own.help[1:]}.{choices}{default}")
+    return "\n".join(lines)
