@@ -73,7 +73,8 @@ def _run(arguments: list[str]) -> int:
     )
     parser.add_argument("--version", action="version", version=f"selfj-eval {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in _COMMANDS:
+    named = [n for n in _COMMANDS if arguments[:1] == [n.replace("_", "-")]]
+    for name in named or _COMMANDS:  # the one that is meant spares the others' imports
         importlib.import_module(f"selfj_eval.cli.{name}").add_parser(subparsers)
     options = parser.parse_args(arguments)
     options.argv = arguments  # for the provenance of what is written
