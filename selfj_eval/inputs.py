@@ -64,5 +64,7 @@ def rows_of(values: Any) -> Rows:
             yield place, {k: v for k, v in row.row().items() if v is not None} | more
         elif isinstance(row, Mapping):
             yield place, row
+        elif hasattr(row, "row"):  # an answer with its score
+            yield place, row.row()
         else:
             raise TypeError(f"{wanted}; {place} is {type(row).__name__}.")

@@ -134,7 +134,7 @@ class Options:
         OptionError: Naming the option whose value makes no sense.
     """
 
-    title: ClassVar[str] = "options"
+    group_title: ClassVar[str] = "options"
     """What its options are called together in help texts."""
 
     def __post_init__(self) -> None:

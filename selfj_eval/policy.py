@@ -16,12 +16,12 @@ from selfj_eval import __version__
 from selfj_eval.arguments import expect
 from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, printable
-from selfj_eval.records import is_number
+from selfj_eval.records import Judgment, is_number
 from selfj_eval.writing import write_json
 
 if TYPE_CHECKING:
     from selfj_eval.evaluation.columns import Columns
-    from selfj_eval.scores import Scores
+    from selfj_eval.scores import Scored, Scores
 
 KIND = "selfj-policy"
 
@@ -65,17 +65,20 @@ class Policy:
     judge: dict[str, Any] | None = None
     version: str = __version__
 
-    def decide(self, score: float | None) -> Decision:
+    def decide(self, score: float | Judgment | Scored | None) -> Decision:
         """Accept or decline one answer.
 
         Args:
-            score: The judge's score; None (unscored) is always declined.
+            score: The judge's score, or the judgment that holds it; None (unscored) is always
+                declined.
 
         Raises:
             ValueError: If the score is NaN or infinite.
             TypeError: If it is no single number, such as an array of several.
         """
         given: Any = score
+        if isinstance(given, Judgment) or type(given).__name__ == "Scored":
+            given = given.score
         if hasattr(given, "item"):  # numpy's and torch's; of several numbers float refuses, too
             with suppress(ValueError, RuntimeError):
                 given = given.item()
@@ -157,8 +160,8 @@ def calibration_set(
     Returns:
         The answers, and sentences for a reader of the promise.
     """
-    from selfj_eval.evaluation import warnings_on
     from selfj_eval.evaluation.columns import Columns
+    from selfj_eval.evaluation.evaluate import warnings_on
     from selfj_eval.metrics import one_of_each
 
     data = Columns.of(scores.rated, good_at)
@@ -170,7 +173,7 @@ def calibration_set(
     if all_answers:
         return data, [*notes, f"{about}: they are not independent, the promise is too bold"]
     chosen = [data.answers[k] for k in one_of_each(data.group)]
-    notes.append(f"{about}: one answer to each is used, drawn at random (see --all-answers)")
+    notes.append(f"{about}: one answer to each is used, drawn at random (see `all_answers`)")
     return Columns.of(chosen, good_at), notes
 
 

@@ -33,9 +33,7 @@ class Result(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """The result as the JSON that the command prints with ``--json``: no NaN, no objects."""
-        found = plain(self)
-        assert isinstance(found, dict)
-        return found
+        return _by_field(self)
 
     def to_json(self, path: PathLike) -> None:
         """Write ``to_dict()`` to a file.
@@ -65,16 +63,21 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, str | bytes):
+    if isinstance(value, str | bytes) or value is None:
         return value
+    if "to_dict" in type(value).__dict__:
+        return value.to_dict()
+    if hasattr(value, "_asdict"):  # a named tuple
+        return {name: plain(item) for name, item in value._asdict().items()}
     if is_dataclass(value) and not isinstance(value, type):
-        own = type(value).__dict__.get("to_dict")
-        if own is not None:
-            return own(value)
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        return _by_field(value)
     if isinstance(value, Sequence):
         return [plain(item) for item in value]
-    return value
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _by_field(value: Any) -> dict[str, Any]:
+    return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, printable
 from selfj_eval.formats.spreadsheet import EMPTY_ANSWERS
+from selfj_eval.inputs import rows_of
 from selfj_eval.layouts import alpaca_eval_names
 from selfj_eval.notices import Notices
 from selfj_eval.questions import QUESTION_FIELDS
@@ -66,6 +67,10 @@ class Scored:
             return None
         return rescaled(self.rating, self.rating_min, self.rating_max)
 
+    def row(self) -> dict[str, Any]:
+        """Its fields as they stand in a file."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
     def with_score(self, score: float) -> Scored:
         """The same answer with another judge's score."""
         return replace(self, score=score, error=None)
@@ -99,65 +104,107 @@ class Scores:
         return [a for a in self.answers if a.score is not None and a.rating is not None]
 
 
-def read_scores(path: str | Path, *, ratings: str | Path | None = None) -> Scores:
-    """Read scored answers.
+RatingsLike: TypeAlias = str | Path | Iterable[Mapping[str, Any]]
+"""Ratings: a file, or rows in memory."""
+if TYPE_CHECKING:
+    from selfj_eval.inputs import Answers
+    from selfj_eval.judging.score import ScoreRun
+
+    ScoresLike: TypeAlias = Scores | ScoreRun | Answers
+    """Scored answers: a file, rows in memory, or what a verb returned."""
+
+
+def read_scores(path: str | Path, *, ratings: RatingsLike | None = None) -> Scores:
+    """Read scored answers from a file; ``as_scores`` says more."""
+    return as_scores(Path(path), ratings=ratings)
+
+
+def as_scores(given: ScoresLike, *, ratings: RatingsLike | None = None) -> Scores:
+    """Scored answers, from wherever they are.
 
     Args:
-        path: What ``selfj score`` wrote, any file (.jsonl, .json, .csv, .parquet) with ``id`` and
-            ``score``, or lm-eval's ``samples_*.jsonl`` of a ``selfj_judge_*`` task. A null or
-            empty score is an unscored answer.
-        ratings: A file with ``id`` and ``rating``. Its ratings replace those in ``path``; other
-            fields of a record that ``path`` lacks, such as texts, are taken from it too.
+        given: A file: what ``selfj score`` wrote, any file (.jsonl, .json, .csv, .parquet) with
+            ``id`` and ``score``, or lm-eval's ``samples_*.jsonl`` of a ``selfj_judge_*`` task. Or
+            what ``score`` returned, or rows in memory. A null or empty score is an unscored
+            answer.
+        ratings: A file or rows with ``id`` and ``rating``. They replace the ratings in ``given``;
+            other fields of a record that it lacks, such as texts, are taken from it too.
 
-    A rating outside its scale is left out, with a warning.
+    A rating outside its scale is skipped, with a warning.
 
     Raises:
         DataError: Naming file, place and field, if a row is not a scored answer; also when the two
-            files have no id in common.
+            have no id in common.
+        TypeError: If it is something else.
     """
-    path = Path(path)
-    answers, warnings = _answers(path, score=True)
+    own = getattr(given, "scores", None)  # what score() returned
+    if isinstance(own, Scores):
+        given = own
+    if not isinstance(given, Scores):
+        given = _read(given)
+    return given if ratings is None else _with_ratings(given, ratings)
+
+
+def _read(given: Any) -> Scores:
+    path = Path(given) if isinstance(given, str | Path) else None
+    if path is None:
+        given = list(given) if not hasattr(given, "columns") else given
+    answers, warnings = _answers(path or given, score=True)
+    if path is None:
+        return _in_memory("scores in memory", answers, {}, warnings)
     run = _run_of(path)
-    if ratings is not None:
-        others, more = _answers(Path(ratings), score=False)
-        warnings = [*warnings, *more]
-        given = {a.id: a for a in others}
-        known = sum(a.id in given for a in answers)
-        # An id may be unique within one file only: what is known of both answers must agree.
-        other = sum(a.id in given and not same_answer(a, given[a.id]) for a in answers)
-        if known and other == known:
-            raise DataError(
-                f"the ids are those of {printable(path)}, but none of their texts is: these are "
-                "ratings of other answers. Give the ratings of these answers.",
-                path=ratings,
-                field="id",
-            )
-        if not known:
-            raise DataError(
-                f"has no id in common with {printable(path)}: {next(iter(given))!r} and "
-                f"{answers[0].id!r} are the first ones. Give the ratings of these answers.",
-                path=ratings,
-                field="id",
-            )
-        if known < len(answers):
-            warnings.append(f"{len(answers) - known} of {len(answers)} answers have no rating")
-        if other:
-            warnings.append(
-                f"{other} ratings are skipped: they have the id of an answer here, and another text"
-            )
-        if known < len(given):
-            warnings.append(f"{len(given) - known} ratings belong to no answer here")
-        given = {
-            a.id: given[a.id] for a in answers if a.id in given and same_answer(a, given[a.id])
-        }
-        answers = [_merged(a, given.get(a.id)) for a in answers]
     return Scores(
         name=_judge_name(run) or _stem(path),
         path=printable(path),
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         answers=answers,
         run=run,
-        ratings=None if ratings is None else printable(ratings),
+        warnings=warnings,
+    )
+
+
+def _in_memory(
+    name: str, answers: Sequence[Scored], run: Mapping[str, Any], warnings: Sequence[str] = ()
+) -> Scores:
+    content = hashlib.sha256(repr(answers).encode("utf-8", "surrogatepass")).hexdigest()
+    return Scores(name, f"memory:{content[:12]}", content, answers, run, warnings=warnings)
+
+
+def _with_ratings(scores: Scores, ratings: RatingsLike) -> Scores:
+    path = Path(ratings) if isinstance(ratings, str | Path) else None
+    others, more = _answers(ratings if path is None else path, score=False)
+    answers, warnings = scores.answers, [*scores.warnings, *more]
+    given = {a.id: a for a in others}
+    known = sum(a.id in given for a in answers)
+    # An id may be unique within one file only: what is known of both answers must agree.
+    other = sum(a.id in given and not same_answer(a, given[a.id]) for a in answers)
+    if known and other == known:
+        raise DataError(
+            f"the ids are those of {scores.path}, but none of their texts is: these are "
+            "ratings of other answers. Give the ratings of these answers.",
+            path=path,
+            field="id",
+        )
+    if not known:
+        raise DataError(
+            f"has no id in common with {scores.path}: {next(iter(given))!r} and "
+            f"{answers[0].id!r} are the first ones. Give the ratings of these answers.",
+            path=path,
+            field="id",
+        )
+    if known < len(answers):
+        warnings.append(f"{len(answers) - known} of {len(answers)} answers have no rating")
+    if other:
+        warnings.append(
+            f"{other} ratings are skipped: they have the id of an answer here, and another text"
+        )
+    if known < len(given):
+        warnings.append(f"{len(given) - known} ratings belong to no answer here")
+    given = {a.id: given[a.id] for a in answers if a.id in given and same_answer(a, given[a.id])}
+    return replace(
+        scores,
+        answers=[_merged(a, given.get(a.id)) for a in answers],
+        ratings="ratings in memory" if path is None else printable(path),
         warnings=warnings,
     )
 
@@ -177,9 +224,7 @@ def scores_of(
         Scored(record.id, judgment.score, judgment.error, **{n: getattr(record, n) for n in known})
         for record, judgment in zip(records, judgments, strict=True)
     ]
-    content = hashlib.sha256(repr(answers).encode("utf-8", "surrogatepass"))
-    name = _judge_name(run) or "judge"
-    return Scores(name, "answers in memory", content.hexdigest(), answers, run)
+    return _in_memory(_judge_name(run) or "judge", answers, run)
 
 
 def same_answer(first: Scored, second: Scored) -> bool:
@@ -212,13 +257,16 @@ def groups(answers: Sequence[Scored]) -> np.ndarray[Any, np.dtype[np.int64]] | N
     return np.array([number[text] for text in texts if text is not None])
 
 
-def _answers(path: Path, *, score: bool) -> tuple[list[Scored], list[str]]:
+def _answers(source: Any, *, score: bool) -> tuple[list[Scored], list[str]]:
+    """The scored answers, or the ratings, of a file (a ``Path``) or of rows in memory."""
     notices = Notices()
-    rows = iter_rows(path, fields=_READ, notices=notices)
+    path = source if isinstance(source, Path) else None
+    rows = rows_of(source) if path is None else iter_rows(path, fields=_READ, notices=notices)
     first = next(rows, None)
     if first is None:
         raise DataError("holds no rows.", path=path)
-    shown, known = printable(path), {f.name for f in fields(Scored)}
+    shown = None if path is None else printable(path)
+    known = {f.name for f in fields(Scored)}
     answers, places, outside = list[Scored](), list[tuple[str, str]](), list[str]()
     columns = first[1].keys()
     names = {} if "response" in columns else alpaca_eval_names(columns, {})
@@ -256,7 +304,8 @@ def _answers(path: Path, *, score: bool) -> tuple[list[Scored], list[str]]:
     warnings = notices.sentences()
     if outside:
         much = f"{len(outside)} ratings lie outside their scale and are left out"
-        warnings.append(f"{much}; first {shown}, {outside[0]}")
+        place = outside[0] if shown is None else f"{shown}, {outside[0]}"
+        warnings.append(f"{much}; first {place}")
     return answers, warnings
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from selfj_eval.comparison import compare
 
 from selfj_eval import Judge, JudgmentStore, Policy, Record, metrics
 from selfj_eval.alpaca.preference import fit_temperature, preference
 from selfj_eval.backends.encoder import EncoderBackend
 from selfj_eval.backends.transformers import TransformersBackend
 from selfj_eval.best_of import choose_n, curve, expected_best, group, rating_scale
-from selfj_eval.comparison import compare
 from selfj_eval.demo import JUDGE_DIR
 from selfj_eval.evaluation import evaluate
 from selfj_eval.generation import generate
@@ -26,7 +26,7 @@ from selfj_eval.policy import choose
 from selfj_eval.raters.combined import combine
 from selfj_eval.raters.cosine import TfidfRater
 from selfj_eval.raters.length import LengthRater
-from selfj_eval.report import report
+from selfj_eval.reports import report
 from selfj_eval.robustness import robustness
 from selfj_eval.robustness.attacks import changed_records
 from selfj_eval.scale import expected_score

@@ -365,7 +365,7 @@ class Tags(HTMLParser):
 
 
 def test_names_from_the_data_do_no_harm(jsonl: Callable[..., Path]) -> None:
-    from selfj_eval.report.bench import page
+    from selfj_eval.reports.bench import page
 
     evil = "=1+1<script>alert(1)</script>|_$&%#{}\\"
     rows = [

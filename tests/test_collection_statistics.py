@@ -176,7 +176,7 @@ def drawn_document(made: Path) -> dict[str, Any]:
 
 def test_figures_are_whole_and_the_same_each_time(made: Path) -> None:
     pytest.importorskip("matplotlib", reason="the extra `report` is not installed")
-    from selfj_eval.report.collection_figures import NAMES, draw
+    from selfj_eval.reports.collection_figures import NAMES, draw
 
     document = drawn_document(made)
     figures = draw(document)
@@ -203,7 +203,7 @@ def test_pictures_have_the_colours_of_the_page(made: Path) -> None:
 
     from PIL import Image
 
-    from selfj_eval.report.collection_figures import draw
+    from selfj_eval.reports.collection_figures import draw
 
     figures = draw(drawn_document(made))
     picture = Image.open(io.BytesIO(figures["characters"].png)).convert("RGB")
@@ -215,7 +215,7 @@ def test_pictures_have_the_colours_of_the_page(made: Path) -> None:
 
 def test_nothing_is_drawn_of_nothing(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the extra `report` is not installed")
-    from selfj_eval.report.collection_figures import draw
+    from selfj_eval.reports.collection_figures import draw
 
     write(tmp_path, "Common", "quora", [])
     assert draw(describe(tmp_path) | {"verbs": None}) == {}

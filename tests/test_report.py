@@ -15,8 +15,8 @@ import pytest
 
 from selfj_eval.cli import main
 from selfj_eval.evaluation import Settings, evaluate
-from selfj_eval.report import TEXT_LIMITS, report
-from selfj_eval.report.texts import label, visible
+from selfj_eval.reports import TEXT_LIMITS, report
+from selfj_eval.reports.texts import label, visible
 from selfj_eval.scores import read_scores
 
 FAST = Settings(resamples=20)

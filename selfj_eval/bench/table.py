@@ -15,11 +15,11 @@ from selfj_eval import metrics
 from selfj_eval.bench.data import BenchSet
 from selfj_eval.bench.published import published_row
 from selfj_eval.bench.running import Rated, Result, key
-from selfj_eval.evaluation.columns import plain
 from selfj_eval.metrics import Metric
 from selfj_eval.metrics.bootstrap import RESAMPLES, bootstrap, evaluations
 from selfj_eval.metrics.result import Array
 from selfj_eval.records import Record, rescaled
+from selfj_eval.results import plain
 
 KIND = "selfj-bench"
 METRICS: Mapping[str, Callable[..., Metric]] = {

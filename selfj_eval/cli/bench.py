@@ -223,7 +223,7 @@ def _split(text: str) -> list[str]:
 def _write(document: dict[str, Any], folder: Path) -> list[str]:
     """Write the tables; returns the files' names."""
     from selfj_eval.bench import rendering
-    from selfj_eval.report.bench import page
+    from selfj_eval.reports.bench import page
     from selfj_eval.writing import atomic_write, write_json
 
     texts = {

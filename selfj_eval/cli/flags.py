@@ -25,6 +25,7 @@ def add_flags(
     *,
     skip: Collection[str] = (),
     renamed: dict[str, Sequence[str]] | None = None,
+    required: Collection[str] = (),
 ) -> None:
     """Add one flag per option; one that is not given changes nothing.
 
@@ -33,6 +34,7 @@ def add_flags(
         cls: The options.
         skip: Options that are arguments of another kind, or not of this command.
         renamed: Former flags of an option, which go on working for one version, with a note.
+        required: Options that the command needs though they have a default.
     """
     groups: dict[type[Options], Any] = {cls: parser}
     former = renamed or {}
@@ -40,10 +42,11 @@ def add_flags(
         if own.name in skip:
             continue
         if own.group not in groups:
-            groups[own.group] = parser.add_argument_group(own.group.title)
+            groups[own.group] = parser.add_argument_group(own.group.group_title)
         name, settings = flag(own.name, own.shape), _settings(own)
-        required = own.required and own.name not in former  # else the options say it
-        groups[own.group].add_argument(name, dest=own.name, required=required, **settings)
+        # Where it has a former name, too, the options say that it is missing.
+        needed = (own.required or own.name in required) and own.name not in former
+        groups[own.group].add_argument(name, dest=own.name, required=needed, **settings)
         for old in former.get(own.name, ()):
             kind = parser._registry_get("action", settings.get("action"), settings.get("action"))
             more = {"help": argparse.SUPPRESS, "action": _former(kind, name)}

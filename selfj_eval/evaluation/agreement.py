@@ -3,47 +3,62 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from selfj_eval import metrics
-from selfj_eval.evaluation.columns import Columns, plain
-from selfj_eval.metrics import Metric, RankingAgreement
-from selfj_eval.metrics.bootstrap import bootstrap_of_counts
+from selfj_eval.evaluation.columns import Columns
+from selfj_eval.evaluation.result import Correlation, Group, Length, Pairwise
+from selfj_eval.metrics import Interval, Metric, RankingAgreement
+from selfj_eval.metrics.bootstrap import CountStatistic, bootstrap_of_counts
 from selfj_eval.metrics.resampled import Counts
 from selfj_eval.metrics.result import Array
 
 _FEWEST_MODELS = 3
 
 
-def correlation(data: Columns, confidence: float) -> dict[str, Any]:
+class Drawing(NamedTuple):
+    """How intervals are bootstrapped."""
+
+    resamples: int
+    confidence: float
+    seed: int
+
+    def intervals(
+        self, statistic: CountStatistic, n: int, *, group: npt.NDArray[np.int64] | None
+    ) -> tuple[Interval | None, ...]:
+        """Of what a statistic gives on n records, or on their groups."""
+        return bootstrap_of_counts(statistic, n, group=group, **self._asdict()).intervals
+
+
+def correlation(data: Columns, confidence: float) -> Correlation:
+    """Over all answers, with analytic intervals."""
     functions = (metrics.pearson, metrics.spearman, metrics.kendall_tau_b)
-    return {f.__name__: plain(f(data.score, data.rating, confidence=confidence)) for f in functions}
+    return Correlation(*(f(data.score, data.rating, confidence=confidence) for f in functions))
 
 
-def pairwise(data: Columns, bootstrapped: dict[str, Any]) -> dict[str, Any]:
+def pairwise(data: Columns, drawing: Drawing) -> Pairwise:
     """Accuracy on pairs of answers: all pairs, and those to the same instruction."""
-    result = {"all_pairs": plain(metrics.acc23(data.score, data.rating))}
+    everything = metrics.acc23(data.score, data.rating)
     if data.group is None:
         missing = Metric(None, 0, "the instructions are not known")
-        return result | dict.fromkeys(("same_instruction", "same_instruction_ties"), plain(missing))
+        return Pairwise(everything, missing, missing)
     counts = metrics.pair_counts(data.score, data.rating, data.group)
 
     def statistic(drawn: Counts) -> Array:
         values = metrics.accuracy_of_counts((drawn @ counts)[None])
         return np.array([math.nan if m.value is None else m.value for m in values])
 
-    options = bootstrapped | {"group": None}
-    bounds = bootstrap_of_counts(statistic, len(counts), **options).intervals
-    found = metrics.accuracy_of_counts(counts)
-    names = ("same_instruction", "same_instruction_ties")
-    return result | {
-        name: plain(m._replace(interval=i)) for name, m, i in zip(names, found, bounds, strict=True)
-    }
+    bounds = drawing.intervals(statistic, len(counts), group=None)
+    one, ties = metrics.accuracy_of_counts(counts)
+    return Pairwise(everything, one._replace(interval=bounds[0]), ties._replace(interval=bounds[1]))
 
 
-def by(data: Columns, name: str, confidence: float) -> dict[str, Any]:
+def by(data: Columns, name: str, confidence: float) -> dict[str, Group]:
+    """The headline metrics of each category or model."""
     members: dict[str, list[int]] = {}
     for k, answer in enumerate(data.answers):
         key = getattr(answer, name)
@@ -53,27 +68,34 @@ def by(data: Columns, name: str, confidence: float) -> dict[str, Any]:
     for key in sorted(members):
         rows = np.array(members[key])
         score, rating = data.score[rows], data.rating[rows]
-        numbers = metrics.headline(score, rating, data.good[rows], confidence=confidence)._asdict()
-        result[key] = {
-            "n": len(rows),
-            "mean_score": float(score.mean()),
-            "mean_rating": float(data.quality[rows].mean()),
-            "good": float(data.good[rows].mean()),
-        } | {metric: plain(value) for metric, value in numbers.items()}
+        result[key] = Group(
+            len(rows),
+            float(score.mean()),
+            float(data.quality[rows].mean()),
+            float(data.good[rows].mean()),
+            metrics.headline(score, rating, data.good[rows], confidence=confidence),
+        )
     return result
 
 
-def mean_over(groups: dict[str, Any]) -> dict[str, Any]:
+def mean_over(groups: Mapping[str, Group]) -> Correlation:
     """The plain mean of the correlations over groups, ``n`` groups: what pooling mixes up."""
-    result = {}
-    for name in ("pearson", "spearman", "kendall_tau_b"):
-        values = [g[name]["value"] for g in groups.values() if g[name]["value"] is not None]
-        mean = Metric(float(np.mean(values)), len(values)) if values else None
-        result[name] = plain(mean or Metric(None, 0, "no group has this correlation"))
-    return result
+
+    def mean(found: Iterable[Metric]) -> Metric:
+        values = [m.value for m in found if m.value is not None]
+        if not values:
+            return Metric(None, 0, "no group has this correlation")
+        return Metric(float(np.mean(values)), len(values))
+
+    headlines = [group.headline for group in groups.values()]
+    return Correlation(
+        mean(h.pearson for h in headlines),
+        mean(h.spearman for h in headlines),
+        mean(h.kendall_tau_b for h in headlines),
+    )
 
 
-def models(data: Columns, bootstrapped: dict[str, Any]) -> dict[str, Any] | None:
+def models(data: Columns, drawing: Drawing) -> RankingAgreement | None:
     """Agreement of the models' order by mean score with that by mean rating."""
     models = [a.model for a in data.answers]
     known = [m for m in models if m is not None]
@@ -96,25 +118,22 @@ def models(data: Columns, bootstrapped: dict[str, Any]) -> dict[str, Any] | None
     def statistic(drawn: Counts) -> Array:
         return np.array([math.nan if m.value is None else m.value for m in agreement(drawn)])
 
-    intervals = bootstrap_of_counts(statistic, len(code), **bootstrapped).intervals
+    intervals = drawing.intervals(statistic, len(code), group=data.group)
     found = agreement(np.ones(len(code), dtype=np.int64))
-    return {
-        name: plain(m._replace(interval=i))
-        for name, m, i in zip(found._fields, found, intervals, strict=True)
-    }
+    return RankingAgreement(
+        *(m._replace(interval=i) for m, i in zip(found, intervals, strict=True))
+    )
 
 
-def length(data: Columns, confidence: float) -> dict[str, Any]:
+def length(data: Columns, confidence: float) -> Length:
+    """Correlations with the length of the answers."""
     if data.length is None or not len(data.length):
-        missing = plain(Metric(None, len(data.answers), "the answers' texts are not known"))
-        return dict.fromkeys(
-            ("score_length", "rating_length", "score_rating_given_length"), missing
-        )
+        missing = Metric(None, len(data.answers), "the answers' texts are not known")
+        return Length(missing, missing, missing)
+    score, rating, characters = data.score, data.rating, data.length
     # Midranks: the logarithm of the length would give the same numbers.
-    return {
-        "score_length": plain(metrics.spearman(data.score, data.length, confidence=confidence)),
-        "rating_length": plain(metrics.spearman(data.rating, data.length, confidence=confidence)),
-        "score_rating_given_length": plain(
-            metrics.partial_correlation(data.score, data.rating, data.length, confidence=confidence)
-        ),
-    }
+    return Length(
+        metrics.spearman(score, characters, confidence=confidence),
+        metrics.spearman(rating, characters, confidence=confidence),
+        metrics.partial_correlation(score, rating, characters, confidence=confidence),
+    )

@@ -1,15 +1,13 @@
-"""Rated answers as arrays, and metrics as plain dicts."""
+"""Rated answers as arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.metrics import Metric
 from selfj_eval.metrics.result import Array
 from selfj_eval.scores import Scored, groups
 
@@ -64,16 +62,3 @@ class Columns:
     def scaled(self) -> bool:
         """Whether there are answers and the scale of every rating is known."""
         return bool(self.scales) and (None, None) not in self.scales
-
-
-def plain(metric: Metric) -> dict[str, Any]:
-    """A metric as a dict for JSON."""
-    result: dict[str, Any] = {
-        "value": metric.value,
-        "n": metric.n,
-        "undefined": metric.undefined,
-    }
-    if metric.interval is not None:
-        bounds = metric.interval
-        result |= {"low": bounds.low, "high": bounds.high, "method": bounds.method}
-    return result

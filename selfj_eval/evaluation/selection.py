@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from selfj_eval import metrics
-from selfj_eval.evaluation.columns import Columns, plain
+from selfj_eval.evaluation.columns import Columns
+from selfj_eval.evaluation.result import (
+    Calibration,
+    Curve,
+    Fit,
+    Graded,
+    ScoresAtRating,
+    Selective,
+)
 from selfj_eval.metrics import Metric
+from selfj_eval.metrics.result import Array
 from selfj_eval.scale import MAX_SCORE
 
 COVERAGES = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -18,58 +26,50 @@ RISKS = (0.05, 0.1, 0.2, 0.3)
 CURVE_POINTS = 200
 
 
-def selective(data: Columns) -> dict[str, Any]:
+def selective(data: Columns) -> Selective:
+    """Risk and coverage."""
     curve = metrics.risk_coverage(data.score, ~data.good)
     chosen = _thinned(len(curve.accepted))
-    result: dict[str, Any] = {
-        "excess_aurc": plain(metrics.excess_aurc(curve)),
-        "accuracy_at_coverage": {
-            f"{c:g}": plain(metrics.accuracy_at_coverage(curve, c)) for c in COVERAGES
-        },
-        "coverage_at_risk": {f"{r:g}": plain(metrics.coverage_at_risk(curve, r)) for r in RISKS},
-        "curve": {
-            "threshold": curve.threshold[chosen].tolist(),
-            "coverage": curve.coverage[chosen].tolist(),
-            "risk": curve.risk[chosen].tolist(),
-        },
-        "graded": None,
-    }
+    graded = None
     if data.scaled:
-        graded = metrics.risk_coverage(data.score, np.clip(1 - data.quality / MAX_SCORE, 0, 1))
-        names = (metrics.augrc, metrics.aurc, metrics.excess_aurc, metrics.prr)
-        result["graded"] = {f.__name__: plain(f(graded)) for f in names}
-    return result
+        loss = metrics.risk_coverage(data.score, np.clip(1 - data.quality / MAX_SCORE, 0, 1))
+        functions = (metrics.augrc, metrics.aurc, metrics.excess_aurc, metrics.prr)
+        graded = Graded(*(f(loss) for f in functions))
+    return Selective(
+        metrics.excess_aurc(curve),
+        {f"{c:g}": metrics.accuracy_at_coverage(curve, c) for c in COVERAGES},
+        {f"{r:g}": metrics.coverage_at_risk(curve, r) for r in RISKS},
+        Curve(*(x[chosen].tolist() for x in (curve.threshold, curve.coverage, curve.risk))),
+        graded,
+    )
 
 
 def _thinned(n: int) -> npt.NDArray[np.int64]:
     return np.unique(np.linspace(0, n - 1, min(n, CURVE_POINTS)).round().astype(int))
 
 
-def calibration(data: Columns) -> dict[str, Any]:
+def calibration(data: Columns) -> Calibration:
+    """The score as a probability that the answer is good."""
     score, good = data.score, data.good
-    raw_reason = metrics.score_ece(score, good).undefined
-    fitted = {
-        "raw": None if raw_reason else score / MAX_SCORE,
-        "isotonic": metrics.cross_fitted(score, good, "isotonic", group=data.group),
-        "platt": metrics.cross_fitted(score, good, "platt", group=data.group),
-    }
-    result: dict[str, Any] = {}
-    for name, probability in fitted.items():
-        if probability is None or not len(probability):
-            reason = raw_reason if name == "raw" else f"only {len(score)} answers to calibrate on"
-            names = ("ece", "brier", "log_loss")
-            missing = plain(Metric(None, len(score), reason or "no scored records"))
-            result[name] = dict.fromkeys(names, missing) | {"bins": None}
-            continue
-        table = metrics.reliability(probability, good)
-        functions = (metrics.ece, metrics.brier, metrics.log_loss)
-        result[name] = {f.__name__: plain(f(probability, good)) for f in functions} | {
-            "bins": {field: values.tolist() for field, values in table._asdict().items()}
-        }
-    return result
+    reason = metrics.score_ece(score, good).undefined
+    few = f"only {len(score)} answers to calibrate on"
+    return Calibration(
+        _fit(None if reason else score / MAX_SCORE, data, reason or "no scored records"),
+        _fit(metrics.cross_fitted(score, good, "isotonic", group=data.group), data, few),
+        _fit(metrics.cross_fitted(score, good, "platt", group=data.group), data, few),
+    )
 
 
-def distribution(data: Columns) -> list[dict[str, Any]]:
+def _fit(probability: Array | None, data: Columns, reason: str) -> Fit:
+    if probability is None or not len(probability):
+        missing = Metric(None, len(data.score), reason)
+        return Fit(missing, missing, missing, None)
+    functions = (metrics.ece, metrics.brier, metrics.log_loss)
+    ece, brier, log_loss = (f(probability, data.good) for f in functions)
+    return Fit(ece, brier, log_loss, metrics.reliability(probability, data.good))
+
+
+def distribution(data: Columns) -> list[ScoresAtRating]:
     """Quantiles of the score by rating: each level, or ten bins when there are more than 12."""
     if not len(data.rating):
         return []
@@ -83,6 +83,5 @@ def distribution(data: Columns) -> list[dict[str, Any]]:
     for k in np.unique(code):
         part = data.score[code == k]
         quantiles = np.quantile(part, (0.05, 0.25, 0.5, 0.75, 0.95)).tolist()
-        row = {"rating": labels[k], "n": len(part), "mean": float(part.mean())}
-        result.append(row | {"quantiles": quantiles})
+        result.append(ScoresAtRating(labels[k], len(part), float(part.mean()), quantiles))
     return result

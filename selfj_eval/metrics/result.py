@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,23 @@ class Metric(NamedTuple):
     n: int
     undefined: str | None = None
     interval: Interval | None = None
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of the interval, if there is one."""
+        return None if self.interval is None else self.interval.low
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of the interval, if there is one."""
+        return None if self.interval is None else self.interval.high
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in JSON: ``low``, ``high`` and ``method`` only where it has an interval."""
+        found = {"value": self.value, "n": self.n, "undefined": self.undefined}
+        if self.interval is not None:
+            found |= {"low": self.low, "high": self.high, "method": self.interval.method}
+        return found
 
 
 def paired(x: Numbers, y: Numbers) -> tuple[Array, Array]:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.evaluation.columns import plain
 from selfj_eval.metrics import Metric, bootstrap
 from selfj_eval.metrics.bootstrap import RESAMPLES
 from selfj_eval.metrics.result import Array, no_spread
+from selfj_eval.results import plain
 from selfj_eval.robustness.attacks import Change
 
 DIGIT_TOLERANCE = 0.45

@@ -7,7 +7,7 @@ from typing import Any
 
 from selfj_eval import __version__
 from selfj_eval.arguments import items
-from selfj_eval.evaluation import FEWEST_UNITS
+from selfj_eval.evaluation.evaluate import FEWEST_UNITS
 from selfj_eval.judging.protocol import Progress, Rater
 from selfj_eval.metrics.bootstrap import RESAMPLES
 from selfj_eval.records import Judgment, Record

@@ -119,8 +119,8 @@ def _verbs(
 
 def _write(document: dict[str, Any], folder: Path, *, with_figures: bool) -> list[str]:
     """Write what there is, and remove what an earlier run left of the rest; the files' names."""
-    from selfj_eval.report import collection as report
-    from selfj_eval.report.collection_figures import NAMES, draw
+    from selfj_eval.reports import collection as report
+    from selfj_eval.reports.collection_figures import NAMES, draw
     from selfj_eval.writing import atomic_write, write_json, write_rows
 
     figures = draw(document) if with_figures else {}
@@ -142,7 +142,7 @@ def _write(document: dict[str, Any], folder: Path, *, with_figures: bool) -> lis
 
 
 def _print(document: dict[str, Any]) -> None:
-    from selfj_eval.report.collection import HEADER, number, percent, sections
+    from selfj_eval.reports.collection import HEADER, number, percent, sections
 
     lines: list[tuple[str, ...]] = [("", "sources", "kept", "share", "published", "share")]
     for row in document["categories"]:

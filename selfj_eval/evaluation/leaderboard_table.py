@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from selfj_eval.documents import parse_json, refuse_special
 from selfj_eval.errors import DataError, brief, printable
-from selfj_eval.evaluation import KIND
-from selfj_eval.metrics import GOOD_AT, LOWER_IS_BETTER, Headline
+from selfj_eval.evaluation.options import GOOD_AT
+from selfj_eval.evaluation.result import KIND, Evaluation
+from selfj_eval.metrics import LOWER_IS_BETTER, Headline
 from selfj_eval.writing import atomic_write
 
 _METRICS = Headline._fields
@@ -63,8 +64,10 @@ class _Document(NamedTuple):
         raise DataError(message, path=self.path, field=".".join(names))
 
 
-def read_results(paths: Iterable[str | Path]) -> tuple[list[Row], list[str]]:
+def read_results(given: Iterable[str | Path | Evaluation]) -> tuple[list[Row], list[str]]:
     """Read lm-eval's results and evaluations: files, or folders, where other JSON is passed over.
+
+    Evaluations may be in memory, too.
 
     Returns:
         The result made last of each judge, data set, reference and good_at; and what was left out
@@ -74,10 +77,15 @@ def read_results(paths: Iterable[str | Path]) -> tuple[list[Row], list[str]]:
         DataError: Naming file and field, when one is not what it should be; or nothing is found.
     """
     files: dict[Path, bool] = {}  # whether it is named: then it must hold results
-    for path in (paths := [Path(path) for path in paths]):
+    given = list(given)
+    paths = [Path(path) for path in given if isinstance(path, str | Path)]
+    for path in paths:
         for file in path.rglob("*.json") if path.is_dir() else [path]:
             files[file] = files.get(file, False) or file is path
     results, left_out = list[_Result](), list[str]()
+    for result in given:
+        if isinstance(result, Evaluation):
+            results.append(_of_evaluation(_Document(Path("evaluation"), result.to_dict())))
     for file, named in files.items():
         document = _Document(file, _json(file, named))
         match document.content:
@@ -120,11 +128,11 @@ def read_csv(path: str | Path) -> list[Row]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, csv.Error) as error:
-        message = f"is not a readable CSV file ({error}); name another --output."
+        message = f"is not a readable CSV file ({error}); name another `output`."
         raise DataError(message, path=path) from error
     if not lines or tuple(lines[0]) != COLUMNS:
         message = f"the columns are not a leaderboard's ({', '.join(COLUMNS[:4])}, ...)"
-        raise DataError(f"{message}; name another --output.", path=path)
+        raise DataError(f"{message}; name another `output`.", path=path)
     rows: list[Row] = [dict(zip(COLUMNS, map(_cell, line), strict=False)) for line in lines[1:]]
     for number, row in enumerate(rows, 2):
         given = ((name, row.get(name)) for name in _PLACES)
@@ -145,13 +153,14 @@ def write_csv(path: str | Path, rows: Iterable[Row]) -> None:
 
 
 def markdown(rows: Iterable[Row]) -> str:
-    """One table, the judges of a data set below each other; runs with --limit are marked."""
+    """One table, the judges of a data set below each other; runs with a limit are marked."""
     metrics = [f"{name} ↓" if name in LOWER_IS_BETTER else name for name in _METRICS]
     lines = [["data set", "reference", "judge", "good at", "n", "unscored", *metrics]]
     lines.append(["---"] * 3 + ["---:"] * (3 + len(metrics)))
     for row in rows:
         names = [re.sub(r"([\\`*<\[\]|])", r"\\\1", " ".join(name.split())) for name in key(row)]
-        limited = " (limited)" if "--limit" in re.split(r"[\s=]", row["command"]) else ""
+        words = re.split(r"[\s=]", row["command"])
+        limited = " (limited)" if "limit" in [w[2:] for w in words if w[:2] == "--"] else ""
         counts = [(row["n"] or "-") + limited, row["unscored"] or "-"]
         values = [f"{round(float(row[m]), 3) + 0.0:.3f}" if row[m] else "-" for m in _METRICS]
         lines.append([name or "-" for name in names] + counts + values)
@@ -206,8 +215,9 @@ def _of_task(doc: _Document, task: str) -> _Result | None:
     model, limit = doc.get(str, "config", "model"), doc.get(float, "config", "limit")
     shown = ",".join(f"{k}={v}" for k, v in args.items() if not _SECRET.fullmatch(k))
     program = ["selfj", "lm-eval"] if model == "selfj" else ["lm_eval"]
-    command = [*program, "--model", str(model), "--model_args", shown, "--tasks", task]
-    command += [] if limit is None else ["--limit", f"{limit:.15g}"]
+    given = {"model": str(model), "model_args": shown, "tasks": task}
+    given |= {} if limit is None else {"limit": f"{limit:.15g}"}
+    command = [*program, *(word for name, value in given.items() for word in (f"--{name}", value))]
     date = min(max(doc.get(float, "date") or 0, 0), 4e9)  # what any clock can show
     return datetime.fromtimestamp(date, UTC).isoformat(timespec="seconds"), _row(
         numbers,

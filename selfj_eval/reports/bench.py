@@ -8,8 +8,8 @@ from typing import Any
 from selfj_eval import __version__
 from selfj_eval.bench import rendering
 from selfj_eval.bench.published import published
-from selfj_eval.report import figures
-from selfj_eval.report.texts import label
+from selfj_eval.reports import figures
+from selfj_eval.reports.texts import label
 
 
 def page(document: Mapping[str, Any]) -> str | None:
@@ -29,7 +29,7 @@ def page(document: Mapping[str, Any]) -> str | None:
     except ImportError:
         return None
     environment = Environment(
-        loader=PackageLoader("selfj_eval.report", "."),
+        loader=PackageLoader("selfj_eval.reports", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from selfj_eval.report.figures import (
+from selfj_eval.reports.figures import (
     _DASHES,
     _INK,
     _SERIES,
@@ -21,7 +21,7 @@ from selfj_eval.report.figures import (
     _svg,
     _themed,
 )
-from selfj_eval.report.texts import label
+from selfj_eval.reports.texts import label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -204,7 +204,7 @@ def _standalone(page: str) -> bytes:
 @cache
 def _light() -> dict[str, str]:
     """The page's colours on white paper, as its style sheet has them first."""
-    sheet = files("selfj_eval.report").joinpath("style.css").read_text("utf-8")
+    sheet = files("selfj_eval.reports").joinpath("style.css").read_text("utf-8")
     found: dict[str, str] = {}
     for name, colour in re.findall(r"(--[\w-]+): (#[0-9a-f]{3,6})", sheet):
         found.setdefault(name, colour)

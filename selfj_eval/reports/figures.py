@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
-from selfj_eval.report.texts import label
+from selfj_eval.reports.texts import label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from selfj_eval.evaluation.result import Evaluation
+
 P = ParamSpec("P")
-Document = Mapping[str, Any]
 
 MOST_GROUPS = 40
 _WIDTH = 4.6  # inches: at a phone's width the letters are still about 9 px high
@@ -26,8 +27,8 @@ _WIDTH = 4.6  # inches: at a phone's width the letters are still about 9 px high
 _INK, _GRID = "#010101", "#020202"
 _SERIES = tuple(f"#0303{k:02x}" for k in range(1, 7))
 _MARKERS, _DASHES = "osD^vP", ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
-_VARIABLES = {_INK: "--ink", _GRID: "--grid"} | {
-    colour: f"--series-{k}" for k, colour in enumerate(_SERIES, 1)
+_VARIABLES = {_INK: "ink", _GRID: "grid"} | {
+    colour: f"series-{k}" for k, colour in enumerate(_SERIES, 1)
 }
 
 
@@ -60,10 +61,10 @@ def _style(k: int) -> dict[str, Any]:
 
 
 @_themed
-def risk_coverage(documents: Sequence[Document], names: Sequence[str]) -> str:
+def risk_coverage(documents: Sequence[Evaluation], names: Sequence[str]) -> str:
     """Selective risk over coverage, with a perfect and with a random order."""
     figure, axes = _figure(3.4)
-    counts = [(d["counts"]["good"], d["counts"]["used"]) for d in documents]
+    counts = [(d.counts.good, d.counts.used) for d in documents]
     of_whom = "" if len(set(counts)) == 1 else f", {label(names[0], 16)}"
     coverage = np.linspace(0, 1, 101)
     good = counts[0][0] / counts[0][1]
@@ -72,9 +73,8 @@ def risk_coverage(documents: Sequence[Document], names: Sequence[str]) -> str:
     axes.plot(coverage, perfect, **thin, linestyle=":", label=f"perfect order{of_whom}")
     axes.axhline(1 - good, **thin, linestyle=(0, (6, 3)), label=f"random order{of_whom}")
     for k, (document, name) in enumerate(zip(documents, names, strict=True)):
-        curve = document["selective"]["curve"]
-        x, y = curve["coverage"], curve["risk"]
-        axes.plot(x, y, **_style(k), linewidth=1.6, label=label(name))
+        curve = document.selective.curve
+        axes.plot(curve.coverage, curve.risk, **_style(k), linewidth=1.6, label=label(name))
     axes.set(xlim=(0, 1), ylim=(0, None), xlabel="coverage: share of answers accepted")
     axes.set_ylabel("risk: share of bad answers among them")
     _legend(axes)
@@ -82,18 +82,18 @@ def risk_coverage(documents: Sequence[Document], names: Sequence[str]) -> str:
 
 
 @_themed
-def reliability(document: Document, name: str) -> str:
+def reliability(document: Evaluation, name: str) -> str:
     """Predicted and observed share of good answers, before and after calibration."""
     figure, axes = _figure(3.4)
     axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle=":", label="calibrated")
     titles = {"raw": "score / 9", "isotonic": "isotonic", "platt": "logistic"}
     for k, (fit, title) in enumerate(titles.items()):
-        bins = document["calibration"][fit]["bins"]
+        bins = getattr(document.calibration, fit).bins
         if bins is None:
             continue
         axes.plot(
-            bins["predicted"],
-            bins["observed"],
+            bins.predicted,
+            bins.observed,
             **_style(k),
             marker=_MARKERS[k],
             markersize=4,
@@ -108,37 +108,38 @@ def reliability(document: Document, name: str) -> str:
 
 
 @_themed
-def scores_by_rating(document: Document, name: str) -> str:
+def scores_by_rating(document: Evaluation, name: str) -> str:
     """Median, quartiles and the middle 90 % of the scores at each rating."""
     figure, axes = _figure(3.0)
-    rows = document["distribution"]
+    rows = document.distribution
     x = np.arange(len(rows))
-    quantiles = np.array([row["quantiles"] for row in rows])
+    quantiles = np.array([row.quantiles for row in rows])
     colour = _SERIES[0]
     axes.vlines(x, quantiles[:, 0], quantiles[:, 4], color=colour, linewidth=1)
     axes.vlines(x, quantiles[:, 1], quantiles[:, 3], color=colour, linewidth=6)
     axes.plot(x, quantiles[:, 2], "o", color=_INK, markersize=4)
-    axes.set_xticks(x, [row["rating"] for row in rows], rotation=0 if len(rows) < 11 else 45)
+    axes.set_xticks(x, [row.rating for row in rows], rotation=0 if len(rows) < 11 else 45)
     axes.set(xlabel="rating", ylabel="score")
     return _svg(figure, f"distribution-{name}")
 
 
 @_themed
-def forest(documents: Sequence[Document], names: Sequence[str], group: str = "category") -> str:
+def forest(documents: Sequence[Evaluation], names: Sequence[str], group: str = "category") -> str:
     """Spearman's correlation with its interval in each group, for every judge."""
     rows = forest_groups(documents, group)
     step = 0.16 * len(documents) + 0.12
     figure, axes = _figure(0.8 + step * len(rows) + 0.12 * len(documents))
     for k, (document, name) in enumerate(zip(documents, names, strict=True)):
         offset = (k - (len(documents) - 1) / 2) * 0.7 / len(documents)
-        found = [(y, document[f"by_{group}"].get(row)) for y, row in enumerate(rows)]
-        points = [(y, g["spearman"]) for y, g in found if g and g["spearman"]["value"] is not None]
+        found = [(y, document.groups(group).get(row)) for y, row in enumerate(rows)]
+        points = [(y, g.headline.spearman) for y, g in found if g]
+        points = [(y, m) for y, m in points if m.value is not None]
         if not points:
             continue
         y = np.array([y for y, _ in points]) + offset
-        value = np.array([m["value"] for _, m in points])
-        low = np.array([m.get("low", m["value"]) for _, m in points])
-        high = np.array([m.get("high", m["value"]) for _, m in points])
+        value = np.array([m.value for _, m in points])
+        low = np.array([m.value if m.low is None else m.low for _, m in points])
+        high = np.array([m.value if m.high is None else m.high for _, m in points])
         axes.errorbar(
             value,
             y,
@@ -159,7 +160,7 @@ def forest(documents: Sequence[Document], names: Sequence[str], group: str = "ca
 
 
 @_themed
-def averages(rows: Sequence[Document], name: str) -> str:
+def averages(rows: Sequence[Mapping[str, Any]], name: str) -> str:
     """Correlation of raters with ratings, with intervals: the mean over answering models.
 
     Args:
@@ -194,12 +195,12 @@ def averages(rows: Sequence[Document], name: str) -> str:
     return _svg(figure, f"averages-{name}")
 
 
-def forest_groups(documents: Sequence[Document], group: str) -> list[str]:
+def forest_groups(documents: Sequence[Evaluation], group: str) -> list[str]:
     """The groups a forest plot shows: the largest ones, by name."""
     sizes: dict[str, int] = {}
     for document in documents:
-        for key, numbers in document[f"by_{group}"].items():
-            sizes[key] = max(sizes.get(key, 0), numbers["n"])
+        for key, numbers in document.groups(group).items():
+            sizes[key] = max(sizes.get(key, 0), numbers.n)
     return sorted(sorted(sizes, key=lambda key: (-sizes[key], key))[:MOST_GROUPS])
 
 
@@ -253,7 +254,7 @@ def _tag(match: re.Match[str]) -> str:
     """A tag in the page's colours and at half its size; names and numbers between tags stay."""
     tag = re.sub(r"\s+", " ", match[0])
     for colour, variable in _VARIABLES.items():
-        tag = tag.replace(colour, f"var({variable})")
+        tag = tag.replace(colour, f"var(--{variable})")
     # No ids that nothing refers to, fonts left to the page, tenths of a pixel.
     tag = re.sub(r' id="[\w.]*_\d+"', "", tag)
     tag = re.sub(r' transform="rotate\(-0 [^"]*"', "", tag)

@@ -3,94 +3,97 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
-from selfj_eval.arguments import expect
 from selfj_eval.errors import DataError
-from selfj_eval.evaluation import Settings, few_units, provenance
-from selfj_eval.evaluation.columns import Columns, plain
+from selfj_eval.evaluation.columns import Columns
+from selfj_eval.evaluation.evaluate import few_units, provenance
+from selfj_eval.evaluation.options import BootstrapOptions, CompareOptions
+from selfj_eval.evaluation.result import Compared, Comparison, ComparisonSettings
 from selfj_eval.metrics import headline_differences
 from selfj_eval.metrics.bootstrap import evaluations
-from selfj_eval.scores import Scored, Scores, distinct_names, groups, same_answer
+from selfj_eval.options import keywords
+from selfj_eval.progress import steps
+from selfj_eval.scores import Scored, Scores, as_scores, distinct_names, groups, same_answer
 
-KIND = "selfj-comparison"
+if TYPE_CHECKING:
+    from selfj_eval.scores import ScoresLike
 
 
-def work(first: Scores, second: Scores, settings: Settings) -> int:
-    """How many steps ``compare`` reports to ``progress``."""
+def work(first: Scores, second: Scores, options: BootstrapOptions) -> int:
+    """How many bootstrap evaluations ``compared`` makes."""
     shared, _ = _shared(first, second)
-    return evaluations(len(shared), groups(shared), settings.resamples)
+    return evaluations(len(shared), groups(shared), options.resamples)
 
 
-def compare(
-    first: Scores,
-    second: Scores,
-    settings: Settings | None = None,
-    *,
-    progress: Callable[[int], None] = lambda _: None,
-) -> dict[str, Any]:
+def compare_judges(first: ScoresLike, second: ScoresLike, options: CompareOptions) -> Comparison:
     """Compare two judges by a paired bootstrap over the records that both scored.
 
-    Args:
-        first, second: Scored answers with ids in common; ratings are taken from the first, and
-            from the second where the first has none.
-        settings: What changes the numbers.
-        progress: Told how many bootstrap evaluations are done.
+    Both are computed on the same resamples, so that what they share cancels: the interval of the
+    difference is narrower than the two intervals suggest.
 
-    Returns:
-        A document for JSON: ``judges``, ``counts``, ``warnings``, ``settings``, ``metrics`` (each
-        ``first``, ``second``, ``difference`` = first - second, and ``first_higher``, the share of
-        resamples in which the first is higher), ``provenance``.
+    Args:
+        first, second: Scored answers with ids in common, as for ``evaluate``; ratings are taken
+            from the first, and from the second where the first has none.
 
     Raises:
         DataError: If the two have no rated record in common.
     """
-    for judge in (first, second):
-        expect(judge, Scores, "compare()", "selfj_eval.scores.read_scores")
-    settings = settings or Settings()
+    one = as_scores(first, ratings=options.ratings)
+    two = as_scores(second, ratings=options.ratings)
+    with steps(options.progress, work(one, two, options), "compared", "resample") as progress:
+        return compared(one, two, options, progress)
+
+
+compare = keywords(compare_judges, CompareOptions)
+
+
+def compared(
+    first: Scores,
+    second: Scores,
+    options: BootstrapOptions,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Comparison:
+    """Compare two judges; ``progress`` is told how many bootstrap evaluations are done.
+
+    Raises:
+        DataError: As ``compare``.
+    """
     names = distinct_names([first, second])
     answers, scores = _shared(first, second)
     if not answers:
         raise DataError(
             f"shares no record with {second.path} that both scored and that has a rating; "
-            "ids and texts must be the same in both, and ratings in one of them or in --ratings.",
+            "ids and texts must be the same in both, and ratings in one of them or in `ratings`.",
             path=first.path,
         )
     other = dict(zip((a.id for a in answers), scores, strict=True))
-    data = Columns.of(answers, settings.good_at)
-    differences = headline_differences(
-        data.score,
-        [other[a.id] for a in data.answers],
-        data.rating,
-        data.good,
-        group=data.group,
-        resamples=settings.resamples,
-        confidence=settings.confidence,
-        seed=settings.seed,
-        progress=progress,
+    data = Columns.of(answers, options.good_at)
+    settings = ComparisonSettings(
+        options.good_at,
+        options.confidence,
+        options.resamples,
+        options.seed,
+        "records" if data.group is None else "instructions",
     )
-    return {
-        "kind": KIND,
-        "judges": names,
-        "counts": {
-            "first": len(first.answers),
-            "second": len(second.answers),
-            "compared": len(answers),
-        },
-        "warnings": _warnings(first, second, data),
-        "settings": vars(settings)
-        | {"resampled": "records" if data.group is None else "instructions"},
-        "metrics": {
-            name: {
-                "first": plain(d.first),
-                "second": plain(d.second),
-                "difference": plain(d.difference),
-                "first_higher": d.first_higher,
-            }
-            for name, d in differences.items()
-        },
-        "provenance": [provenance(first), provenance(second)],
-    }
+    return Comparison(
+        judges=names,
+        counts=Compared(len(first.answers), len(second.answers), len(answers)),
+        warnings=_warnings(first, second, data),
+        settings=settings,
+        metrics=headline_differences(
+            data.score,
+            [other[a.id] for a in data.answers],
+            data.rating,
+            data.good,
+            group=data.group,
+            resamples=options.resamples,
+            confidence=options.confidence,
+            seed=options.seed,
+            progress=progress,
+        ),
+        provenance=[provenance(first), provenance(second)],
+    )
 
 
 def _shared(first: Scores, second: Scores) -> tuple[list[Scored], list[float]]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from selfj_eval import __version__
 from selfj_eval.formulas import guarded
-from selfj_eval.report.collection_figures import Drawn
-from selfj_eval.report.texts import label
+from selfj_eval.reports.collection_figures import Drawn
+from selfj_eval.reports.texts import label
 
 Document = Mapping[str, Any]
 
@@ -121,7 +121,7 @@ def page(document: Document, figures: Mapping[str, Drawn]) -> str:
     from markupsafe import Markup
 
     environment = Environment(
-        loader=PackageLoader("selfj_eval.report", "."),
+        loader=PackageLoader("selfj_eval.reports", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,161 @@
+"""Everything there is to say about one judge on one set of rated answers."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from selfj_eval import __version__, metrics
+from selfj_eval.evaluation import agreement, selection
+from selfj_eval.evaluation.columns import Columns
+from selfj_eval.evaluation.options import BootstrapOptions, EvaluateOptions
+from selfj_eval.evaluation.rendering import write_csv
+from selfj_eval.evaluation.result import Counts, Evaluation, Provenance, Settings
+from selfj_eval.metrics.bootstrap import evaluations
+from selfj_eval.options import keywords
+from selfj_eval.progress import steps
+from selfj_eval.scores import Scores, as_scores, groups
+from selfj_eval.writing import check_output
+
+if TYPE_CHECKING:
+    from selfj_eval.scores import ScoresLike
+
+FEWEST_UNITS = 30
+"""Of answers or instructions: with fewer, a reader is told that intervals are rough."""
+
+
+def work(scores: Scores, options: BootstrapOptions) -> int:
+    """How many bootstrap evaluations ``evaluated`` makes."""
+    rated = scores.rated
+    return evaluations(len(rated), groups(rated), options.resamples)
+
+
+def evaluate_scores(scores: ScoresLike, options: EvaluateOptions) -> Evaluation:
+    """How well scores agree with ratings, and what they are worth for declining poor answers.
+
+    Args:
+        scores: Scored answers, of which some have ratings: what ``score`` gave or wrote, a file
+            (.jsonl, .json, .csv, .parquet) with ``id`` and ``score``, lm-eval's
+            ``samples_*.jsonl`` of a ``selfj_judge_*`` task, or rows in memory.
+
+    Raises:
+        DataError: If they cannot be read.
+        StoreError: If the CSV table cannot be written.
+    """
+    if options.csv is not None:
+        inputs = [path for path in (scores, options.ratings) if isinstance(path, str | Path)]
+        check_output(options.csv, formats=(".csv",), inputs=inputs)
+    read = as_scores(scores, ratings=options.ratings)
+    with steps(options.progress, work(read, options), "evaluated", "resample") as progress:
+        result = evaluated(read, options, progress)
+    if options.csv is not None:
+        write_csv(Path(options.csv), result)
+    return result
+
+
+evaluate = keywords(evaluate_scores, EvaluateOptions)
+
+
+def evaluated(
+    scores: Scores, options: BootstrapOptions, progress: Callable[[int], None] = lambda _: None
+) -> Evaluation:
+    """Evaluate one judge; ``progress`` is told how many bootstrap evaluations are done."""
+    data = Columns.of(scores.rated, options.good_at)
+    drawing = agreement.Drawing(options.resamples, options.confidence, options.seed)
+    by_category = agreement.by(data, "category", options.confidence)
+    by_model = agreement.by(data, "model", options.confidence)
+    return Evaluation(
+        judge=scores.name,
+        counts=_counts(scores, data),
+        warnings=[*scores.warnings, *warnings_on(scores, data)],
+        settings=Settings(
+            options.good_at,
+            options.confidence,
+            options.resamples,
+            options.seed,
+            "0 to 9" if data.scaled else "the ratings' own scale",
+            "records" if data.group is None else "instructions",
+        ),
+        headline=metrics.headline_intervals(
+            *(data.score, data.rating, data.good),
+            group=data.group,
+            progress=progress,
+            **drawing._asdict(),
+        ),
+        correlation=agreement.correlation(data, options.confidence),
+        pairwise=agreement.pairwise(data, drawing),
+        by_category=by_category,
+        by_model=by_model,
+        mean_over_categories=agreement.mean_over(by_category),
+        mean_over_models=agreement.mean_over(by_model),
+        models=agreement.models(data, drawing),
+        selective=selection.selective(data),
+        calibration=selection.calibration(data),
+        length=agreement.length(data, options.confidence),
+        distribution=selection.distribution(data),
+        provenance=provenance(scores),
+    )
+
+
+def provenance(scores: Scores) -> Provenance:
+    """Where the numbers come from: files, how the scores were made, versions here."""
+    names = ("numpy", "scipy", "scikit-learn")
+    return Provenance(
+        scores.path,
+        scores.sha256,
+        scores.ratings,
+        dict(scores.run) or None,
+        {"selfj-eval": __version__, "python": platform.python_version()}
+        | {name: version(name) for name in names},
+    )
+
+
+def _counts(scores: Scores, data: Columns) -> Counts:
+    scored = sum(a.score is not None for a in scores.answers)
+    return Counts(
+        records=len(scores.answers),
+        scored=scored,
+        unscored=len(scores.answers) - scored,
+        rated=sum(a.rating is not None for a in scores.answers),
+        used=len(data.answers),
+        good=int(data.good.sum()),
+        instructions=0 if data.group is None else len(np.unique(data.group)),
+    )
+
+
+def warnings_on(scores: Scores, data: Columns) -> list[str]:
+    """What a reader of numbers on these answers has to know, as sentences."""
+    found = []
+    n = len(scores.answers)
+    unscored = [a for a in scores.answers if a.score is None]
+    if unscored:
+        reason = f"{unscored[0].id}: {unscored[0].error}"
+        found.append(f"{len(unscored)} of {n} answers are unscored and left out; first {reason}")
+    unrated = sum(a.rating is None for a in scores.answers)
+    if unrated and scores.ratings is None:
+        hint = "" if unrated < n else "; give them as `ratings`"
+        found.append(f"{unrated} of {n} answers have no rating{hint}")
+    if (None, None) in data.scales:
+        found.append(
+            "the scale of the ratings is not known (rating_min, rating_max): `good_at` is "
+            "compared with the ratings as they are"
+        )
+    if len(data.scales) > 1:
+        how = "were put on 0 to 9" if data.scaled else "are taken as they are: give them one scale"
+        found.append(f"the ratings have {len(data.scales)} different scales and {how}")
+    return [*found, *few_units(data)]
+
+
+def few_units(data: Columns) -> list[str]:
+    """A warning where the bootstrap has little to draw from."""
+    drawn, unit = len(data.answers), "answers"
+    if data.group is not None:
+        drawn, unit = len(np.unique(data.group)), "instructions"
+    if not 0 < drawn < FEWEST_UNITS:
+        return []
+    return [f"only {drawn} {unit}: intervals are rough, or missing"]

@@ -1,0 +1,70 @@
+"""What changes the numbers of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from selfj_eval.options import Options, PathLike, option
+from selfj_eval.progress import Watch
+
+GOOD_AT = 6.0
+"""Default of the lowest good rating on 0..9: 7 of 1..10, 4 of 1..5."""
+_LEAST = 1e-9  # beyond, what is computed of it has no digits left
+
+
+@dataclass(frozen=True, kw_only=True)
+class RatingOptions(Options):
+    """Which ratings count, and which are good."""
+
+    group_title: ClassVar[str] = "ratings"
+
+    ratings: str | Path | Iterable[Mapping[str, Any]] | None = option(
+        None,
+        "ratings by id, where the scores have none or others; texts are taken from it too",
+        placeholder="FILE",
+    )
+    good_at: float = option(
+        GOOD_AT,
+        "an answer is good when its rating, put on 0..9, is at least this (default: 6, that is 7 "
+        "of 1..10 or 4 of 1..5); where the rating's scale is unknown, the rating as it is",
+        placeholder="T",
+    )
+    confidence: float = option(0.95, "level of intervals and promises", placeholder="C")
+
+    def check(self) -> None:
+        """Refuse a confidence that is none."""
+        self.need_share("confidence")
+
+    def need_share(self, name: str) -> None:
+        """Refuse an option that must lie between 0 and 1, both excluded."""
+        value = getattr(self, name)
+        holds = value is None or _LEAST <= value <= 1 - _LEAST
+        self.need(holds, name, "must lie between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootstrapOptions(RatingOptions):
+    """The same, and the bootstrap of the intervals."""
+
+    group_title: ClassVar[str] = "intervals"
+
+    resamples: int = option(1000, "of the bootstrap", low=20, high=1_000_000)
+    seed: int = option(0, "of the bootstrap", low=0)
+    progress: Watch = option(False, internal=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(BootstrapOptions):
+    """How scores are evaluated."""
+
+    csv: PathLike | None = option(
+        None, "also write every metric as a CSV table", placeholder="FILE"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(BootstrapOptions):
+    """How two judges are compared."""

@@ -1,0 +1,169 @@
+"""Evaluations and comparisons as text for a terminal, and as rows of a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from selfj_eval.evaluation.result import Comparison, Evaluation
+from selfj_eval.formulas import guarded
+from selfj_eval.metrics import LABELS, LOWER_IS_BETTER, Metric
+from selfj_eval.results import table
+from selfj_eval.terminal import shown
+from selfj_eval.writing import atomic_write
+
+COLUMNS = ("scope", "name", "metric", "value", "low", "high", "n", "undefined")
+Row = tuple[object, ...]
+
+
+def title(name: str) -> str:
+    """What a headline metric is called, and which way is better where that is not up."""
+    return LABELS[name] + (" (lower is better)" if name in LOWER_IS_BETTER else "")
+
+
+def number(metric: Metric, digits: int = 3) -> str:
+    """A metric's value as text; a dash where it is undefined."""
+    return "-" if metric.value is None else f"{metric.value:.{digits}f}"
+
+
+def interval(metric: Metric) -> str:
+    """A metric's interval as text, empty where it has none."""
+    if metric.interval is None:
+        return ""
+    return f"{metric.interval.low:.3f} to {metric.interval.high:.3f}"
+
+
+def text(found: Evaluation) -> str:
+    """An evaluation for people."""
+    counts, settings = found.counts, found.settings
+    headline = found.headline._asdict()
+    parts = [
+        f"{shown(found.judge)}: {counts.records:,} answers, {counts.scored:,} scored, "
+        f"{counts.unscored:,} unscored, {counts.used:,} with score and rating, "
+        f"{counts.good:,} of these good (rated at least {settings.good_at:g} on "
+        f"{settings.good_at_scale})"
+    ]
+    parts += [f"  note: {shown(warning)}" for warning in found.warnings]
+    if not counts.used:
+        return "\n".join([*parts, "nothing to evaluate: no answer has a score and a rating"])
+    rows = [("", "value", f"{100 * settings.confidence:g} % interval")]
+    rows += [(title(name), number(m), interval(m)) for name, m in headline.items()]
+    parts += ["", table(rows), *_reasons(headline.values())]
+    if any(m.interval is not None for m in headline.values()):
+        parts.append(f"  intervals: bootstrap over {settings.resampled}; the ECE has none")
+    for name in ("category", "model"):
+        if found.groups(name):
+            parts += ["", _groups(name, found)]
+    if found.models is not None:
+        order = found.models._asdict().items()
+        parts += ["", "order of the models by mean score and by mean rating"]
+        parts.append(table([(name, number(m), interval(m)) for name, m in order]))
+    return "\n".join([*parts, "", _details(found)])
+
+
+def _reasons(metrics: Iterable[Metric]) -> list[str]:
+    reasons = dict.fromkeys(m.undefined for m in metrics if m.undefined is not None)
+    return [f"  undefined (-): {shown(reason)}" for reason in reasons]
+
+
+def _groups(name: str, found: Evaluation) -> str:
+    rows: list[tuple[str, ...]] = [
+        (name, "n", "Spearman", "interval", "tau-b", "AUROC", "AUGRC", "score", "rating 0..9")
+    ]
+    for key, group in found.groups(name).items():
+        h = group.headline
+        numbers = (number(m) for m in (h.kendall_tau_b, h.auroc, h.augrc))
+        means = (f"{group.mean_score:.2f}", f"{group.mean_rating:.2f}")
+        spearman = (number(h.spearman), interval(h.spearman))
+        rows.append((shown(key)[:40], str(group.n), *spearman, *numbers, *means))
+    mean = found.mean_over_categories if name == "category" else found.mean_over_models
+    over = f"mean of {mean.spearman.n}"
+    rho, tau = number(mean.spearman), number(mean.kendall_tau_b)
+    rows.append((over, "", rho, "", tau, "", "", "", ""))
+    return table(rows)
+
+
+def _details(found: Evaluation) -> str:
+    pairs, selective, length = found.pairwise, found.selective, found.length
+    same, ties = pairs.same_instruction, pairs.same_instruction_ties
+    rows = [
+        ("pairs of answers to the same instruction: accuracy", number(same), interval(same)),
+        ("  the same, ties counted (acc23)", number(ties), interval(ties)),
+    ]
+    for share, metric in selective.accuracy_at_coverage.items():
+        rows.append((f"share of good answers in the best {float(share):.0%}", number(metric), ""))
+    for risk, metric in selective.coverage_at_risk.items():
+        rows.append((f"largest coverage with at most {float(risk):.0%} bad", number(metric), ""))
+    for name in ("raw", "isotonic", "platt"):
+        fit = getattr(found.calibration, name)
+        what = "score / 9" if name == "raw" else f"{name}, cross-fitted"
+        rows.append((f"ECE of {what}", number(fit.ece), ""))
+        rows.append((f"Brier score of {what}", number(fit.brier), ""))
+    for metric, what in (
+        (length.score_length, "Spearman of score and answer length"),
+        (length.rating_length, "Spearman of rating and answer length"),
+        (length.score_rating_given_length, "Spearman of score and rating, given length"),
+    ):
+        rows.append((what, number(metric), interval(metric)))
+    return table(rows)
+
+
+def comparison_text(found: Comparison) -> str:
+    """A comparison for people."""
+    names = [shown(name) for name in found.judges]
+    parts = [f"A {names[0]}\nB {names[1]}", f"{found.counts.compared:,} records compared"]
+    parts += [f"  note: {shown(warning)}" for warning in found.warnings]
+    level = f"{100 * found.settings.confidence:g} % interval"
+    rows = [("", "A", "B", "A - B", level, "A higher in")]
+    for name, d in found.metrics.items():
+        higher = "" if d.first_higher is None else f"{d.first_higher:.1%}"
+        gap = (number(d.difference), interval(d.difference))
+        rows.append((title(name), number(d.first), number(d.second), *gap, higher))
+    parts += [f"\n{table(rows)}", *_reasons(d.difference for d in found.metrics.values())]
+    return "\n".join([*parts, f"  bootstrap over {found.settings.resampled}"])
+
+
+def metric_rows(found: Evaluation) -> Iterator[Row]:
+    """Every metric: where it stands, and its numbers, in the order of ``COLUMNS``."""
+    for scope in (
+        *("headline", "correlation", "pairwise", "models", "length"),
+        *("mean_over_categories", "mean_over_models"),
+    ):
+        yield from _of(scope, "", getattr(found, scope))
+    for scope in ("by_category", "by_model"):
+        for key, group in getattr(found, scope).items():
+            yield from _of(scope, guarded(key), group.headline)
+    selective = found.selective
+    yield ("selective", "", "excess_aurc", *_cells(selective.excess_aurc))
+    for share, metric in selective.accuracy_at_coverage.items():
+        yield ("selective", share, "accuracy_at_coverage", *_cells(metric))
+    for risk, metric in selective.coverage_at_risk.items():
+        yield ("selective", risk, "coverage_at_risk", *_cells(metric))
+    yield from _of("selective", "graded", selective.graded)
+    for fit in ("raw", "isotonic", "platt"):
+        yield from _of("calibration", fit, getattr(found.calibration, fit))
+
+
+def _of(scope: str, name: str, holder: object) -> Iterator[Row]:
+    """The metrics that are fields of something."""
+    names: Sequence[str] = getattr(holder, "_fields", ()) or getattr(holder, "__slots__", ())
+    for field in names:
+        metric = getattr(holder, field)
+        if isinstance(metric, Metric):
+            yield (scope, name, field, *_cells(metric))
+
+
+def _cells(metric: Metric) -> Row:
+    return (metric.value, metric.low, metric.high, metric.n, metric.undefined)
+
+
+def write_csv(path: Path, found: Evaluation) -> None:
+    """Write every metric as a CSV table."""
+    content = io.StringIO()
+    writer = csv.writer(content, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(metric_rows(found))
+    with atomic_write(path) as stream:
+        stream.write(content.getvalue().encode())

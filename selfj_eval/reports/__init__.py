@@ -1,0 +1,1 @@
+"""HTML pages with figures: on judges, on the correlation table, on the collection."""

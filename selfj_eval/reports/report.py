@@ -1,0 +1,326 @@
+"""A self-contained HTML report: no script, no network, every text from the data escaped."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selfj_eval import __version__
+from selfj_eval.errors import DataError, printable
+from selfj_eval.evaluation.options import BootstrapOptions
+from selfj_eval.options import PathLike, keywords, option
+from selfj_eval.progress import steps
+from selfj_eval.results import Result
+from selfj_eval.terminal import shown
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from selfj_eval.evaluation.result import Comparison, Evaluation
+    from selfj_eval.scores import Scored, Scores, ScoresLike
+
+WORST = 5
+"""Answers shown at each end: judged far too well, and far too badly."""
+TEXT_LIMITS = {"instruction": 600, "response": 1000, "reference": 600}
+_ALL_PAIRS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(BootstrapOptions):
+    """What a report shows."""
+
+    output: PathLike | None = option(None, "the page (.html)", placeholder="FILE")
+    title: str = option("Self-J evaluation", "of the page")
+    texts: bool = option(True, "show the texts of the worst disagreements (default: yes)")
+
+
+@dataclass(frozen=True)
+class Report(Result):
+    """One HTML page on one or more judges.
+
+    Attributes:
+        judges: How many.
+        bytes: Size of the page.
+        output: Where it was written, or None.
+        without_ratings: Files of judges that have no answer with a score and a rating.
+        html: The page.
+        evaluations: Of each judge, by its name.
+    """
+
+    judges: int
+    bytes: int
+    output: str | None
+    without_ratings: Sequence[str]
+    html: str = field(repr=False)
+    evaluations: Mapping[str, Evaluation] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary, as the command prints it with ``--json``."""
+        own = ("judges", "bytes", "output")
+        return {name: getattr(self, name) for name in own} | {
+            "without_ratings": list(self.without_ratings)
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every metric of every judge."""
+        return [
+            {"judge": name} | row
+            for name, found in self.evaluations.items()
+            for row in found.rows()
+        ]
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return (
+            '<iframe style="width:100%;height:40em;border:0" '
+            f'srcdoc="{html.escape(self.html)}"></iframe>'
+        )
+
+    def __str__(self) -> str:
+        place = "not written" if self.output is None else self.output
+        lines = [f"{place}: {self.bytes / 1000:,.0f} kB, judges: {self.judges}"]
+        lines += [
+            f"  note: no answer of {shown(path)} has a score and a rating"
+            for path in self.without_ratings
+        ]
+        return "\n".join(lines)
+
+
+def report_scores(judges: ScoresLike | Iterable[ScoresLike], options: ReportOptions) -> Report:
+    """One HTML page on one or more judges. It holds no script and nothing outside itself.
+
+    Args:
+        judges: Scored answers of one judge, as for ``evaluate``, or a list with those of several;
+            best of the same records.
+
+    Raises:
+        DataError: If one cannot be read, a file is given twice, or a package is missing.
+        StoreError: If the page cannot be written.
+    """
+    from selfj_eval.provenance import command
+    from selfj_eval.scores import as_scores
+    from selfj_eval.writing import atomic_write, check_output
+
+    given = list(judges) if isinstance(judges, list | tuple) else [judges]
+    paths = [path for path in (*given, options.ratings) if isinstance(path, str | Path)]
+    if options.output is not None:
+        check_output(options.output, formats=(".html",), inputs=paths)
+    for name in ("jinja2", "matplotlib"):
+        if importlib.util.find_spec(name) is None:
+            raise DataError(f"a report needs {name}: pip install 'selfj-eval[report]'.")
+    read = [as_scores(scores, ratings=options.ratings) for scores in given]
+    with steps(options.progress, work(read, options), "evaluated", "resample") as progress:
+        html, evaluations = page(read, options, command=command.get(), progress=progress)
+    content = html.encode("utf-8", "replace")
+    if options.output is not None:
+        with atomic_write(options.output) as stream:
+            stream.write(content)
+    return Report(
+        len(read),
+        len(content),
+        None if options.output is None else printable(options.output),
+        [scores.path for scores in read if not scores.rated],
+        html,
+        evaluations,
+    )
+
+
+report = keywords(report_scores, ReportOptions)
+
+
+def work(judges: Sequence[Scores], options: BootstrapOptions) -> int:
+    """How many bootstrap evaluations ``page`` makes."""
+    from selfj_eval.evaluation import compare, evaluate
+
+    total = sum(evaluate.work(scores, options) for scores in judges)
+    return total + sum(compare.work(a, b, options) for a, b in _pairs(judges))
+
+
+def page(
+    judges: Sequence[Scores],
+    options: ReportOptions,
+    *,
+    command: str | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> tuple[str, dict[str, Evaluation]]:
+    """The page, and the evaluation of each judge.
+
+    Args:
+        judges: Scored answers of each.
+        options: What it shows.
+        command: What it is made with, to be shown.
+        progress: Told how many bootstrap evaluations are done.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from selfj_eval.evaluation.evaluate import evaluated
+    from selfj_eval.metrics import LABELS, LOWER_IS_BETTER
+    from selfj_eval.reports import figures
+    from selfj_eval.reports.texts import label
+    from selfj_eval.scores import distinct_names
+
+    names = distinct_names(judges)
+    documents = [evaluated(scores, options, progress) for scores in judges]
+    environment = Environment(
+        loader=PackageLoader("selfj_eval.reports", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"label": label}
+    html = environment.get_template("page.html").render(
+        title=options.title,
+        names=names,
+        judges=list(zip(names, documents, strict=True)),
+        settings=options,
+        figures=_drawn(documents, names),
+        groups=figures.forest_groups(documents, "category"),
+        model_rows=figures.forest_groups(documents, "model"),
+        metric_names={n: t + (" ↓" if n in LOWER_IS_BETTER else "") for n, t in LABELS.items()},
+        most_groups=figures.MOST_GROUPS,
+        differences=_differences(judges, names, options, progress),
+        disagreements=[(n, _worst(s, options.texts)) for n, s in zip(names, judges, strict=True)],
+        texts=options.texts,
+        command=command,
+        version=__version__,
+    )
+    return html, dict(zip(names, documents, strict=True))
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """SVG, safe to stand in the page."""
+
+    risk: str | None
+    forest: str | None
+    reliability: Mapping[str, str]
+    distribution: Mapping[str, str]
+
+
+def _drawn(documents: Sequence[Evaluation], names: Sequence[str]) -> _Figures:
+    from markupsafe import Markup
+
+    from selfj_eval.reports import figures
+
+    rated = [(d, n) for d, n in zip(documents, names, strict=True) if d.counts.used]
+    if not rated:
+        return _Figures(None, None, {}, {})
+    kept, kept_names = [d for d, _ in rated], [n for _, n in rated]
+    forest = None
+    if figures.forest_groups(kept, "category"):
+        forest = Markup(figures.forest(kept, kept_names))
+    return _Figures(
+        Markup(figures.risk_coverage(kept, kept_names)),
+        forest,
+        {name: Markup(figures.reliability(d, name)) for d, name in rated},
+        {name: Markup(figures.scores_by_rating(d, name)) for d, name in rated},
+    )
+
+
+def _pairs(judges: Sequence[Scores]) -> list[tuple[Scores, Scores]]:
+    """Every two of up to three judges; of more, each with the first."""
+    if len(judges) <= _ALL_PAIRS:
+        return list(combinations(judges, 2))
+    return [(judges[0], other) for other in judges[1:]]
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two judges compared; where they cannot be, the reason."""
+
+    first: str
+    second: str
+    document: Comparison | None
+    error: str | None
+
+
+def _differences(
+    judges: Sequence[Scores],
+    names: Sequence[str],
+    options: ReportOptions,
+    progress: Callable[[int], None],
+) -> list[_Pair]:
+    from selfj_eval.evaluation.compare import compared
+
+    named = dict(zip((s.path for s in judges), names, strict=True))
+    found = []
+    for first, second in _pairs(judges):
+        between = (named[first.path], named[second.path])
+        try:
+            found.append(_Pair(*between, compared(first, second, options, progress), None))
+        except DataError as error:
+            found.append(_Pair(*between, None, str(error)))
+    return found
+
+
+@dataclass(frozen=True)
+class _Text:
+    name: str
+    text: str
+    cut: int
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """An answer as the page shows it; ranks in [0, 1]."""
+
+    id: str
+    model: str | None
+    category: str | None
+    score: float
+    rating: float
+    by_score: float
+    by_rating: float
+    texts: Sequence[_Text]
+
+
+def _worst(scores: Scores, texts: bool) -> dict[str, list[_Answer]]:
+    """The answers whose rank by score is farthest from their rank by rating, at both ends."""
+    from scipy.stats import rankdata
+
+    rated = scores.rated
+    if len(rated) < 2:
+        return {"high": [], "low": []}
+    by_score = (rankdata([a.score for a in rated]) - 1) / (len(rated) - 1)
+    by_rating = (rankdata([a.rating for a in rated]) - 1) / (len(rated) - 1)
+    gap = by_score - by_rating
+    # Equal gaps in the order of ids, so that the page does not depend on the order of the file.
+    order = sorted(range(len(rated)), key=lambda k: (gap[k], rated[k].id))
+    ends = {
+        "high": [k for k in reversed(order) if gap[k] > 0][:WORST],
+        "low": [k for k in order if gap[k] < 0][:WORST],
+    }
+    return {
+        end: [_shown(rated[k], by_score[k], by_rating[k], texts) for k in rows]
+        for end, rows in ends.items()
+    }
+
+
+def _shown(
+    answer: Scored, by_score: np.float64, by_rating: np.float64, with_texts: bool
+) -> _Answer:
+    from selfj_eval.reports.texts import label, visible
+
+    texts = []
+    for name, limit in TEXT_LIMITS.items():
+        text = getattr(answer, name) if with_texts else None
+        if text is not None:
+            texts.append(_Text(name, *visible(text, limit)))
+    facts = (answer.id, answer.model, answer.category)
+    own, model, category = (None if v is None else label(v, 60) for v in facts)
+    return _Answer(
+        own or "",
+        model,
+        category,
+        answer.score or 0.0,
+        answer.rating or 0.0,
+        float(by_score),
+        float(by_rating),
+        texts,
+    )
