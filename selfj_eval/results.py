@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Result(ABC):
     """Base of the typed results, which are frozen dataclasses.
 
-    ``print(result)`` shows what the command shows on a terminal.
+    As text it is what the command shows on a terminal.
     """
 
     __slots__ = ()

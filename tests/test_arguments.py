@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from selfj_eval.comparison import compare
 
 from selfj_eval import Judge, JudgmentStore, Policy, Record, metrics
 from selfj_eval.alpaca.preference import fit_temperature, preference
@@ -18,7 +17,8 @@ from selfj_eval.backends.encoder import EncoderBackend
 from selfj_eval.backends.transformers import TransformersBackend
 from selfj_eval.best_of import choose_n, curve, expected_best, group, rating_scale
 from selfj_eval.demo import JUDGE_DIR
-from selfj_eval.evaluation import evaluate
+from selfj_eval.evaluation.compare import compare
+from selfj_eval.evaluation.evaluate import evaluate
 from selfj_eval.generation import generate
 from selfj_eval.generation.base import Sampling
 from selfj_eval.generation.transformers import TransformersGenerator
@@ -26,7 +26,7 @@ from selfj_eval.policy import choose
 from selfj_eval.raters.combined import combine
 from selfj_eval.raters.cosine import TfidfRater
 from selfj_eval.raters.length import LengthRater
-from selfj_eval.reports import report
+from selfj_eval.reports.report import report
 from selfj_eval.robustness import robustness
 from selfj_eval.robustness.attacks import changed_records
 from selfj_eval.scale import expected_score
@@ -318,11 +318,11 @@ def test_groups_of_another_number_of_records_are_refused() -> None:
 def test_documents_of_scores_are_named() -> None:
     for call in (
         lambda: evaluate([1.0, 2.0]),  # type: ignore[arg-type]
-        lambda: compare({}, {}),  # type: ignore[arg-type]
+        lambda: compare(3, 4),  # type: ignore[arg-type]
         lambda: choose([1.0], max_risk=0.1, confidence=0.9, good_at=6),  # type: ignore[arg-type]
         lambda: report([3]),  # type: ignore[list-item]
     ):
-        with pytest.raises(TypeError, match=r"\(\) takes .*Scores"):
+        with pytest.raises(TypeError, match=r"\(\) takes .*Scores|expected a path, .* rows"):
             call()
 
 

@@ -66,7 +66,7 @@ def test_eval_of_scores_without_ratings(
     bare = jsonl(*[{"id": r["id"], "score": r["score"]} for r in rows], name="bare.jsonl")
     status, out, _ = run(capsys, "eval", bare)
     assert status == 1
-    assert "40 of 40 answers have no rating; give them with --ratings FILE" in out
+    assert "40 of 40 answers have no rating; give them as --ratings" in out
     assert out.endswith("nothing to evaluate: no answer has a score and a rating\n")
     ratings = tmp_path / "r.csv"
     lines = [f"{r['id']},{r['rating']},1,10" for r in rows]
@@ -252,7 +252,9 @@ def test_what_speaks_against_a_promise_stands_in_the_policy(
         assert kept["n"] == n
         assert any("the scale of the ratings is not known" in w for w in kept["warnings"])
         assert any(said in w for w in kept["warnings"])
-        assert all(f"note: {w}" in out for w in kept["warnings"])
+        shown = [w.replace("`all_answers`", "--all-answers") for w in kept["warnings"]]
+        shown = [w.replace("`good_at`", "--good-at") for w in shown]
+        assert all(f"note: {w}" in out for w in shown)
 
 
 def test_json_is_strict_whatever_the_terminal(jsonl: Jsonl, command: Any) -> None:

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from selfj_eval.comparison import compare
 from selfj_eval.errors import DataError
-from selfj_eval.evaluation import Settings, evaluate
+from selfj_eval.evaluation.compare import compare
+from selfj_eval.evaluation.evaluate import evaluate
 from selfj_eval.records import Judgment, Record
 from selfj_eval.scores import distinct_names, read_scores
 from selfj_eval.writing import write_judgments
 
-FAST = Settings(resamples=20)
+FAST: dict[str, Any] = {"resamples": 20}
 Jsonl = Callable[..., Path]
 
 
@@ -60,7 +60,7 @@ def test_every_format_and_what_selfj_score_writes(tmp_path: Path) -> None:
         assert scores.answers[5].score is None
         assert scores.answers[5].error == "too long"
         assert scores.answers[3].response == records[3].response
-        document = evaluate(scores, FAST)
+        document = evaluate(scores, **FAST).to_dict()
         assert document["counts"]["used"] == 11
         assert document["counts"]["unscored"] == 1
         assert document["settings"]["resampled"] == "instructions"
@@ -83,7 +83,7 @@ def test_ratings_from_another_file(jsonl: Jsonl) -> None:
         for k, r in enumerate(rows)
     ]
     both = read_scores(jsonl(*bare, name="s.jsonl"), ratings=jsonl(*ratings, name="r.jsonl"))
-    document = evaluate(both, FAST)
+    document = evaluate(both, **FAST).to_dict()
     wanted = spearmanr([r["score"] for r in rows], [r["rating"] for r in rows]).statistic
     assert document["headline"]["spearman"]["value"] == pytest.approx(wanted)
     assert document["counts"]["instructions"] == 7
@@ -94,7 +94,7 @@ def test_ratings_from_another_file(jsonl: Jsonl) -> None:
         jsonl(*bare, {"id": "new", "score": 3}, name="s.jsonl"),
         ratings=jsonl(*ratings[:30], {"id": "other", "rating": 1}, name="r.jsonl"),
     )
-    assert evaluate(part, FAST)["counts"]["used"] == 30
+    assert evaluate(part, **FAST).to_dict()["counts"]["used"] == 30
     assert list(part.warnings) == [
         "11 of 41 answers have no rating",
         "1 ratings belong to no answer here",
@@ -121,7 +121,7 @@ def test_ratings_of_other_answers_with_the_same_ids_are_not_these(jsonl: Jsonl, 
     # The same of two judges' scores.
     mine = read_scores(jsonl(*[r | {"rating": k} for k, r in enumerate(scored)], name="a.jsonl"))
     theirs = [r | {"score": 4} for r in rows(name, "a b", "c", "other")]
-    document = compare(mine, read_scores(jsonl(*theirs, name="b.jsonl")), FAST)
+    document = compare(mine, read_scores(jsonl(*theirs, name="b.jsonl")), **FAST).to_dict()
     assert document["counts"]["compared"] == 2
     assert "1 records have another text in the second file and are skipped" in document["warnings"]
 
@@ -160,7 +160,7 @@ def test_files_that_are_no_scores(jsonl: Jsonl, rows: list[Any], message: str) -
     [
         (
             [{"id": str(k), "score": k} for k in range(5)],
-            "5 of 5 answers have no rating; give them with --ratings FILE",
+            "5 of 5 answers have no rating; give them as `ratings`",
             "only 0 scored records; at least 2 are needed",
         ),
         (
@@ -175,7 +175,7 @@ def test_files_that_are_no_scores(jsonl: Jsonl, rows: list[Any], message: str) -
         ),
         (
             [{"id": "1", "score": 3, "rating": 11, "rating_min": 1, "rating_max": 10}],
-            "1 of 1 answers have no rating; give them with --ratings FILE",
+            "1 of 1 answers have no rating; give them as `ratings`",
             "only 0 scored records; at least 2 are needed",
         ),
         (
@@ -189,7 +189,7 @@ def test_files_that_are_no_scores(jsonl: Jsonl, rows: list[Any], message: str) -
 def test_what_cannot_be_computed_says_why_and_the_rest_comes(
     jsonl: Jsonl, rows: list[Any], warning: str, undefined: str
 ) -> None:
-    document = evaluate(read_scores(jsonl(*rows)), FAST)
+    document = evaluate(read_scores(jsonl(*rows)), **FAST).to_dict()
     assert warning in document["warnings"]
     assert document["headline"]["pearson"]["value"] is None
     assert document["headline"]["pearson"]["undefined"] == undefined
@@ -205,7 +205,7 @@ def test_ratings_outside_their_scale_are_left_out_and_counted(jsonl: Jsonl) -> N
     path = jsonl(*rows, name="s.jsonl")
     bare = [{"id": r["id"], "score": r["score"]} for r in rows]
     for scores in (read_scores(path), read_scores(jsonl(*bare, name="b.jsonl"), ratings=path)):
-        document = evaluate(scores, FAST)
+        document = evaluate(scores, **FAST).to_dict()
         assert document["counts"]["used"] == 38
         warning = "2 ratings lie outside their scale and are left out; first "
         assert f"{warning}{path}, line 6: 11 is not in 1 to 10" in document["warnings"]
@@ -214,7 +214,7 @@ def test_ratings_outside_their_scale_are_left_out_and_counted(jsonl: Jsonl) -> N
 
 def test_ratings_without_a_scale_and_scores_off_ours(jsonl: Jsonl) -> None:
     rows = [r | {"score": 10 * r["score"]} for r in answers(50)]
-    document = evaluate(read_scores(jsonl(*rows)), FAST)
+    document = evaluate(read_scores(jsonl(*rows)), **FAST).to_dict()
     assert any("scale of the ratings is not known" in w for w in document["warnings"])
     assert document["headline"]["pearson"]["value"] > 0.5
     assert "are not on 0..9" in document["headline"]["ece"]["undefined"]
@@ -229,7 +229,7 @@ def test_groups_models_and_their_means(jsonl: Jsonl) -> None:
         row |= {"category": f"c{k % 3}", "model": f"m{k % 4}"}
         row["score"] = min(9, row["score"] + k % 4)
         row["rating"] = min(10, row["rating"] + k % 4)
-    document = evaluate(read_scores(jsonl(*rows)), FAST)
+    document = evaluate(read_scores(jsonl(*rows)), **FAST).to_dict()
     for key, group in document["by_category"].items():
         own = [(r["score"], r["rating"]) for r in rows if r["category"] == key]
         wanted = spearmanr(*zip(*own, strict=True)).statistic
@@ -251,8 +251,8 @@ def test_nothing_depends_on_the_order_of_the_rows(jsonl: Jsonl, texts: bool) -> 
     for k, row in enumerate(rows):
         row |= {"score": round(row["score"]), "model": f"m{k % 4}"}
         row |= {"instruction": f"i{k % 9}", "response": "x" * (k % 5)} if texts else {}
-    one = evaluate(read_scores(jsonl(*rows, name="a.jsonl")), FAST)
-    two = evaluate(read_scores(jsonl(*rows[::-1], name="a.jsonl")), FAST)
+    one = evaluate(read_scores(jsonl(*rows, name="a.jsonl")), **FAST).to_dict()
+    two = evaluate(read_scores(jsonl(*rows[::-1], name="a.jsonl")), **FAST).to_dict()
     assert one["models"]["spearman"]["low"] is not None
     for document in (one, two):
         del document["provenance"]
@@ -265,11 +265,11 @@ def test_ratings_of_several_scales_are_put_on_one(jsonl: Jsonl) -> None:
         | {"rating_max": 1 + 9 * step}
         for k, step in enumerate([1, 11] * 20)
     ]
-    document = evaluate(read_scores(jsonl(*rows)), FAST)
+    document = evaluate(read_scores(jsonl(*rows)), **FAST).to_dict()
     assert document["headline"]["pearson"]["value"] == pytest.approx(1)
     assert "the ratings have 2 different scales and were put on 0 to 9" in document["warnings"]
     del rows[0]["rating_max"]
-    document = evaluate(read_scores(jsonl(*rows)), FAST)
+    document = evaluate(read_scores(jsonl(*rows)), **FAST).to_dict()
     assert document["headline"]["pearson"]["value"] < 0.9
     assert any("are taken as they are" in w for w in document["warnings"])
     assert document["settings"]["good_at_scale"] == "the ratings' own scale"
@@ -282,11 +282,11 @@ def test_gaps_in_ratings_and_missing_values_of_pandas(jsonl: Jsonl, tmp_path: Pa
     del given[4]["rating"]
     bare = [{"id": r["id"], "score": r["score"]} for r in rows]
     scores = read_scores(jsonl(*bare, name="s.jsonl"), ratings=jsonl(*given, name="r.jsonl"))
-    assert evaluate(scores, FAST)["counts"]["used"] == 28
+    assert evaluate(scores, **FAST).to_dict()["counts"]["used"] == 28
     frame = pd.DataFrame(given).astype({"rating": float})  # pandas has NaN where one is missing
     assert frame["rating"].isna().sum() == 2
     frame.to_parquet(tmp_path / "p.parquet")
-    assert evaluate(read_scores(tmp_path / "p.parquet"), FAST)["counts"]["used"] == 28
+    assert evaluate(read_scores(tmp_path / "p.parquet"), **FAST).to_dict()["counts"]["used"] == 28
     with pytest.raises(DataError, match="no row has a rating; the first has: id, score"):
         read_scores(jsonl(*bare, name="s.jsonl"), ratings=jsonl(*bare, name="r.jsonl"))
 
@@ -299,7 +299,7 @@ def test_compare_takes_what_both_have(jsonl: Jsonl) -> None:
     other[1]["rating"] = 10 if rows[1]["rating"] != 10 else 9
     one = read_scores(jsonl(*rows[:50], name="one.jsonl"))
     two = read_scores(jsonl(*other, name="two.jsonl"))
-    document = compare(one, two, FAST)
+    document = compare(one, two, **FAST).to_dict()
     assert document["judges"] == ["one", "two"]
     assert document["counts"] == {"first": 50, "second": 60, "compared": 49}
     assert len(document["warnings"]) == 3
@@ -309,14 +309,16 @@ def test_compare_takes_what_both_have(jsonl: Jsonl) -> None:
     assert gap["difference"]["value"] == pytest.approx(values[0] - values[1])
     assert gap["difference"]["low"] > 0
     assert gap["first_higher"] == 1
-    back = compare(two, one, FAST)["metrics"]["spearman"]
+    back = compare(two, one, **FAST).to_dict()["metrics"]["spearman"]
     assert back["difference"]["value"] == pytest.approx(-gap["difference"]["value"], abs=0.1)
     json.dumps(document, allow_nan=False)
     copy = read_scores(jsonl(*rows[:50], name="copy.jsonl"))
-    assert "the two files have the same content" in compare(one, copy, FAST)["warnings"][0]
+    assert (
+        "the two files have the same content" in compare(one, copy, **FAST).to_dict()["warnings"][0]
+    )
     stranger = read_scores(jsonl({"id": "z", "score": 1, "rating": 1}, name="z.jsonl"))
     with pytest.raises(DataError, match="shares no record with .*z.jsonl"):
-        compare(one, stranger, FAST)
+        compare(one, stranger, **FAST).to_dict()
 
 
 def test_names_that_tell_judges_apart(jsonl: Jsonl, tmp_path: Path) -> None:

@@ -10,10 +10,17 @@ from typing import Any
 
 import pytest
 
-from selfj_eval import leaderboard
 from selfj_eval.errors import DataError
-from selfj_eval.evaluation import Settings, evaluate
-from selfj_eval.leaderboard import COLUMNS, markdown, merge, read_csv, read_results, write_csv
+from selfj_eval.evaluation import leaderboard_table as leaderboard
+from selfj_eval.evaluation.evaluate import evaluate
+from selfj_eval.evaluation.leaderboard_table import (
+    COLUMNS,
+    markdown,
+    merge,
+    read_csv,
+    read_results,
+    write_csv,
+)
 from selfj_eval.metrics import Headline
 from selfj_eval.scores import read_scores
 
@@ -83,7 +90,7 @@ def evaluation(tmp_path: Path, jsonl: Callable[..., Path]) -> Make:
         scores = jsonl(*rows, {"id": "x", "score": None, "rating": 1}, name="s.scores.jsonl")
         if run is not None:
             Path(f"{scores}.run.json").write_text(json.dumps(run))
-        document = evaluate(read_scores(scores), Settings(resamples=50))
+        document = evaluate(read_scores(scores), resamples=50).to_dict()
         path = tmp_path / "ev" / f"{next(number)}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(document | changes))
@@ -357,7 +364,7 @@ def test_a_file_that_is_no_leaderboard_is_left_alone(lm_eval: Make, tmp_path: Pa
     output = tmp_path / "o.csv"
     for text in ("a,b\n1,2\n", "", '"', "\x80"):
         output.write_bytes(text.encode("latin-1"))
-        with pytest.raises(DataError, match=r"o\.csv: .*name another --output"):
+        with pytest.raises(DataError, match=r"o\.csv: .*name another `output`"):
             read_csv(output)
     write_csv(output, rows_of(lm_eval()))
     with output.open(newline="", encoding="utf-8") as stream:

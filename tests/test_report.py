@@ -14,12 +14,20 @@ import numpy as np
 import pytest
 
 from selfj_eval.cli import main
-from selfj_eval.evaluation import Settings, evaluate
-from selfj_eval.reports import TEXT_LIMITS, report
+from selfj_eval.evaluation.evaluate import evaluate
+from selfj_eval.reports.report import TEXT_LIMITS
+from selfj_eval.reports.report import report as reported
 from selfj_eval.reports.texts import label, visible
-from selfj_eval.scores import read_scores
+from selfj_eval.scores import Scores, read_scores
 
-FAST = Settings(resamples=20)
+FAST: dict[str, Any] = {"resamples": 20}
+
+
+def report(judges: list[Scores], **options: Any) -> str:
+    """The page."""
+    return reported(judges, **FAST, **options).html
+
+
 Jsonl = Callable[..., Path]
 NASTY = {
     "script": "<script>document.title = 'owned'</script><img src=x onerror=\"alert(1)\">",
@@ -96,12 +104,12 @@ def test_size_and_content_with_three_judges(jsonl: Jsonl) -> None:
         made[5] |= {"score": None, "error": "no digit"}
         files.append(jsonl(*made, name=f"judge{seed}.jsonl"))
     judges = [read_scores(f) for f in files]
-    page = report(judges, FAST, command="selfj report ...")
+    page = report(judges)
     assert len(page.encode()) < 300_000
     tags = Tags(page)
     text = " ".join(" ".join(tags.text).split())
     for k, scores in enumerate(judges):
-        document = evaluate(scores, FAST)
+        document = evaluate(scores, **FAST).to_dict()
         for name in ("spearman", "augrc", "ece"):
             metric = document["headline"][name]
             if name == "ece":
@@ -125,7 +133,7 @@ def test_size_and_content_with_three_judges(jsonl: Jsonl) -> None:
 
 
 def test_nothing_can_run_or_load(jsonl: Jsonl) -> None:
-    page = report([read_scores(jsonl(*nasty_rows(), name="a.jsonl"))], FAST, title=NASTY["script"])
+    page = report([read_scores(jsonl(*nasty_rows(), name="a.jsonl"))], title=NASTY["script"])
     tags = Tags(page)
     assert {tag for tag, _ in tags.seen}.isdisjoint({"script", "img", "iframe", "object", "embed"})
     for tag, attrs in tags.seen:
@@ -149,7 +157,7 @@ def test_names_and_numbers_in_figures_are_left_as_they_are(jsonl: Jsonl) -> None
     made = [row | {"category": f"v1.2345{k % 3} #010101"} for k, row in enumerate(rows(300))]
     for row in made:  # hardly an answer is bad: the axis of the risk needs its digits
         row["rating"] = 10 if row["id"] not in ("3", "7") else 1
-    page = report([read_scores(jsonl(*made, name="a.jsonl"))], FAST)
+    page = report([read_scores(jsonl(*made, name="a.jsonl"))])
     figures = re.findall(r"<svg.*?</svg>", page, flags=re.S)
     shown = [re.findall(r"<text[^>]*>([^<]*)</text>", figure) for figure in figures]
     ticks = [text for text in shown[0] if re.fullmatch(r"0\.\d{3,}", text)]
@@ -158,15 +166,15 @@ def test_names_and_numbers_in_figures_are_left_as_they_are(jsonl: Jsonl) -> None
 
 
 def test_models_have_a_section(jsonl: Jsonl) -> None:
-    page = " ".join(Tags(report([read_scores(jsonl(*rows(90), name="a.jsonl"))], FAST)).text)
+    page = " ".join(Tags(report([read_scores(jsonl(*rows(90), name="a.jsonl"))])).text)
     assert "mean of the models" in page
     assert all(f"m{k}" in page for k in range(3))
 
 
 def test_texts_can_be_left_out(jsonl: Jsonl) -> None:
     path = jsonl(*rows(40, response="SECRET words"), name="a.jsonl")
-    assert "SECRET" in report([read_scores(path)], FAST)
-    page = report([read_scores(path)], FAST, texts=False)
+    assert "SECRET" in report([read_scores(path)])
+    page = report([read_scores(path)], texts=False)
     assert "SECRET" not in page
     assert "Texts were left out." in page
 
@@ -184,7 +192,7 @@ def test_texts_can_be_left_out(jsonl: Jsonl) -> None:
 )
 def test_pages_of_little_data(jsonl: Jsonl, made: list[dict[str, Any]]) -> None:
     full = read_scores(jsonl(*rows(30), name="full.jsonl"))
-    page = report([read_scores(jsonl(*made, name="little.jsonl")), full], FAST)
+    page = report([read_scores(jsonl(*made, name="little.jsonl")), full])
     Tags(page)
     assert "nan" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.S).lower().split()
     if made[0]["score"] is None:
@@ -193,8 +201,8 @@ def test_pages_of_little_data(jsonl: Jsonl, made: list[dict[str, Any]]) -> None:
 
 def test_the_same_page_every_time(jsonl: Jsonl) -> None:
     made = rows(60)
-    one = report([read_scores(jsonl(*made, name="a.jsonl"))], FAST)
-    two = report([read_scores(jsonl(*made, name="a.jsonl"))], FAST)
+    one = report([read_scores(jsonl(*made, name="a.jsonl"))])
+    two = report([read_scores(jsonl(*made, name="a.jsonl"))])
     assert one == two
 
 
@@ -202,9 +210,9 @@ def test_a_users_matplotlib_settings_change_nothing(jsonl: Jsonl) -> None:
     import matplotlib
 
     scores = [read_scores(jsonl(*rows(60), name="a.jsonl"))]
-    plain = report(scores, FAST)
+    plain = report(scores)
     with matplotlib.rc_context({"figure.facecolor": "red", "font.size": 30, "axes.grid": False}):
-        assert report(scores, FAST) == plain
+        assert report(scores) == plain
 
 
 def test_visible_texts() -> None:
@@ -254,7 +262,7 @@ def test_in_a_browser(
         read_scores(jsonl(*r, name=f"{n}.jsonl")) for n, r in (("one", made), ("two", second))
     ]
     path = tmp_path / "report.html"
-    path.write_text(report(judges, FAST, title="Two judges"), encoding="utf-8")
+    path.write_text(report(judges, title="Two judges"), encoding="utf-8")
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
     said: list[str] = []
     requests: list[str] = []
