@@ -58,7 +58,7 @@ def _kept(store: Path) -> dict[bytes, bytes]:
 
 @pytest.mark.long
 def test_killed_ranking_goes_on(command: Run, small_pack: Path, tmp_path: Path) -> None:
-    arguments = ["alpaca", "rank", "--scorer", "demo", "--scorer", "length", "--resamples", "20"]
+    arguments = ["alpaca", "rank", "--judge", "demo", "--judge", "length", "--resamples", "20"]
     whole = command("selfj", *arguments, "--output", tmp_path / "a", SELFJ_DATA=str(small_pack))
     assert whole.returncode == 0, whole.stderr
 
