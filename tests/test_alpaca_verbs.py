@@ -205,6 +205,9 @@ def test_a_row_is_filled_step_by_step(
         "v2": 2,
     }
     assert not found.complete  # 803 instructions have no answer
+    # The result of a step stands for its file.
+    again = alpaca.evaluate(found.answers, judge="length", baseline="v1", output=tmp_path / "own")
+    assert again.models[0].line.n_total == 2
     table = alpaca.table(results=tmp_path)
     cells = next(row.cells for row in table.table if row.row == "llama-2-13b-87k")
     assert cells["v1"].by_judge["demo"].n_missing == 803
