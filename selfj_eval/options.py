@@ -255,9 +255,11 @@ def _fields(cls: type[Any]) -> tuple[Field[Any], ...]:
 def _declaration(own: Field[Any], kind: Any, cls: type[Options]) -> Declared:
     kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
     optional, kinds = type(None) in kinds, tuple(k for k in kinds if k is not type(None))
-    shape = {tuple: "several", dict: "mapping"}.get(get_origin(kinds[0]), "one")
+    shapes = {tuple: "several", Sequence: "several", dict: "mapping"}
+    shape = shapes.get(get_origin(kinds[0]), "one")
     if shape != "one":
-        kinds = (get_args(kinds[0])[0 if shape == "several" else 1],)
+        held = get_args(kinds[0])[0 if shape == "several" else 1]
+        kinds = get_args(held) if get_origin(held) in (Union, types.UnionType) else (held,)
     default = own.default if own.default_factory is MISSING else own.default_factory()
     declaring = [c for c in cls.__mro__ if own.name in inspect.get_annotations(c)]
     facts = {name: own.metadata[name] for name in ("help", "choices", "low", "high", "placeholder")}

@@ -35,15 +35,19 @@ class Result(ABC):
         """The result as the JSON that the command prints with ``--json``: no NaN, no objects."""
         return _by_field(self)
 
+    def document(self) -> dict[str, Any] | list[dict[str, Any]]:
+        """``to_dict()``, or where the command prints a list, that list."""
+        return self.to_dict()
+
     def to_json(self, path: PathLike) -> None:
-        """Write ``to_dict()`` to a file.
+        """Write ``document()`` to a file.
 
         Raises:
             StoreError: If it cannot be written; then nothing is.
         """
         from selfj_eval.writing import write_json
 
-        write_json(str(path), self.to_dict())
+        write_json(str(path), self.document())
 
     def to_frame(self) -> pd.DataFrame:
         """The result as a pandas table."""

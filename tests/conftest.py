@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +41,30 @@ def data() -> Path:
     path = Path(folder).resolve()
     assert (path / "judge_bench").is_dir(), f"SELFJ_DATA={folder} has no judge_bench/ in it"
     return path
+
+
+@pytest.fixture(scope="session")
+def small_pack(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with the real AlpacaEval, but for all but 40 instructions and 5 models."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    if not (data / "alpaca_eval").is_dir():
+        pytest.skip("SELFJ_DATA has no alpaca_eval/ in it")
+    names = ["alpaca-7b", "falcon-7b-instruct", "gpt4_gamed", "guanaco-7b", "phi-2"]
+    folder = tmp_path_factory.mktemp("small")
+    pack = folder / "alpaca_eval"
+    shutil.copytree(data / "alpaca_eval" / "leaderboards", pack / "leaderboards")
+    (pack / "model_outputs").mkdir()
+    for name in ("instructions.parquet", "preferences.parquet", "model_outputs/part-0.parquet"):
+        table = pq.read_table(data / "alpaca_eval" / name)
+        table = table.filter(pc.less(table["instruction_id"], 40))
+        if "model" in table.column_names:
+            models = pc.cast(table["model"], "string")
+            table = table.filter(pc.is_in(models, value_set=pa.array(names, pa.string())))
+        pq.write_table(table, pack / name)
+    return folder
 
 
 def run_command(

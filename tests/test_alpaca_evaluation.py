@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,11 @@ from selfj_eval.alpaca.evaluation import (
     read_leaderboard,
     write_leaderboard,
 )
-from selfj_eval.alpaca.scorers import AnswerScores, LengthScorer, Progress
+from selfj_eval.alpaca.rating import NamedRater
 from selfj_eval.errors import DataError
+from selfj_eval.judging.protocol import Progress, Rater
+from selfj_eval.raters.length import LengthRater
+from selfj_eval.records import Judgment, Record
 
 pytest.importorskip("alpaca_eval")
 
@@ -35,35 +38,44 @@ BASE = Answers("base", ("b2", "b4", "b5", "b9"))
 
 
 class Digits:
-    """The score is the digit at the end; an answer without one is unscored."""
+    """A rater: the score is the digit at the end; an answer without one is unscored."""
 
-    name = "digits"
-    temperature = 1.0
+    from_store = failed = 0
+    description: Mapping[str, Any] = {}
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.asked: list[list[str]] = []
 
-    def score(
-        self, instructions: EvaluationSet, answers: Answers, progress: Progress
-    ) -> AnswerScores:
-        self.asked.append(answers.model)
-        score = np.full(len(instructions), np.nan)
-        errors = []
-        for k, output in enumerate(answers.outputs):
-            if output is None:
-                continue
-            if output[-1:].isdigit():
-                score[k] = int(output[-1])
-            else:
-                errors.append((k, "no digit"))
-        progress(len(instructions))
-        return AnswerScores(score, tuple(errors), trimmed=len(errors))
+    def judge(
+        self, records: Iterable[Record], *, progress: Progress | None = None
+    ) -> list[Judgment]:
+        texts = [record.response for record in records]
+        self.asked.append(texts)
+        if progress is not None:
+            progress(len(texts))
+        scores = [int(text[-1]) if text[-1:].isdigit() else None for text in texts]
+        return [
+            Judgment("", None, None, None, "no digit", trimmed_tokens=1)
+            if score is None
+            else Judgment("", score, None, None)
+            for score in scores
+        ]
 
 
-def evaluate(*outputs: str | None, temperature: float | None = None) -> ModelResult:
-    return Evaluation(Digits(), SET, BASE, temperature=temperature).evaluate(
-        Answers("m", outputs, unknown=3)
+def evaluation(
+    baseline: Answers = BASE, *, temperature: float | None = 1.0, rater: Rater | None = None
+) -> Evaluation:
+    return Evaluation(
+        NamedRater(rater or Digits(), "digits"), SET, baseline, temperature=temperature
     )
+
+
+def evaluate(*outputs: str | None, temperature: float | None = 1.0) -> ModelResult:
+    return evaluation(temperature=temperature).evaluate(Answers("m", outputs, unknown=3))
+
+
+def row_of(*outputs: str | None) -> dict[str, Any]:
+    return evaluate(*outputs).line.to_dict()
 
 
 def written(path: Path, rows: Mapping[str, Mapping[str, Any]], sort_by: str = "win_rate") -> str:
@@ -74,7 +86,7 @@ def written(path: Path, rows: Mapping[str, Mapping[str, Any]], sort_by: str = "w
 def test_a_row_and_its_annotations() -> None:
     found = evaluate("a3", "a4", "a1", "a8")
     wins = [np.e / (1 + np.e), 0.5, 1 / (1 + np.exp(4)), 1 / (1 + np.e)]
-    row = found.row
+    row = found.line.to_dict()
     assert row["win_rate"] == pytest.approx(100 * np.mean(wins))
     assert row["standard_error"] == pytest.approx(100 * np.std(wins, ddof=1) / 2)
     assert row["discrete_win_rate"] == pytest.approx(100 * (1 + 0.5) / 4)
@@ -107,7 +119,7 @@ def test_the_temperature_may_be_given() -> None:
 
 def test_unscored_and_missing_answers_are_counted_and_in_no_mean(tmp_path: Path) -> None:
     found = evaluate("a3", "?", None, "")
-    row = found.row
+    row = found.line.to_dict()
     assert [a["preference"] for a in found.annotations] == [
         pytest.approx(1 + np.e / (1 + np.e)),
         None,
@@ -125,9 +137,9 @@ def test_unscored_and_missing_answers_are_counted_and_in_no_mean(tmp_path: Path)
 
 
 def test_a_baseline_that_is_unscored_is_said_to_be_it() -> None:
-    evaluation = Evaluation(Digits(), SET, Answers("base", ("b1", "?", "?", "b9")))
-    found = evaluation.evaluate(Answers("m", ("a2", "a3", None, "a4")))
-    assert (found.row["n_unscored"], found.row["n_total"], found.row["n_missing"]) == (1, 2, 1)
+    against = evaluation(Answers("base", ("b1", "?", "?", "b9")))
+    found = against.evaluate(Answers("m", ("a2", "a3", None, "a4")))
+    assert (found.line.n_unscored, found.line.n_total, found.line.n_missing) == (1, 2, 1)
     assert len(found.errors) == 1 and found.errors[0].startswith("base (baseline): instruction 1")
 
 
@@ -135,20 +147,20 @@ def test_the_same_text_is_a_tie() -> None:
     found = evaluate("b2", "a5", "b5", "a9")
     assert [a["preference"] for a in found.annotations][::2] == [1.5, 1.5]
     assert found.annotations[3]["preference"] == 1.5  # other text, same score
-    assert found.row["n_draws"] == 3
+    assert found.line.n_draws == 3
     # Also where a scorer cannot score it.
-    unscored = Evaluation(Digits(), SET, Answers("base", ("?", "b4", "b5", "b9")))
-    row = unscored.evaluate(Answers("m", ("?", None, None, None))).row
-    assert (row["win_rate"], row["n_total"], row["n_unscored"]) == (50, 1, 0)
+    unscored = evaluation(Answers("base", ("?", "b4", "b5", "b9")))
+    line = unscored.evaluate(Answers("m", ("?", None, None, None))).line
+    assert (line.win_rate, line.n_total, line.n_unscored) == (50, 1, 0)
 
 
 def test_a_model_that_is_the_baseline_ties_everywhere() -> None:
-    row = evaluate(*BASE.outputs).row
+    row = row_of(*BASE.outputs)
     assert (row["win_rate"], row["standard_error"], row["n_draws"]) == (50, 0, 4)
 
 
 def test_one_answer_has_a_win_rate_and_no_standard_error(tmp_path: Path) -> None:
-    row = evaluate(None, "a9", None, None).row
+    row = row_of(None, "a9", None, None)
     assert row["n_total"] == 1 and row["win_rate"] == pytest.approx(100 / (1 + np.exp(-5)))
     assert "standard_error" not in row
     assert "nan" not in written(tmp_path / "l.csv", {"m": row}).lower()
@@ -156,7 +168,7 @@ def test_one_answer_has_a_win_rate_and_no_standard_error(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("outputs", [("?", "", "x", "y"), (None,) * 4])
 def test_without_any_score_there_is_no_win_rate(outputs: tuple[Any, ...], tmp_path: Path) -> None:
-    row = evaluate(*outputs).row
+    row = row_of(*outputs)
     assert row["n_total"] == 0
     assert not {"win_rate", "standard_error", "mean_score"} & set(row)
     assert row["n_unscored"] + row["n_missing"] == 4
@@ -165,31 +177,31 @@ def test_without_any_score_there_is_no_win_rate(outputs: tuple[Any, ...], tmp_pa
 
 def test_a_leaderboard_without_any_win_rate_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "l.csv"
-    written(path, {"m": evaluate("?", "?", "?", "?").row})
+    written(path, {"m": row_of("?", "?", "?", "?")})
     assert set(read_leaderboard(path)) == {"m"}
 
 
 def test_the_baseline_is_scored_once_for_many_models() -> None:
-    scorer = Digits()
-    evaluation = Evaluation(scorer, SET, BASE)
+    rater = Digits()
+    against = evaluation(rater=rater)
     for k in range(4):
-        evaluation.evaluate(Answers(f"m{k}", ("a1", "a2", "a3", "a4")))
-    assert scorer.asked == ["base", "m0", "m1", "m2", "m3"]
+        against.evaluate(Answers(f"m{k}", ("a1", "a2", "a3", "a4")))
+    assert rater.asked == [["b2", "b4", "b5", "b9"], *[["a1", "a2", "a3", "a4"]] * 4]
 
 
 def test_progress_is_told_of_every_answer() -> None:
     done: list[int] = []
-    evaluation = Evaluation(LengthScorer(), SET, BASE, progress=done.append)
-    evaluation.evaluate(Answers("m", ("a1", None, "a3", "")))
+    against = Evaluation(NamedRater(LengthRater(), "length"), SET, BASE, progress=done.append)
+    against.evaluate(Answers("m", ("a1", None, "a3", "")))
     assert sum(done) == 7
 
 
 def test_a_leaderboard_is_sorted_and_keeps_lines_of_others(tmp_path: Path) -> None:
     path = tmp_path / "leaderboard.csv"
     first = {
-        "low": evaluate("a1", "a1", "a1", "a1").row,
-        "none": evaluate("?", "?", "?", "?").row,
-        'a, "b"\nü': evaluate("a9", "a9", "a9", "a9").row,
+        "low": row_of("a1", "a1", "a1", "a1"),
+        "none": row_of("?", "?", "?", "?"),
+        'a, "b"\nü': row_of("a9", "a9", "a9", "a9"),
     }
     written(path, first)
     before = read_leaderboard(path)
@@ -197,7 +209,7 @@ def test_a_leaderboard_is_sorted_and_keeps_lines_of_others(tmp_path: Path) -> No
     assert float(before["low"]["win_rate"]) == first["low"]["win_rate"]
     assert "win_rate" not in before["none"]
     other = {"theirs": {"win_rate": "40.5", "mode": "verified", "license": "MIT"}}
-    text = written(path, before | other | {"mid": evaluate("a3", "a4", "a5", "a8").row})
+    text = written(path, before | other | {"mid": row_of("a3", "a4", "a5", "a8")})
     after = read_leaderboard(path)
     assert list(after) == ['a, "b"\nü', "mid", "theirs", "low", "none"]
     assert {name: after[name] for name in before} == before
@@ -228,9 +240,9 @@ def test_alpaca_eval_reads_the_leaderboard_and_writes_it_for_us(tmp_path: Path) 
 
     path = tmp_path / "leaderboard.csv"
     rows = {
-        "one": evaluate("a1", "a2", "a3", "a4").row,
-        "two": evaluate("a9", "a9", "a9", "a9").row,
-        "none": evaluate("?", "?", "?", "?").row,
+        "one": row_of("a1", "a2", "a3", "a4"),
+        "two": row_of("a9", "a9", "a9", "a9"),
+        "none": row_of("?", "?", "?", "?"),
     }
     written(path, rows)
     package = alpaca_eval()
@@ -257,13 +269,15 @@ def test_length_control_on_the_official_set(data: Path) -> None:
     if not (data / "alpaca_eval").is_dir():
         pytest.skip("SELFJ_DATA has no alpaca_eval/ in it")
     base = official_baseline("v2")
-    evaluation = Evaluation(LengthScorer(), evaluation_set(), base, gamed=gamed_baselines())
-    found = evaluation.evaluate(stored_outputs({"phi-2"})[0])
+    rater = NamedRater(LengthRater(), "length")
+    against = Evaluation(rater, evaluation_set(), base, gamed=gamed_baselines())
+    assert against.temperature == 0  # characters are not odds
+    found = against.evaluate(stored_outputs({"phi-2"})[0])
     assert found.no_length_control is None
-    assert 0 < found.row["length_controlled_winrate"] < 100
-    assert found.row["lc_standard_error"] > 0
-    assert (found.row["n_total"], found.row["n_missing"]) == (803, 2)
-    itself = evaluation.evaluate(base)
-    assert itself.row["win_rate"] == itself.row["length_controlled_winrate"] == 50
-    few = evaluation.evaluate(Answers("few", ("x", *(None,) * 804)))
-    assert few.no_length_control and few.row["n_total"] == 1
+    assert 0 < (found.line.length_controlled_winrate or 0) < 100
+    assert (found.line.lc_standard_error or 0) > 0
+    assert (found.line.n_total, found.line.n_missing) == (803, 2)
+    itself = against.evaluate(base).line
+    assert itself.win_rate == itself.length_controlled_winrate == 50
+    few = against.evaluate(Answers("few", ("x", *(None,) * 804)))
+    assert few.no_length_control and few.line.n_total == 1

@@ -88,10 +88,10 @@ def test_references_may_not_change_behind_a_configuration(tmp_path: Path) -> Non
     _write(references, row | {"reference": "blue"})
     from selfj_eval.alpaca import client as module
 
-    module._scorer.cache_clear()  # another process
+    module._rater.cache_clear()  # another process
     with pytest.raises(JudgeError, match="references have changed"):
         Client(**client)
-    module._scorer.cache_clear()
+    module._rater.cache_clear()
 
 
 def test_a_configuration_does_not_overwrite_another_annotators(

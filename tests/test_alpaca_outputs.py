@@ -80,7 +80,7 @@ def test_outputs_of_another_evaluation_set_are_refused(write: Write) -> None:
     path = write(row("Who are you?"), row("Why?"))
     with pytest.raises(DataError, match="is none of the 4 instructions") as raised:
         read_outputs(path, SET)
-    assert "Who are you?" in str(raised.value) and "--baseline FILE" in str(raised.value)
+    assert "Who are you?" in str(raised.value) and "as `baseline`" in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -16,34 +15,6 @@ from pathlib import Path
 import pytest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-INSTRUCTIONS = 40
-MODELS = ("alpaca-7b", "falcon-7b-instruct", "gpt4_gamed", "guanaco-7b", "phi-2")
-
-
-@pytest.fixture(scope="module")
-def small_pack(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real pack, but for all but a few instructions and models."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    folder = tmp_path_factory.mktemp("small")
-    pack = folder / "alpaca_eval"
-    shutil.copytree(data / "alpaca_eval" / "leaderboards", pack / "leaderboards")
-    (pack / "model_outputs").mkdir()
-    for name in ("instructions.parquet", "preferences.parquet", "model_outputs/part-0.parquet"):
-        table = pq.read_table(data / "alpaca_eval" / name)
-        table = table.filter(pc.less(table["instruction_id"], INSTRUCTIONS))
-        if "model" in table.column_names:
-            models = pc.cast(table["model"], "string")
-            table = table.filter(pc.is_in(models, value_set=_strings(MODELS)))
-        pq.write_table(table, pack / name)
-    return folder
-
-
-def _strings(values: tuple[str, ...]) -> object:
-    import pyarrow as pa
-
-    return pa.array(values, pa.string())
 
 
 def _kept(store: Path) -> dict[bytes, bytes]:
@@ -58,7 +29,7 @@ def _kept(store: Path) -> dict[bytes, bytes]:
 
 @pytest.mark.long
 def test_killed_ranking_goes_on(command: Run, small_pack: Path, tmp_path: Path) -> None:
-    arguments = ["alpaca", "rank", "--scorer", "demo", "--scorer", "length", "--resamples", "20"]
+    arguments = ["alpaca", "rank", "--judge", "demo", "--judge", "length", "--resamples", "20"]
     whole = command("selfj", *arguments, "--output", tmp_path / "a", SELFJ_DATA=str(small_pack))
     assert whole.returncode == 0, whole.stderr
 

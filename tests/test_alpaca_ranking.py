@@ -57,7 +57,7 @@ def ranked(pack: Path, command: Any, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("ranking")
     done = command(
         *("python", "-c", MEASURED, folder / "peak", Path(sys.executable).parent / "selfj"),
-        *("alpaca", "rank", "--scorer", "length", "--resamples", 50, "--json"),
+        *("alpaca", "rank", "--judge", "length", "--resamples", 50, "--json"),
         *("--output", folder / "out"),
         SELFJ_DATA=str(pack.parent),
     )

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from selfj_eval.alpaca.data import (
     ANNOTATORS,
+    BASELINES,
     Answers,
     evaluation_set,
     leaderboard,
     stored_preferences,
 )
-from selfj_eval.alpaca.ranking import gpt4_rankings, rank, score_models, work
-from selfj_eval.alpaca.scorers import AnswerScores, Progress
+from selfj_eval.alpaca.rank_agreement import gpt4_rankings, ranking_of, score_models, work
+from selfj_eval.alpaca.rating import NamedRater
 from selfj_eval.cli import main
+from selfj_eval.judging.protocol import Progress
+from selfj_eval.records import Judgment, Record
 
 # Their V1 lines are of another model, of the baseline itself, and against another baseline.
 OTHER_TEXTS = ["falcon-7b-instruct", "text_davinci_003", "Mistral-7B+RAHF-DUAL+LoRA"]
@@ -34,24 +36,26 @@ def pack(data: Path) -> Path:
 
 
 class Given:
-    """The same score for every answer of a model; None: unscored."""
+    """A rater that knows only texts: an answer's is its model's name; None: unscored."""
 
-    name = "given"
-    temperature = 100.0  # so high that no preference is rounded to 1 or 2
+    from_store = failed = 0
+    description: Mapping[str, Any] = {}
 
     def __init__(self, scores: Mapping[str, float | None], base: float = 0.0) -> None:
         self._scores, self._base = scores, base
 
-    def score(self, instructions: Any, answers: Answers, progress: Progress) -> AnswerScores:
-        value = self._scores.get(answers.model, self._base)
-        progress(len(instructions))
-        if value is None:
-            errors = tuple((k, "refused") for k in range(len(instructions)))
-            return AnswerScores(np.full(len(instructions), np.nan), errors)
-        return AnswerScores(np.full(len(instructions), value))
+    def judge(
+        self, records: Iterable[Record], *, progress: Progress | None = None
+    ) -> list[Judgment]:
+        values = [self._scores.get(record.response, self._base) for record in records]
+        if progress is not None:
+            progress(len(values))
+        return [Judgment("", v, None, None, "refused" if v is None else None) for v in values]
 
 
 Rank = Callable[..., dict[str, Any]]
+TEMPERATURE = 100.0
+"""So high that no preference is rounded to 1 or 2."""
 
 
 @pytest.fixture
@@ -61,14 +65,19 @@ def ranking(pack: Path, monkeypatch: pytest.MonkeyPatch) -> Rank:
     monkeypatch.setattr(module, "LARGEST_JACKKNIFE", 0)
     instructions = evaluation_set()
     names = [*stored_preferences(ANNOTATORS["v2"]), "wizardlm-13b-v1.2"]
-    models = [Answers(name, ("x",) * 805) for name in names]
+    models = [Answers(name, (name,) * 805) for name in names]
 
-    def run(scorer: Given, resamples: int = 3) -> dict[str, Any]:
-        scored = score_models(scorer, instructions, models, lambda _: None)
+    own = {version: Answers(name, (name,) * 805) for version, name in BASELINES.items()}
+    monkeypatch.setattr("selfj_eval.alpaca.data.official_baseline", own.__getitem__)
+
+    def run(rater: Given, resamples: int = 3) -> dict[str, Any]:
+        scored = score_models(NamedRater(rater, "given"), instructions, models, lambda _: None)
         done: list[int] = []
-        document = rank(scorer, scored, resamples=resamples, progress=done.append)
+        found = ranking_of(
+            "given", scored, temperature=TEMPERATURE, resamples=resamples, progress=done.append
+        )
         assert sum(done) == work(scored, resamples)
-        return document
+        return found.to_dict()
 
     return run
 
@@ -148,10 +157,10 @@ def test_gpt4s_rankings_are_the_official_leaderboards(pack: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--scorer", "length", "--resamples", "5"), "--resamples must be at least 20"),
-        (("--scorer", "length", "--temperature", "-1"), "--temperature must be finite"),
-        (("--scorer", "a/judge", "--scorer", "b/judge"), "two --scorer would share a file name"),
-        (("--scorer", "length", "--scorer", "length"), "two --scorer would share a file name"),
+        (("--judge", "length", "--resamples", "5"), "--resamples must be at least 20"),
+        (("--judge", "length", "--temperature", "-1"), "--temperature must be at least 0"),
+        (("--judge", "a/judge", "--judge", "b/judge"), "two --judge would share a file name"),
+        (("--judge", "length", "--judge", "length"), "two --judge would share a file name"),
     ],
 )
 def test_wrong_usage_exits_with_2(
@@ -165,5 +174,5 @@ def test_without_the_data_it_exits_with_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("SELFJ_DATA", raising=False)
-    assert main(["alpaca", "rank", "--scorer", "length", "--output", str(tmp_path / "out")]) == 2
+    assert main(["alpaca", "rank", "--judge", "length", "--output", str(tmp_path / "out")]) == 2
     assert "SELFJ_DATA" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from selfj_eval.cli.alpaca.run import _cache
+from selfj_eval.alpaca.gpt4 import cache_of
 
 pytest.importorskip("alpaca_eval", reason="the extra alpaca is not installed")
 
@@ -152,14 +152,14 @@ def test_a_cache_of_an_older_version_is_used_for_its_own_server_only(
     old.write_text("[1]")
     if asked is not None:
         result.write_text(json.dumps({"endpoint": asked}))
-    cache = _cache(result, "OpenAI")
+    cache = cache_of(result, "OpenAI")
     assert cache == tmp_path / "gpt4_v1.OpenAI.cache.json"
     assert (cache.is_file(), old.is_file()) == (asked == "OpenAI", asked != "OpenAI")
     said = capsys.readouterr().err
     note = f"annotations of {asked or 'a server that nothing names'} and is not used"
     assert (note in said) if asked != "OpenAI" else said == ""
     cache.touch()
-    assert _cache(result, "OpenAI") == cache and not capsys.readouterr().err
+    assert cache_of(result, "OpenAI") == cache and not capsys.readouterr().err
 
 
 def test_best_of_n_row(command: Run, data: Path, tiny_judge: Path, tmp_path: Path) -> None:

@@ -183,8 +183,8 @@ def test_a_name_that_is_not_valid_text_is_an_error(board: Board, tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("m.json", "--temperature", "-1"), "--temperature must be finite"),
-        (("m.json", "--temperature", "nan"), "--temperature must be finite"),
+        (("m.json", "--temperature", "-1"), "--temperature must be at least 0"),
+        (("m.json", "--temperature", "nan"), "--temperature must be a finite number"),
         (("m.json", "--baseline", "v3"), "neither v1 nor v2 nor a file"),
         (("m.json", "--length-control", "none.csv"), "cannot be read"),
         (("none.json",), "cannot be read"),
@@ -207,7 +207,7 @@ def test_wrong_input_exits_with_2_before_any_judge_is_loaded(
     def refuse(*_: object, **__: object) -> NoReturn:
         raise AssertionError("a judge is loaded")
 
-    monkeypatch.setattr(Judge, "load", refuse)
+    monkeypatch.setattr(Judge, "open", refuse)
     monkeypatch.chdir(tmp_path)
     for name, generator in (("m", "m"), ("n", "n"), ("again", "m")):
         outputs(tmp_path / f"{name}.json", "9", "5", "7", generator=generator)

@@ -41,7 +41,7 @@ def test_links_within_the_repository(page: Path) -> None:
             *("docs/evaluation.md", ["bash", "bash", "python"], "decisions.jsonl"),
             marks=pytest.mark.long,
         ),
-        ("docs/alpaca.md", ["bash", "bash"], "curve.csv"),
+        ("docs/alpaca.md", ["bash", "python", "bash"], "curve.csv"),
         ("docs/generating.md", ["bash"], "samples.jsonl"),
         pytest.param(*("docs/training.md", ["bash"], "scores.jsonl"), marks=pytest.mark.long),
         ("docs/bench.md", ["bash"], "table/table.csv"),

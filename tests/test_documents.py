@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from selfj_eval.alpaca.table import read_manifest
+from selfj_eval.alpaca.manifest import read_manifest
 from selfj_eval.collection.sources import load_sources
 from selfj_eval.documents import read_json, read_yaml
 from selfj_eval.errors import SelfJError

@@ -23,6 +23,8 @@ class Case(NamedTuple):
     call: Callable[[], Result]
     needs: str | None = None
     """A package without which it cannot run."""
+    data: str | None = None
+    """The fixture whose folder SELFJ_DATA names."""
 
 
 def _score() -> Result:
@@ -31,7 +33,39 @@ def _score() -> Result:
     return score("answers.jsonl", judge="demo", limit=40)
 
 
+def _evaluate() -> Result:
+    from selfj_eval import alpaca
+
+    return alpaca.evaluate("mine.json", judge="demo", baseline="base.json", output="board")
+
+
+def _rank() -> Result:
+    from selfj_eval import alpaca
+
+    return alpaca.rank(judge=["length", "demo"], output="ranking", resamples=20)
+
+
+def _table() -> Result:
+    from selfj_eval import alpaca
+
+    return alpaca.table()
+
+
+def _config() -> Result:
+    from selfj_eval import alpaca
+
+    return alpaca.config(judge="demo", output="annotator", temperature=0.5)
+
+
+_RANK = ["alpaca", "rank", "--judge", "length", "--judge", "demo", "--output", "ranking"]
+_CONFIG = ["alpaca", "config", "--judge", "demo", "--output", "annotator", "--temperature", "0.5"]
+_EVALUATE = ["alpaca", "evaluate", "mine.json", "--judge", "demo", "--output", "board"]
+
 CASES = {
+    "alpaca.evaluate": Case([*_EVALUATE, "--baseline", "base.json"], _evaluate, "alpaca_eval"),
+    "alpaca.rank": Case([*_RANK, "--resamples", "20"], _rank, "matplotlib", "small_pack"),
+    "alpaca.table": Case(["alpaca", "table"], _table, "alpaca_eval", "data"),
+    "alpaca.config": Case(_CONFIG, _config, "alpaca_eval", "data"),
     "score": Case(["score", "answers.jsonl", "--judge", "demo", "--limit", "40"], _score),
 }
 
@@ -42,10 +76,13 @@ def test_a_verb_gives_what_its_command_gives(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     case = CASES[name]
     if case.needs is not None:
         pytest.importorskip(case.needs)
+    if case.data is not None:
+        monkeypatch.setenv("SELFJ_DATA", str(request.getfixturevalue(case.data)))
     files = {}
     for way in ("command", "verb"):
         folder = tmp_path / way / "work"
@@ -55,10 +92,11 @@ def test_a_verb_gives_what_its_command_gives(
         capsys.readouterr()
         if way == "command":
             main([*case.argv, "--json"])
-            given = json.loads(capsys.readouterr().out)
+            given = json.loads(capsys.readouterr().out.replace(str(folder), "."))
         else:
             result = case.call()
-            assert _lasting(json.loads(json.dumps(result.to_dict()))) == _lasting(given)
+            text = json.dumps(result.document()).replace(str(folder), ".")
+            assert _lasting(json.loads(text)) == _lasting(given)
             assert str(result) and result._repr_html_()
             assert len(result.to_frame()) == len(result.rows())
         files[way] = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
@@ -68,6 +106,9 @@ def test_a_verb_gives_what_its_command_gives(
 def _inputs(folder: Path) -> None:
     """What the cases read."""
     assert main(["ladder", "--output", str(folder / "answers.jsonl"), "--instructions", "10"]) == 0
+    for name, answer in (("base", "5"), ("mine", "It is 5.")):
+        row = {"instruction": "What is 2 + 3?", "output": answer, "generator": name}
+        (folder / f"{name}.json").write_text(json.dumps([row]))
 
 
 def _lasting(value: Any) -> Any:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.alpaca.preference import preference
-from selfj_eval.alpaca.scorers import JudgeScorer
+from selfj_eval.alpaca.rating import NamedRater
 from selfj_eval.callers import local_of
 from selfj_eval.errors import JudgeError
 from selfj_eval.terminal import say
@@ -58,7 +58,7 @@ class Client:
     """A judge that looks like a completions client.
 
     Args:
-        judge: Settings of the judge: ``model`` and options of ``Judge.load``; ``fingerprint``.
+        judge: Settings of the judge: ``model``, ``fingerprint``, and ``JudgeOptions`` by name.
         store: File of the judgment store.
         temperature: Of the preference.
         references: File of references, or None.
@@ -77,14 +77,15 @@ class Client:
         self.completions = self
         self._temperature = temperature
         settings = json.dumps(judge, sort_keys=True)
-        self._scorer = _scorer(settings, store, references, references_sha256)
+        self._rater = _rater(settings, store, references, references_sha256)
 
     def create(self, *, prompt: list[str], **_: Any) -> Completion:
         """Judge the outputs in each prompt; one choice a prompt, in order."""
         nulls = {column: _null_texts(column) for column in _COLUMNS}
         read = [_read(text, nulls) for text in prompt]
         pairs = [(r[0], output) for r in read if not isinstance(r, str) for output in r[1:]]
-        scored = iter(self._scorer.pairs(pairs))
+        records = [self._rater.record(k, *pair) for k, pair in enumerate(pairs)]
+        scored = iter([(j.score, j.error) for j in self._rater.rater.judge(records)])
         choices: list[Any] = []
         for parts in read:
             if isinstance(parts, str):
@@ -144,19 +145,22 @@ def _read(prompt: str, nulls: Mapping[str, Set[str]]) -> tuple[str, str, str] | 
 
 
 @lru_cache(maxsize=1)
-def _scorer(judge: str, store: str, references: str | None, sha256: str | None) -> JudgeScorer:
+def _rater(judge: str, store: str, references: str | None, sha256: str | None) -> NamedRater:
     """The judge, one for the process.
 
     Raises:
+        DataError: If an option of the judge is unknown or wrong.
         JudgeError: If judge or references are no longer those the configuration was written for.
     """
     from selfj_eval.alpaca.outputs import read_references
     from selfj_eval.judge import Judge
+    from selfj_eval.judging.options import JudgeOptions
     from selfj_eval.store import JudgmentStore
 
-    options = json.loads(judge)
-    written_for = options.pop("fingerprint")
-    loaded = Judge.load(options.pop("model"), store=JudgmentStore(store), **options)
+    settings = json.loads(judge)
+    written_for, model = settings.pop("fingerprint"), settings.pop("model")
+    options = JudgeOptions.of(settings, path=Path(store).with_name("client.yaml"))
+    loaded = Judge.open(model, options, store=JudgmentStore(store))
     identity = loaded.backend.identity
     same = [identity["model"], identity["adapter"]] == written_for
     if references is not None:
@@ -166,9 +170,9 @@ def _scorer(judge: str, store: str, references: str | None, sha256: str | None) 
             "the judge or its references have changed since the AlpacaEval configuration was "
             "written, so that kept annotations are another's; write it again: selfj alpaca config"
         )
-    given = None if references is None else read_references(references)
+    given = {} if references is None else read_references(references)
     atexit.register(_summary)
-    return JudgeScorer(loaded, name="selfj", references=given)
+    return NamedRater(loaded, "selfj", given)
 
 
 def _summary() -> None:

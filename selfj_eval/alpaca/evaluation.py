@@ -7,7 +7,7 @@ import hashlib
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +15,73 @@ import numpy as np
 
 from selfj_eval.alpaca.data import Answers, EvaluationSet, leaderboard_lines
 from selfj_eval.alpaca.preference import preference
-from selfj_eval.alpaca.scorers import AnswerScores, Progress, Scorer
+from selfj_eval.alpaca.rating import AnswerScores, NamedRater
 from selfj_eval.alpaca.upstream import Annotation, length_controlled, win_rate
 from selfj_eval.errors import DataError
 from selfj_eval.formulas import guarded
+from selfj_eval.judging.protocol import Progress
 from selfj_eval.writing import atomic_write
 
-_FIRST = (
-    *("win_rate", "standard_error", "n_wins", "n_wins_base", "n_draws", "n_total"),
-    *("discrete_win_rate", "mode", "avg_length", "length_controlled_winrate", "lc_standard_error"),
-)
-_OURS = (
-    *("mean_score", "baseline_mean_score", "n_unscored", "n_missing", "n_empty", "n_unknown"),
-    "n_trimmed",
-)
-COLUMNS = (*_FIRST, *_OURS)
-"""AlpacaEval's columns, then ours: mean scores (0 to 9), and counts of the model's answers."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A model's line of the leaderboard: AlpacaEval's columns, then ours.
+
+    Rates are in percent. None: undefined, such as the standard error of one comparison.
+
+    Attributes:
+        win_rate, standard_error, discrete_win_rate: Of the model's answers.
+        n_wins, n_wins_base, n_draws, n_total: Counts of comparisons that have a preference.
+        mode: ``community``, ``verified``, ``minimal`` or ``dev``.
+        avg_length: Mean characters of an answer, without its fraction.
+        length_controlled_winrate, lc_standard_error: The win rate at the baseline's length.
+        mean_score, baseline_mean_score: Over what was compared.
+        n_unscored: How many comparisons have no preference.
+        n_missing: How many instructions the model or the baseline has no answer to.
+        n_empty: How many answers are blank; they are compared.
+        n_unknown: How many outputs are to no instruction of the evaluation set.
+        n_trimmed: How many answers were too long for the judge's prompt; None of other annotators.
+    """
+
+    win_rate: float | None = None
+    standard_error: float | None = None
+    n_wins: int | None = None
+    n_wins_base: int | None = None
+    n_draws: int | None = None
+    n_total: int = 0
+    discrete_win_rate: float | None = None
+    mode: str = "community"
+    avg_length: int = 0
+    length_controlled_winrate: float | None = None
+    lc_standard_error: float | None = None
+    mean_score: float | None = None
+    baseline_mean_score: float | None = None
+    n_unscored: int = 0
+    n_missing: int = 0
+    n_empty: int = 0
+    n_unknown: int = 0
+    n_trimmed: int | None = None
+
+    @classmethod
+    def of(cls, cells: Mapping[str, Any]) -> Line:
+        """A line that was written, as text or as JSON.
+
+        Raises:
+            TypeError, ValueError: If what must be a number is none.
+        """
+        found = {name: cells[name] for name in COLUMNS if name in cells and name != "mode"}
+        # alpaca_eval writes counts as 805.0 where it has added a line of its own.
+        whole = {k: int(float(v)) for k, v in found.items() if k.startswith(("n_", "avg_"))}
+        return cls(**{k: float(v) for k, v in found.items()} | whole)  # type: ignore[arg-type]
+
+    def to_dict(self) -> dict[str, float | int | str]:
+        """By column; what is undefined is left out."""
+        values = {name: getattr(self, name) for name in COLUMNS}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+COLUMNS = tuple(f.name for f in fields(Line))
+"""The columns of a leaderboard."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +90,7 @@ class ModelResult:
 
     Attributes:
         model: Its name.
-        row: Its line of the leaderboard, by ``COLUMNS``; what is undefined is left out.
+        line: Its line of the leaderboard.
         annotations: The comparisons, in AlpacaEval's fields and with both scores; an unscored
             one has the preference None.
         errors: Why answers of the model or of the baseline are unscored.
@@ -47,7 +98,7 @@ class ModelResult:
     """
 
     model: str
-    row: Mapping[str, float | int | str]
+    line: Line
     annotations: Sequence[Annotation]
     errors: Sequence[str]
     no_length_control: str | None
@@ -57,11 +108,11 @@ class Evaluation:
     """Models against one baseline.
 
     Args:
-        scorer: Scores the answers.
+        rater: Scores the answers.
         instructions: The evaluation set.
         baseline: Its answers are scored here, once for all models. None where no model has an
             answer spares the judge.
-        temperature: Of ``preference``; by default the scorer's.
+        temperature: Of ``preference``; by default the rater's.
         gamed: AlpacaEval's ``df_gamed.csv``; None for no length-controlled win rates.
         mode: The leaderboard's column: ``community``, ``verified``, ``minimal`` or ``dev``.
         progress: Told how many answers are scored.
@@ -69,7 +120,7 @@ class Evaluation:
 
     def __init__(
         self,
-        scorer: Scorer,
+        rater: NamedRater,
         instructions: EvaluationSet,
         baseline: Answers,
         *,
@@ -78,16 +129,15 @@ class Evaluation:
         mode: str = "community",
         progress: Progress = lambda _: None,
     ) -> None:
-        self.scorer, self.instructions, self.baseline = scorer, instructions, baseline
-        self.temperature = scorer.temperature if temperature is None else temperature
+        self.rater, self.instructions, self.baseline = rater, instructions, baseline
+        self.temperature = rater.temperature if temperature is None else temperature
         self._gamed, self._mode, self._progress = gamed, mode, progress
-        self.baseline_scores = scorer.score(instructions, baseline, progress)
+        self.baseline_scores = rater.score(instructions, baseline, progress)
 
     def evaluate(self, model: Answers) -> ModelResult:
         """Score one model's answers and compare them with the baseline's."""
-        scores = self.scorer.score(self.instructions, model, self._progress)
+        scores = self.rater.score(self.instructions, model, self._progress)
         annotations = self._annotations(model, scores)
-        row = row_of(model, annotations, mode=self._mode)
         left = {a["index"] for a in annotations if a["preference"] is None}
         unscored = [f"{model.model}: {self._said(k, e)}" for k, e in scores.errors if k in left]
         unscored += [
@@ -95,12 +145,20 @@ class Evaluation:
             for k, why in self.baseline_scores.errors
             if k in left
         ]
-        reason = add_length_control(row, annotations, self._gamed, of=len(self.instructions))
-        for name, key in (("mean_score", "score_2"), ("baseline_mean_score", "score_1")):
-            row |= _mean(name, [a[key] for a in annotations if a["preference"] is not None])
-        row["n_trimmed"] = scores.trimmed
-        ordered = {name: row[name] for name in COLUMNS if name in row}
-        return ModelResult(model.model, ordered, annotations, unscored, reason)
+        line, reason = with_length_control(
+            line_of(model, annotations, mode=self._mode),
+            annotations,
+            self._gamed,
+            of=len(self.instructions),
+        )
+        compared = [a for a in annotations if a["preference"] is not None]
+        line = replace(
+            line,
+            mean_score=_mean([a["score_2"] for a in compared]),
+            baseline_mean_score=_mean([a["score_1"] for a in compared]),
+            n_trimmed=scores.trimmed,
+        )
+        return ModelResult(model.model, line, annotations, unscored, reason)
 
     def _annotations(self, model: Answers, scores: AnswerScores) -> list[Annotation]:
         base = self.baseline_scores.score
@@ -119,7 +177,7 @@ class Evaluation:
                     "generator_1": self.baseline.model,
                     "output_2": second,
                     "generator_2": model.model,
-                    "annotator": self.scorer.name,
+                    "annotator": self.rater.name,
                     "score_1": _number(base[k]),
                     "score_2": _number(scores.score[k]),
                     "preference": _number(value),
@@ -131,34 +189,35 @@ class Evaluation:
         return f"instruction {position} ({self.instructions.instructions[position][:40]!r}): {why}"
 
 
-def row_of(
-    model: Answers, annotations: Sequence[Annotation], *, mode: str
-) -> dict[str, float | int | str]:
+def line_of(model: Answers, annotations: Sequence[Annotation], *, mode: str) -> Line:
     """A model's line of the leaderboard, but for length control and scores."""
-    row: dict[str, float | int | str] = {**win_rate(annotations)} if annotations else {"n_total": 0}
-    row |= {"mode": mode, "avg_length": model.average_length}
-    row["n_unscored"] = sum(a["preference"] is None for a in annotations)
-    row |= {"n_missing": len(model.outputs) - len(annotations), "n_empty": model.empty}
-    row["n_unknown"] = model.unknown
-    return row
+    rates: dict[str, Any] = dict(win_rate(annotations)) if annotations else {}
+    return Line(
+        **{name: value for name, value in rates.items() if name in COLUMNS},
+        mode=mode,
+        avg_length=model.average_length,
+        n_unscored=sum(a["preference"] is None for a in annotations),
+        n_missing=len(model.outputs) - len(annotations),
+        n_empty=model.empty,
+        n_unknown=model.unknown,
+    )
 
 
-def add_length_control(
-    row: dict[str, float | int | str],
-    annotations: Sequence[Annotation],
-    gamed: Path | None,
-    *,
-    of: int,
-) -> str | None:
-    """Put the length-controlled win rate into a line; returns why there is none, or None."""
+def with_length_control(
+    line: Line, annotations: Sequence[Annotation], gamed: Path | None, *, of: int
+) -> tuple[Line, str | None]:
+    """A line with its length-controlled win rate, and why there is none, or None."""
     if gamed is None:
-        return "made for the baseline of AlpacaEval 2 and its own instructions only"
+        return line, "made for the baseline of AlpacaEval 2 and its own instructions only"
     found = length_controlled(annotations, gamed, of=of) if annotations else "no answers"
     if isinstance(found, str):
-        return found
-    names = ("length_controlled_winrate", "lc_standard_error")
-    row |= {name: found[name] for name in names if name in found}
-    return None
+        return line, found
+    controlled = replace(
+        line,
+        length_controlled_winrate=found.get("length_controlled_winrate"),
+        lc_standard_error=found.get("lc_standard_error"),
+    )
+    return controlled, None
 
 
 def read_leaderboard(path: Path) -> dict[str, dict[str, Any]]:
@@ -209,9 +268,9 @@ def file_names(models: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def _mean(name: str, scores: Sequence[float | None]) -> dict[str, float]:
+def _mean(scores: Sequence[float | None]) -> float | None:
     scored = [score for score in scores if score is not None]  # a tie of equal texts may have none
-    return {name: sum(scored) / len(scored)} if scored else {}
+    return sum(scored) / len(scored) if scored else None
 
 
 def _number(value: float) -> float | None:

@@ -1,271 +1,342 @@
-"""Ranking AlpacaEval's stored models by a scorer, and its agreement with GPT-4's rankings."""
+"""Ranking AlpacaEval's stored models by judges, and how far they agree with GPT-4's rankings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from selfj_eval.alpaca.options import PACKAGES, ComparisonOptions
+from selfj_eval.errors import DataError, printable
+from selfj_eval.judging.protocol import Rater
+from selfj_eval.options import PathLike, keywords, option
+from selfj_eval.progress import Watch, steps
+from selfj_eval.results import Result, plain, table
+from selfj_eval.terminal import shown
 
-from selfj_eval.alpaca import data
-from selfj_eval.alpaca.data import ANNOTATORS, BASELINES, Answers, EvaluationSet
-from selfj_eval.alpaca.preference import fit_temperature, preference
-from selfj_eval.alpaca.scorers import AnswerScores, Progress, Scorer
-from selfj_eval.metrics.bootstrap import RESAMPLES, bootstrap, evaluations
-from selfj_eval.metrics.ranking import rank_biased_overlap
-from selfj_eval.metrics.result import Array
+if TYPE_CHECKING:
+    from selfj_eval.alpaca.data import Answers, EvaluationSet
 
-NOT_COMPARED = {
-    "v1": {"falcon-7b-instruct", "text_davinci_003", "Mistral-7B+RAHF-DUAL+LoRA"},
-}
-"""Models whose line of a leaderboard is about other texts than the stored ones: made of
-falcon-40b-instruct's annotations, of the baseline's own answers, and against another baseline."""
 METRICS = ("spearman", "kendall_tau_b", "rbo")
-MODEL_SETS = ("release", "all")
-"""The 95 models of the first V2 leaderboard (those with stored outputs), and all."""
-GPT4 = ("v1_win_rate", "v1_length_controlled", "v2_win_rate", "v2_length_controlled")
-_COLUMN = {"win_rate": "win_rate", "length_controlled": "length_controlled_winrate"}
 
 
-class Scored(NamedTuple):
-    """All answers of all models scored.
+@dataclass(frozen=True, kw_only=True)
+class RankOptions(ComparisonOptions):
+    """How models are ranked."""
+
+    judge: Sequence[str | Rater] = option(
+        help="'length', 'demo', a judge's folder or hub id; may be repeated", placeholder="JUDGE"
+    )
+    output: PathLike = option(help="folder of CSVs and figure", placeholder="DIR")
+    resamples: int = option(1000, "of the bootstrap over instructions", low=20)
+    seed: int = option(0, "of the bootstrap", low=0)
+    store: PathLike | None = option(
+        None,
+        "file that keeps judgments (default: judgments.store in the folder)",
+        placeholder="FILE",
+    )
+    progress: Watch = option(False, internal=True)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.judge, str | Rater):  # one alone
+            object.__setattr__(self, "judge", (self.judge,))
+        super().__post_init__()
+
+    def check(self) -> None:
+        """Refuse judges whose files would have the same name, and no judge at all."""
+        if not self.judge:
+            raise DataError("`judge` is missing; give it.")
+        names = self.file_names
+        if len(set(names)) < len(names):
+            raise DataError(f"two `judge` would share a file name: {', '.join(names)}.")
+
+    @property
+    def file_names(self) -> list[str]:
+        """What the files of each judge are called."""
+        return [_file_name(judge) for judge in self.judge]
+
+
+def _file_name(judge: str | Rater) -> str:
+    if not isinstance(judge, str):
+        return type(judge).__name__
+    return re.sub(r"[^A-Za-z0-9._+-]", "_", judge.rstrip("/").rpartition("/")[2]) or "judge"
+
+
+@dataclass(frozen=True)
+class RankedModel:
+    """A model's place.
 
     Attributes:
-        models: The models' names.
-        score: Shape (models, instructions); NaN where there is no answer or it is unscored.
-        unscored: Shape (models,). How many answers are unscored.
-        trimmed: Shape (models,). How many were too long for the judge and lost their middle.
-        missing: Shape (models,). How many instructions have no answer.
-        average_length: Shape (models,). Mean characters of an answer.
-        baseline: Version to the scores of its baseline's answers, shape (instructions,).
-        errors: Why answers are unscored.
+        rank, model: From 1, by mean score.
+        mean_score: Over its scored answers; None without any.
+        win_rate_v1, win_rate_v2: Against the two official baselines, in percent.
+        gpt4_v1_win_rate, gpt4_v1_length_controlled, gpt4_v2_win_rate, gpt4_v2_length_controlled:
+            GPT-4's official numbers; None where there is none.
+        avg_length: Mean characters of an answer.
+        in_release: Whether it is one of the first AlpacaEval 2 leaderboard.
+        n_unscored, n_missing, n_trimmed: Counts of its answers.
     """
 
-    models: tuple[str, ...]
-    score: Array
-    unscored: list[int]
-    trimmed: list[int]
-    missing: list[int]
-    average_length: list[int]
-    baseline: Mapping[str, Array]
-    errors: list[str]
+    rank: int
+    model: str
+    mean_score: float | None
+    win_rate_v1: float | None
+    win_rate_v2: float | None
+    gpt4_v1_win_rate: float | None
+    gpt4_v1_length_controlled: float | None
+    gpt4_v2_win_rate: float | None
+    gpt4_v2_length_controlled: float | None
+    avg_length: int
+    in_release: bool
+    n_unscored: int
+    n_missing: int
+    n_trimmed: int
 
 
-def score_models(
-    scorer: Scorer, instructions: EvaluationSet, models: Sequence[Answers], progress: Progress
-) -> Scored:
-    """Score the answers of all models and of both official baselines."""
-    errors: list[str] = []
+@dataclass(frozen=True)
+class Agreement:
+    """How far a ranking agrees with one of GPT-4's.
 
-    def scored(answers: Answers) -> AnswerScores:
-        found = scorer.score(instructions, answers, progress)
-        errors.extend(f"{answers.model}, instruction {k}: {why}" for k, why in found.errors)
-        return found
+    Attributes:
+        judge: Whose ranking it is.
+        models: ``release`` (those of the first AlpacaEval 2 leaderboard) or ``all``.
+        by: What the models are ranked by: ``mean_score``, ``win_rate_v1`` or ``win_rate_v2``.
+        gpt4: Which of GPT-4's rankings.
+        n_models: How many models are in both.
+        spearman, kendall_tau_b, rbo: The coefficients with the ends of their intervals; None
+            where undefined.
+    """
 
-    baseline = {v: scored(data.official_baseline(v)).score for v in BASELINES}
-    found = [scored(answers) for answers in models]
-    return Scored(
-        tuple(answers.model for answers in models),
-        np.array([scores.score for scores in found]),
-        [len(scores.errors) for scores in found],
-        [scores.trimmed for scores in found],
-        [answers.missing for answers in models],
-        [answers.average_length for answers in models],
-        baseline,
-        errors,
-    )
+    judge: str
+    models: str
+    by: str
+    gpt4: str
+    n_models: int
+    spearman: float | None
+    spearman_low: float | None
+    spearman_high: float | None
+    kendall_tau_b: float | None
+    kendall_tau_b_low: float | None
+    kendall_tau_b_high: float | None
+    rbo: float | None
+    rbo_low: float | None
+    rbo_high: float | None
 
-
-def gpt4_rankings() -> dict[str, dict[str, float]]:
-    """GPT-4's official numbers by ``GPT4`` and model, in percent."""
-    found: dict[str, dict[str, float]] = {}
-    for name in GPT4:
-        version, _, kind = name.partition("_")
-        rows = data.leaderboard(version)
-        column = _COLUMN[kind]
-        found[name] = {
-            model: row[column]
-            for model, row in rows.items()
-            if column in row and model not in NOT_COMPARED.get(version, ())
-        }
-    return found
+    def to_dict(self) -> dict[str, Any]:
+        """As a row of a CSV, where the judge has its name of version 0.1."""
+        row = asdict(self)
+        return {"scorer": row.pop("judge"), **row}
 
 
-def rank(
-    scorer: Scorer,
-    scored: Scored,
-    *,
-    temperature: float | None = None,
-    resamples: int = RESAMPLES,
-    confidence: float = 0.95,
-    seed: int = 0,
-    progress: Callable[[int], None] = lambda _: None,
-) -> dict[str, Any]:
-    """Rank models by mean score and by win rate, and compare the rankings with GPT-4's.
+@dataclass(frozen=True)
+class PreferenceFit:
+    """Agreement with GPT-4's stored single preferences.
 
-    Intervals are bootstrap intervals over instructions (``metrics.bootstrap``): of the scorer's
-    ranking; GPT-4's is taken as it is.
+    Attributes:
+        version, annotator: ``v1`` or ``v2``, and the annotator whose preferences they are.
+        n, n_decided: How many there are, and how many are no tie.
+        accuracy: Share of the decided ones that go the same way; None without any.
+        temperature: The one that fits them, in points of the score; None where they do not rise
+            with the score.
+        log_loss: Under that temperature, in nats.
+    """
+
+    version: str
+    annotator: str
+    n: int
+    n_decided: int
+    accuracy: float | None = None
+    temperature: float | None = None
+    log_loss: float | None = None
+
+
+@dataclass(frozen=True)
+class RankSettings:
+    """Of the bootstrap."""
+
+    resamples: int
+    confidence: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The models as one judge ranks them.
+
+    Attributes:
+        name: What the judge is called.
+        temperature: Of its preferences.
+        answers, unscored, trimmed, missing: Counts of answers, and of those that are not there.
+        errors: Why answers are unscored.
+        models: Best mean score first.
+        agreement: One for each set of models, ranking and GPT-4 ranking.
+        preferences: One per version of AlpacaEval.
+        settings: Of the bootstrap.
+        judge: What decides the scores; None of the length.
+    """
+
+    name: str
+    temperature: float
+    answers: int
+    unscored: int
+    trimmed: int
+    missing: int
+    errors: Sequence[str]
+    models: Sequence[RankedModel]
+    agreement: Sequence[Agreement]
+    preferences: Sequence[PreferenceFit]
+    settings: RankSettings
+    judge: Mapping[str, Any] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the command prints it as JSON."""
+        found = {name: plain(value) for name, value in vars(self).items()}
+        return {"scorer": found.pop("name"), **found}
+
+    def __str__(self) -> str:
+        lines = [
+            f"{shown(self.name)}: {len(self.models)} models, {self.answers:,} answers, "
+            f"{self.unscored:,} unscored, {self.missing:,} missing, {self.trimmed:,} trimmed to "
+            "the judge's context",
+            self._table(),
+        ]
+        for found in self.preferences:
+            if found.accuracy is None:
+                lines.append(f"  no single preferences of {found.annotator} to compare with")
+                continue
+            fit = "none: preferences do not rise with the score"
+            if found.temperature is not None:
+                fit = f"{found.temperature:.4g} (log loss {found.log_loss:.3f} nats)"
+            lines.append(
+                f"  {found.n_decided:,} decided preferences of {found.annotator}: "
+                f"{found.accuracy:.1%} the same way; temperature that fits them, in units of the "
+                f"score: {fit}"
+            )
+        return "\n".join(lines + [f"  UNSCORED {shown(error)}" for error in self.errors[:5]])
+
+    def _table(self) -> str:
+        rows = [["by", "GPT-4", "models", "n", "Spearman", "", "Kendall", "", "RBO", ""]]
+        for row in self.agreement:
+            cells = [row.by, row.gpt4, row.models, str(row.n_models)]
+            for value, low, high in (
+                (row.spearman, row.spearman_low, row.spearman_high),
+                (row.kendall_tau_b, row.kendall_tau_b_low, row.kendall_tau_b_high),
+                (row.rbo, row.rbo_low, row.rbo_high),
+            ):
+                cells.append("-" if value is None else f"{value:.3f}")
+                cells.append("" if low is None else f"{low:.3f} to {high:.3f}")
+            rows.append(cells)
+        return table(rows)
+
+
+@dataclass(frozen=True)
+class Rankings(Result):
+    """Rankings by one or several judges.
+
+    Attributes:
+        rankings: One per judge, in the order in which they were given.
+        output: The folder with agreement.csv, models_*.csv and ranking.svg.
+    """
+
+    rankings: Sequence[Ranking]
+    output: str
+
+    @property
+    def unscored(self) -> int:
+        """How many answers are unscored, by all judges."""
+        return sum(ranking.unscored for ranking in self.rankings)
+
+    def document(self) -> list[dict[str, Any]]:
+        """One ranking after the other."""
+        return [ranking.to_dict() for ranking in self.rankings]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per agreement, with its judge."""
+        return [asdict(row) for ranking in self.rankings for row in ranking.agreement]
+
+    def __str__(self) -> str:
+        files = "agreement.csv, models_*.csv, ranking.svg"
+        return "\n\n".join([*map(str, self.rankings), f"written to {self.output}: {files}"])
+
+
+def rank_models(options: RankOptions) -> Rankings:
+    """Rank AlpacaEval's stored models by judges, and compare with GPT-4's rankings.
+
+    Judgments are kept: after an interruption it goes on where it was.
 
     Args:
-        scorer, scored: What scored, and the scores.
-        temperature: Of the preferences; by default the scorer's.
-        resamples, confidence, seed: Of the bootstrap.
-        progress: Told how many evaluations of the bootstrap are done (``work`` in all).
+        options: The judges, and where results go.
 
-    Returns:
-        ``models`` (a row a model, best mean score first), ``agreement`` (a row for each set of
-        models, ranking and GPT-4 ranking), ``preferences`` (agreement with GPT-4's single
-        preferences, and the temperature that fits them), and counts.
+    Raises:
+        DataError: If AlpacaEval's data are missing.
+        JudgeError: If a judge cannot be loaded, or matplotlib is not installed.
+        StoreError: If results cannot be written.
     """
-    degree = scorer.temperature if temperature is None else temperature
-    wins = {v: preference(b, scored.score, degree) - 1 for v, b in scored.baseline.items()}
-    own = {"mean_score": scored.score} | {f"win_rate_{v}": wins[v] for v in BASELINES}
-    gpt4 = gpt4_rankings()
-    cells = _cells(scored, gpt4)
+    from selfj_eval.alpaca import data
+    from selfj_eval.alpaca.figure import check_can_draw
+    from selfj_eval.writing import output_folder
 
-    def statistic(drawn: Any) -> Array:
-        counts = np.bincount(drawn, minlength=scored.score.shape[1])
-        means = {name: _means(values, counts) for name, values in own.items()}
-        return np.concatenate([cell.values(means[cell.own]) for cell in cells])
-
-    found = bootstrap(
-        statistic,
-        scored.score.shape[1],
-        resamples=resamples,
-        confidence=confidence,
-        seed=seed,
-        progress=progress,
-    )
-    agreement = []
-    for k, cell in enumerate(cells):
-        row: dict[str, Any] = {"scorer": scorer.name, "models": cell.models, "by": cell.own}
-        row |= {"gpt4": cell.gpt4, "n_models": len(cell.at)}
-        for j, metric in enumerate(METRICS):
-            value, interval = found.value[3 * k + j], found.intervals[3 * k + j]
-            row[metric] = None if np.isnan(value) else float(value)
-            row[f"{metric}_low"] = None if interval is None else interval.low
-            row[f"{metric}_high"] = None if interval is None else interval.high
-        agreement.append(row)
-    everything = np.ones(scored.score.shape[1])
-    return {
-        "scorer": scorer.name,
-        "temperature": degree,
-        "answers": int(scored.score.size - sum(scored.missing)),
-        "unscored": sum(scored.unscored),
-        "trimmed": sum(scored.trimmed),
-        "missing": sum(scored.missing),
-        "errors": scored.errors,
-        "models": _model_rows(scored, {n: _means(v, everything) for n, v in own.items()}, gpt4),
-        "agreement": agreement,
-        "preferences": [_single_preferences(v, scored) for v in BASELINES],
-        "settings": {"resamples": resamples, "confidence": confidence, "seed": seed},
-    }
+    check_can_draw()
+    folder = output_folder(options.output)
+    instructions, models = data.evaluation_set(), data.stored_outputs()
+    rankings = [_ranked(judge, instructions, models, folder, options) for judge in options.judge]
+    _write(rankings, options.file_names, folder)
+    return Rankings(rankings, printable(folder))
 
 
-def work(scored: Scored, resamples: int = RESAMPLES) -> int:
-    """How many evaluations ``rank`` needs, for a progress bar."""
-    return evaluations(scored.score.shape[1], None, resamples)
+rank = keywords(rank_models, RankOptions)
 
 
-class _Cell(NamedTuple):
-    """One comparison: our ranking of some models with one of GPT-4's."""
+def _ranked(
+    judge: str | Rater,
+    instructions: EvaluationSet,
+    models: Sequence[Answers],
+    folder: Path,
+    options: RankOptions,
+) -> Ranking:
+    from selfj_eval.alpaca.rank_agreement import ranking_of, score_models, work
+    from selfj_eval.alpaca.rating import described, named_rater
+    from selfj_eval.raters.length import LengthRater
 
-    models: str
-    own: str
-    gpt4: str
-    at: Any  # positions of the models
-    names: list[str]
-    ranks: Array  # of GPT-4's values
-    given: Array
-    order: list[str]  # GPT-4's ranking, best first
-
-    def values(self, means: Array) -> Array:
-        """Spearman, Kendall tau-b and RBO; NaN where our side is constant or undefined."""
-        from scipy.stats import kendalltau, rankdata
-
-        x = means[self.at]
-        if len(x) < 2 or np.isnan(x).any() or np.ptp(x) == 0:
-            return np.full(3, np.nan)
-        rho = np.corrcoef(rankdata(x), self.ranks)[0, 1]
-        tau = kendalltau(x, self.given).statistic
-        order = [name for _, name in sorted(zip(-x, self.names, strict=True))]
-        return np.array([rho, tau, rank_biased_overlap(order, self.order)])
-
-
-def _cells(scored: Scored, gpt4: Mapping[str, Mapping[str, float]]) -> list[_Cell]:
-    from scipy.stats import rankdata
-
-    release = data.leaderboard("v2_release")
-    cells = []
-    for models in MODEL_SETS:
-        for name, values in gpt4.items():
-            at = [
-                k
-                for k, model in enumerate(scored.models)
-                if model in values
-                and (models == "all" or model in release)
-                and np.isfinite(scored.score[k]).any()
-            ]
-            names = [scored.models[k] for k in at]
-            given = np.array([values[n] for n in names])
-            order = [n for _, n in sorted(zip(-given, names, strict=True))]
-            for own in ("mean_score", f"win_rate_{name[:2]}"):
-                ranks = rankdata(given)
-                where = np.array(at, dtype=np.int64)
-                cells.append(_Cell(models, own, name, where, names, ranks, given, order))
-    return cells
+    store = options.store or folder / "judgments.store"
+    with named_rater(judge, options, instructions, store) as rater:
+        total = sum(len(a.outputs) - a.missing for a in models) + 2 * len(instructions)
+        with steps(options.progress, total, f"{rater.name}: scored", "answer") as progress:
+            scored = score_models(rater, instructions, models, progress)
+        about = None if isinstance(rater.rater, LengthRater) else described(rater, options)
+        temperature = rater.temperature if options.temperature is None else options.temperature
+    total = work(scored, options.resamples)
+    with steps(options.progress, total, "bootstrap", "evaluation") as progress:
+        return ranking_of(
+            rater.name,
+            scored,
+            temperature=temperature,
+            resamples=options.resamples,
+            seed=options.seed,
+            progress=progress,
+            judge=about,
+        )
 
 
-def _means(values: Array, counts: Any) -> Array:
-    """Mean of each row over the drawn instructions that have a value; NaN without any."""
-    there = np.isfinite(values)
-    n = there @ counts
-    with np.errstate(invalid="ignore"):
-        return np.asarray((np.where(there, values, 0.0) @ counts) / np.where(n > 0, n, np.nan))
+def _write(rankings: Sequence[Ranking], names: Sequence[str], folder: Path) -> None:
+    from selfj_eval.alpaca.figure import draw
+    from selfj_eval.formulas import guarded
+    from selfj_eval.provenance import provenance
+    from selfj_eval.writing import write_json, write_rows
 
-
-def _model_rows(
-    scored: Scored, means: Mapping[str, Array], gpt4: Mapping[str, Mapping[str, float]]
-) -> list[dict[str, Any]]:
-    release = data.leaderboard("v2_release")
-    rows: list[dict[str, Any]] = []
-    for k in np.argsort(-means["mean_score"], kind="stable"):  # NaN comes last
-        model = scored.models[k]
-        row: dict[str, Any] = {"rank": len(rows) + 1, "model": model}
-        row["mean_score"] = _number(means["mean_score"][k])
-        row |= {n: _number(100 * means[n][k]) for n in means if n != "mean_score"}
-        row |= {f"gpt4_{name}": values.get(model) for name, values in gpt4.items()}
-        row |= {"avg_length": scored.average_length[k], "in_release": model in release}
-        row |= {"n_unscored": scored.unscored[k], "n_missing": scored.missing[k]}
-        row["n_trimmed"] = scored.trimmed[k]
-        rows.append(row)
-    return rows
-
-
-def _single_preferences(version: str, scored: Scored) -> dict[str, Any]:
-    """Agreement with GPT-4's stored preferences, and the temperature that fits them."""
-    place = {model: k for k, model in enumerate(scored.models)}
-    gaps, given = [], []
-    for model, values in data.stored_preferences(ANNOTATORS[version], matching=True).items():
-        if model not in place or model in NOT_COMPARED.get(version, ()):
-            continue
-        for position, value in values.items():
-            gap = scored.score[place[model], position] - scored.baseline[version][position]
-            if value is not None and np.isfinite(gap):
-                gaps.append(gap)
-                given.append(value)
-    gap, wanted = np.array(gaps), np.array(given)
-    found: dict[str, Any] = {"version": version, "annotator": ANNOTATORS[version], "n": len(gap)}
-    decided = wanted != 1.5
-    found["n_decided"] = int(decided.sum())
-    nothing = {"accuracy": None, "temperature": None, "log_loss": None}
-    if not decided.any():
-        return found | nothing
-    fit = fit_temperature(gap, wanted)
-    share = ((np.sign(gap) * np.sign(wanted - 1.5) + 1) / 2)[decided]
-    found |= {"accuracy": float(share.mean()), "temperature": fit.temperature}
-    return found | {"log_loss": fit.log_loss}
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+    for name, ranking in zip(names, rankings, strict=True):
+        # GPT-4's numbers are in the official leaderboards, and in the result.
+        rows = [
+            {k: v for k, v in asdict(row).items() if not k.startswith("gpt4_")}
+            | {"model": guarded(row.model)}
+            for row in ranking.models
+        ]
+        write_rows(folder / f"models_{name}.csv", rows)
+    agreement = [row.to_dict() for ranking in rankings for row in ranking.agreement]
+    write_rows(folder / "agreement.csv", agreement)
+    hidden = ("models", "agreement", "errors")
+    about = [{k: v for k, v in r.to_dict().items() if k not in hidden} for r in rankings]
+    write_json(folder / "ranking.json", {"scorers": about} | provenance(*PACKAGES))
+    draw(rankings, folder / "ranking.svg")

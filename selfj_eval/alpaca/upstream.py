@@ -10,17 +10,34 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from selfj_eval.alpaca.annotating import Completions
 from selfj_eval.alpaca.data import ANNOTATORS, Answers, EvaluationSet
 from selfj_eval.errors import JudgeError, brief
 
 _CHUNK = 10  # comparisons after which AlpacaEval keeps what it has
-Annotation = Mapping[str, Any]
-"""One comparison in AlpacaEval's own fields: instruction, output_1 and generator_1 (the baseline),
-output_2 and generator_2 (the model), annotator, preference (None where unscored), and ``index``,
-the instruction's position in the official order."""
+
+
+class Annotation(TypedDict):
+    """One comparison in AlpacaEval's own fields.
+
+    ``output_1`` and ``generator_1`` are the baseline's, ``output_2`` and ``generator_2`` the
+    model's; ``index`` is the instruction's position in the official order. What is unscored has the
+    preference None, and a stored preference may be about an output that is not stored. GPT-4's
+    annotators give no scores.
+    """
+
+    index: int
+    instruction: str
+    output_1: str | None
+    generator_1: str
+    output_2: str | None
+    generator_2: str
+    annotator: str
+    score_1: NotRequired[float | None]
+    score_2: NotRequired[float | None]
+    preference: float | None
 
 
 def alpaca_eval() -> Any:
@@ -107,7 +124,7 @@ def length_controlled(
 
 def annotate_with_gpt4(
     version: str, instructions: EvaluationSet, baseline: Answers, model: Answers, *, cache: Path
-) -> list[dict[str, Any]]:
+) -> list[Annotation]:
     """Annotate with AlpacaEval's own GPT-4 annotator of a version.
 
     It speaks to OpenAI, or to what ``OPENAI_BASE_URL`` names, with ``OPENAI_API_KEY``.
@@ -150,14 +167,22 @@ def annotate_with_gpt4(
         root.setLevel(level)
         own.setLevel(own_level)
     position = {text: k for k, text in enumerate(instructions.instructions)}
-    found = []
+    found: list[Annotation] = []
     for row in rows:
         value = row.get("preference")
         readable = value is not None and value == value and 1 <= value <= 2
-        plain = {k: row[k] for k in ("instruction", "output_1", "output_2", "annotator")}
-        plain |= {"generator_1": baseline.model, "generator_2": model.model}
-        plain |= {"index": position[row["instruction"]]}
-        found.append(plain | {"preference": float(value) if readable else None})
+        found.append(
+            {
+                "instruction": row["instruction"],
+                "output_1": row["output_1"],
+                "output_2": row["output_2"],
+                "annotator": row["annotator"],
+                "generator_1": baseline.model,
+                "generator_2": model.model,
+                "index": position[row["instruction"]],
+                "preference": float(value) if readable else None,
+            }
+        )
     return found
 
 

@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.cli.alpaca.shared import output_folder
 from selfj_eval.cli.evaluating import check_range, print_notices, table
 from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import provenance
 from selfj_eval.errors import DataError, printable
 from selfj_eval.terminal import say, shown
+from selfj_eval.writing import output_folder
 
 if TYPE_CHECKING:
     from selfj_eval.bench.data import BenchSet

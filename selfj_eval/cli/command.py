@@ -65,7 +65,7 @@ def watch(step: Step) -> None:
 def show(result: Result, found: argparse.Namespace) -> None:
     """Print a result: as JSON where that was asked for, else for people."""
     if found.json:
-        say(json.dumps(result.to_dict(), allow_nan=False))
+        say(json.dumps(result.document(), allow_nan=False))
     else:
         say(as_flags(str(result), found.command_parser))
 

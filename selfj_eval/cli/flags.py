@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from selfj_eval.cli.numbers import whole
+from selfj_eval.cli.parser import Parser
 from selfj_eval.documents import parse_yaml
 from selfj_eval.errors import DataError, brief
 from selfj_eval.options import Declared, Options
@@ -79,6 +81,44 @@ def given(found: argparse.Namespace, cls: type[Options]) -> dict[str, Any]:
     return {own.name: values[own.name] for own in cls.declared() if own.name in values}
 
 
+def arguments_of(options: Options) -> list[str]:
+    """The flags that give these options; those at their default are skipped."""
+    words: list[str] = []
+    for own in options.declared():
+        value, name = getattr(options, own.name), flag(own.name, own.shape)
+        if value == own.default:
+            continue
+        if own.shape == "mapping":
+            words += [word for key, item in value.items() for word in (name, f"{key}={item}")]
+        elif isinstance(value, bool):
+            words.append(name if value else f"--no-{name[2:]}")
+        else:
+            words += [name, *map(str, value if own.shape == "several" else [value])]
+    return words
+
+
+def parsed_flags(name: str, text: str, cls: type[Options]) -> dict[str, Any]:
+    """Options that are written as on a command line, as the value of a flag.
+
+    Args:
+        name: The flag, for errors.
+        text: Its value.
+        cls: The options; none of them has to be given.
+
+    Raises:
+        DataError: If the text is no such line.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise DataError(f"{name}={text}: {error}; write it as on a command line.") from error
+    parser = Parser(prog=f"{name}=OPTIONS", add_help=False, usage=argparse.SUPPRESS)
+    add_flags(parser, cls)
+    for action in parser._actions:
+        action.required = False
+    return given(parser.parse_args(words), cls)
+
+
 def as_flags(text: str, parser: argparse.ArgumentParser | None) -> str:
     """A message of the library with the command's flags for the options it names."""
     if parser is None:
@@ -105,7 +145,7 @@ def _settings(own: Declared) -> dict[str, Any]:
         settings |= {"action": _Named, "metavar": own.placeholder or "NAME=VALUE"}
         return settings | {"type": _pair(own)}
     if own.shape == "several":
-        settings["nargs"] = "+"
+        settings |= {"nargs": "+", "action": "extend"}
     if own.choices:
         settings["choices"] = own.choices
     else:

@@ -10,7 +10,7 @@ _COMMANDS = ("config", "evaluate", "rank", "table", "run")
 _EPILOG = """examples:
   selfj alpaca config --judge demo --output annotator    # then: alpaca_eval --annotators_config ...
   selfj alpaca evaluate results/*/model_outputs.json --judge oceanpty/Self-J --output board
-  selfj alpaca rank --scorer length --output ranking
+  selfj alpaca rank --judge length --output ranking
   selfj alpaca table
 
 The 805 instructions, both baselines and what length control needs come from `selfj data get

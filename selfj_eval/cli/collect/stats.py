@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.cli.alpaca.shared import output_folder
 from selfj_eval.cli.evaluating import table
 from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.progress import ProgressLine
 from selfj_eval.cli.provenance import provenance
 from selfj_eval.errors import DataError
 from selfj_eval.terminal import say, shown
+from selfj_eval.writing import output_folder
 
 _EPILOG = """examples:
   selfj collect stats collection

@@ -1,0 +1,39 @@
+"""Options of all that compares answers by what rates them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from selfj_eval.judging.options import JudgeOptions
+from selfj_eval.options import PathLike, option
+
+PACKAGES = ("alpaca-eval", "torch", "transformers", "scikit-learn", "scipy")
+"""What decides the numbers here, for ``provenance``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonOptions(JudgeOptions):
+    """How a judge runs, and how two scores become a preference."""
+
+    title: ClassVar[str] = "how answers are compared"
+
+    references: PathLike | Mapping[str, str] | None = option(
+        None,
+        "reference answers to show the judge: rows with instruction and reference",
+        placeholder="FILE",
+    )
+    temperature: float | None = option(
+        None,
+        "preference = 1 + sigmoid((score - baseline's score) / T), T in points of the score; "
+        "0: only which is higher (default: 1 for a judge, 0 for length and all that is not on a "
+        "judge's scale)",
+        low=0,
+        placeholder="T",
+    )
+
+    @property
+    def judge_options(self) -> JudgeOptions:
+        """How the judge itself runs."""
+        return self.part(JudgeOptions)

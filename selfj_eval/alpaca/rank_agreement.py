@@ -1,0 +1,289 @@
+"""AlpacaEval's stored models ranked by their scores, and agreement with GPT-4's rankings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from selfj_eval.alpaca import data
+from selfj_eval.alpaca.data import ANNOTATORS, BASELINES, Answers, EvaluationSet
+from selfj_eval.alpaca.preference import fit_temperature, preference
+from selfj_eval.alpaca.ranking import (
+    METRICS,
+    Agreement,
+    PreferenceFit,
+    RankedModel,
+    Ranking,
+    RankSettings,
+)
+from selfj_eval.alpaca.rating import AnswerScores, NamedRater
+from selfj_eval.judging.protocol import Progress
+from selfj_eval.metrics.bootstrap import RESAMPLES, Bootstrap, bootstrap, evaluations
+from selfj_eval.metrics.ranking import rank_biased_overlap
+from selfj_eval.metrics.result import Array
+
+NOT_COMPARED = {
+    "v1": {"falcon-7b-instruct", "text_davinci_003", "Mistral-7B+RAHF-DUAL+LoRA"},
+}
+"""Models whose line of a leaderboard is about other texts than the stored ones: made of
+falcon-40b-instruct's annotations, of the baseline's own answers, and against another baseline."""
+MODEL_SETS = ("release", "all")
+"""The 95 models of the first V2 leaderboard (those with stored outputs), and all."""
+GPT4 = ("v1_win_rate", "v1_length_controlled", "v2_win_rate", "v2_length_controlled")
+_COLUMN = {"win_rate": "win_rate", "length_controlled": "length_controlled_winrate"}
+
+
+class Scored(NamedTuple):
+    """All answers of all models scored.
+
+    Attributes:
+        models: The models' names.
+        score: Shape (models, instructions); NaN where there is no answer or it is unscored.
+        unscored: Shape (models,). How many answers are unscored.
+        trimmed: Shape (models,). How many were too long for the judge and lost their middle.
+        missing: Shape (models,). How many instructions have no answer.
+        average_length: Shape (models,). Mean characters of an answer.
+        baseline: Version to the scores of its baseline's answers, shape (instructions,).
+        errors: Why answers are unscored.
+    """
+
+    models: tuple[str, ...]
+    score: Array
+    unscored: list[int]
+    trimmed: list[int]
+    missing: list[int]
+    average_length: list[int]
+    baseline: Mapping[str, Array]
+    errors: list[str]
+
+
+def score_models(
+    rater: NamedRater, instructions: EvaluationSet, models: Sequence[Answers], progress: Progress
+) -> Scored:
+    """Score the answers of all models and of both official baselines."""
+    errors: list[str] = []
+
+    def scored(answers: Answers) -> AnswerScores:
+        found = rater.score(instructions, answers, progress)
+        errors.extend(f"{answers.model}, instruction {k}: {why}" for k, why in found.errors)
+        return found
+
+    baseline = {v: scored(data.official_baseline(v)).score for v in BASELINES}
+    found = [scored(answers) for answers in models]
+    return Scored(
+        tuple(answers.model for answers in models),
+        np.array([scores.score for scores in found]),
+        [len(scores.errors) for scores in found],
+        [scores.trimmed for scores in found],
+        [answers.missing for answers in models],
+        [answers.average_length for answers in models],
+        baseline,
+        errors,
+    )
+
+
+def gpt4_rankings() -> dict[str, dict[str, float]]:
+    """GPT-4's official numbers by ``GPT4`` and model, in percent."""
+    found: dict[str, dict[str, float]] = {}
+    for name in GPT4:
+        version, _, kind = name.partition("_")
+        rows = data.leaderboard(version)
+        column = _COLUMN[kind]
+        found[name] = {
+            model: row[column]
+            for model, row in rows.items()
+            if column in row and model not in NOT_COMPARED.get(version, ())
+        }
+    return found
+
+
+def ranking_of(
+    name: str,
+    scored: Scored,
+    *,
+    temperature: float,
+    resamples: int = RESAMPLES,
+    confidence: float = 0.95,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda _: None,
+    judge: Mapping[str, Any] | None = None,
+) -> Ranking:
+    """Rank models by mean score and by win rate, and compare the rankings with GPT-4's.
+
+    Intervals are bootstrap intervals over instructions (``metrics.bootstrap``): of this ranking;
+    GPT-4's is taken as it is.
+
+    Args:
+        name: What scored.
+        scored: The scores.
+        temperature: Of the preferences.
+        resamples, confidence, seed: Of the bootstrap.
+        progress: Told how many evaluations of the bootstrap are done (``work`` in all).
+        judge: What decides the scores, for the record.
+    """
+    wins = {v: preference(b, scored.score, temperature) - 1 for v, b in scored.baseline.items()}
+    own = {"mean_score": scored.score} | {f"win_rate_{v}": wins[v] for v in BASELINES}
+    gpt4 = gpt4_rankings()
+    cells = _cells(scored, gpt4)
+
+    def statistic(drawn: Any) -> Array:
+        counts = np.bincount(drawn, minlength=scored.score.shape[1])
+        means = {name: _means(values, counts) for name, values in own.items()}
+        return np.concatenate([cell.values(means[cell.own]) for cell in cells])
+
+    found = bootstrap(
+        statistic,
+        scored.score.shape[1],
+        resamples=resamples,
+        confidence=confidence,
+        seed=seed,
+        progress=progress,
+    )
+    everything = np.ones(scored.score.shape[1])
+    return Ranking(
+        name=name,
+        temperature=temperature,
+        answers=int(scored.score.size - sum(scored.missing)),
+        unscored=sum(scored.unscored),
+        trimmed=sum(scored.trimmed),
+        missing=sum(scored.missing),
+        errors=scored.errors,
+        models=_ranked(scored, {n: _means(v, everything) for n, v in own.items()}, gpt4),
+        agreement=[_agreement(name, cell, found, 3 * k) for k, cell in enumerate(cells)],
+        preferences=[_single_preferences(v, scored) for v in BASELINES],
+        settings=RankSettings(resamples, confidence, seed),
+        judge=judge,
+    )
+
+
+def work(scored: Scored, resamples: int = RESAMPLES) -> int:
+    """How many evaluations ``rank`` needs, for a progress bar."""
+    return evaluations(scored.score.shape[1], None, resamples)
+
+
+class _Cell(NamedTuple):
+    """One comparison: our ranking of some models with one of GPT-4's."""
+
+    models: str
+    own: str
+    gpt4: str
+    at: Any  # positions of the models
+    names: list[str]
+    ranks: Array  # of GPT-4's values
+    given: Array
+    order: list[str]  # GPT-4's ranking, best first
+
+    def values(self, means: Array) -> Array:
+        """Spearman, Kendall tau-b and RBO; NaN where our side is constant or undefined."""
+        from scipy.stats import kendalltau, rankdata
+
+        x = means[self.at]
+        if len(x) < 2 or np.isnan(x).any() or np.ptp(x) == 0:
+            return np.full(3, np.nan)
+        rho = np.corrcoef(rankdata(x), self.ranks)[0, 1]
+        tau = kendalltau(x, self.given).statistic
+        order = [name for _, name in sorted(zip(-x, self.names, strict=True))]
+        return np.array([rho, tau, rank_biased_overlap(order, self.order)])
+
+
+def _agreement(name: str, cell: _Cell, found: Bootstrap, at: int) -> Agreement:
+    """What the bootstrap found of one comparison, whose three metrics begin at a position."""
+    numbers: dict[str, float | None] = {}
+    for k, metric in enumerate(METRICS, at):
+        interval = found.intervals[k]
+        numbers[metric] = _number(found.value[k])
+        numbers[f"{metric}_low"] = None if interval is None else interval.low
+        numbers[f"{metric}_high"] = None if interval is None else interval.high
+    return Agreement(name, cell.models, cell.own, cell.gpt4, len(cell.at), **numbers)
+
+
+def _cells(scored: Scored, gpt4: Mapping[str, Mapping[str, float]]) -> list[_Cell]:
+    from scipy.stats import rankdata
+
+    release = data.leaderboard("v2_release")
+    cells = []
+    for models in MODEL_SETS:
+        for name, values in gpt4.items():
+            at = [
+                k
+                for k, model in enumerate(scored.models)
+                if model in values
+                and (models == "all" or model in release)
+                and np.isfinite(scored.score[k]).any()
+            ]
+            names = [scored.models[k] for k in at]
+            given = np.array([values[n] for n in names])
+            order = [n for _, n in sorted(zip(-given, names, strict=True))]
+            for own in ("mean_score", f"win_rate_{name[:2]}"):
+                ranks = rankdata(given)
+                where = np.array(at, dtype=np.int64)
+                cells.append(_Cell(models, own, name, where, names, ranks, given, order))
+    return cells
+
+
+def _means(values: Array, counts: Any) -> Array:
+    """Mean of each row over the drawn instructions that have a value; NaN without any."""
+    there = np.isfinite(values)
+    n = there @ counts
+    with np.errstate(invalid="ignore"):
+        return np.asarray((np.where(there, values, 0.0) @ counts) / np.where(n > 0, n, np.nan))
+
+
+def _ranked(
+    scored: Scored, means: Mapping[str, Array], gpt4: Mapping[str, Mapping[str, float]]
+) -> list[RankedModel]:
+    release = data.leaderboard("v2_release")
+    found: list[RankedModel] = []
+    for k in np.argsort(-means["mean_score"], kind="stable"):  # NaN comes last
+        model = scored.models[k]
+        given = {f"gpt4_{name}": values.get(model) for name, values in gpt4.items()}
+        found.append(
+            RankedModel(
+                rank=len(found) + 1,
+                model=model,
+                mean_score=_number(means["mean_score"][k]),
+                win_rate_v1=_number(100 * means["win_rate_v1"][k]),
+                win_rate_v2=_number(100 * means["win_rate_v2"][k]),
+                **given,
+                avg_length=scored.average_length[k],
+                in_release=model in release,
+                n_unscored=scored.unscored[k],
+                n_missing=scored.missing[k],
+                n_trimmed=scored.trimmed[k],
+            )
+        )
+    return found
+
+
+def _single_preferences(version: str, scored: Scored) -> PreferenceFit:
+    """Agreement with GPT-4's stored preferences, and the temperature that fits them."""
+    place = {model: k for k, model in enumerate(scored.models)}
+    gaps, given = [], []
+    for model, values in data.stored_preferences(ANNOTATORS[version], matching=True).items():
+        if model not in place or model in NOT_COMPARED.get(version, ()):
+            continue
+        for position, value in values.items():
+            gap = scored.score[place[model], position] - scored.baseline[version][position]
+            if value is not None and np.isfinite(gap):
+                gaps.append(gap)
+                given.append(value)
+    gap, wanted = np.array(gaps), np.array(given)
+    decided = wanted != 1.5
+    found = PreferenceFit(version, ANNOTATORS[version], len(gap), int(decided.sum()))
+    if not decided.any():
+        return found
+    fit = fit_temperature(gap, wanted)
+    share = ((np.sign(gap) * np.sign(wanted - 1.5) + 1) / 2)[decided]
+    return replace(
+        found,
+        accuracy=float(share.mean()),
+        temperature=fit.temperature,
+        log_loss=fit.log_loss,
+    )
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,145 @@
+"""Scores of a model's answers, by anything that rates them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from selfj_eval.alpaca.data import Answers, EvaluationSet
+from selfj_eval.alpaca.options import ComparisonOptions
+from selfj_eval.alpaca.outputs import read_references
+from selfj_eval.alpaca.preference import TEMPERATURE
+from selfj_eval.errors import DataError
+from selfj_eval.judge import Judge
+from selfj_eval.judging.protocol import Progress, Rater
+from selfj_eval.metrics.result import Array
+from selfj_eval.options import PathLike
+from selfj_eval.provenance import digest
+from selfj_eval.raters.length import LengthRater
+from selfj_eval.raters.opening import opened, rater_name
+from selfj_eval.records import Record
+from selfj_eval.terminal import say
+
+
+class AnswerScores(NamedTuple):
+    """Scores of one model's answers.
+
+    Attributes:
+        score: Shape (instructions,). NaN where there is no answer or it is unscored.
+        errors: For each unscored answer, the instruction's position and why.
+        trimmed: How many answers were too long for the judge's prompt and lost their middle.
+    """
+
+    score: Array
+    errors: tuple[tuple[int, str], ...] = ()
+    trimmed: int = 0
+
+
+@dataclass(frozen=True)
+class NamedRater:
+    """What rates the answers to an evaluation set.
+
+    Attributes:
+        rater: Rates them; with a store, an answer is never judged twice.
+        name: What it is called in files and figures.
+        references: Reference answers by instruction, for a judge that is to see them.
+    """
+
+    rater: Rater
+    name: str
+    references: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def temperature(self) -> float:
+        """The default temperature of its preferences; other scores than a judge's are no odds."""
+        return TEMPERATURE if isinstance(self.rater, Judge) else 0.0
+
+    def score(
+        self, instructions: EvaluationSet, answers: Answers, progress: Progress
+    ) -> AnswerScores:
+        """Score one model's answers; ``progress`` is told how many are done."""
+        there = [k for k, output in enumerate(answers.outputs) if output is not None]
+        records = [self.record(k, instructions.instructions[k], answers.outputs[k]) for k in there]
+        judgments = self.rater.judge(records, progress=progress)
+        score = np.full(len(instructions), np.nan)
+        for k, judgment in zip(there, judgments, strict=True):
+            score[k] = np.nan if judgment.score is None else judgment.score
+        errors = [(k, j.error) for k, j in zip(there, judgments, strict=True) if j.error]
+        return AnswerScores(score, tuple(errors), sum(j.trimmed_tokens > 0 for j in judgments))
+
+    def record(self, number: int, instruction: str, output: str | None) -> Record:
+        """An answer as the rater is given it."""
+        reference = self.references.get(instruction)
+        return Record(str(number), instruction, output or "", reference=reference)
+
+
+@contextmanager
+def named_rater(
+    judge: str | Rater,
+    options: ComparisonOptions,
+    instructions: EvaluationSet,
+    store: PathLike,
+) -> Iterator[NamedRater]:
+    """What rates the answers, loaded.
+
+    Args:
+        judge: As for ``raters.opening.opened``.
+        options: How it runs, and the references that it is shown.
+        instructions: Those that are answered.
+        store: The file that keeps judgments.
+
+    Raises:
+        DataError: If references are given and none belongs to an instruction.
+        JudgeError: If a model cannot be loaded whole and safely.
+    """
+    references = _references(options, instructions)
+    with _opened(judge, options, store) as rater:
+        yield NamedRater(rater, rater_name(judge, options), references)
+
+
+@contextmanager
+def _opened(judge: str | Rater, options: ComparisonOptions, store: PathLike) -> Iterator[Rater]:
+    if judge == "length":  # until `opened` knows it
+        yield LengthRater()
+        return
+    with opened(judge, options.judge_options, store=store) as rater:
+        yield rater
+
+
+def _references(options: ComparisonOptions, instructions: EvaluationSet) -> Mapping[str, str]:
+    given = options.references
+    if given is None:
+        return {}
+    path = None if isinstance(given, Mapping) else Path(given)
+    found = given if isinstance(given, Mapping) else read_references(given)
+    known = sum(text in found for text in instructions.instructions)
+    if not known:
+        message = "has no reference to any of the instructions; their texts have to be equal."
+        raise DataError(message, path=path, field=None if path else "references")
+    say(f"{known:,} of {len(instructions):,} instructions have a reference", file=sys.stderr)
+    return found
+
+
+def described(named: NamedRater, options: ComparisonOptions) -> dict[str, Any]:
+    """What decides the scores, for the record."""
+    rater = named.rater
+    own = {k: v for k, v in rater.description.items() if k != "reference"}
+    if isinstance(rater, Judge):
+        own["allow_markers"] = rater.allow_markers
+    references = options.references
+    return {"name": named.name, **own, "references_sha256": digest_of_references(references)}
+
+
+def digest_of_references(references: PathLike | Mapping[str, str] | None) -> str | None:
+    """SHA-256 of the references: of their file, or of their texts."""
+    if isinstance(references, Mapping):
+        return hashlib.sha256(json.dumps(sorted(references.items())).encode()).hexdigest()
+    return None if references is None else digest(Path(references))

@@ -1,0 +1,368 @@
+"""Win rates of one or hundreds of models: judged, kept, put into a leaderboard."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from selfj_eval.alpaca.options import PACKAGES, ComparisonOptions
+from selfj_eval.documents import read_json
+from selfj_eval.errors import DataError, StoreError, printable
+from selfj_eval.judging.protocol import Rater
+from selfj_eval.options import PathLike, keywords, option
+from selfj_eval.progress import Watch, steps
+from selfj_eval.results import Result, first_of, table
+from selfj_eval.terminal import say, shown
+
+if TYPE_CHECKING:
+    from selfj_eval.alpaca.data import Answers, EvaluationSet
+    from selfj_eval.alpaca.evaluation import ModelResult
+    from selfj_eval.alpaca.outputs import Outputs
+    from selfj_eval.alpaca.rating import NamedRater
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(ComparisonOptions):
+    """How models are compared with a baseline."""
+
+    judge: str | Rater = option(
+        help="'demo', a model folder, a hub id, or 'length'", placeholder="JUDGE"
+    )
+    output: PathLike = option(help="folder of the results", placeholder="DIR")
+    baseline: str | Path | Any = option(
+        "v2",
+        "v1 (text_davinci_003), v2 (gpt4_1106_preview), or a file of outputs, whose "
+        "instructions are then the evaluation set (default: v2)",
+        placeholder="B",
+    )
+    name: str | None = option(None, "the model's name, where there is one file")
+    length_control: PathLike | None = option(
+        None,
+        "AlpacaEval's df_gamed.csv (default: the data pack's, for the baseline v2)",
+        placeholder="FILE",
+    )
+    mode: str = option(
+        "community",
+        "the leaderboard's column of that name",
+        ("minimal", "verified", "community", "dev"),
+    )
+    store: PathLike | None = option(
+        None,
+        "file that keeps judgments (default: judgments.store in the folder)",
+        placeholder="FILE",
+    )
+    progress: Watch = option(False, internal=True)
+
+
+@dataclass(frozen=True)
+class WinRates(Result):
+    """What came of comparing models with a baseline.
+
+    Attributes:
+        models: One result per model, in the order of the outputs.
+        errors: Why answers are unscored, each reason once.
+        replaced: Of a model that was in the leaderboard before, how many comparisons its line was
+            made of, and how many the new one is.
+        leaderboard: The file with the lines of all models, of earlier runs too.
+    """
+
+    models: Sequence[ModelResult]
+    errors: Sequence[str]
+    replaced: Mapping[str, tuple[int, int]]
+    leaderboard: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether no answer was unscored, missing or to an unknown instruction."""
+        lines = [model.line for model in self.models]
+        return not any(line.n_unscored or line.n_missing or line.n_unknown for line in lines)
+
+    @property
+    def no_length_control(self) -> dict[str, str]:
+        """Why a model has no length-controlled win rate."""
+        return {m.model: m.no_length_control for m in self.models if m.no_length_control}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The lines by model, as the command prints them as JSON."""
+        return {
+            "models": {model.model: model.line.to_dict() for model in self.models},
+            "errors": list(self.errors),
+            "no_length_control": self.no_length_control,
+            "replaced": {model: list(counts) for model, counts in self.replaced.items()},
+            "leaderboard": self.leaderboard,
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per model."""
+        return [{"model": model.model, **model.line.to_dict()} for model in self.models]
+
+    def __str__(self) -> str:
+        nothing = [
+            f"NOTHING WAS COMPARED of {shown(model.model)}: no answer has a preference"
+            for model in self.models
+            if not model.line.n_total
+        ]
+        reasons = sorted(set(self.no_length_control.values()))
+        lines = [*nothing, self._table(), *(f"  no length control: {why}" for why in reasons)]
+        lines += self._counts()
+        lines += [
+            f"  {shown(model)}: replaces a line of {before} comparisons with one of {now}"
+            for model, (before, now) in self.replaced.items()
+        ]
+        if self.errors:
+            lines.append(f"  UNSCORED {len(self.errors):,}")
+            lines += first_of(self.errors, rest=" (preference null in the annotations)")
+        return "\n".join([*lines, f"  written to {self.leaderboard} and annotations/ beside it"])
+
+    def _table(self) -> str:
+        rows = [["", "win rate", "se", "length-contr.", "mean score", "n", "unscored", "missing"]]
+        for model in self.models:
+            line = model.line
+            rates = (line.win_rate, line.standard_error, line.length_controlled_winrate)
+            counts = (line.n_total, line.n_unscored, line.n_missing)
+            cells = [*map(_cell, rates), _cell(line.mean_score, 3), *map(str, counts)]
+            rows.append([shown(model.model), *cells])
+        return table(rows)
+
+    def _counts(self) -> list[str]:
+        lines = []
+        for model in self.models:
+            for count, text in (
+                (model.line.n_unknown, "outputs to unknown instructions"),
+                (model.line.n_empty, "empty"),
+                (
+                    model.line.n_trimmed,
+                    "too long for the judge's prompt: their middle was left out",
+                ),
+            ):
+                if count:
+                    lines.append(f"  {shown(model.model)}: {count} {text}")
+        return lines
+
+
+def evaluate_outputs(outputs: Outputs | Sequence[Outputs], options: EvaluateOptions) -> WinRates:
+    """Compare the outputs of models with a baseline's, in AlpacaEval's own columns.
+
+    Every answer is judged once, the baseline's too, and kept: with more outputs, or after an
+    interruption, only what is new is judged.
+
+    Args:
+        outputs: Of one model or a list, one per model: a file, rows with instruction, output and
+            generator, records, a pandas table, or the result of a verb that wrote answers.
+        options: The judge, the baseline, and where results go.
+
+    Returns:
+        The win rates; the folder ``options.output`` has the leaderboard and every comparison.
+
+    Raises:
+        DataError: If outputs cannot be read, or do not belong to the baseline's instructions.
+        JudgeError: If the judge cannot be loaded, or AlpacaEval is not installed.
+        StoreError: If the folder holds lines that cannot be compared with these.
+    """
+    from selfj_eval.alpaca.evaluation import file_names, read_leaderboard
+    from selfj_eval.alpaca.outputs import each_of, path_of, read_outputs
+    from selfj_eval.alpaca.upstream import alpaca_eval
+    from selfj_eval.writing import output_folder
+
+    alpaca_eval()  # not there: say so before anything is judged
+    given = each_of(outputs)
+    if options.name and len(given) > 1:
+        raise DataError("`name` is for one file of outputs; put `generator` into the files.")
+    comparison = _comparison(options)
+    models = [read_outputs(one, comparison.instructions, name=options.name) for one in given]
+    paths = [path_of(one) for one in given]
+    _refuse_repeated(models, paths)
+    folder = output_folder(options.output)
+    board = folder / "leaderboard.csv"
+    if board.resolve() in {path.resolve() for path in paths if path is not None}:
+        raise StoreError(f"{board} is an input and would be overwritten; name another `output`.")
+    before = read_leaderboard(board)
+    files = file_names([*before, *(m.model for m in models if m.model not in before)])
+    settings, results = _compared(models, comparison, folder, options)
+    return _written(results, settings, files, folder, comparison.gamed)
+
+
+evaluate = keywords(evaluate_outputs, EvaluateOptions)
+
+
+class _Comparison(NamedTuple):
+    """What models are compared with: evaluation set, baseline, the file for length control."""
+
+    instructions: EvaluationSet
+    baseline: Answers
+    gamed: Path | None
+
+
+def _compared(
+    models: Sequence[Answers], comparison: _Comparison, folder: Path, options: EvaluateOptions
+) -> tuple[dict[str, Any], list[ModelResult]]:
+    """How it is made, and what came of each model."""
+    from selfj_eval.alpaca.evaluation import Evaluation
+    from selfj_eval.alpaca.rating import named_rater
+
+    instructions, baseline, gamed = comparison
+    store = options.store or folder / "judgments.store"
+    with named_rater(options.judge, options, instructions, store) as rater:
+        settings = _settings(rater, comparison, options)
+        _check_same(folder, settings)
+        needed = _needed(baseline, models)
+        total = sum(len(a.outputs) - a.missing for a in (needed, *models))
+        with steps(options.progress, total, "judged", "answer") as progress:
+            evaluation = Evaluation(
+                rater,
+                instructions,
+                needed,
+                temperature=options.temperature,
+                gamed=gamed,
+                mode=options.mode,
+                progress=progress,
+            )
+            return settings, [evaluation.evaluate(model) for model in models]
+
+
+def _settings(
+    rater: NamedRater, comparison: _Comparison, options: EvaluateOptions
+) -> dict[str, Any]:
+    """What decides the lines: those of one leaderboard are made in the same way."""
+    from selfj_eval.alpaca.rating import described
+    from selfj_eval.provenance import digest
+
+    instructions, baseline, gamed = comparison
+    texts = [list(instructions.instructions), list(baseline.outputs)]
+    sha256 = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+    given = options.temperature
+    return {
+        "judge": described(rater, options),
+        "temperature": rater.temperature if given is None else given,
+        "baseline": {"name": baseline.model, "sha256": sha256},
+        "length_control": None if gamed is None else digest(gamed),
+    }
+
+
+def _written(
+    results: Sequence[ModelResult],
+    settings: dict[str, Any],
+    files: Mapping[str, str],
+    folder: Path,
+    gamed: Path | None,
+) -> WinRates:
+    from selfj_eval.alpaca.evaluation import Line, read_leaderboard, write_leaderboard
+    from selfj_eval.provenance import provenance
+    from selfj_eval.writing import write_json
+
+    board = folder / "leaderboard.csv"
+    (folder / "annotations").mkdir(exist_ok=True)
+    for result in results:
+        name = files[result.model]
+        write_json(folder / "annotations" / f"{name}.json", list(result.annotations))
+    # Once more, for what another run has put there in the meantime.
+    before = read_leaderboard(board)
+    _check_same(folder, settings)
+    replaced = {
+        result.model: (Line.of(before[result.model]).n_total, result.line.n_total)
+        for result in results
+        if result.model in before
+    }
+    rows = before | {result.model: result.line.to_dict() for result in results}
+    sort_by = "win_rate" if gamed is None else "length_controlled_winrate"
+    write_json(folder / "run.json", settings | provenance(*PACKAGES))
+    write_leaderboard(board, rows, sort_by=sort_by)
+    errors = list(dict.fromkeys(error for result in results for error in result.errors))
+    return WinRates(tuple(results), errors, replaced, printable(board))
+
+
+def _comparison(options: EvaluateOptions) -> _Comparison:
+    from selfj_eval.alpaca import data
+    from selfj_eval.alpaca.outputs import check_gamed, path_of, read_baseline
+
+    given = None if options.length_control is None else Path(options.length_control)
+    if given is not None:
+        check_gamed(given)
+    baseline = options.baseline
+    if isinstance(baseline, str) and baseline in data.BASELINES:
+        gamed = data.gamed_baselines() if given is None and baseline == "v2" else given
+        return _Comparison(data.evaluation_set(), data.official_baseline(baseline), gamed)
+    path = path_of(baseline)
+    if path is not None and not path.is_file():
+        raise DataError(
+            f"`baseline` {path}: neither v1 nor v2 nor a file of outputs that is there."
+        )
+    instructions, answers = read_baseline(baseline)
+    if given is not None:
+        _check_order(instructions, path)
+    return _Comparison(instructions, answers, given)
+
+
+def _check_order(instructions: EvaluationSet, path: Path | None) -> None:
+    """Length control goes by an instruction's position in AlpacaEval's own order."""
+    from selfj_eval.alpaca.data import evaluation_set, is_here
+
+    if not is_here():
+        say(
+            "note: AlpacaEval's data are not here (`selfj data get alpaca_eval` gets them), so it "
+            "cannot be checked that the baseline's instructions are AlpacaEval's own, in its "
+            "order, as length control needs them",
+            file=sys.stderr,
+        )
+        return
+    official = evaluation_set().instructions
+    if instructions.instructions != official:
+        pairs = enumerate(zip(instructions.instructions, official, strict=False))
+        first = next((k for k, (a, b) in pairs if a != b), min(len(instructions), len(official)))
+        raise DataError(
+            f"`length_control` needs AlpacaEval's {len(official)} instructions in their order; "
+            "this file has others, or another order. Leave the option out, or sort the file.",
+            path=path,
+            place=f"output {first + 1}",
+            field="instruction",
+        )
+
+
+def _needed(baseline: Answers, models: Sequence[Answers]) -> Answers:
+    """The baseline's answers where a model has one too: the others need not be judged."""
+    columns = zip(*(model.outputs for model in models), strict=True)
+    there = [any(output is not None for output in column) for column in columns]
+    kept = zip(baseline.outputs, there, strict=True)
+    return replace(baseline, outputs=tuple(text if used else None for text, used in kept))
+
+
+def _refuse_repeated(models: Sequence[Answers], paths: Sequence[Path | None]) -> None:
+    seen: dict[str, str] = {}
+    for number, (model, path) in enumerate(zip(models, paths, strict=True), 1):
+        if model.model in seen:
+            raise DataError(
+                f"is called {model.model!r}, as is {seen[model.model]}; each model needs a name "
+                "of its own (`generator` in the outputs).",
+                path=path,
+                place=None if path is not None else f"outputs {number}",
+            )
+        seen[model.model] = f"outputs {number}" if path is None else printable(path)
+
+
+def _check_same(folder: Path, settings: dict[str, Any]) -> None:
+    """Refuse to put lines into a leaderboard that was made in another way."""
+    from selfj_eval.alpaca.evaluation import read_leaderboard
+
+    if not read_leaderboard(folder / "leaderboard.csv"):
+        return
+    try:
+        made = read_json(folder / "run.json")
+    except DataError:
+        made = {}
+    if not isinstance(made, dict):
+        made = {}
+    other = [name for name, value in settings.items() if made.get(name) != value]
+    if other:
+        raise StoreError(
+            f"{folder / 'leaderboard.csv'} was made with another {' and another '.join(other)}; "
+            "its lines cannot be compared with new ones. Name another `output`."
+        )
+
+
+def _cell(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
