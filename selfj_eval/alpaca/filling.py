@@ -52,7 +52,7 @@ class RunStep:
 class RunOptions(Options):
     """How a row is made."""
 
-    title: ClassVar[str] = "how the row is made"
+    group_title: ClassVar[str] = "how the row is made"
 
     model: str = option(help="a model folder or hub id", placeholder="MODEL")
     adapter: str | None = option(None, "LoRA adapter to put on the model", placeholder="DIR")

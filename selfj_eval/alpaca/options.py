@@ -17,7 +17,7 @@ PACKAGES = ("alpaca-eval", "torch", "transformers", "scikit-learn", "scipy")
 class ComparisonOptions(JudgeOptions):
     """How a judge runs, and how two scores become a preference."""
 
-    title: ClassVar[str] = "how answers are compared"
+    group_title: ClassVar[str] = "how answers are compared"
 
     references: PathLike | Mapping[str, str] | None = option(
         None,
