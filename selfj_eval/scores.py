@@ -18,6 +18,7 @@ from selfj_eval.inputs import rows_of
 from selfj_eval.layouts import alpaca_eval_names
 from selfj_eval.notices import Notices
 from selfj_eval.questions import QUESTION_FIELDS
+from selfj_eval.raters.specs import short_name
 from selfj_eval.reading import iter_rows, refuse_repeated_ids
 from selfj_eval.records import (
     RECORD_FIELDS,
@@ -347,7 +348,7 @@ def _judge_name(run: Mapping[str, Any]) -> str | None:
     judge = run.get("judge")
     if not isinstance(judge, dict) or not isinstance(judge.get("model"), str):
         return None
-    name = Path(judge["model"]).name
+    name = short_name(judge["model"])
     if isinstance(judge.get("adapter"), str):
         name += f" + {Path(judge['adapter']).name}"
     return name + (", no reference" if judge.get("reference") is False else "")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from selfj_eval.judge import WINDOW
-from selfj_eval.judging.protocol import Progress, Rater
+from selfj_eval.judging.protocol import Prepared, Progress, Rater
 from selfj_eval.notices import Notices
 from selfj_eval.reading import iter_records, refuse_repeated_ids
 from selfj_eval.records import Judgment, Record
@@ -183,6 +183,8 @@ def score_file(
         StoreError: If the output or the store cannot be written.
     """
     remove_left_over(output)
+    if isinstance(judge, Prepared):
+        judge.prepare(lambda: _windows(iter(source)))
     totals, stored, failed = Totals(), judge.from_store, judge.failed
     with row_writer(output, judgment_fields(survey.fields), safe_csv=safe_csv) as writer:
         for window in _windows(iter(source)):

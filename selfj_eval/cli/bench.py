@@ -136,7 +136,7 @@ def run(options: argparse.Namespace) -> int:
     folder = output_folder(options.output)
     if options.robust:
         return _robust(options, specs, sets, settings, folder)
-    with Stores(folder) as stores:
+    with Stores.of_folder(folder) as stores:
         result = running.run(specs, sets, settings, stores, ProgressLine)
     made = provenance(options, *_PACKAGES)
     files = running.write_scores(folder, sets, result, made)
@@ -179,7 +179,7 @@ def _robust(
     from selfj_eval.writing import atomic_write, write_json
 
     chosen = {"limit": options.limit or LIMIT, "seed": options.seed}
-    with Stores(folder) as stores:
+    with Stores.of_folder(folder) as stores:
         found = run_robust(specs, sets, settings, stores, ProgressLine, **chosen)
     document = {"kind": "selfj-bench-robust", "sets": found}
     document |= {"provenance": provenance(options, *_PACKAGES)}

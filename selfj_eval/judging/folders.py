@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from selfj_eval.errors import DataError, StoreError
+from selfj_eval.judging.protocol import Prepared, Rater
 from selfj_eval.judging.score import (
     ScoreOptions,
     ScoreRun,
@@ -18,11 +19,9 @@ from selfj_eval.judging.score import (
 from selfj_eval.partitions import Partition, notices_of_folder, partitions, refuse_empty
 from selfj_eval.progress import steps
 from selfj_eval.raters.opening import opened
+from selfj_eval.raters.specs import parse_rater
 from selfj_eval.scoring import Survey, Totals
 from selfj_eval.writing import output_folder, write_json
-
-if TYPE_CHECKING:
-    from selfj_eval.judging.protocol import Rater
 
 
 def score_folder(folder: Path, options: ScoreOptions) -> ScoreRun:
@@ -46,6 +45,11 @@ def score_folder(folder: Path, options: ScoreOptions) -> ScoreRun:
             surveys = [part.survey(progress) for part in found]
         refuse_empty(surveys, folder)
         with opened(options.judge, options.judge_options, reference=options.reference) as rater:
+            if isinstance(rater, Prepared):
+                raise DataError(
+                    f"{options.judge} looks at all answers together; give them in one file.",
+                    path=folder,
+                )
             start = time.monotonic()
             parts = _here(found, surveys, rater, options)
             description, usage = rater.description, usage_of(rater)
@@ -74,6 +78,8 @@ def _on_ray(
 
     if not isinstance(options.judge, str):
         raise DataError("workers load a judge of their own; name it as `judge`.")
+    if parse_rater(options.judge).parts[0][1].kind != "judge":
+        raise DataError(f"`engine` ray runs Self-J judges, and {options.judge} is none.")
     own = options.judge_options
     if own.adapter is not None:
         own = own.with_values(adapter=_absolute(own.adapter))

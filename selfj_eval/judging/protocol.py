@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from selfj_eval.records import Judgment, Record
@@ -21,8 +21,11 @@ class Rater(Protocol):
             did not answer.
     """
 
-    from_store: int
-    failed: int
+    @property
+    def from_store(self) -> int: ...
+
+    @property
+    def failed(self) -> int: ...
 
     @property
     def description(self) -> Mapping[str, Any]:
@@ -35,5 +38,18 @@ class Rater(Protocol):
         """Rate records; one judgment each, in their order. Higher is better.
 
         Several threads may call it at a time.
+        """
+        ...
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A rater whose scores depend on all the records together."""
+
+    def prepare(self, windows: Callable[[], Iterable[Sequence[Record]]]) -> None:
+        """See all records, before they are rated in portions.
+
+        Args:
+            windows: Gives them, a list at a time, each time it is called.
         """
         ...

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from selfj_eval.arguments import items, numbers
 from selfj_eval.errors import DataError
+from selfj_eval.judging.protocol import Prepared, Progress, Rater
 from selfj_eval.metrics.result import no_spread
-from selfj_eval.records import Judgment
+from selfj_eval.records import Judgment, Record
 
 SCALES = ("z", "rank")
 
@@ -43,8 +45,6 @@ def combine(
         DataError: If the scale is unknown.
         TypeError, ValueError: If names, judgments and weights are none, or do not match.
     """
-    from scipy.stats import rankdata
-
     if scale not in SCALES:
         raise DataError(f"no scale {scale!r}; there are: {', '.join(SCALES)}.")
     names = items(names, str, "combine()")
@@ -56,24 +56,128 @@ def combine(
             "one of each per rater"
         )
     rows = list(zip(*judged, strict=True))
-    whole = [at for at, row in enumerate(rows) if all(j.score is not None for j in row)]
-    columns = [np.array([rows[at][k].score for at in whole], float) for k in range(len(names))]
-    constant = None
-    total: npt.NDArray[np.float64] = np.zeros(len(whole))
-    for name, column, weight in zip(names, columns, factors, strict=True):
+    fitted = [
+        _Scale.of(n, c, scale) for n, c in zip(names, _columns(rows, len(names)), strict=True)
+    ]
+    return _summed(rows, names, factors, fitted)
+
+
+class _Scale(NamedTuple):
+    """How one rater's scores come on the common scale.
+
+    Attributes:
+        constant: Why they cannot, or None.
+        mean, spread: For ``z``.
+        ordered: The scores, sorted, for ``rank``; None for ``z``.
+    """
+
+    constant: str | None
+    mean: float
+    spread: float
+    ordered: npt.NDArray[np.float64] | None
+
+    @classmethod
+    def of(cls, name: str, column: npt.NDArray[np.float64], scale: str) -> _Scale:
         if reason := no_spread(column, "scores"):
-            constant = constant or f"{name} tells nothing apart: {reason}."
-        elif scale == "z":
-            total += weight * (column - column.mean()) / column.std()
-        else:
-            total += weight * rankdata(column) / len(column)
-    sums = dict(zip(whole, total.tolist(), strict=True))
+            return cls(f"{name} tells nothing apart: {reason}.", 0.0, 1.0, None)
+        if scale == "z":
+            return cls(None, float(column.mean()), float(column.std()), None)
+        return cls(None, 0.0, 1.0, np.sort(column))
+
+    def __call__(self, score: float) -> float:
+        if self.ordered is None:
+            return (score - self.mean) / self.spread
+        below, to = (np.searchsorted(self.ordered, score, side) for side in ("left", "right"))
+        return float(below + to + 1) / 2 / len(self.ordered)  # the midrank
+
+
+_Row = tuple[Judgment, ...]
+
+
+def _columns(rows: Sequence[_Row], n: int) -> list[npt.NDArray[np.float64]]:
+    """The scores of each rater, of the records that all have scored."""
+    whole = [row for row in rows if all(j.score is not None for j in row)]
+    return [np.array([row[k].score for row in whole], float) for k in range(n)]
+
+
+def _summed(
+    rows: Sequence[_Row],
+    names: Sequence[str],
+    weights: Sequence[float],
+    scales: Sequence[_Scale],
+) -> list[Judgment]:
+    constant = next((scale.constant for scale in scales if scale.constant), None)
     judgments = []
-    for at, row in enumerate(rows):
+    for row in rows:
         failed = [(n, j.error) for n, j in zip(names, row, strict=True) if j.score is None]
         error = f"{failed[0][0]}: {failed[0][1]}" if failed else constant
         used = any(j.reference_used for j in row)
         trimmed = max(j.trimmed_tokens for j in row)
-        score = None if error else sums[at]
+        score = None
+        if error is None:
+            terms = zip(weights, scales, row, strict=True)
+            score = sum(weight * scale(j.score or 0.0) for weight, scale, j in terms)
         judgments.append(Judgment(row[0].id, score, None, None, error, used, trimmed))
     return judgments
+
+
+class SumRater:
+    """The weighted sum of raters, each brought on one scale over all records: as ``combine``.
+
+    Args:
+        parts: Name, weight and rater of each.
+
+    Attributes:
+        from_store, failed: As for ``Rater``.
+    """
+
+    def __init__(self, parts: Sequence[tuple[str, float, Rater]]) -> None:
+        self._names = [name for name, _, _ in parts]
+        self._weights = [weight for _, weight, _ in parts]
+        self._raters = [rater for _, _, rater in parts]
+        self._scales: list[_Scale] | None = None
+        self.from_store = 0
+
+    @property
+    def failed(self) -> int:
+        """How many records a part may rate the next time."""
+        return max(rater.failed for rater in self._raters)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What decides the scores."""
+        parts = [dict(rater.description) for rater in self._raters]
+        return {"sum_of": self._names, "weights": self._weights, "scale": "z", "parts": parts}
+
+    def prepare(self, windows: Callable[[], Iterable[Sequence[Record]]]) -> None:
+        """Rate all records once, for the scale; then they may be rated in any portions.
+
+        Args:
+            windows: Gives all records, a list at a time, each time it is called.
+        """
+        for rater in self._raters:
+            if isinstance(rater, Prepared):
+                rater.prepare(windows)
+        scores: list[list[npt.NDArray[np.float64]]] = [[] for _ in self._raters]
+        for window in windows():
+            rows = list(zip(*(rater.judge(window) for rater in self._raters), strict=True))
+            for kept, column in zip(scores, _columns(rows, len(self._raters)), strict=True):
+                kept.append(column)
+        columns = [np.concatenate(kept or [np.empty(0)]) for kept in scores]
+        pairs = zip(self._names, columns, strict=True)
+        self._scales = [_Scale.of(name, column, "z") for name, column in pairs]
+
+    def judge(
+        self, records: Iterable[Record], *, progress: Progress | None = None
+    ) -> list[Judgment]:
+        """Rate records: over themselves, or as ``prepare`` has found."""
+        records = items(records, Record, "judge()")
+        stored = [rater.from_store for rater in self._raters]
+        *others, last = self._raters
+        judged = [rater.judge(records) for rater in others]
+        judged.append(last.judge(records, progress=progress))
+        known = [r.from_store - s for r, s in zip(self._raters, stored, strict=True)]
+        self.from_store += min(known) if self._scales is None else 0
+        if self._scales is None:
+            return combine(self._names, judged, self._weights)
+        return _summed(list(zip(*judged, strict=True)), self._names, self._weights, self._scales)

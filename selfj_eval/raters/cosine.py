@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.arguments import items
@@ -56,13 +57,18 @@ class TfidfRater:
     def __init__(self) -> None:
         self.from_store = 0
         self.failed = 0
-        self._fitted_on: Sequence[Record] | None = None
+        self._words: Any = None  # fitted; False where the records have no words
 
     def fitted(self, records: Iterable[Record]) -> TfidfRater:
         """A rater whose words weigh what they do in these records, whatever it rates."""
+        given = items(records, Record, "fitted()")
         other = TfidfRater()
-        other._fitted_on = items(records, Record, "fitted()")
+        other.prepare(lambda: [given])
         return other
+
+    def prepare(self, windows: Callable[[], Iterable[Sequence[Record]]]) -> None:
+        """See all records, whose words are weighed; then they may be rated in any portions."""
+        self._words = _weighed(windows())
 
     @property
     def description(self) -> dict[str, Any]:
@@ -76,16 +82,13 @@ class TfidfRater:
     ) -> list[Judgment]:
         """Rate records, which together decide the weights of words."""
         import numpy as np
-        from sklearn.feature_extraction.text import TfidfVectorizer
 
         records = items(records, Record, "judge()")
         errors = [_reason(record) for record in records]
         kept = [r for r, error in zip(records, errors, strict=True) if error is None]
         scores: dict[int, float] = {}
-        vectorizer = TfidfVectorizer(token_pattern=r"(?u)\w+")
-        corpus = _texts(kept if self._fitted_on is None else self._fitted_on)
-        if kept and any(vectorizer.build_analyzer()(text) for text in corpus):
-            vectorizer.fit(corpus)
+        vectorizer = _weighed([kept]) if self._words is None else self._words
+        if kept and vectorizer:
             left = vectorizer.transform([record.response for record in kept])
             right = vectorizer.transform([record.reference or "" for record in kept])
             cosine = np.asarray(left.multiply(right).sum(axis=1)).ravel()
@@ -102,10 +105,26 @@ class TfidfRater:
         return judgments
 
 
-def _texts(records: Sequence[Record]) -> list[str]:
-    """Answers and references, each text once."""
-    readable = [record for record in records if reason_not_text(record) is None]
-    return list(dict.fromkeys(t for r in readable for t in (r.response, r.reference or "")))
+def _weighed(windows: Iterable[Sequence[Record]]) -> Any:
+    """The words of answers and references, each text once, weighed; False without any word."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(token_pattern=r"(?u)\w+")
+    try:
+        return vectorizer.fit(_texts(windows))
+    except ValueError:  # an empty vocabulary
+        return False
+
+
+def _texts(windows: Iterable[Sequence[Record]]) -> Iterator[str]:
+    seen = set[bytes]()
+    for window in windows:
+        readable = (record for record in window if _reason(record) is None)
+        for text in (t for r in readable for t in (r.response, r.reference or "")):
+            own = hashlib.blake2b(text.encode(), digest_size=16).digest()
+            if own not in seen:
+                seen.add(own)
+                yield text
 
 
 def _reason(record: Record) -> str | None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from selfj_eval.arguments import items
 from selfj_eval.backends.weights import resolve_folder
-from selfj_eval.errors import JudgeError
+from selfj_eval.errors import DataError, JudgeError
 from selfj_eval.generation.base import Generator, Sampling
 from selfj_eval.judge import Judge
 from selfj_eval.judging.options import JudgeOptions
-from selfj_eval.judging.protocol import Rater
-from selfj_eval.raters.specs import KINDS, RaterSpec
+from selfj_eval.judging.protocol import Progress, Rater
+from selfj_eval.raters.combined import SumRater
+from selfj_eval.raters.specs import KINDS, RaterSpec, Spec, parse_rater, short_name
+from selfj_eval.records import Judgment, Record
 from selfj_eval.stamps import Stamp, stamp
 from selfj_eval.store import AnswerStore, JudgmentStore, MeasureStore
 
@@ -29,24 +33,51 @@ SAMPLES = 5
 
 
 _HINT = (
-    " (What is said of options here belongs into the file of --raters, as names with values: "
+    " (What is said of options here belongs into a YAML file of raters, as names with values: "
     "docs/bench.md.)"
 )
 
 
 class Stores:
-    """The files that keep what raters do, in a folder.
+    """The files that keep what raters do; each is made when it is first needed.
 
     Args:
-        folder: An existing folder.
+        judgments, measures, answers: The files; None keeps nothing.
     """
 
-    def __init__(self, folder: Path) -> None:
-        with ExitStack() as stack:
-            self.judgments = stack.enter_context(JudgmentStore(folder / "judgments.store"))
-            self.measures = stack.enter_context(MeasureStore(folder / "measures.store"))
-            self.answers = stack.enter_context(AnswerStore(folder / "answers.store"))
-            self._stack = stack.pop_all()
+    def __init__(self, judgments: Path | None, measures: Path | None, answers: Path | None) -> None:
+        self._files = (judgments, measures, answers)
+        self._stack = ExitStack()
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Stores:
+        """In an existing folder."""
+        return cls(*(folder / f"{name}.store" for name in ("judgments", "measures", "answers")))
+
+    @classmethod
+    def beside(cls, store: str | Path | None) -> Stores:
+        """A judge's own file, and beside it those of other raters."""
+        if store is None:
+            return cls(None, None, None)
+        return cls(Path(store), Path(f"{store}.measures"), Path(f"{store}.answers"))
+
+    @cached_property
+    def judgments(self) -> JudgmentStore | None:
+        """Of Self-J judges."""
+        file = self._files[0]
+        return None if file is None else self._stack.enter_context(JudgmentStore(file))
+
+    @cached_property
+    def measures(self) -> MeasureStore | None:
+        """Numbers of other raters."""
+        file = self._files[1]
+        return None if file is None else self._stack.enter_context(MeasureStore(file))
+
+    @cached_property
+    def answers(self) -> AnswerStore | None:
+        """Answers and replies that models were asked for."""
+        file = self._files[2]
+        return None if file is None else self._stack.enter_context(AnswerStore(file))
 
     def __enter__(self) -> Stores:
         return self
@@ -58,6 +89,37 @@ class Stores:
         traceback: TracebackType | None,
     ) -> None:
         self._stack.close()
+
+
+class _ByReference:
+    """A rater with two questions: with the reference where a record has one, else without."""
+
+    def __init__(self, raters: Mapping[bool, Rater]) -> None:
+        self._raters = raters
+
+    @property
+    def from_store(self) -> int:
+        return sum(rater.from_store for rater in self._raters.values())
+
+    @property
+    def failed(self) -> int:
+        return sum(rater.failed for rater in self._raters.values())
+
+    @property
+    def description(self) -> dict[str, Any]:
+        names = {True: "with_reference", False: "without_reference"}
+        return {names[mode]: dict(r.description) for mode, r in self._raters.items()}
+
+    def judge(
+        self, records: Iterable[Record], *, progress: Progress | None = None
+    ) -> list[Judgment]:
+        records = items(records, Record, "judge()")
+        found: dict[int, Judgment] = {}
+        for mode, rater in self._raters.items():
+            at = [k for k, r in enumerate(records) if (r.reference is not None) is mode]
+            judged = rater.judge([records[k] for k in at], progress=progress)
+            found |= zip(at, judged, strict=True)
+        return [found[k] for k in range(len(records))]
 
 
 @contextmanager
@@ -80,18 +142,54 @@ def opened(
         DataError: If there is no such rater, or it does not take an option.
         JudgeError: If its model cannot be loaded whole and safely.
     """
-    with nullcontext() if store is None else JudgmentStore(store) as judgments:
-        if isinstance(judge, str):
-            yield Judge.open(judge, options, reference=reference, store=judgments)
+    if not isinstance(judge, str):
+        yield judge
+        return
+    with Stores.beside(store) as stores:
+        if options.engine == "openai" and judge.partition(":")[0] not in KINDS:
+            spec: Spec = RaterSpec(judge, "judge", judge)  # whatever it is called there
         else:
-            yield judge
+            spec = parse_rater(judge)
+        _refuse_untaken(spec, options)
+        parts = [
+            (own.name, weight, _asked(own, options, reference, stores))
+            for weight, own in spec.parts
+        ]
+        yield parts[0][2] if isinstance(spec, RaterSpec) else SumRater(parts)
+
+
+def _refuse_untaken(spec: Spec, options: JudgeOptions) -> None:
+    """Refuse an option that no part of a rater takes."""
+    kinds = [own.kind for _, own in spec.parts]
+    for name in options.changed():
+        if not any(name in _taken(kind) for kind in kinds):
+            raise DataError(f"the rater {spec.name} takes no `{name}`; leave it out.")
+
+
+def _taken(kind: str) -> set[str]:
+    return {own.name for own in KINDS[kind].options.declared()}
+
+
+def _asked(spec: RaterSpec, options: JudgeOptions, reference: bool, stores: Stores) -> Rater:
+    """A rater with the options that it takes, asked with references or without."""
+    given = {name: getattr(options, name) for name in options.changed()}
+    own = {n: v for n, v in given.items() if n in _taken(spec.kind)} | dict(spec.options)
+    if spec.kind in ("judge", "self-eval") and spec.model is not None:
+        judge = JudgeOptions.of(own)
+        return Judge.open(spec.model, judge, reference=reference, store=stores.judgments)
+    raters = open_rater(replace(spec, options=own), stores)
+    if not reference and False not in raters:
+        raise DataError(f"the rater {spec.name} needs references: leave `reference` as it is.")
+    if len(raters) == 2 and reference:
+        return _ByReference(raters)
+    return raters[reference if reference in raters else not reference]
 
 
 def rater_name(judge: str | Rater, options: JudgeOptions) -> str:
-    """What a rater is called in tables: the last part of its name, and its adapter's."""
+    """What a rater is called in tables: models by the last part of their names."""
     if not isinstance(judge, str):
         return type(judge).__name__
-    name = Path(judge).name or judge
+    name = short_name(judge)
     return name if options.adapter is None else f"{name}+{Path(options.adapter).name}"
 
 
@@ -134,7 +232,7 @@ def check_rater(spec: RaterSpec, *, model: str | None = None, embedder: str = EM
         try:
             resolve_folder(name, revision=spec.options.get("revision"), weights=False)
         except JudgeError as error:
-            hint = " The embedding model is named with --embedder." if name == embedder else ""
+            hint = " The embedding model is named as `embedder`." if name == embedder else ""
             raise JudgeError(f"the rater {spec.name}: {error}{hint}") from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,13 +11,16 @@ from typing import Any, NamedTuple
 
 from selfj_eval.documents import read_yaml
 from selfj_eval.errors import DataError
-
-_MODEL = ("adapter", "revision", "dtype", "device", "trust_remote_code")
-_JUDGE = (
-    *_MODEL,
-    *("template", "max_tokens", "allow_markers", "batch_tokens", "engine", "engine_args"),
+from selfj_eval.judging.options import JudgeOptions
+from selfj_eval.options import Options
+from selfj_eval.raters.options import (
+    CosineOptions,
+    GenerativeOptions,
+    NoOptions,
+    PerplexityOptions,
+    RewardOptions,
+    VroOptions,
 )
-_DRAWN = ("temperature", "top_p", "max_new_tokens", "seed")
 
 
 class Kind(NamedTuple):
@@ -27,57 +30,29 @@ class Kind(NamedTuple):
         modes: Whether it can be asked with the reference (True), and without (False).
         model: ``none`` it needs, ``its own`` has to be named, or the ``answering`` model is used
             where none is named.
-        options: What a YAML file may say of it.
+        options: What may be said of it.
     """
 
     modes: tuple[bool, ...]
     model: str
-    options: Collection[str] = ()
+    options: type[Options]
 
 
 KINDS: Mapping[str, Kind] = {
-    "length": Kind((False,), "none"),
-    "log-length": Kind((False,), "none"),
-    "tfidf": Kind((True,), "none"),
-    "cosine": Kind((True,), "embedder", ("device",)),
-    "ppl": Kind((False,), "answering", (*_MODEL, "prompt", "batch_tokens")),
-    "log-ppl": Kind((False,), "answering", (*_MODEL, "prompt", "batch_tokens")),
-    "vro": Kind(
-        (False,),
-        "answering",
-        (*_MODEL, *_DRAWN, "prompt", "n", "embedder", "engine", "batch_size"),
-    ),
-    "self-eval": Kind((True, False), "answering", _JUDGE),
-    "judge": Kind((True, False), "its own", _JUDGE),
-    "reward": Kind(
-        (False,),
-        "its own",
-        (
-            *("prompt", "max_tokens", "revision", "dtype", "device", "batch_tokens"),
-            "trust_remote_code",
-        ),
-    ),
-    "generative": Kind(
-        (True, False),
-        "its own",
-        (
-            *(*_MODEL, "format", "prompt_file", "prompt", "allow_markers", "max_new_tokens"),
-            *("engine", "engine_args", "batch_size"),
-        ),
-    ),
+    "length": Kind((False,), "none", NoOptions),
+    "log-length": Kind((False,), "none", NoOptions),
+    "tfidf": Kind((True,), "none", NoOptions),
+    "cosine": Kind((True,), "embedder", CosineOptions),
+    "ppl": Kind((False,), "answering", PerplexityOptions),
+    "log-ppl": Kind((False,), "answering", PerplexityOptions),
+    "vro": Kind((False,), "answering", VroOptions),
+    "self-eval": Kind((True, False), "answering", JudgeOptions),
+    "judge": Kind((True, False), "its own", JudgeOptions),
+    "reward": Kind((False,), "its own", RewardOptions),
+    "generative": Kind((True, False), "its own", GenerativeOptions),
 }
 """Every kind of rater, by the name that users call it."""
 
-_WHOLE = ("n", "max_new_tokens", "seed", "max_tokens", "batch_tokens", "batch_size")
-_TYPES: Mapping[str, tuple[type[Any] | tuple[type[Any], ...], str]] = {
-    **dict.fromkeys(_WHOLE, (int, "a whole number")),
-    **dict.fromkeys(("temperature", "top_p"), ((int, float), "a number")),
-    **dict.fromkeys(("trust_remote_code", "allow_markers"), (bool, "true or false")),
-    "engine_args": (dict, "names with their values"),
-}
-"""What options hold that are no text."""
-
-_LARGEST = 2**53  # beyond what any count or seed is; libraries fail at 2**63
 _NAME = re.compile(r"[\w][\w .:/()-]*")
 _WEIGHT = re.compile(r"[+-]?\d+(\.\d+)?")
 
@@ -158,7 +133,7 @@ def parse_raters(text: str, defined: Mapping[str, RaterSpec]) -> list[Spec]:
         else:
             found.append(CombinedSpec(item, tuple(terms)))
     if not found:
-        raise DataError("no rater is named; give some with --judges, such as length,demo.")
+        raise DataError("no rater is named; give some as `judge`, such as length,demo.")
     by_name: dict[str, RaterSpec] = {}
     for spec in found:
         for _, own in spec.parts:
@@ -168,6 +143,45 @@ def parse_raters(text: str, defined: Mapping[str, RaterSpec]) -> list[Spec]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"the rater {twice[0]!r} is named twice; name each once.")
     return found
+
+
+def parse_rater(text: str) -> Spec:
+    """The one rater that a text names.
+
+    Args:
+        text: As for ``parse_raters``, without a comma; or a YAML file that defines one rater.
+            What is no kind and no sum is a Self-J judge, whose folder or name is looked up when
+            it is loaded.
+
+    Raises:
+        DataError: If it names none, or several.
+    """
+    if Path(text).suffix.lower() in (".yaml", ".yml"):
+        defined = list(read_raters(text).values())
+        if len(defined) != 1:
+            names = ", ".join(spec.name for spec in defined)
+            raise DataError(f"defines {len(defined)} raters ({names}); give one.", path=text)
+        return defined[0]
+    kind = text.partition(":")[0]
+    known = kind in KINDS or "+" in text or "*" in text or get_close_matches(text, KINDS, 1, 0.8)
+    if Path(text).expanduser().is_dir() or not known:
+        return RaterSpec(text, "judge", text)
+    specs = parse_raters(text, {})
+    if len(specs) != 1:
+        raise DataError(f"{text!r} names {len(specs)} raters; give one.")
+    return specs[0]
+
+
+def short_name(judge: str) -> str:
+    """A rater's name without the folders in which its models lie."""
+    if "+" in judge and not Path(judge).expanduser().is_dir():
+        return "+".join(short_name(part.strip()) for part in judge.split("+"))
+    if Path(judge).suffix.lower() in (".yaml", ".yml"):
+        return Path(judge).stem
+    kind, colon, model = judge.partition(":")
+    if colon and kind in KINDS:
+        return f"{kind}:{Path(model).name or model}"
+    return Path(judge).name or judge
 
 
 def read_raters(path: str | Path) -> dict[str, RaterSpec]:
@@ -210,19 +224,8 @@ def _entry(entry: dict[str, Any], path: str | Path, place: str) -> RaterSpec:
         raise refuse("model", f"expected nothing, or the model's name, got {model!r}.")
     if model is None and needs == "its own":
         raise refuse("model", f"is missing; a rater of the kind {kind} needs one.")
-    for key in entry:
-        if key not in options:
-            known = ", ".join(("name", "rater", "model", *sorted(options)))
-            raise refuse(key, f"is no option of the rater {kind}; there are: {known}.")
-        own, shown = _TYPES.get(key, (str, "text"))
-        value = entry[key]
-        if not isinstance(value, own) or (isinstance(value, bool) and own is not bool):
-            raise refuse(key, f"expected {shown}, got {value!r}.")
-        if own is int and value < (0 if key == "seed" else 1):
-            raise refuse(key, f"must be at least {0 if key == 'seed' else 1}, got {value}.")
-        if own is int and value > _LARGEST:
-            raise refuse(key, f"must be at most {_LARGEST:,}, got {value}.")
-    return RaterSpec(name, kind, model, entry)
+    checked = options.of(entry, path=path, place=place)
+    return RaterSpec(name, kind, model, {key: getattr(checked, key) for key in entry})
 
 
 def _term(text: str, item: str, defined: Mapping[str, RaterSpec]) -> tuple[float, RaterSpec]:
@@ -243,8 +246,6 @@ def _named(name: str, item: str, defined: Mapping[str, RaterSpec]) -> RaterSpec:
     if kind in KINDS and (colon or KINDS[kind].model != "its own"):
         if colon and (not model or KINDS[kind].model == "none"):
             raise DataError(f"{item!r}: the rater {kind} takes {'a' if not model else 'no'} model.")
-        if kind == "generative":
-            raise DataError(f"{item!r}: say more of it in a file (--raters): format, engine, ...")
         return RaterSpec(name, kind, model or None)
     if name == "demo" or Path(name).expanduser().is_dir() or name.count("/") == 1:
         return RaterSpec(name, "judge", name)
@@ -267,8 +268,8 @@ def answering_models(given: Sequence[str]) -> dict[str, str]:
     for item in given:
         name, equals, model = item.partition("=")
         if not (name and equals and model):
-            raise DataError(f"--answering takes NAME=MODEL, got {item!r}.")
+            raise DataError(f"`answering` takes NAME=MODEL, got {item!r}.")
         if name in found:
-            raise DataError(f"--answering names {name!r} twice.")
+            raise DataError(f"`answering` names {name!r} twice.")
         found[name] = model
     return found
