@@ -31,7 +31,7 @@ def data_file(
         name: Path below it.
         selfj_data: As for ``data_folder``.
         second_way: How the caller's user can name the folder, other than by ``SELFJ_DATA``; for
-            the error, such as ``--metadata '{"selfj_data": "DIR"}'``.
+            the error, such as ``the option selfj_data``.
 
     Raises:
         DataError: If the file is not there, with the folder looked in and the way to get it.
@@ -60,9 +60,10 @@ def _ways(pack: str, name: str, selfj_data: str | None, second_way: str | None) 
     found = f"{pack}/{name}"
     for item in load_sets():
         if item.output == found or item.output.startswith(f"{found}/"):
-            to = f" --to {shlex.quote(selfj_data)}" if selfj_data else ""
-            ways += f", or get it: `selfj data get {item}{to}`"
-            ways += f"; `selfj data get {pack}{to}` gets all of the pack"
+            get = "selfj data get"
+            if selfj_data:
+                get = f"SELFJ_DATA={shlex.quote(selfj_data)} {get}"
+            ways += f", or get it: `{get} {item}`; `{get} {pack}` gets all of the pack"
             break
     return f"{ways} (docs/data.md)."
 

@@ -257,7 +257,8 @@ def _declaration(own: Field[Any], kind: Any, cls: type[Options]) -> Declared:
     optional, kinds = type(None) in kinds, tuple(k for k in kinds if k is not type(None))
     shape = {tuple: "several", dict: "mapping"}.get(get_origin(kinds[0]), "one")
     if shape != "one":
-        kinds = (get_args(kinds[0])[0 if shape == "several" else 1],)
+        inner = get_args(kinds[0])[0 if shape == "several" else 1]
+        kinds = get_args(inner) if get_origin(inner) in (Union, types.UnionType) else (inner,)
     default = own.default if own.default_factory is MISSING else own.default_factory()
     declaring = [c for c in cls.__mro__ if own.name in inspect.get_annotations(c)]
     facts = {name: own.metadata[name] for name in ("help", "choices", "low", "high", "placeholder")}

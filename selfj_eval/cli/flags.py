@@ -17,6 +17,7 @@ from selfj_eval.terminal import say
 T = TypeVar("T", bound=Options)
 
 _PLACEHOLDERS = {int: "N", float: "X"}
+_WORDS = {"origin": "--from"}  # no name in Python
 
 
 def add_flags(
@@ -25,6 +26,8 @@ def add_flags(
     *,
     skip: Collection[str] = (),
     renamed: dict[str, Sequence[str]] | None = None,
+    repeated: Collection[str] = (),
+    required: Collection[str] = (),
 ) -> None:
     """Add one flag per option; one that is not given changes nothing.
 
@@ -33,6 +36,8 @@ def add_flags(
         cls: The options.
         skip: Options that are arguments of another kind, or not of this command.
         renamed: Former flags of an option, which go on working for one version, with a note.
+        repeated: Lists of which the flag gives one item each time.
+        required: Options that this command needs although they have a default.
     """
     groups: dict[type[Options], Any] = {cls: parser}
     former = renamed or {}
@@ -42,8 +47,11 @@ def add_flags(
         if own.group not in groups:
             groups[own.group] = parser.add_argument_group(own.group.title)
         name, settings = flag(own.name, own.shape), _settings(own)
-        required = own.required and own.name not in former  # else the options say it
-        groups[own.group].add_argument(name, dest=own.name, required=required, **settings)
+        if own.name in repeated:
+            settings = settings | {"nargs": None, "action": "append"}
+        needed = own.required or own.name in required
+        needed = needed and own.name not in former  # else the options say it
+        groups[own.group].add_argument(name, dest=own.name, required=needed, **settings)
         for old in former.get(own.name, ()):
             kind = parser._registry_get("action", settings.get("action"), settings.get("action"))
             more = {"help": argparse.SUPPRESS, "action": _former(kind, name)}
@@ -52,6 +60,8 @@ def add_flags(
 
 def flag(name: str, shape: str = "one") -> str:
     """The flag of an option; one of a mapping gives one name with its value."""
+    if name in _WORDS:
+        return _WORDS[name]
     name = name.removesuffix("s") if shape == "mapping" else name
     return "--" + name.replace("_", "-")
 
