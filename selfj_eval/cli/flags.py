@@ -27,6 +27,7 @@ def add_flags(
     skip: Collection[str] = (),
     renamed: dict[str, Sequence[str]] | None = None,
     repeated: Collection[str] = (),
+    commas: Collection[str] = (),
     required: Collection[str] = (),
 ) -> None:
     """Add one flag per option; one that is not given changes nothing.
@@ -37,6 +38,7 @@ def add_flags(
         skip: Options that are arguments of another kind, or not of this command.
         renamed: Former flags of an option, which go on working for one version, with a note.
         repeated: Lists of which the flag gives one item each time.
+        commas: Lists that the flag gives as one text with commas between.
         required: Options that this command needs although they have a default.
     """
     groups: dict[type[Options], Any] = {cls: parser}
@@ -48,7 +50,9 @@ def add_flags(
             groups[own.group] = parser.add_argument_group(own.group.title)
         name, settings = flag(own.name, own.shape), _settings(own)
         if own.name in repeated:
-            settings = settings | {"nargs": None, "action": "append"}
+            settings |= {"nargs": None, "action": "append"}
+        if own.name in commas:
+            settings |= {"nargs": None, "type": _between_commas}
         needed = own.required or own.name in required
         needed = needed and own.name not in former  # else the options say it
         groups[own.group].add_argument(name, dest=own.name, required=needed, **settings)
@@ -118,6 +122,10 @@ def _settings(own: Declared) -> dict[str, Any]:
     else:
         settings["metavar"] = own.placeholder or _PLACEHOLDERS.get(kind, own.name.upper())
     return settings | {"type": {int: whole, float: float}.get(kind, str)}
+
+
+def _between_commas(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
 
 
 def _former(kind: type[argparse.Action], name: str) -> type[argparse.Action]:
