@@ -30,8 +30,8 @@ def data_file(
         pack: The pack's folder, such as ``judge_bench``.
         name: Path below it.
         selfj_data: As for ``data_folder``.
-        second_way: How the caller's user can name the folder, other than by ``SELFJ_DATA``; for
-            the error, such as ``the option selfj_data``.
+        second_way: How else than by ``SELFJ_DATA`` the caller's user can name the folder; for the
+            error, such as ``the setting selfj_data``.
 
     Raises:
         DataError: If the file is not there, with the folder looked in and the way to get it.

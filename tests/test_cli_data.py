@@ -261,9 +261,9 @@ def test_wrong_usage(
 def test_the_progress_ends_where_it_said_although_sets_share_a_file(
     data: Any, upstream: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from selfj_eval.cli.progress import ProgressLine, size
+    from selfj_eval.progress import Bar, size
 
-    monkeypatch.setattr(ProgressLine.__init__, "__defaults__", ("record", 0.0))  # every step
+    monkeypatch.setattr("selfj_eval.cli.command._bar", Bar(seconds=0))  # every step
     done = data("get", "one", "two", "--from", upstream)
     files = [upstream / "owner" / "name" / COMMIT / name for name in "abc"]
     whole = size(sum(file.stat().st_size for file in files))
@@ -386,7 +386,7 @@ def test_with_nothing_set_the_users_folder_is_filled_and_read(
     with pytest.raises(DataError) as raised:
         data_file("judge_bench", "pointwise_my_own.parquet")
     assert "selfj data get" not in str(raised.value)
-    with pytest.raises(DataError, match="`selfj data get judge_bench/pointwise_one --to x`"):
+    with pytest.raises(DataError, match="`SELFJ_DATA=x selfj data get judge_bench/pointwise_one`"):
         data_file("judge_bench", name, "x")
     assert in_process("selfj", "data", "get", "one", "--from", upstream).returncode == 0
     found = data_file("judge_bench", name)

@@ -87,7 +87,7 @@ def test_a_run(
     command: Callable[..., Any], downloads: Path, evaluation: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    arguments = ["collect", "run", "--out", out, "--from", downloads, "--workers", 1]
+    arguments = ["collect", "run", "--output", out, "--from", downloads, "--workers", 1]
     arguments += ["--sources", ",".join(NAMES), "--evaluation", evaluation, "--json"]
     done = command("selfj", *arguments)
     assert done.returncode == 0, done.stderr
@@ -137,7 +137,7 @@ def test_a_source_that_fails_does_not_stop_the_others(
     rows.write_text(rows.read_text() + '{"prompt": "Write a function."}\n')
     (downloads / "qasc" / "part-0.jsonl").unlink()
     out = tmp_path / "out"
-    arguments = ["collect", "run", "--out", out, "--from", downloads, "--workers", 2]
+    arguments = ["collect", "run", "--output", out, "--from", downloads, "--workers", 2]
     arguments += ["--sources", ",".join(NAMES), "--evaluation", "none"]
     done = command("selfj", *arguments)
     assert done.returncode == 1
@@ -164,7 +164,7 @@ def test_nothing_of_a_folder_is_passed_over_in_silence(downloads: Path, tmp_path
     (downloads / "mbpp" / "part-0.jsonl").write_text('{"\\ud800": 1}\n')
     out, recipe = tmp_path / "out", Recipe(str(downloads))
     summary = assemble(SOURCES, prepare_all(SOURCES, recipe, out), recipe, out)
-    assert summary["failed"] == ["mbpp"]
+    assert summary.failed == ("mbpp",)
 
 
 def test_two_runs_at_once_are_refused(
@@ -174,7 +174,7 @@ def test_two_runs_at_once_are_refused(
 
     (tmp_path / "out" / "work").mkdir(parents=True)
     with filelock.FileLock(tmp_path / "out" / "work" / "lock"):
-        arguments = ["--out", tmp_path / "out", "--from", downloads, "--evaluation", "none"]
+        arguments = ["--output", tmp_path / "out", "--from", downloads, "--evaluation", "none"]
         done = command("selfj", "collect", "run", *arguments)
     assert done.returncode == 2 and "another `selfj collect run` is at work" in done.stderr
 
@@ -222,16 +222,16 @@ def test_killed_anywhere_and_resumed_gives_the_same_bytes(
     """Killed before each of the files appears that a run writes."""
     arguments = ["collect", "run", "--from", downloads, "--workers", 1, "--evaluation", "none"]
     arguments += ["--sources", ",".join(NAMES)]
-    assert command("selfj", *arguments, "--out", tmp_path / "whole").returncode == 0
+    assert command("selfj", *arguments, "--output", tmp_path / "whole").returncode == 0
     expected = files_of(tmp_path / "whole")
     program = [sys.executable, "-c", KILLED]
     for files in (0, 3, 4, 6, 8):
         out = tmp_path / f"killed{files}"
-        run = [*program, files, *arguments, "--out", out]
+        run = [*program, files, *arguments, "--output", out]
         done = subprocess.run([str(part) for part in run], capture_output=True, text=True)
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert files_of(out) != expected
-        assert command("selfj", *arguments, "--out", out).returncode == 0
+        assert command("selfj", *arguments, "--output", out).returncode == 0
         assert files_of(out) == expected
         assert not [p for p in out.rglob("*") if p.name.endswith(".tmp")]
 
@@ -240,9 +240,9 @@ def test_killed_at_any_moment(command: Callable[..., Any], downloads: Path, tmp_
     """Killed by the clock, with workers that are killed too, and resumed until it is done."""
     arguments = ["collect", "run", "--from", downloads, "--workers", 2, "--evaluation", "none"]
     arguments += ["--sources", ",".join(NAMES)]
-    assert command("selfj", *arguments, "--out", tmp_path / "whole").returncode == 0
+    assert command("selfj", *arguments, "--output", tmp_path / "whole").returncode == 0
     out = tmp_path / "killed"
-    program = [sys.executable, "-m", "selfj_eval", *arguments, "--out", out]
+    program = [sys.executable, "-m", "selfj_eval", *arguments, "--output", out]
     for seconds in (1.5, 3.0):
         process = subprocess.Popen(
             [str(part) for part in program],
@@ -253,7 +253,7 @@ def test_killed_at_any_moment(command: Callable[..., Any], downloads: Path, tmp_
         time.sleep(seconds)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert command("selfj", *arguments, "--out", out).returncode == 0
+    assert command("selfj", *arguments, "--output", out).returncode == 0
     assert files_of(out) == files_of(tmp_path / "whole")
 
 
@@ -267,8 +267,8 @@ def test_a_source_taken_out_leaves_nothing(downloads: Path, tmp_path: Path) -> N
     assert own.exists()  # not ours to remove
     own.unlink()
     assert sorted(files_of(out)) == ["Common/quora.parquet", "summary.json"]
-    removed = ["Coding/mbpp.parquet", "Coding/quora_coding.parquet", "Academic/qasc.parquet"]
-    assert summary["removed"] == removed
+    removed = ("Coding/mbpp.parquet", "Coding/quora_coding.parquet", "Academic/qasc.parquet")
+    assert summary.removed == removed
 
 
 def test_no_source_at_all(tmp_path: Path) -> None:
@@ -287,16 +287,16 @@ def test_no_source_at_all(tmp_path: Path) -> None:
         (["--workers", 0], "must be at least 1"),
         (["--sources", ","], "--sources names no source"),
         (["--evaluation", ""], "--evaluation names nothing"),
-        (["--max-tokens", 5_000_000_000], "max_tokens"),
+        (["--max-tokens", 5_000_000_000], "--max-tokens must lie between 0 and 1,000,000"),
         (["--evaluation", "no.jsonl"], "is neither a file nor one of alpaca_eval"),
         (["--language", "xx"], "xx"),
-        (["--min-tokens", 9, "--max-tokens", 3], "min_tokens"),
+        (["--min-tokens", 9, "--max-tokens", 3], "--min-tokens must be at most --max-tokens, 3"),
     ],
 )
 def test_wrong_usage(
     command: Callable[..., Any], tmp_path: Path, more: list[Any], message: str
 ) -> None:
-    base = ["collect", "run", "--out", tmp_path / "out", "--evaluation", "none"]
+    base = ["collect", "run", "--output", tmp_path / "out", "--evaluation", "none"]
     done = command("selfj", *base, *more)
     assert done.returncode == 2
     assert message in done.stderr
@@ -312,7 +312,7 @@ def test_names_of_sources_are_no_paths(
     own = {"name": "x", "category": "Common", "expected": 1, "hub": "x/y", "split": "train",
            "licence": "none", "fields": ["text"], "converter": "single"}  # fmt: skip
     (tmp_path / "sources.yaml").write_text(json.dumps([own | {field: value}]))
-    arguments = ["collect", "run", "--out", tmp_path / "a" / "b", "--evaluation", "none"]
+    arguments = ["collect", "run", "--output", tmp_path / "a" / "b", "--evaluation", "none"]
     done = command("selfj", *arguments, "--source-file", tmp_path / "sources.yaml")
     assert done.returncode == 2
     assert f"entry 1, field '{field}': expected letters" in done.stderr
@@ -322,7 +322,7 @@ def test_names_of_sources_are_no_paths(
 def test_without_the_evaluation_sets_it_says_what_to_do(
     command: Callable[..., Any], downloads: Path, tmp_path: Path
 ) -> None:
-    done = command("selfj", "collect", "run", "--out", tmp_path / "out", "--from", downloads)
+    done = command("selfj", "collect", "run", "--output", tmp_path / "out", "--from", downloads)
     assert done.returncode == 2
     assert "selfj data get alpaca_eval" in done.stderr
 

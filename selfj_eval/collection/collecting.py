@@ -36,9 +36,8 @@ class CollectOptions(FilterOptions):
     )
     sources: tuple[str, ...] | None = option(
         None,
-        "the collection is of these only, with commas between (default: all); files of others in "
-        "the folder are removed",
-        placeholder="NAMES",
+        "the collection is of these only (default: all); files of others in the folder are removed",
+        placeholder="NAME,NAME",
     )
     source_file: PathLike | None = option(
         None, "YAML of sources (default: the 37)", placeholder="FILE"
@@ -47,7 +46,7 @@ class CollectOptions(FilterOptions):
         ("alpaca_eval", "mtbench", "vicuna"),
         "evaluation sets, or files of instructions, that are kept out; none for none (default: "
         "alpaca_eval,mtbench,vicuna)",
-        placeholder="NAMES",
+        placeholder="NAME,NAME",
     )
     threshold: float = option(
         0.8,
