@@ -21,7 +21,8 @@ import pytest
 from selfj_eval.collection.preparing import Prepared, Recipe
 from selfj_eval.collection.running import assemble, prepare_all
 from selfj_eval.collection.sources import load_sources
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, StoreError
+from selfj_eval.options import OptionError
 
 pytest.importorskip("datasketch", reason="the extra collect is not installed")
 pytest.importorskip("py3langid", reason="the extra collect is not installed")
@@ -393,3 +394,55 @@ def test_an_evaluation_set_that_changes_counts_as_it_is_now(
         assert isinstance(done, Prepared) and done.dropped["contaminated"] == 1
         kept = pq.read_table(out / "work" / "qasc.parquet")["instruction"].to_pylist()
         assert question not in kept
+
+
+def test_from_python_one_result_goes_into_the_next(
+    downloads: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from selfj_eval import collection as collect
+
+    made = collect.run(
+        output=tmp_path / "out",
+        origin=downloads,
+        sources=["quora", "qasc", "mbpp", "quora_coding"],
+        evaluation=(),
+        max_tokens=400,
+        workers=1,
+    )
+    assert (made.kept, made.failed, made.settings.filters.max_tokens) == (46, (), 400)
+    assert {s.name: s.kept for s in made.sources}["qasc"] == 5
+    first = collect.sample(made, n=20)
+    second = collect.sample(made, n=20, exclude=[first])
+    assert not {r["id"] for r in first.instructions} & {r["id"] for r in second.instructions}
+    assert (second.excluded, second.output) == (20, None)
+    assert set(first.to_frame().columns) == {"id", "instruction", "source", "category"}
+    found = collect.stats(made, sample=0, output=tmp_path / "stats")
+    assert {c.name: c.kept for c in found.categories} == made.to_frame().groupby("category")[
+        "kept"
+    ].sum().to_dict()
+    assert found.lengths["words"].by_category["Academic"].n == 5
+    assert (tmp_path / "stats" / "stats.md").is_file()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_from_python_errors_name_options(tmp_path: Path) -> None:
+    from selfj_eval import collection as collect
+
+    with pytest.raises(OptionError, match="`threshold` must lie between 0.75 and 1, got 0.5"):
+        collect.run(output=tmp_path / "out", threshold=0.5)
+    with pytest.raises(OptionError, match="`sources` must be a list"):
+        collect.run(output=tmp_path / "out", sources="quora")
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="name another `output`"):
+        collect.run(output=tmp_path / "file", origin=tmp_path, evaluation=())
+
+
+def test_the_former_flag_of_the_output(
+    command: Callable[..., Any], downloads: Path, tmp_path: Path
+) -> None:
+    arguments = ["--from", downloads, "--sources", "qasc", "--evaluation", "none", "--workers", 1]
+    done = command("selfj", "collect", "run", "--out", tmp_path / "out", *arguments)
+    assert done.returncode == 0
+    assert done.stderr.startswith("note: --out is called --output now.\n")
+    assert (tmp_path / "out" / "Academic" / "qasc.parquet").exists()
+    assert "--output is missing" in command("selfj", "collect", "run", *arguments).stderr
