@@ -173,7 +173,7 @@ def _tasks() -> Check:
 
 
 def _data() -> Check:
-    from selfj_eval.data_folder import data_folder
+    from selfj_eval.registry.folder import data_folder
 
     folder = data_folder()
     named = os.environ.get("SELFJ_DATA")

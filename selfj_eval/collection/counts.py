@@ -9,7 +9,6 @@ from typing import Any
 from selfj_eval.results import Result, plain, table
 from selfj_eval.terminal import shown
 
-HEADER = ("source", "published", "kept", "share", "read", "dropped")
 _SHOWN_VERBS = 5
 
 
@@ -65,7 +64,9 @@ class SourceCount:
         return None if self.dropped is None else sum(self.dropped.values())
 
     def cells(self) -> list[str]:
-        """The source as a line of a table with ``HEADER``."""
+        """The source as a line of a table."""
+        from selfj_eval.report.collection import number, percent
+
         counts = [number(self.published), number(self.kept), percent(self.share)]
         name = self.name if self.error is None else f"{self.name}: {self.error}"
         return [name, *counts, number(self.read), number(self.total_dropped)]
@@ -196,6 +197,8 @@ class Statistics(Result):
                 yield category, [source.cells() for source in sources]
 
     def __str__(self) -> str:
+        from selfj_eval.report.collection import HEADER, number, percent
+
         rows: list[tuple[str, ...]] = [("", "sources", "kept", "share", "published", "share")]
         for c in self.categories:
             theirs = (number(c.published), percent(c.published_share))
@@ -213,15 +216,3 @@ class Statistics(Result):
         if self.output is not None:
             lines.append(f"{shown(self.output)}: {', '.join(self.files)}")
         return "\n".join(lines)
-
-
-def number(value: float | None) -> str:
-    """A count or a length for a cell; a dash where it is not known."""
-    if value is None:
-        return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
-
-
-def percent(value: float | None) -> str:
-    """A share for a cell; a dash where it is not known."""
-    return "-" if value is None else f"{value:.1%}"

@@ -137,10 +137,10 @@ def get_data(names: str | Sequence[str], options: GetOptions) -> Got:
         DataError: If there is no set of that name, or ``origin`` is no folder and no address.
         StoreError: If the folder cannot be written, or another process is at work there.
     """
-    from selfj_eval.data_folder import data_folder
     from selfj_eval.registry.building import is_finished
     from selfj_eval.registry.cache import clear_left_over
     from selfj_eval.registry.downloading import origin_from
+    from selfj_eval.registry.folder import data_folder
     from selfj_eval.registry.sets import load_sets, select
 
     sets = load_sets()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.data_folder import data_folder
 from selfj_eval.progress import size
+from selfj_eval.registry.folder import data_folder
 from selfj_eval.registry.made import state
 from selfj_eval.registry.paths import inside
 from selfj_eval.registry.sets import load_sets, select

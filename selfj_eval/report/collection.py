@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selfj_eval import __version__
-from selfj_eval.collection.counts import HEADER, RootVerbs, Statistics, number, percent
 from selfj_eval.formulas import guarded
 from selfj_eval.report.collection_figures import Drawn
 from selfj_eval.report.texts import label
+
+if TYPE_CHECKING:
+    from selfj_eval.collection.counts import RootVerbs, Statistics
 
 CSV_COLUMNS = (
     *("category", "name", "published", "kept", "share", "read", "instructions", "dropped"),
     "error",
 )
+HEADER = ("source", "published", "kept", "share", "read", "dropped")
 LENGTHS = ("n", "mean", "min", "p5", "median", "p95", "max")
 CAPTIONS = {
     "categories": "Instructions by category.",
@@ -42,6 +45,18 @@ def verbs_caption(found: RootVerbs) -> str:
         f"with a noun; the {len(found.verbs)} most frequent verbs with their most frequent "
         f"nouns stand for {found.shown:,} of these"
     )
+
+
+def number(value: float | None) -> str:
+    """A count or a length for a cell; a dash where it is not known."""
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+
+
+def percent(value: float | None) -> str:
+    """A share for a cell; a dash where it is not known."""
+    return "-" if value is None else f"{value:.1%}"
 
 
 def markdown(document: Statistics, figures: Iterable[str]) -> str:
