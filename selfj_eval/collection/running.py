@@ -184,18 +184,7 @@ def assemble(
         report(len(ready))
     removed = _remove_others(out, ready)
     rows = tuple(_summarized(s, outcomes[s.name], results.get(s.name)) for s in sources)
-    evaluation = tuple(recipe.evaluation)
-    made = Collection(
-        kind=KIND,
-        kept=sum(row.kept or 0 for row in rows),
-        expected=sum(source.expected for source in sources),
-        failed=tuple(row.name for row in rows if row.error is not None),
-        settings=RunSettings(recipe.filters, evaluation, recipe.limit, threshold),
-        sources=rows,
-        versions={"selfj-eval": __version__, "python": platform.python_version()},
-        removed=tuple(removed),
-        output=printable(out),
-    )
+    made = _collection(rows, recipe, threshold, removed, out)
     remove_left_over(out / "summary.json")
     write_json(out / "summary.json", made.summary())
     return made
@@ -285,6 +274,26 @@ def _remove_others(out: Path, ready: Sequence[Source]) -> list[str]:
                 file.unlink()
                 removed.append(f"{category}/{file.name}")
     return removed
+
+
+def _collection(
+    rows: tuple[SourceSummary, ...],
+    recipe: Recipe,
+    threshold: float,
+    removed: Sequence[str],
+    out: Path,
+) -> Collection:
+    return Collection(
+        kind=KIND,
+        kept=sum(row.kept or 0 for row in rows),
+        expected=sum(row.expected for row in rows),
+        failed=tuple(row.name for row in rows if row.error is not None),
+        settings=RunSettings(recipe.filters, recipe.evaluation, recipe.limit, threshold),
+        sources=rows,
+        versions={"selfj-eval": __version__, "python": platform.python_version()},
+        removed=tuple(removed),
+        output=printable(out),
+    )
 
 
 def _summarized(

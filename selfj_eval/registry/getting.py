@@ -137,7 +137,6 @@ def get_data(names: str | Sequence[str], options: GetOptions) -> Got:
         DataError: If there is no set of that name, or ``origin`` is no folder and no address.
         StoreError: If the folder cannot be written, or another process is at work there.
     """
-    from selfj_eval.registry.building import is_finished
     from selfj_eval.registry.cache import clear_left_over
     from selfj_eval.registry.downloading import origin_from
     from selfj_eval.registry.folder import data_folder
@@ -148,17 +147,7 @@ def get_data(names: str | Sequence[str], options: GetOptions) -> Got:
     folder = Path(options.to).expanduser() if options.to else data_folder()
     origin = origin_from(None if options.origin is None else os.fspath(options.origin))
     clear_left_over(folder, sets)
-    waiting: list[DataSet] = []
-    here: list[str] = []
-    failures: list[Failure] = []
-    for item in chosen:
-        try:
-            if is_finished(folder, item):
-                here.append(str(item))
-            else:
-                waiting.append(item)
-        except SelfJError as error:
-            failures.append(Failure(str(item), str(error)))
+    here, waiting, failures = _looked_at(folder, chosen)
     plan = _plan(here, waiting)
     if options.announce is not None:
         options.announce(plan)
@@ -175,6 +164,26 @@ def get_data(names: str | Sequence[str], options: GetOptions) -> Got:
 
 
 get = keywords(get_data, GetOptions)
+
+
+def _looked_at(
+    folder: Path, chosen: Sequence[DataSet]
+) -> tuple[list[str], list[DataSet], list[Failure]]:
+    """Which sets are here, which are to be made, and which a file made by hand is in the way of."""
+    from selfj_eval.registry.building import is_finished
+
+    here: list[str] = []
+    waiting: list[DataSet] = []
+    failures: list[Failure] = []
+    for item in chosen:
+        try:
+            if is_finished(folder, item):
+                here.append(str(item))
+            else:
+                waiting.append(item)
+        except SelfJError as error:
+            failures.append(Failure(str(item), str(error)))
+    return here, waiting, failures
 
 
 def _plan(here: Sequence[str], waiting: Sequence[DataSet]) -> Plan:
