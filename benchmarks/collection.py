@@ -1,7 +1,7 @@
 """The whole of ``selfj collect run`` on made instructions: speed, memory, growth, duplicates found.
 
 Texts with realistic lengths, a tenth of them planted copies of earlier ones (made_instructions.py),
-are written as local files of eight sources, and go through the real command: conversion, all
+are written as local files of eight sources, and go through the real run: conversion, all
 filters, contamination check, exact and near duplicates. The smaller sizes are the beginning of the
 larger ones. Finished parts stay in the work folder, so the same command goes on.
 
@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
+import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ import pyarrow.parquet as pq
 import yaml
 from made_instructions import made_instructions
 
+from selfj_eval import collection as collect
 from selfj_eval.collection.filters import dropped_by, steps
 from selfj_eval.writing import write_json
 
@@ -38,7 +40,7 @@ THRESHOLD = 0.8
 
 
 def main() -> None:
-    """Make the texts, run the command on each size, print the table."""
+    """Make the texts, collect each size, print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -87,7 +89,7 @@ def shards(made: Path, size: int) -> list[list[Path]]:
 
 
 def measure(options: argparse.Namespace, size: int) -> dict[str, object]:
-    """Run the command on the first ``size`` texts."""
+    """Collect the first ``size`` texts."""
     work: Path = options.work / str(size)
     entries = []
     for k, files in enumerate(shards(options.work / "made", size)):
@@ -102,25 +104,23 @@ def measure(options: argparse.Namespace, size: int) -> dict[str, object]:
              "split": "train", "licence": "none", "fields": ["text"], "converter": "single"}
         )  # fmt: skip
     (work / "sources.yaml").write_text(yaml.safe_dump(entries))
-    command = [sys.executable, "-m", "selfj_eval", "collect", "run", "--out", str(work / "out")]
-    command += ["--from", str(work / "from"), "--source-file", str(work / "sources.yaml")]
-    command += ["--workers", str(options.workers), "--json"]
-    start = time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        peak = Peak(process.pid)
-        printed, _ = process.communicate()
-        memory = peak.stop()
-    seconds = time.monotonic() - start
-    summary = json.loads(printed)
-    dropped = Counter[str]()
-    for source in summary["sources"]:
-        dropped.update(source["dropped"])
+    # In a process of its own, so that the memory is that of the run alone.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        peak, start = Peak(process.submit(os.getpid).result()), time.monotonic()
+        made = process.submit(
+            collect.run,
+            output=work / "out",
+            origin=work / "from",
+            source_file=work / "sources.yaml",
+            workers=options.workers,
+        ).result()
+        seconds, memory = time.monotonic() - start, peak.stop()
     return {
         "size": size,
         "seconds": seconds,
         "memory": memory,
-        "kept": summary["kept"],
-        "dropped": dict(dropped),
+        "kept": made.kept,
+        "dropped": made.dropped,
         **duplicates(options.work / "made", work / "out", size),
     }
 

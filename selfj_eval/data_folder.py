@@ -1,24 +1,15 @@
-"""The folder with the data packs, and the files in it."""
+"""Files of the data packs, and what to do about one that is not there."""
 
 from __future__ import annotations
 
 import os
 import shlex
-import sys
 from pathlib import Path
 
 from selfj_eval.errors import DataError
+from selfj_eval.registry.folder import data_folder
 
-
-def data_folder(selfj_data: str | None = None) -> Path:
-    """The folder with the data packs; it need not be there.
-
-    Args:
-        selfj_data: The folder; by default what the environment variable ``SELFJ_DATA`` names, and
-            where that is not set, the user's own folder for the data of this program.
-    """
-    named = selfj_data or os.environ.get("SELFJ_DATA")
-    return Path(named).expanduser() if named else _user_folder()
+__all__ = ["data_file", "data_folder"]
 
 
 def data_file(
@@ -30,8 +21,8 @@ def data_file(
         pack: The pack's folder, such as ``judge_bench``.
         name: Path below it.
         selfj_data: As for ``data_folder``.
-        second_way: How the caller's user can name the folder, other than by ``SELFJ_DATA``; for
-            the error, such as ``--metadata '{"selfj_data": "DIR"}'``.
+        second_way: How else than by ``SELFJ_DATA`` the caller's user can name the folder; for the
+            error, such as ``the setting selfj_data``.
 
     Raises:
         DataError: If the file is not there, with the folder looked in and the way to get it.
@@ -53,26 +44,16 @@ def data_file(
 
 def _ways(pack: str, name: str, selfj_data: str | None, second_way: str | None) -> str:
     """What to do about a file that is not there."""
-    from selfj_eval.registry import load_sets
+    from selfj_eval.registry.sets import load_sets
 
     second = f" (or {second_way})" if second_way else ""
     ways = f"Set the environment variable SELFJ_DATA{second} to a folder with {pack}/ in it"
     found = f"{pack}/{name}"
     for item in load_sets():
         if item.output == found or item.output.startswith(f"{found}/"):
-            to = f" --to {shlex.quote(selfj_data)}" if selfj_data else ""
-            ways += f", or get it: `selfj data get {item}{to}`"
-            ways += f"; `selfj data get {pack}{to}` gets all of the pack"
+            get = "selfj data get"
+            if selfj_data:
+                get = f"SELFJ_DATA={shlex.quote(selfj_data)} {get}"
+            ways += f", or get it: `{get} {item}`; `{get} {pack}` gets all of the pack"
             break
     return f"{ways} (docs/data.md)."
-
-
-def _user_folder() -> Path:
-    """Where the system wants a user's data to be."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "selfj-eval"

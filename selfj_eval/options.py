@@ -319,12 +319,16 @@ def _check_range(value: float, own: Declared) -> None:
     if (low is None or value >= low) and (high is None or value <= high):
         return
     if low is not None and own.high is not None:
-        expected = f"must lie between {low:,} and {own.high:,}"
+        expected = f"must lie between {_shown(low)} and {_shown(own.high)}"
     elif low is not None and value < low:
-        expected = f"must be at least {low:,}"
+        expected = f"must be at least {_shown(low)}"
     else:
         expected = f"must be at most {high:,}"
     raise OptionError(own.name, f"{expected}, got {value:,}.")
+
+
+def _shown(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:,g}"
 
 
 @overload

@@ -29,7 +29,7 @@ def ray_cluster() -> Iterator[None]:
         from ray.data import DataContext
     except ImportError as error:
         raise JudgeError(
-            "Ray is not installed; pip install 'selfj-eval[ray]', or leave out --engine ray."
+            "Ray is not installed; pip install 'selfj-eval[ray]', or leave out `engine` ray."
         ) from error
     # Ray prints the deaths of workers to stdout, which is for our results.
     with redirect_stdout(sys.stderr):

@@ -188,4 +188,4 @@ def test_wrong_input_is_refused_before_anything_is_made(in_process: Run, tmp_pat
     assert not (tmp_path / "nowhere").exists()
     done = in_process("selfj", "collect", "stats", tmp_path, "--sample", "-1")
     assert done.returncode == 2
-    assert "--sample and --seed must be at least 0" in done.stderr
+    assert "--sample must be at least 0, got -1" in done.stderr

@@ -261,9 +261,9 @@ def test_wrong_usage(
 def test_the_progress_ends_where_it_said_although_sets_share_a_file(
     data: Any, upstream: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from selfj_eval.cli.progress import ProgressLine, size
+    from selfj_eval.progress import Bar, size
 
-    monkeypatch.setattr(ProgressLine.__init__, "__defaults__", ("record", 0.0))  # every step
+    monkeypatch.setattr("selfj_eval.cli.command._bar", Bar(seconds=0))  # every step
     done = data("get", "one", "two", "--from", upstream)
     files = [upstream / "owner" / "name" / COMMIT / name for name in "abc"]
     whole = size(sum(file.stat().st_size for file in files))
@@ -386,7 +386,7 @@ def test_with_nothing_set_the_users_folder_is_filled_and_read(
     with pytest.raises(DataError) as raised:
         data_file("judge_bench", "pointwise_my_own.parquet")
     assert "selfj data get" not in str(raised.value)
-    with pytest.raises(DataError, match="`selfj data get judge_bench/pointwise_one --to x`"):
+    with pytest.raises(DataError, match="`SELFJ_DATA=x selfj data get judge_bench/pointwise_one`"):
         data_file("judge_bench", name, "x")
     assert in_process("selfj", "data", "get", "one", "--from", upstream).returncode == 0
     found = data_file("judge_bench", name)
@@ -401,3 +401,34 @@ def test_with_nothing_set_the_users_folder_is_filled_and_read(
     assert "metadata" not in message
     with pytest.raises(DataError, match=r"SELFJ_DATA \(or --metadata X\) to a folder"):
         data_file("judge_bench", "pointwise_two.parquet", second_way="--metadata X")
+
+
+def test_from_python_licences_come_first_and_failures_are_in_the_result(
+    upstream: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from selfj_eval import registry as data
+
+    folder = tmp_path / "data"
+    monkeypatch.setenv("SELFJ_DATA", str(folder))
+    plans: list[tuple[Any, bool]] = []
+    got = data.get(
+        ["one", "three"],
+        origin=upstream,
+        announce=lambda plan: plans.append((plan, folder.exists())),
+    )
+    [(plan, begun)] = plans
+    assert not begun
+    assert plan.licences == {"CC BY 4.0": ("owner/name",), "none stated": ("owner/name",)}
+    assert (plan.files, [item.set for item in got.made]) == (3, ["judge_bench/pointwise_one"])
+    [failure] = got.failures
+    assert failure.set == "judge_bench/pairwise_three" and "'response_a'" in failure.reason
+    assert (got.left, got.found) == (1, True)
+    assert len(read_records(data.path("one"))) == 20
+    assert {item.set: item.state for item in data.list().sets}["pointwise_one"] == "got"
+    [finding] = data.verify().sets
+    assert (finding.rows, finding.problems, data.verify("three").wrong) == (20, (), 1)
+    assert data.get("one", origin=upstream).plan.here == ("judge_bench/pointwise_one",)
+    assert capsys.readouterr() == ("", "")

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from selfj_eval.collection.filters import FilterSettings, Step, dropped_by, steps
+from selfj_eval.collection.filters import Step, dropped_by, steps
+from selfj_eval.collection.options import FilterOptions
 from selfj_eval.errors import DataError
 
 pytest.importorskip("py3langid", reason="the extra collect is not installed")
@@ -267,7 +268,7 @@ def test_limits_count_tokens_and_characters(text: str, low: int, more: int) -> N
         word = character.isalnum() or character == "_"
         tokens += (word and not inside) or not (word or character.isspace())
         inside = word
-    limits = FilterSettings(
+    limits = FilterOptions(
         min_tokens=low, max_tokens=low + more, min_characters=0, max_characters=30
     )
     short, long, *_ = steps(limits)
@@ -276,7 +277,16 @@ def test_limits_count_tokens_and_characters(text: str, low: int, more: int) -> N
 
 
 def test_limits_are_in_what_a_step_says_it_drops() -> None:
-    own = {s.name: s.drops for s in steps(FilterSettings(4, 99, 17, 1234, 0.35, 0.6, "de"))}
+    limits = FilterOptions(
+        min_tokens=4,
+        max_tokens=99,
+        min_characters=17,
+        max_characters=1234,
+        min_letters=0.35,
+        max_links=0.6,
+        language="de",
+    )
+    own = {s.name: s.drops for s in steps(limits)}
     for name, limit in (
         ("too_short", "17 characters or 4 tokens"),
         ("too_long", "1234 characters or 99 tokens"),
@@ -288,13 +298,13 @@ def test_limits_are_in_what_a_step_says_it_drops() -> None:
 
 
 def test_another_language_can_be_wanted() -> None:
-    (language,) = [s for s in steps(FilterSettings(language="fr")) if s.name == "language"]
+    (language,) = [s for s in steps(FilterOptions(language="fr")) if s.name == "language"]
     assert not language.dropped("Comment peut-on faire une bonne tarte aux pommes ?")
     assert language.dropped("How do I bake a good apple pie in a small oven?")
 
 
 def test_the_share_of_links_and_letters_can_be_set() -> None:
-    strict = {s.name: s for s in steps(FilterSettings(min_letters=0.9, max_links=0.0))}
+    strict = {s.name: s for s in steps(FilterOptions(min_letters=0.9, max_links=0.0))}
     assert strict["mostly_symbols"].dropped("Solve 2x + 4 = 8")
     assert strict["mostly_links"].dropped("Why does http://a.b/ fail on my computer?")
 
@@ -302,7 +312,7 @@ def test_the_share_of_links_and_letters_can_be_set() -> None:
 @pytest.mark.parametrize(
     "wrong, named",
     [
-        ({"min_tokens": 9, "max_tokens": 8}, "min_tokens <= max_tokens <= 1,000,000, got 9 and 8"),
+        ({"min_tokens": 9, "max_tokens": 8}, "`min_tokens` must be at most `max_tokens`, 8, got 9"),
         ({"min_characters": -1}, "min_characters"),
         ({"min_letters": 1.5}, "min_letters"),
         ({"max_links": -0.1}, "max_links"),
@@ -311,7 +321,7 @@ def test_the_share_of_links_and_letters_can_be_set() -> None:
 )
 def test_settings_that_no_text_meets_are_refused(wrong: dict, named: str) -> None:
     with pytest.raises(DataError, match=named):
-        steps(FilterSettings(**wrong))
+        steps(FilterOptions(**wrong))
 
 
 def real_instructions(data, names) -> list[str]:

@@ -21,7 +21,8 @@ import pytest
 from selfj_eval.collection.preparing import Prepared, Recipe
 from selfj_eval.collection.running import assemble, prepare_all
 from selfj_eval.collection.sources import load_sources
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, StoreError
+from selfj_eval.options import OptionError
 
 pytest.importorskip("datasketch", reason="the extra collect is not installed")
 pytest.importorskip("py3langid", reason="the extra collect is not installed")
@@ -87,7 +88,7 @@ def test_a_run(
     command: Callable[..., Any], downloads: Path, evaluation: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    arguments = ["collect", "run", "--out", out, "--from", downloads, "--workers", 1]
+    arguments = ["collect", "run", "--output", out, "--from", downloads, "--workers", 1]
     arguments += ["--sources", ",".join(NAMES), "--evaluation", evaluation, "--json"]
     done = command("selfj", *arguments)
     assert done.returncode == 0, done.stderr
@@ -137,7 +138,7 @@ def test_a_source_that_fails_does_not_stop_the_others(
     rows.write_text(rows.read_text() + '{"prompt": "Write a function."}\n')
     (downloads / "qasc" / "part-0.jsonl").unlink()
     out = tmp_path / "out"
-    arguments = ["collect", "run", "--out", out, "--from", downloads, "--workers", 2]
+    arguments = ["collect", "run", "--output", out, "--from", downloads, "--workers", 2]
     arguments += ["--sources", ",".join(NAMES), "--evaluation", "none"]
     done = command("selfj", *arguments)
     assert done.returncode == 1
@@ -164,7 +165,7 @@ def test_nothing_of_a_folder_is_passed_over_in_silence(downloads: Path, tmp_path
     (downloads / "mbpp" / "part-0.jsonl").write_text('{"\\ud800": 1}\n')
     out, recipe = tmp_path / "out", Recipe(str(downloads))
     summary = assemble(SOURCES, prepare_all(SOURCES, recipe, out), recipe, out)
-    assert summary["failed"] == ["mbpp"]
+    assert summary.failed == ("mbpp",)
 
 
 def test_two_runs_at_once_are_refused(
@@ -174,7 +175,7 @@ def test_two_runs_at_once_are_refused(
 
     (tmp_path / "out" / "work").mkdir(parents=True)
     with filelock.FileLock(tmp_path / "out" / "work" / "lock"):
-        arguments = ["--out", tmp_path / "out", "--from", downloads, "--evaluation", "none"]
+        arguments = ["--output", tmp_path / "out", "--from", downloads, "--evaluation", "none"]
         done = command("selfj", "collect", "run", *arguments)
     assert done.returncode == 2 and "another `selfj collect run` is at work" in done.stderr
 
@@ -222,16 +223,16 @@ def test_killed_anywhere_and_resumed_gives_the_same_bytes(
     """Killed before each of the files appears that a run writes."""
     arguments = ["collect", "run", "--from", downloads, "--workers", 1, "--evaluation", "none"]
     arguments += ["--sources", ",".join(NAMES)]
-    assert command("selfj", *arguments, "--out", tmp_path / "whole").returncode == 0
+    assert command("selfj", *arguments, "--output", tmp_path / "whole").returncode == 0
     expected = files_of(tmp_path / "whole")
     program = [sys.executable, "-c", KILLED]
     for files in (0, 3, 4, 6, 8):
         out = tmp_path / f"killed{files}"
-        run = [*program, files, *arguments, "--out", out]
+        run = [*program, files, *arguments, "--output", out]
         done = subprocess.run([str(part) for part in run], capture_output=True, text=True)
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert files_of(out) != expected
-        assert command("selfj", *arguments, "--out", out).returncode == 0
+        assert command("selfj", *arguments, "--output", out).returncode == 0
         assert files_of(out) == expected
         assert not [p for p in out.rglob("*") if p.name.endswith(".tmp")]
 
@@ -240,9 +241,9 @@ def test_killed_at_any_moment(command: Callable[..., Any], downloads: Path, tmp_
     """Killed by the clock, with workers that are killed too, and resumed until it is done."""
     arguments = ["collect", "run", "--from", downloads, "--workers", 2, "--evaluation", "none"]
     arguments += ["--sources", ",".join(NAMES)]
-    assert command("selfj", *arguments, "--out", tmp_path / "whole").returncode == 0
+    assert command("selfj", *arguments, "--output", tmp_path / "whole").returncode == 0
     out = tmp_path / "killed"
-    program = [sys.executable, "-m", "selfj_eval", *arguments, "--out", out]
+    program = [sys.executable, "-m", "selfj_eval", *arguments, "--output", out]
     for seconds in (1.5, 3.0):
         process = subprocess.Popen(
             [str(part) for part in program],
@@ -253,7 +254,7 @@ def test_killed_at_any_moment(command: Callable[..., Any], downloads: Path, tmp_
         time.sleep(seconds)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert command("selfj", *arguments, "--out", out).returncode == 0
+    assert command("selfj", *arguments, "--output", out).returncode == 0
     assert files_of(out) == files_of(tmp_path / "whole")
 
 
@@ -267,8 +268,8 @@ def test_a_source_taken_out_leaves_nothing(downloads: Path, tmp_path: Path) -> N
     assert own.exists()  # not ours to remove
     own.unlink()
     assert sorted(files_of(out)) == ["Common/quora.parquet", "summary.json"]
-    removed = ["Coding/mbpp.parquet", "Coding/quora_coding.parquet", "Academic/qasc.parquet"]
-    assert summary["removed"] == removed
+    removed = ("Coding/mbpp.parquet", "Coding/quora_coding.parquet", "Academic/qasc.parquet")
+    assert summary.removed == removed
 
 
 def test_no_source_at_all(tmp_path: Path) -> None:
@@ -287,16 +288,16 @@ def test_no_source_at_all(tmp_path: Path) -> None:
         (["--workers", 0], "must be at least 1"),
         (["--sources", ","], "--sources names no source"),
         (["--evaluation", ""], "--evaluation names nothing"),
-        (["--max-tokens", 5_000_000_000], "max_tokens"),
+        (["--max-tokens", 5_000_000_000], "--max-tokens must lie between 0 and 1,000,000"),
         (["--evaluation", "no.jsonl"], "is neither a file nor one of alpaca_eval"),
         (["--language", "xx"], "xx"),
-        (["--min-tokens", 9, "--max-tokens", 3], "min_tokens"),
+        (["--min-tokens", 9, "--max-tokens", 3], "--min-tokens must be at most --max-tokens, 3"),
     ],
 )
 def test_wrong_usage(
     command: Callable[..., Any], tmp_path: Path, more: list[Any], message: str
 ) -> None:
-    base = ["collect", "run", "--out", tmp_path / "out", "--evaluation", "none"]
+    base = ["collect", "run", "--output", tmp_path / "out", "--evaluation", "none"]
     done = command("selfj", *base, *more)
     assert done.returncode == 2
     assert message in done.stderr
@@ -312,7 +313,7 @@ def test_names_of_sources_are_no_paths(
     own = {"name": "x", "category": "Common", "expected": 1, "hub": "x/y", "split": "train",
            "licence": "none", "fields": ["text"], "converter": "single"}  # fmt: skip
     (tmp_path / "sources.yaml").write_text(json.dumps([own | {field: value}]))
-    arguments = ["collect", "run", "--out", tmp_path / "a" / "b", "--evaluation", "none"]
+    arguments = ["collect", "run", "--output", tmp_path / "a" / "b", "--evaluation", "none"]
     done = command("selfj", *arguments, "--source-file", tmp_path / "sources.yaml")
     assert done.returncode == 2
     assert f"entry 1, field '{field}': expected letters" in done.stderr
@@ -322,7 +323,7 @@ def test_names_of_sources_are_no_paths(
 def test_without_the_evaluation_sets_it_says_what_to_do(
     command: Callable[..., Any], downloads: Path, tmp_path: Path
 ) -> None:
-    done = command("selfj", "collect", "run", "--out", tmp_path / "out", "--from", downloads)
+    done = command("selfj", "collect", "run", "--output", tmp_path / "out", "--from", downloads)
     assert done.returncode == 2
     assert "selfj data get alpaca_eval" in done.stderr
 
@@ -393,3 +394,55 @@ def test_an_evaluation_set_that_changes_counts_as_it_is_now(
         assert isinstance(done, Prepared) and done.dropped["contaminated"] == 1
         kept = pq.read_table(out / "work" / "qasc.parquet")["instruction"].to_pylist()
         assert question not in kept
+
+
+def test_from_python_one_result_goes_into_the_next(
+    downloads: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from selfj_eval import collection as collect
+
+    made = collect.run(
+        output=tmp_path / "out",
+        origin=downloads,
+        sources=["quora", "qasc", "mbpp", "quora_coding"],
+        evaluation=(),
+        max_tokens=400,
+        workers=1,
+    )
+    assert (made.kept, made.failed, made.settings.filters.max_tokens) == (46, (), 400)
+    assert {s.name: s.kept for s in made.sources}["qasc"] == 5
+    first = collect.sample(made, n=20)
+    second = collect.sample(made, n=20, exclude=[first])
+    assert not {r["id"] for r in first.instructions} & {r["id"] for r in second.instructions}
+    assert (second.excluded, second.output) == (20, None)
+    assert set(first.to_frame().columns) == {"id", "instruction", "source", "category"}
+    found = collect.stats(made, sample=0, output=tmp_path / "stats")
+    assert {c.name: c.kept for c in found.categories} == made.to_frame().groupby("category")[
+        "kept"
+    ].sum().to_dict()
+    assert found.lengths["words"].by_category["Academic"].n == 5
+    assert (tmp_path / "stats" / "stats.md").is_file()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_from_python_errors_name_options(tmp_path: Path) -> None:
+    from selfj_eval import collection as collect
+
+    with pytest.raises(OptionError, match="`threshold` must lie between 0.75 and 1, got 0.5"):
+        collect.run(output=tmp_path / "out", threshold=0.5)
+    with pytest.raises(OptionError, match="`sources` must be a list"):
+        collect.run(output=tmp_path / "out", sources="quora")
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="name another `output`"):
+        collect.run(output=tmp_path / "file", origin=tmp_path, evaluation=())
+
+
+def test_the_former_flag_of_the_output(
+    command: Callable[..., Any], downloads: Path, tmp_path: Path
+) -> None:
+    arguments = ["--from", downloads, "--sources", "qasc", "--evaluation", "none", "--workers", 1]
+    done = command("selfj", "collect", "run", "--out", tmp_path / "out", *arguments)
+    assert done.returncode == 0
+    assert done.stderr.startswith("note: --out is called --output now.\n")
+    assert (tmp_path / "out" / "Academic" / "qasc.parquet").exists()
+    assert "--output is missing" in command("selfj", "collect", "run", *arguments).stderr

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from selfj_eval.collection.counts import SourceCount, Statistics
 from selfj_eval.collection.statistics import EDGES, PUBLISHED, describe
 from selfj_eval.collection.verbs import tabulate
 from selfj_eval.errors import DataError
@@ -59,60 +61,58 @@ def test_sources_and_categories_are_counted(made: Path) -> None:
     read: list[int] = []
     document = describe(made, read.append)
     assert sum(read) == 3
-    assert document["kept"] == 8
-    rows = {source["name"]: source for source in document["sources"]}
+    assert document.kept == 8
+    rows = {source.name: source for source in document.sources}
     assert list(rows) == ["quora", "ms_marco", "mbpp", "qasc"]  # categories; the largest first
-    assert rows["quora"] == {
-        "name": "quora",
-        "category": "Common",
-        "published": 50,
-        "kept": 5,
-        "share": 0.625,
-        "read": 9,
-        "instructions": 8,
-        "dropped": {"length": 3},
-        "error": None,
-    }
-    assert rows["mbpp"]["dropped"] is None
-    assert rows["qasc"]["kept"] == 0
-    assert rows["qasc"]["error"] == "no field 'question'"
-    assert document["dropped"] == {"length": 5, "near duplicate": 1}
-    assert document["notes"] == ["mbpp: summary.json says 3 kept, the file has 2 rows."]
-    found = [(c["name"], c["sources"], c["kept"], c["share"]) for c in document["categories"]]
+    assert rows["quora"] == SourceCount(
+        name="quora",
+        category="Common",
+        published=50,
+        kept=5,
+        share=0.625,
+        read=9,
+        instructions=8,
+        dropped={"length": 3},
+        error=None,
+    )
+    assert rows["mbpp"].dropped is None
+    assert rows["qasc"].kept == 0
+    assert rows["qasc"].error == "no field 'question'"
+    assert document.dropped == {"length": 5, "near duplicate": 1}
+    assert document.notes == ("mbpp: summary.json says 3 kept, the file has 2 rows.",)
+    found = [(c.name, c.sources, c.kept, c.share) for c in document.categories]
     assert found == [("Common", 2, 6, 0.75), ("Coding", 1, 2, 0.25), ("Academic", 0, 0, 0.0)]
-    shares = [f"{c['published_share']:.1%}" for c in document["categories"]]
+    shares = [f"{c.published_share:.1%}" for c in document.categories]
     assert shares == ["54.1%", "31.5%", "14.4%"]
     assert sum(PUBLISHED.values()) == 5_754_412
 
 
 def test_lengths_by_hand(made: Path) -> None:
-    lengths = describe(made)["lengths"]
-    common = lengths["characters"]["by_category"]["Common"]
-    edges = lengths["characters"]["edges"]
+    lengths = describe(made).lengths
+    common = lengths["characters"].by_category["Common"]
+    edges = lengths["characters"].edges
     # 7, 9, 10, 13, 14 and 10,000 characters: an edge belongs to the bin that it begins.
-    counts = dict(zip(edges, common["counts"], strict=True))
+    counts = dict(zip(edges, common.counts, strict=True))
     assert {edge: n for edge, n in counts.items() if n} == {0: 2, 10: 3, 10_000: 1}
     expected = {"n": 6, "mean": 10_053 / 6, "min": 7, "p5": 7, "median": 10, "p95": 10_000}
-    assert {k: v for k, v in common.items() if k != "counts"} == expected | {"max": 10_000}
-    words = lengths["words"]["by_category"]
-    counts = dict(zip(EDGES["words"], words["Common"]["counts"], strict=True))
+    assert {k: v for k, v in vars(common).items() if k != "counts"} == expected | {"max": 10_000}
+    words = lengths["words"].by_category
+    counts = dict(zip(EDGES["words"], words["Common"].counts, strict=True))
     assert {edge: n for edge, n in counts.items() if n} == {0: 4, 3: 2}  # 1 1 1 1, and 3 4
-    assert words["Coding"]["median"] == 3
-    assert words["Coding"]["max"] == 5  # not bytes, not letters
-    assert words["Academic"]["n"] == 0
-    assert words["Academic"]["median"] is None
+    assert words["Coding"].median == 3
+    assert words["Coding"].max == 5  # not bytes, not letters
+    assert words["Academic"].n == 0
+    assert words["Academic"].median is None
 
 
 def test_without_a_summary_the_files_are_counted(tmp_path: Path) -> None:
     write(tmp_path, "Coding", "mbpp", ["Sort a list."] * 7)
     write(tmp_path, "Common", "mine", ["Say hello."])
     document = describe(tmp_path)
-    rows = {source["name"]: source for source in document["sources"]}
-    assert (rows["mbpp"]["kept"], rows["mbpp"]["published"], rows["mbpp"]["read"]) == (7, 690, None)
-    assert (rows["mine"]["kept"], rows["mine"]["published"]) == (1, None)
-    assert document["notes"] == [
-        "There is no summary.json: what was read and dropped is not known."
-    ]
+    rows = {source.name: source for source in document.sources}
+    assert (rows["mbpp"].kept, rows["mbpp"].published, rows["mbpp"].read) == (7, 690, None)
+    assert (rows["mine"].kept, rows["mine"].published) == (1, None)
+    assert document.notes == ("There is no summary.json: what was read and dropped is not known.",)
 
 
 def break_nothing(folder: Path) -> None:
@@ -169,9 +169,9 @@ def test_what_is_no_collection_is_named(
         describe(made)
 
 
-def drawn_document(made: Path) -> dict[str, Any]:
+def drawn_document(made: Path) -> Statistics:
     pairs = [(f"verb{k % 23} <b>&$x$", f"noun{k % 5} \u202e\u0627") for k in range(999)]
-    return describe(made) | {"verbs": tabulate(pairs)}
+    return replace(describe(made), verbs=tabulate(pairs, parser="made up", seed=0))
 
 
 def test_figures_are_whole_and_the_same_each_time(made: Path) -> None:
@@ -218,4 +218,4 @@ def test_nothing_is_drawn_of_nothing(tmp_path: Path) -> None:
     from selfj_eval.reports.collection_figures import draw
 
     write(tmp_path, "Common", "quora", [])
-    assert draw(describe(tmp_path) | {"verbs": None}) == {}
+    assert draw(describe(tmp_path)) == {}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from selfj_eval.collection.counts import NounCount, VerbCount
 from selfj_eval.collection.verbs import open_parser, root_verb, root_verbs, tabulate
 from selfj_eval.errors import DataError
 
@@ -18,21 +19,13 @@ def test_verbs_are_counted_with_their_nouns() -> None:
     pairs += [("write", noun) for noun in "aaabbcdef"]  # six nouns: a, b, and of the others c, d
     pairs += [(f"v{k:02}", "x") for k in range(25)]
     random.Random(0).shuffle(pairs)
-    found = tabulate(pairs)
-    assert (found["parsed"], found["with_verb"], found["with_noun"]) == (46, 43, 34)
-    assert found["verbs"][0] == {
-        "verb": "write",
-        "count": 9,
-        "nouns": [
-            {"noun": "a", "count": 3},
-            {"noun": "b", "count": 2},
-            {"noun": "c", "count": 1},
-            {"noun": "d", "count": 1},
-        ],
-    }
-    names = [verb["verb"] for verb in found["verbs"]]
+    found = tabulate(pairs, parser="made up", seed=0)
+    assert (found.parsed, found.with_verb, found.with_noun) == (46, 43, 34)
+    nouns = (NounCount("a", 3), NounCount("b", 2), NounCount("c", 1), NounCount("d", 1))
+    assert found.verbs[0] == VerbCount("write", 9, nouns)
+    names = [verb.verb for verb in found.verbs]
     assert names == ["write", *(f"v{k:02}" for k in range(19))]  # equal counts: by the alphabet
-    assert found["shown"] == 7 + 19
+    assert found.shown == 7 + 19
 
 
 TREES = [

@@ -21,9 +21,9 @@ from sklearn.metrics import roc_auc_score
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from selfj_eval import Judge, JudgeError, Record, SelfJError, read_records
-from selfj_eval.cli.path import tasks_folder
 from selfj_eval.demo import JUDGE_DIR, TEST_INSTRUCTIONS
 from selfj_eval.errors import DataError
+from selfj_eval.installation import tasks_folder
 from selfj_eval.metrics import headline
 from selfj_eval.stamps import stamp
 
@@ -207,7 +207,7 @@ def test_missing_data_is_one_error_with_the_way_out(command: Any, tmp_path: Path
     done = command("lm_eval", *arguments, XDG_DATA_HOME=str(tmp_path))
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
-    assert "Set the environment variable SELFJ_DATA (or --metadata" in last
+    assert "variable SELFJ_DATA (or `selfj_data` in lm-eval's `metadata`) to a folder" in last
     assert "`selfj data get judge_bench/pointwise_mtbench`" in last
     assert "`selfj data get judge_bench`" in last
     with pytest.raises(DataError, match=r"/nowhere/.*/pointwise_mtbench.parquet: there is no"):
@@ -390,15 +390,16 @@ def test_selfj_lm_eval_finds_the_tasks_where_lm_eval_does_not(
 ) -> None:
     import lm_eval.__main__
 
+    from selfj_eval import installation
     from selfj_eval.cli import lm_eval as subcommand
 
     calls: list[list[str]] = []
     monkeypatch.setattr(lm_eval.__main__, "cli_evaluate", lambda: calls.append(subcommand.sys.argv))
     monkeypatch.setattr(subcommand.sys, "argv", [])
-    assert subcommand.found_by_lm_eval()
+    assert installation.found_by_lm_eval()
     subcommand.run(["--model", "hf", "--tasks", "selfj"])
     assert calls[-1] == ["lm_eval", "--model", "hf", "--tasks", "selfj"]
-    monkeypatch.setattr(subcommand, "found_by_lm_eval", lambda: False)
+    monkeypatch.setattr(installation, "found_by_lm_eval", lambda: False)
     include = ["--include_path", str(TASKS)]
     subcommand.run(["--model", "hf", "--tasks", "selfj"])
     assert calls[-1] == ["lm_eval", *include, "--model", "hf", "--tasks", "selfj"]

@@ -26,10 +26,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from selfj_eval import Judge, JudgeError, SelfJError
 from selfj_eval.backends.base import Batch
-from selfj_eval.cli.path import tasks_folder
 from selfj_eval.demo import JUDGE_DIR
 from selfj_eval.harness import answer_cache
 from selfj_eval.harness.model import SelfJLM, _certainly_greedy
+from selfj_eval.installation import tasks_folder
 
 ROOT = Path(__file__).parent.parent
 Samples = list[dict[str, Any]]
@@ -195,14 +195,14 @@ def test_greedy_is_said_only_where_it_is_certain(
 )
 def test_what_no_judge_task_asks_is_refused(demo: SelfJLM, prompt: str, continuation: str) -> None:
     wrong = request(prompt, continuation)
-    with pytest.raises(JudgeError, match="some_task asks for .* Use --model hf for this task"):
+    with pytest.raises(JudgeError, match="some_task asks for .* Use lm-eval's model hf for this"):
         demo.loglikelihood([request("Rate."), wrong])
 
 
 def test_texts_are_neither_generated_nor_scored(demo: SelfJLM) -> None:
     with pytest.raises(JudgeError, match="some_task asks for the likelihood of a whole text"):
         demo.loglikelihood_rolling([request("Once upon a time")])
-    with pytest.raises(JudgeError, match=r"selfj_gen_demo asks for generated text. --model selfj"):
+    with pytest.raises(JudgeError, match="selfj_gen_demo asks for generated text. The model"):
         evaluate("selfj", "selfj_gen_demo", {"pretrained": "demo"}, limit=1)
 
 
@@ -212,10 +212,10 @@ def test_a_prompt_over_the_limit_is_an_error_before_anything_is_scored(
     model = SelfJLM("demo", max_length=64)
     monkeypatch.setattr(model.backend, "score", lambda _: pytest.fail("scored"))
     requests = [request("Rate."), request("word " * 70)]
-    message = r"some_task, document 7: a prompt of \d+ tokens, but .* --model_args max_length=64,"
+    message = r"some_task, document 7: a prompt of \d+ tokens, but .* argument `max_length` 64,"
     with pytest.raises(SelfJError, match=message):
         model.loglikelihood(requests)
-    with pytest.raises(JudgeError, match=r"max_length must be in 1\.\.1024 for this judge"):
+    with pytest.raises(JudgeError, match="`max_length` must be at most 1024 for this judge"):
         SelfJLM("demo", max_length=1025)
 
 
@@ -231,20 +231,23 @@ def test_arguments_as_lm_eval_gives_them(caplog: pytest.LogCaptureFixture) -> No
     own = {"pretrained": "demo", "device": "cpu"}
     model = SelfJLM.create_from_arg_obj(own, given | {"batch_size": "auto"})
     assert model.backend.device == "cpu"
-    assert "--model selfj forms its own batches: --batch_size is not used" in caplog.text
+    assert "The model selfj forms its own batches: `batch_size` is not used" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "needs a judge: --model_args pretrained=JUDGE"),
+        ({}, "needs a judge: the model argument `pretrained`"),
         (
             {"pretrained": "demo", "colour": 1, "parallelize": True},
             "no argument colour, parall",
         ),
-        ({"pretrained": "demo", "batch_tokens": "many"}, "batch_tokens must be a whole number"),
-        ({"pretrained": "demo", "max_length": 0}, "max_length must be a whole number above 0"),
-        ({"pretrained": "demo", "trust_remote_code": "yes"}, "trust_remote_code must be true or"),
+        ({"pretrained": "demo", "batch_tokens": "many"}, "`batch_tokens` must be a whole number"),
+        (
+            {"pretrained": "demo", "max_length": 0},
+            "argument `max_length` must be at least 1",
+        ),
+        ({"pretrained": "demo", "trust_remote_code": "yes"}, "`trust_remote_code` must be true or"),
         ({"pretrained": "demo", "dtype": "int3"}, "must be one of auto, float32"),
         ({"pretrained": "demo", "device": "toaster"}, "unknown device 'toaster'"),
         ({"pretrained": "demo", "engine": "steam"}, "must be one of transformers"),
@@ -372,7 +375,7 @@ def test_a_stock_models_answers_are_known_by_its_files(
     assert answers(moved, task) == answers(first, task)
     weights = load_file(copy / "model.safetensors")
     save_file({k: v * 1.01 for k, v in weights.items()}, copy / "model.safetensors")
-    with pytest.raises(JudgeError, match=r"another model \(pretrained: .*Name another --use_cach"):
+    with pytest.raises(JudgeError, match=r"another model \(pretrained: .*Name another file for"):
         evaluate("hf", task, {"pretrained": str(copy)}, **options)
     with sqlite3.connect(tmp_path / "stock_rank0.db") as database:
         database.execute("DELETE FROM unnamed WHERE key = 'selfj_model'")  # by an older version

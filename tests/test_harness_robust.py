@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from selfj_eval import Judge, JudgeError, Record, read_records
-from selfj_eval.cli.path import tasks_folder
 from selfj_eval.demo import JUDGE_DIR, demo_records
+from selfj_eval.installation import tasks_folder
 from selfj_eval.robustness import CHANGES, robustness
 
 TASKS = tasks_folder() / "robust"

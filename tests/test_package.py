@@ -81,7 +81,7 @@ def test_ladder_is_written(command: Any, tmp_path: Path) -> None:
     assert len(selfj_eval.read_records(tmp_path / "l.parquet")) == 30
     wrong = command("selfj", "ladder", "--output", tmp_path / "l.jsonl", "--instructions", "0")
     assert wrong.returncode == 2
-    assert "--instructions must be in 1..50000" in wrong.stderr
+    assert "--instructions must lie between 1 and 50,000, got 0" in wrong.stderr
 
 
 def test_the_package_has_no_pickles_and_little_weight() -> None:

@@ -17,10 +17,13 @@ import yaml
 
 from selfj_eval import read_records
 from selfj_eval.errors import DataError, SelfJError, StoreError
-from selfj_eval.registry import DataSet, build, load_sets, select, state, verify
+from selfj_eval.registry.building import build
 from selfj_eval.registry.cache import opened, tidy
 from selfj_eval.registry.downloading import Folder
+from selfj_eval.registry.made import state
+from selfj_eval.registry.sets import DataSet, load_sets, select
 from selfj_eval.registry.upstream import UpstreamFile
+from selfj_eval.registry.verifying import verify_set
 
 COMMIT = "89abcdef" * 5
 LINES = [{"q": f"Add {i} and 1.", "a": str(i + 1), "points": i} for i in range(5000)]
@@ -208,7 +211,7 @@ def test_csv(registry: Callable[..., list[DataSet]], make: Callable[..., Path]) 
     assert lines[0].startswith("id,instruction,response")
     assert lines[1].startswith("s-0,Add 0 and 1.,1")
     assert len(lines) == 5001
-    assert verify(item, path.parents[2]).problems == ()
+    assert verify_set(item, path.parents[2]).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -256,32 +259,32 @@ def test_verify_finds_what_changed(
     [item] = registry(pointwise_sums=definition())
     path, folder = make(item), tmp_path / "data"
     sound = path.read_bytes()
-    found = verify(item, folder)
+    found = verify_set(item, folder)
     assert (found.state, found.rows, found.problems) == ("got", 5000, ())
 
     path.write_bytes(sound[:1000] + bytes([sound[1000] ^ 1]) + sound[1001:])
-    assert "its sha256 is" in verify(item, folder).problems[0]
+    assert "its sha256 is" in verify_set(item, folder).problems[0]
     path.write_bytes(sound[:-100])
-    problems = verify(item, folder).problems
+    problems = verify_set(item, folder).problems
     assert "its sha256 is" in problems[0]
     assert "it cannot be read" in problems[1]
     pq.write_table(_fewer(sound), path)
-    problems = verify(item, folder).problems
+    problems = verify_set(item, folder).problems
     assert any("it has no column 'rating_max'" in problem for problem in problems)
     assert any("it has 4,999 rows, when it was made it had 5,000" in p for p in problems)
     path.unlink()
-    assert verify(item, folder).problems == ("it is not there",)
+    assert verify_set(item, folder).problems == ("it is not there",)
 
     path.write_bytes(sound)
     record = path.parent / "registry.json"
     record.write_text("{")
     with pytest.raises(DataError, match="is damaged; remove it"):
-        verify(item, folder)
+        verify_set(item, folder)
     record.unlink()
-    found = verify(item, folder)
+    found = verify_set(item, folder)
     assert (found.state, found.rows, found.problems) == ("by hand", 5000, ())
     pq.write_table(_fewer(sound), path)
-    assert verify(item, folder).problems == ("it has no column 'rating_max'",)
+    assert verify_set(item, folder).problems == ("it has no column 'rating_max'",)
 
 
 def _fewer(content: bytes) -> pa.Table:
@@ -312,7 +315,7 @@ def test_upstream_files_go_when_nothing_needs_them(
 def test_a_folder_that_cannot_be_written_names_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
-        pytest.raises(StoreError, match="cannot be written: .* with --to"),
+        pytest.raises(StoreError, match="cannot be written: .* with `to`"),
         opened(tmp_path / "file" / "data"),
     ):
         pass

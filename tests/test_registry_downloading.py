@@ -13,9 +13,15 @@ from urllib.parse import unquote
 import pytest
 
 from selfj_eval.errors import DataError, StoreError
-from selfj_eval.registry import CountedOnce, SourceFile, UnreachableError, origin_from
 from selfj_eval.registry.cache import opened
-from selfj_eval.registry.downloading import Folder, Web
+from selfj_eval.registry.downloading import (
+    CountedOnce,
+    Folder,
+    UnreachableError,
+    Web,
+    origin_from,
+)
+from selfj_eval.registry.sets import SourceFile
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
@@ -211,7 +217,7 @@ def test_another_content_is_refused_and_removed(
     server: Server, cache: Path, content: bytes, found: str
 ) -> None:
     steps = list[int]()
-    with pytest.raises(DataError, match=f"{found}. It was removed; .* --from") as raised:
+    with pytest.raises(DataError, match=f"{found}. It was removed; .* `origin`") as raised:
         served(server, content).fetch(file(), cache, steps.append)
     assert raised.value.path == f"owner/name@{COMMIT[:12]}/data copy/a#1.json"
     assert files_in(cache) == []
@@ -240,7 +246,7 @@ def test_passing_failures_are_tried_again_and_others_are_not(server: Server, cac
         web.fetch(other, cache, lambda _: None)
     assert len(server.requests) == 6
     server.faults = []
-    with pytest.raises(DataError, match=r"status 404 \(Not Found\)\. If you have .* --from"):
+    with pytest.raises(DataError, match=r"status 404 \(Not Found\)\. If you have .* `origin`"):
         web.fetch(other, cache, lambda _: None)
     assert len(server.requests) == 7
 
@@ -250,7 +256,7 @@ def test_no_network_is_an_error_of_its_own(server: Server, cache: Path) -> None:
     server.shutdown()
     server.server_close()
     with pytest.raises(
-        UnreachableError, match=r"cannot be reached .*name their folder with --from"
+        UnreachableError, match=r"cannot be reached .*name their folder with `origin`"
     ):
         web.fetch(file(), cache, lambda _: None)
 
@@ -317,7 +323,7 @@ def test_a_folder_has_files_by_commit_or_in_checkouts(tmp_path: Path) -> None:
 def test_origins_that_are_none(given: str) -> None:
     with pytest.raises(DataError) as raised:
         origin_from(given)
-    assert "--from" in str(raised.value)
+    assert "`origin`" in str(raised.value)
     assert "secret" not in str(raised.value)
 
 

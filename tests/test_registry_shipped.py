@@ -6,8 +6,9 @@ from pathlib import Path
 
 import yaml
 
-from selfj_eval.registry import converter_of, load_sets
+from selfj_eval.registry.building import converter_of
 from selfj_eval.registry.columns import expected
+from selfj_eval.registry.sets import load_sets
 
 TASKS = Path(__file__).parent.parent / "tasks" / "judge_bench"
 

@@ -69,7 +69,7 @@ def collecting(downloads: Path, tmp_path: Path) -> Callable[..., tuple[Any, Path
         command = [sys.executable, "-m", "selfj_eval", "collect", "run", "--from", downloads]
         command += ["--workers", "2", "--evaluation", "none", "--sources", "mbpp,qasc"]
         process = subprocess.Popen(
-            [str(part) for part in [*command, "--out", out]],
+            [str(part) for part in [*command, "--output", out]],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

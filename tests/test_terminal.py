@@ -110,8 +110,8 @@ COMMANDS: dict[str, list[str]] = {
                "outputs.json", "--output", f"{NAME}a"],
     "alpaca, manifest": ["alpaca", "table", "--manifest", FILE],
     "data": ["data", "get", HOSTILE],
-    "collect": ["collect", "run", "--from", NAME, "--out", "c"],
-    "collect, source": ["collect", "run", "--sources", HOSTILE, "--from", ".", "--out", "c"],
+    "collect": ["collect", "run", "--from", NAME, "--output", "c"],
+    "collect, source": ["collect", "run", "--sources", HOSTILE, "--from", ".", "--output", "c"],
     "collect stats": ["collect", "stats", NAME, "--output", "c"],
     "ladder": ["ladder", "--instructions", "1", "--output", f"{NAME}ladder.jsonl"],
 }  # fmt: skip

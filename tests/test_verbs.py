@@ -11,6 +11,7 @@ import pytest
 
 from selfj_eval.cli import main
 from selfj_eval.results import Result
+from selfj_eval.writing import write_rows
 
 CHANGING = {"seconds", "made", "command", "from_store"}
 """Keys that differ from run to run; what is below them is not compared."""
@@ -61,12 +62,81 @@ _RANK = ["alpaca", "rank", "--judge", "length", "--judge", "demo", "--output", "
 _CONFIG = ["alpaca", "config", "--judge", "demo", "--output", "annotator", "--temperature", "0.5"]
 _EVALUATE = ["alpaca", "evaluate", "mine.json", "--judge", "demo", "--output", "board"]
 
+
+def _ladder() -> Result:
+    from selfj_eval.demo import write_ladder
+
+    return write_ladder(output="ladder.csv", instructions=3, seed=4)
+
+
+def _doctor() -> Result:
+    from selfj_eval.installation import examine
+
+    return examine()
+
+
+def _data_list() -> Result:
+    from selfj_eval import registry as data
+
+    return data.list()
+
+
+def _data_verify() -> Result:
+    from selfj_eval import registry as data
+
+    return data.verify("mtbench")
+
+
+def _data_get() -> Result:
+    from selfj_eval import registry as data
+
+    return data.get("mtbench", origin="downloads", to="data")
+
+
+def _collect_run() -> Result:
+    from selfj_eval import collection as collect
+
+    chosen = {"sources": ["qasc", "mbpp"], "evaluation": ()}
+    return collect.run(output="made", origin="downloads", workers=1, **chosen)
+
+
+def _collect_sample() -> Result:
+    from selfj_eval import collection as collect
+
+    return collect.sample("collection", n=3, category=["Common"], output="sample.csv", seed=2)
+
+
+def _collect_stats() -> Result:
+    from selfj_eval import collection as collect
+
+    return collect.stats("collection", sample=0)
+
+
+COLLECT = ["--from", "downloads", "--sources", "qasc,mbpp", "--evaluation", "none"]
+SAMPLE = ["--n", "3", "--category", "Common", "--output", "sample.csv", "--seed", "2"]
+
 CASES = {
     "alpaca.evaluate": Case([*_EVALUATE, "--baseline", "base.json"], _evaluate, "alpaca_eval"),
     "alpaca.rank": Case([*_RANK, "--resamples", "20"], _rank, "matplotlib", "small_pack"),
     "alpaca.table": Case(["alpaca", "table"], _table, "alpaca_eval", "data"),
     "alpaca.config": Case(_CONFIG, _config, "alpaca_eval", "data"),
     "score": Case(["score", "answers.jsonl", "--judge", "demo", "--limit", "40"], _score),
+    "ladder": Case(
+        ["ladder", "--output", "ladder.csv", "--instructions", "3", "--seed", "4"], _ladder
+    ),
+    "doctor": Case(["doctor"], _doctor),
+    "data list": Case(["data", "list"], _data_list),
+    "data verify": Case(["data", "verify", "mtbench"], _data_verify),
+    "data get": Case(["data", "get", "mtbench", "--from", "downloads", "--to", "data"], _data_get),
+    "collect run": Case(
+        ["collect", "run", "--output", "made", "--workers", "1", *COLLECT],
+        _collect_run,
+        needs="py3langid",
+    ),
+    "collect sample": Case(["collect", "sample", "collection", *SAMPLE], _collect_sample),
+    "collect stats": Case(
+        ["collect", "stats", "collection", "--sample", "0"], _collect_stats, needs="matplotlib"
+    ),
 }
 
 
@@ -109,6 +179,19 @@ def _inputs(folder: Path) -> None:
     for name, answer in (("base", "5"), ("mine", "It is 5.")):
         row = {"instruction": "What is 2 + 3?", "output": answer, "generator": name}
         (folder / f"{name}.json").write_text(json.dumps([row]))
+    questions = [f"What is it that falls as snow in winter, number {k}?" for k in range(5)]
+    downloads = folder / "downloads" / "qasc"
+    downloads.mkdir(parents=True)
+    lines = [json.dumps({"question": question}) + "\n" for question in questions]
+    (downloads / "part.jsonl").write_text("".join(lines))
+    common = folder / "collection" / "Common"
+    common.mkdir(parents=True)
+    rows = [
+        {"id": f"q-{k}", "instruction": text, "source": "quora", "category": "Common"}
+        for k, text in enumerate(questions)
+    ]
+    write_rows(common / "quora.parquet", rows)
+    (folder / "collection" / "summary.json").write_text('{"kind": "selfj-collection"}')
 
 
 def _lasting(value: Any) -> Any:

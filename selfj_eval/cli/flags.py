@@ -19,6 +19,7 @@ from selfj_eval.terminal import say
 T = TypeVar("T", bound=Options)
 
 _PLACEHOLDERS = {int: "N", float: "X"}
+_WORDS = {"origin": "--from"}  # no name in Python
 
 
 def add_flags(
@@ -27,6 +28,8 @@ def add_flags(
     *,
     skip: Collection[str] = (),
     renamed: dict[str, Sequence[str]] | None = None,
+    repeated: Collection[str] = (),
+    commas: Collection[str] = (),
     required: Collection[str] = (),
 ) -> None:
     """Add one flag per option; one that is not given changes nothing.
@@ -36,7 +39,9 @@ def add_flags(
         cls: The options.
         skip: Options that are arguments of another kind, or not of this command.
         renamed: Former flags of an option, which go on working for one version, with a note.
-        required: Options that the command needs though they have a default.
+        repeated: Lists of which the flag gives one item each time.
+        commas: Lists that the flag gives as one text with commas between.
+        required: Options that this command needs although they have a default.
     """
     groups: dict[type[Options], Any] = {cls: parser}
     former = renamed or {}
@@ -46,8 +51,12 @@ def add_flags(
         if own.group not in groups:
             groups[own.group] = parser.add_argument_group(own.group.group_title)
         name, settings = flag(own.name, own.shape), _settings(own)
-        # Where it has a former name, too, the options say that it is missing.
-        needed = (own.required or own.name in required) and own.name not in former
+        if own.name in repeated:
+            settings |= {"nargs": None, "action": "append"}
+        if own.name in commas:
+            settings |= {"nargs": None, "type": _between_commas}
+        needed = own.required or own.name in required
+        needed = needed and own.name not in former  # else the options say it
         groups[own.group].add_argument(name, dest=own.name, required=needed, **settings)
         for old in former.get(own.name, ()):
             kind = parser._registry_get("action", settings.get("action"), settings.get("action"))
@@ -57,6 +66,8 @@ def add_flags(
 
 def flag(name: str, shape: str = "one") -> str:
     """The flag of an option; one of a mapping gives one name with its value."""
+    if name in _WORDS:
+        return _WORDS[name]
     name = name.removesuffix("s") if shape == "mapping" else name
     return "--" + name.replace("_", "-")
 
@@ -151,6 +162,10 @@ def _settings(own: Declared) -> dict[str, Any]:
     else:
         settings["metavar"] = own.placeholder or _PLACEHOLDERS.get(kind, own.name.upper())
     return settings | {"type": {int: whole, float: float}.get(kind, str)}
+
+
+def _between_commas(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
 
 
 def _former(kind: type[argparse.Action], name: str) -> type[argparse.Action]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
-from selfj_eval.cli.path import tasks_folder
 from selfj_eval.errors import SelfJError
 
 
@@ -20,6 +18,8 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: list[str]) -> int:
     """Run lm_eval with the given arguments; returns the exit status."""
     from lm_eval.__main__ import cli_evaluate
+
+    from selfj_eval.installation import found_by_lm_eval, tasks_folder
 
     given = [a for a in arguments if a.split("=")[0] == "--include_path"]
     if not found_by_lm_eval() and given:
@@ -47,19 +47,3 @@ def _register_model() -> None:
 
     if "selfj" not in model_registry:
         model_registry.register("selfj", target="selfj_eval.harness.model:SelfJLM")
-
-
-def found_by_lm_eval() -> bool:
-    """Whether stock ``lm_eval`` finds the tasks: their copies lie in its own folder."""
-    folder = stock_folder()
-    return folder is not None and (folder / "demo" / "selfj.yaml").is_file()
-
-
-def stock_folder() -> Path | None:
-    """Where copies of the task files lie for stock ``lm_eval``; None without lm_eval."""
-    import importlib.util
-
-    spec = importlib.util.find_spec("lm_eval")
-    if spec is None or spec.origin is None:
-        return None
-    return Path(spec.origin).parent / "tasks" / "selfj"

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from selfj_eval.collection.language import other_language
+from selfj_eval.collection.options import FilterOptions
 from selfj_eval.collection.quality import (
     boilerplate,
     broken_encoding,
@@ -21,9 +21,6 @@ from selfj_eval.collection.quality import (
     repeated,
     symbols_above,
 )
-from selfj_eval.errors import DataError
-
-_MOST = 1_000_000  # characters or tokens
 
 
 class Step(NamedTuple):
@@ -40,59 +37,19 @@ class Step(NamedTuple):
     dropped: Callable[[str], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class FilterSettings:
-    """The limits. A token is a run of letters, digits and underscores, or a punctuation mark.
-
-    The lengths are set so that 99.2 % of 6,081 instructions of evaluation sets lie between them.
-
-    Attributes:
-        min_tokens: Fewest tokens.
-        max_tokens: Most tokens. A judge is trained on prompts of 1,024 tokens of a model, so that
-            what is longer would be cut anyway.
-        min_characters: Fewest characters.
-        max_characters: Most characters.
-        min_letters: Smallest share of letters, of any script, among the visible characters.
-            Formulas and code are above it, tables of numbers and drawings are not.
-        max_links: Largest share of the visible characters that stand in web addresses.
-        language: The wanted language (ISO 639-1, such as ``en``).
-
-    Raises:
-        DataError: If no text could meet the limits.
-    """
-
-    min_tokens: int = 3
-    max_tokens: int = 1024
-    min_characters: int = 10
-    max_characters: int = 4000
-    min_letters: float = 0.2
-    max_links: float = 0.5
-    language: str = "en"
-
-    def __post_init__(self) -> None:
-        for least, most in (("min_tokens", "max_tokens"), ("min_characters", "max_characters")):
-            low, high = getattr(self, least), getattr(self, most)
-            if not 0 <= low <= high <= _MOST:
-                message = f"expected 0 <= {least} <= {most} <= {_MOST:,}, got {low} and {high}."
-                raise DataError(message, field=least)
-        for name in ("min_letters", "max_links"):
-            if not 0 <= (value := getattr(self, name)) <= 1:
-                raise DataError(f"expected a share from 0 to 1, got {value}.", field=name)
-
-
-def steps(settings: FilterSettings | None = None) -> tuple[Step, ...]:
+def steps(settings: FilterOptions | None = None) -> tuple[Step, ...]:
     """The steps, in the order in which they are applied.
 
     They hold a language model of 100 MB, which is loaded here. Build them in the process that
     uses them instead of sending them to it.
 
     Args:
-        settings: The limits, by default those of ``FilterSettings``.
+        settings: The limits, by default those of ``FilterOptions``.
 
     Raises:
         DataError: If the language is unknown, or ``py3langid`` is not installed.
     """
-    s = settings or FilterSettings()
+    s = settings or FilterOptions()
     return (
         Step(
             "too_short",

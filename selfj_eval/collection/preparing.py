@@ -19,7 +19,8 @@ from selfj_eval.collection.contamination import (
     load_evaluation_texts,
 )
 from selfj_eval.collection.converters import instructions
-from selfj_eval.collection.filters import FilterSettings, Step, dropped_by, steps
+from selfj_eval.collection.filters import Step, dropped_by, steps
+from selfj_eval.collection.options import FilterOptions
 from selfj_eval.collection.reading import fingerprint, iter_rows
 from selfj_eval.collection.signatures import signatures
 from selfj_eval.collection.sources import Source
@@ -50,7 +51,7 @@ class Recipe:
     """
 
     folder: str | None = None
-    filters: FilterSettings = field(default_factory=FilterSettings)
+    filters: FilterOptions = field(default_factory=FilterOptions)
     evaluation: tuple[str, ...] = ()
     limit: int | None = None
 
@@ -197,7 +198,7 @@ def _kept(
 
 # Once a process: a language model, and an index of evaluation sets, as long as their files stay.
 @cache
-def _steps(settings: FilterSettings) -> Sequence[Step]:
+def _steps(settings: FilterOptions) -> Sequence[Step]:
     return steps(settings)
 
 

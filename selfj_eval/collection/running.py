@@ -8,7 +8,6 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,10 @@ from selfj_eval.collection.preparing import (
 from selfj_eval.collection.sampling import COLUMNS
 from selfj_eval.collection.signatures import read_signatures
 from selfj_eval.collection.sources import CATEGORIES, Source
+from selfj_eval.collection.summary import Collection, RunSettings, SourceSummary
 from selfj_eval.collection.workers import worker_processes
 from selfj_eval.documents import parse_json
-from selfj_eval.errors import DataError, SelfJError, StoreError
+from selfj_eval.errors import DataError, SelfJError, StoreError, printable
 from selfj_eval.writing import atomic_write, remove_left_over, write_json
 
 Progress = Callable[[int], None]
@@ -91,7 +91,7 @@ def make_folders(out: Path) -> None:
         try:
             (out / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            message = f"{out / name} cannot be made: {error.strerror}; name another --out."
+            message = f"{out / name} cannot be made: {error.strerror}; name another `output`."
             raise StoreError(message) from error
 
 
@@ -125,7 +125,7 @@ def on_processes(
                     yield tasks[future], future.result()
         except BrokenProcessPool as error:
             raise SelfJError(
-                "a worker process died, perhaps for want of memory; take fewer --workers. What was "
+                "a worker process died, perhaps for want of memory; take fewer `workers`. What was "
                 "finished is kept: run it again."
             ) from error
 
@@ -138,7 +138,7 @@ def assemble(
     *,
     threshold: float = THRESHOLD,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Collection:
     """Take duplicates out, write ``out/<Category>/<name>.parquet``, and the summary.
 
     A text goes if an equal or similar one stands earlier, in the order of the sources. What was
@@ -153,7 +153,7 @@ def assemble(
         progress: Called with the number of sources that have just been written.
 
     Returns:
-        The summary, which stands in ``out/summary.json``, too; here also the files ``removed``.
+        What was made; its summary stands in ``out/summary.json``, too.
 
     Raises:
         DataError: If no source is ready.
@@ -183,10 +183,11 @@ def assemble(
     else:
         report(len(ready))
     removed = _remove_others(out, ready)
-    summary = _summary(sources, outcomes, results, recipe, threshold)
+    rows = tuple(_summarized(s, outcomes[s.name], results.get(s.name)) for s in sources)
+    made = _collection(rows, recipe, threshold, removed, out)
     remove_left_over(out / "summary.json")
-    write_json(out / "summary.json", summary)
-    return summary | {"removed": removed}
+    write_json(out / "summary.json", made.summary())
+    return made
 
 
 def _kinds(files: Sequence[Path], scratch: Path, threshold: float) -> NDArray[np.uint8]:
@@ -275,41 +276,33 @@ def _remove_others(out: Path, ready: Sequence[Source]) -> list[str]:
     return removed
 
 
-def _summary(
-    sources: Sequence[Source],
-    outcomes: Mapping[str, Outcome],
-    results: Mapping[str, Mapping[str, int] | None],
+def _collection(
+    rows: tuple[SourceSummary, ...],
     recipe: Recipe,
     threshold: float,
-) -> dict[str, Any]:
-    rows: list[dict[str, Any]] = []
-    for source in sources:
-        row: dict[str, Any] = {
-            "name": source.name,
-            "category": source.category,
-            "expected": source.expected,
-            "licence": source.licence,
-        }
-        outcome, counts = outcomes[source.name], results.get(source.name)
-        if isinstance(outcome, Prepared) and counts is not None:
-            dropped = outcome.dropped | {k: n for k, n in counts.items() if k != "kept"}
-            row |= {"rows": outcome.rows, "instructions": outcome.instructions}
-            row |= {"dropped": dropped, "kept": counts["kept"]}
-        else:
-            # Names of fields come from the data, and may be no text.
-            row["error"] = str(outcome).encode("utf-8", "backslashreplace").decode()
-        rows.append(row)
-    return {
-        "kind": KIND,
-        "kept": sum(row.get("kept", 0) for row in rows),
-        "expected": sum(source.expected for source in sources),
-        "failed": [row["name"] for row in rows if "error" in row],
-        "settings": {
-            "filters": asdict(recipe.filters),
-            "evaluation": list(recipe.evaluation),
-            "limit": recipe.limit,
-            "threshold": threshold,
-        },
-        "sources": rows,
-        "versions": {"selfj-eval": __version__, "python": platform.python_version()},
-    }
+    removed: Sequence[str],
+    out: Path,
+) -> Collection:
+    return Collection(
+        kind=KIND,
+        kept=sum(row.kept or 0 for row in rows),
+        expected=sum(row.expected for row in rows),
+        failed=tuple(row.name for row in rows if row.error is not None),
+        settings=RunSettings(recipe.filters, recipe.evaluation, recipe.limit, threshold),
+        sources=rows,
+        versions={"selfj-eval": __version__, "python": platform.python_version()},
+        removed=tuple(removed),
+        output=printable(out),
+    )
+
+
+def _summarized(
+    source: Source, outcome: Outcome, counts: Mapping[str, int] | None
+) -> SourceSummary:
+    facts = (source.name, source.category, source.expected, source.licence)
+    if isinstance(outcome, Prepared) and counts is not None:
+        dropped = outcome.dropped | {k: n for k, n in counts.items() if k != "kept"}
+        return SourceSummary(*facts, outcome.rows, outcome.instructions, dropped, counts["kept"])
+    # Names of fields come from the data, and may be no text.
+    reason = str(outcome).encode("utf-8", "backslashreplace").decode()
+    return SourceSummary(*facts, error=reason)

@@ -3,18 +3,168 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
 from selfj_eval.collection.sources import CATEGORIES
-from selfj_eval.collection.workers import worker_processes
-from selfj_eval.errors import DataError, brief
+from selfj_eval.collection.summary import Collection as Collected
+from selfj_eval.errors import DataError, brief, printable
+from selfj_eval.options import Options, PathLike, keywords, option
+from selfj_eval.progress import Watch, steps
+from selfj_eval.results import Result, table
 
 COLUMNS = ("id", "instruction", "source", "category")
 _BATCH = 65536
+
+
+@dataclass(frozen=True)
+class Sample(Result):
+    """Instructions that were drawn.
+
+    Attributes:
+        n: How many.
+        seed: What decided which.
+        excluded: How many instructions could not be drawn, being in other samples.
+        categories: How many are of each category.
+        output: The file, or None where they are in memory alone.
+        sha256: Of the file.
+        instructions: The rows, in the random order: ``id``, ``instruction``, ``source`` and
+            ``category``.
+    """
+
+    n: int
+    seed: int
+    excluded: int
+    categories: Mapping[str, int]
+    output: str | None
+    sha256: str | None
+    instructions: Sequence[Mapping[str, str]] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts, without the rows."""
+        found = {name: value for name, value in vars(self).items() if name != "instructions"}
+        return found | {"categories": dict(self.categories)}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per instruction."""
+        return [dict(row) for row in self.instructions]
+
+    def __str__(self) -> str:
+        where = "" if self.output is None else f"{self.output}: "
+        counts = [(name, f"{count:,}") for name, count in self.categories.items()]
+        return f"{where}{self.n:,} instructions, seed {self.seed}\n{table(counts)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleOptions(Options):
+    """Which instructions are drawn."""
+
+    n: int = option(help="how many", low=1)
+    output: PathLike | None = option(None, ".jsonl, .json, .csv or .parquet", placeholder="FILE")
+    safe_csv: bool = option(
+        False,
+        "CSV for a spreadsheet: an apostrophe before texts that begin like a formula; selfj reads "
+        "them as they were",
+    )
+    seed: int = option(0, "another seed draws others")
+    category: tuple[str, ...] = option((), "only these", CATEGORIES)
+    exclude: tuple[str | Path | Sample, ...] = option(
+        (),
+        "a sample whose instructions are not drawn again; may be repeated",
+        placeholder="FILE",
+    )
+    workers: int = option(1, "processes that read", low=1)
+    progress: Watch = option(False, internal=True)
+
+
+def sample_collection(collection: PathLike | Collected, options: SampleOptions) -> Sample:
+    """Draw random instructions of a finished collection.
+
+    The seed and the ids alone decide which are drawn and in which order: the same on any number of
+    workers, and a smaller sample is the beginning of a larger one.
+
+    Args:
+        collection: Its folder, or what ``run`` gave.
+
+    Raises:
+        DataError: If the collection is not finished or has too few instructions, or something in
+            ``exclude`` is no sample.
+        StoreError: If the file cannot be written.
+    """
+    folder = folder_of(collection)
+    files = collection_files(folder)
+    if not (folder / "summary.json").is_file():
+        message = (
+            "has no summary.json: the collection is not finished. Run selfj collect run again."
+        )
+        raise DataError(message, path=folder)
+    output = _output(options, files)
+    exclude = {name for item in options.exclude for name in _ids(item)}
+    with steps(options.progress, len(files), "read", "file") as progress:
+        rows = draw(
+            folder,
+            options.n,
+            seed=options.seed,
+            categories=options.category or CATEGORIES,
+            exclude=exclude,
+            workers=options.workers,
+            progress=progress,
+        )
+    counts = Counter(row["category"] for row in rows)
+    categories = {name: counts[name] for name in CATEGORIES}
+    found = Sample(len(rows), options.seed, len(exclude), categories, None, None, tuple(rows))
+    return found if output is None else _written(found, output, folder, options)
+
+
+sample = keywords(sample_collection, SampleOptions)
+
+
+def folder_of(collection: PathLike | Collected) -> Path:
+    """The folder of a collection."""
+    return Path(collection.output if isinstance(collection, Collected) else collection)
+
+
+def _output(options: SampleOptions, files: Sequence[Path]) -> Path | None:
+    """The file, once it is sure that it can be written and is none that is read."""
+    from selfj_eval.judging.score import check_safe_csv
+    from selfj_eval.writing import check_output
+
+    read = [item for item in options.exclude if not isinstance(item, Sample)]
+    output = None
+    if options.output is not None:
+        output = check_output(options.output, inputs=[*read, *files])
+    check_safe_csv(options.safe_csv, output)
+    return output
+
+
+def _written(found: Sample, output: Path, folder: Path, options: SampleOptions) -> Sample:
+    from selfj_eval.provenance import digest, provenance
+    from selfj_eval.writing import run_file, write_json, write_rows
+
+    write_rows(output, found.instructions, safe_csv=options.safe_csv)
+    found = replace(found, output=printable(output), sha256=digest(output))
+    run = found.to_dict() | {"collection": printable(folder)} | provenance()
+    write_json(run_file(output), run)
+    return found
+
+
+def _ids(item: PathLike | Sample) -> Iterator[str]:
+    """Ids of a sample."""
+    from selfj_eval.reading import iter_rows
+
+    if isinstance(item, Sample):
+        yield from (row["id"] for row in item.instructions)
+        return
+    for at, row in iter_rows(Path(item), fields=("id",)):
+        if not isinstance(row.get("id"), str):
+            message = "expected the id of an instruction, a text."
+            raise DataError(message, path=item, place=at, field="id")
+        yield row["id"]
 
 
 def collection_files(folder: Path) -> list[Path]:
@@ -50,7 +200,7 @@ def read_batches(file: Path, columns: Sequence[str] = COLUMNS) -> Iterator[dict[
         raise DataError(f"is no file of a collection ({brief(error)}).", path=file) from error
 
 
-def sample(
+def draw(
     folder: Path,
     n: int,
     *,
@@ -81,8 +231,6 @@ def sample(
     Raises:
         DataError: If there are fewer than n, or a file cannot be read.
     """
-    if n < 1 or workers < 1:
-        raise DataError(f"n and workers must be at least 1, got {n} and {workers}.")
     files = [file for file in collection_files(folder) if file.parent.name in categories]
     first = partial(_first, n=n, seed=seed, exclude=frozenset(exclude))
     drawn: list[tuple[bytes, str, int]] = []
@@ -113,6 +261,8 @@ def _mapped(
     if workers == 1 or len(files) < 2:
         yield from map(function, files)
         return
+    from selfj_eval.collection.workers import worker_processes
+
     with worker_processes(workers) as pool:
         yield from pool.map(function, files)
 

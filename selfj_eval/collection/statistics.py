@@ -9,6 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from selfj_eval.collection.counts import (
+    CategoryCount,
+    Histogram,
+    Lengths,
+    SourceCount,
+    Statistics,
+)
 from selfj_eval.collection.sampling import collection_files, read_batches
 from selfj_eval.collection.sources import CATEGORIES, load_sources
 from selfj_eval.documents import read_json
@@ -29,7 +36,6 @@ EDGES = {
 }
 """Where the bins of the histograms begin; a bin ends before the next, the last one never."""
 _SUMMARY_KIND = "selfj-collection"
-_QUANTILES = {"p5": 0.05, "median": 0.5, "p95": 0.95}
 
 
 @dataclass(slots=True)
@@ -44,7 +50,7 @@ class _Lengths:
         self.words.update(len(text.split()) for text in texts)
 
 
-def describe(folder: Path, progress: Callable[[int], None] = lambda _: None) -> dict[str, Any]:
+def describe(folder: Path, progress: Callable[[int], None] = lambda _: None) -> Statistics:
     """Count a collection; its files are read a batch of rows at a time.
 
     Args:
@@ -53,12 +59,7 @@ def describe(folder: Path, progress: Callable[[int], None] = lambda _: None) -> 
         progress: Called with the number of files that have just been read.
 
     Returns:
-        A JSON document. ``sources``: each with ``kept`` (rows of its file), ``share`` of all,
-        ``published``, ``read``, ``instructions``, ``dropped`` by step and ``error``; what is not
-        known is None. ``categories``: the same in sums, beside the published share. ``dropped``:
-        sums by step. ``lengths``: for ``characters`` and ``words`` (what stands between white
-        space) the edges of the bins and, by category, counts, mean, extremes and quantiles (the
-        smallest length that at least 5, 50 or 95 % do not exceed). ``notes``: what does not fit.
+        The counts; without root verbs.
 
     Raises:
         DataError: If there is no collection, or a file in it is none of a collection's.
@@ -78,22 +79,22 @@ def describe(folder: Path, progress: Callable[[int], None] = lambda _: None) -> 
         progress(1)
     total = sum(kept.values())
     sources = _sources(found, kept, total)
-    return {
-        "kind": KIND,
-        "kept": total,
-        "published": sum(PUBLISHED.values()),
-        "categories": [_category(name, sources, total) for name in CATEGORIES],
-        "sources": sources,
-        "dropped": dict(sum((Counter(s["dropped"] or {}) for s in sources), Counter[str]())),
-        "lengths": {
-            name: {
-                "edges": list(edges),
-                "by_category": {c: _histogram(getattr(lengths[c], name), edges) for c in lengths},
-            }
+    return Statistics(
+        kind=KIND,
+        kept=total,
+        published=sum(PUBLISHED.values()),
+        categories=tuple(_category(name, sources, total) for name in CATEGORIES),
+        sources=tuple(sources),
+        dropped=dict(sum((Counter(s.dropped or {}) for s in sources), Counter[str]())),
+        lengths={
+            name: Lengths(
+                edges=tuple(edges),
+                by_category={c: _histogram(getattr(lengths[c], name), edges) for c in lengths},
+            )
             for name, edges in EDGES.items()
         },
-        "notes": _notes(found, kept),
-    }
+        notes=tuple(_notes(found, kept)),
+    )
 
 
 def _check(batch: Mapping[str, list[Any]], name: str, category: str, file: Path) -> None:
@@ -134,7 +135,7 @@ def _sources(
     found: Mapping[tuple[str, str], Mapping[str, Any]],
     kept: Mapping[tuple[str, str], int],
     total: int,
-) -> list[dict[str, Any]]:
+) -> list[SourceCount]:
     """By category, the largest first."""
     keys = dict.fromkeys([*found, *kept])
     published: dict[str, int] = {}
@@ -147,56 +148,63 @@ def _sources(
         dropped = entry.get("dropped")
         error = entry.get("error")
         sources.append(
-            {
-                "name": name,
-                "category": category,
-                "published": published.get(name) if expected is None else expected,
-                "kept": rows,
-                "share": _share(rows, total),
-                "read": _count(entry.get("rows")),
-                "instructions": _count(entry.get("instructions")),
-                "dropped": {str(step): _count(n) or 0 for step, n in dropped.items()}
+            SourceCount(
+                name=name,
+                category=category,
+                published=published.get(name) if expected is None else expected,
+                kept=rows,
+                share=_share(rows, total),
+                read=_count(entry.get("rows")),
+                instructions=_count(entry.get("instructions")),
+                dropped={str(step): _count(n) or 0 for step, n in dropped.items()}
                 if isinstance(dropped, dict)
                 else None,
-                "error": None if error is None else str(error),
-            }
+                error=None if error is None else str(error),
+            )
         )
     order = {name: at for at, name in enumerate(CATEGORIES)}
-    return sorted(sources, key=lambda s: (order[s["category"]], -s["kept"], s["name"]))
+    return sorted(sources, key=lambda s: (order[s.category], -s.kept, s.name))
 
 
-def _category(name: str, sources: Sequence[Mapping[str, Any]], total: int) -> dict[str, Any]:
-    kept = [source["kept"] for source in sources if source["category"] == name]
-    return {
-        "name": name,
-        "sources": sum(rows > 0 for rows in kept),
-        "published": PUBLISHED[name],
-        "published_share": _share(PUBLISHED[name], sum(PUBLISHED.values())),
-        "kept": sum(kept),
-        "share": _share(sum(kept), total),
-    }
+def _category(name: str, sources: Sequence[SourceCount], total: int) -> CategoryCount:
+    kept = [source.kept for source in sources if source.category == name]
+    return CategoryCount(
+        name=name,
+        sources=sum(rows > 0 for rows in kept),
+        published=PUBLISHED[name],
+        published_share=_share(PUBLISHED[name], sum(PUBLISHED.values())),
+        kept=sum(kept),
+        share=_share(sum(kept), total),
+    )
 
 
-def _histogram(counted: Mapping[int, int], edges: Sequence[int]) -> dict[str, Any]:
+def _histogram(counted: Mapping[int, int], edges: Sequence[int]) -> Histogram:
     counts = [0] * len(edges)
     for length, n in counted.items():
         counts[bisect_right(edges, length) - 1] += n
-    total = sum(counts)
-    found: dict[str, Any] = {"n": total, "counts": counts}
-    ordered = sorted(counted)
+    total, ordered = sum(counts), sorted(counted)
     if not total:
-        return found | dict.fromkeys(("mean", "min", *_QUANTILES, "max"))
-    found["mean"] = sum(length * n for length, n in counted.items()) / total
-    found["min"] = ordered[0]
-    for name, share in _QUANTILES.items():
-        below = 0
-        for length in ordered:
-            below += counted[length]
-            if below >= share * total:
-                found[name] = length
-                break
-    found["max"] = ordered[-1]
-    return found
+        return Histogram(0, tuple(counts), None, None, None, None, None, None)
+    return Histogram(
+        n=total,
+        counts=tuple(counts),
+        mean=sum(length * n for length, n in counted.items()) / total,
+        min=ordered[0],
+        p5=_quantile(counted, ordered, 0.05 * total),
+        median=_quantile(counted, ordered, 0.5 * total),
+        p95=_quantile(counted, ordered, 0.95 * total),
+        max=ordered[-1],
+    )
+
+
+def _quantile(counted: Mapping[int, int], ordered: Sequence[int], wanted: float) -> int:
+    """The smallest length that so many do not exceed."""
+    below = 0
+    for length in ordered:
+        below += counted[length]
+        if below >= wanted:
+            return length
+    return ordered[-1]
 
 
 def _notes(

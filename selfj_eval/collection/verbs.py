@@ -10,8 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from selfj_eval.collection.counts import NounCount, RootVerbs, VerbCount
 from selfj_eval.errors import DataError, brief
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def open_parser(name: str = PARSER) -> Language:
     if not spacy.util.is_package(name) and not Path(name).exists():
         raise DataError(
             f"spaCy's pipeline {name!r} is not installed, nor a folder: python -m spacy download "
-            f"{PARSER}, or name another one with --parser."
+            f"{PARSER}, or name another one with `parser`."
         )
     try:
         parser = spacy.load(name)
@@ -109,14 +110,17 @@ def root_verb(document: Doc) -> Pair:
     return None, None
 
 
-def tabulate(pairs: Iterable[Pair]) -> dict[str, Any]:
+def tabulate(pairs: Iterable[Pair], *, parser: str, seed: int) -> RootVerbs:
     """The most frequent verbs that have a noun, with their most frequent nouns.
 
+    Args:
+        pairs: Of ``root_verbs``.
+        parser: What parsed them.
+        seed: Of the sample.
+
     Returns:
-        ``parsed``, ``with_verb``, ``with_noun``: instructions. ``verbs``: the ``MOST_VERBS`` most
-        frequent among those with a noun, each with ``count`` and its ``MOST_NOUNS`` most frequent
-        ``nouns``; equal counts in the order of the alphabet. ``shown``: instructions that have one
-        of these verbs with one of these nouns.
+        The ``MOST_VERBS`` most frequent verbs among those with a noun, each with its
+        ``MOST_NOUNS`` most frequent nouns; equal counts in the order of the alphabet.
     """
     counted = Counter(pairs)
     verbs: Counter[str] = Counter()
@@ -125,21 +129,20 @@ def tabulate(pairs: Iterable[Pair]) -> dict[str, Any]:
         if verb is not None and noun is not None:
             verbs[verb] += n
             nouns.setdefault(verb, Counter())[noun] += n
-    chosen: list[dict[str, Any]] = [
-        {
-            "verb": verb,
-            "count": n,
-            "nouns": [{"noun": noun, "count": m} for noun, m in _most(nouns[verb], MOST_NOUNS)],
-        }
+    chosen = tuple(
+        VerbCount(verb, n, tuple(NounCount(*most) for most in _most(nouns[verb], MOST_NOUNS)))
         for verb, n in _most(verbs, MOST_VERBS)
-    ]
-    return {
-        "parsed": counted.total(),
-        "with_verb": sum(n for (verb, _), n in counted.items() if verb is not None),
-        "with_noun": verbs.total(),
-        "shown": sum(noun["count"] for verb in chosen for noun in verb["nouns"]),
-        "verbs": chosen,
-    }
+    )
+    return RootVerbs(
+        parser=parser,
+        sample=counted.total(),
+        seed=seed,
+        parsed=counted.total(),
+        with_verb=sum(n for (verb, _), n in counted.items() if verb is not None),
+        with_noun=verbs.total(),
+        shown=sum(noun.count for verb in chosen for noun in verb.nouns),
+        verbs=chosen,
+    )
 
 
 def _beginning(text: str) -> str:

@@ -9,9 +9,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from selfj_eval.demo.ladder import MAX_INSTRUCTIONS, TEST_INSTRUCTIONS, demo_records, ladder
+from selfj_eval.demo.ladder import (
+    MAX_INSTRUCTIONS,
+    TEST_INSTRUCTIONS,
+    demo_records,
+    ladder,
+    write_ladder,
+)
 
 JUDGE_DIR = Path(__file__).parent / "judge"
 """Folder of the demo judge, in Hugging Face format."""
 
-__all__ = ["JUDGE_DIR", "MAX_INSTRUCTIONS", "TEST_INSTRUCTIONS", "demo_records", "ladder"]
+__all__ = [
+    "JUDGE_DIR",
+    "MAX_INSTRUCTIONS",
+    "TEST_INSTRUCTIONS",
+    "demo_records",
+    "ladder",
+    "write_ladder",
+]

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 from selfj_eval.demo.kinds_facts import facts, lists
 from selfj_eval.demo.kinds_numbers import arithmetic, code, steps, units
 from selfj_eval.demo.kinds_text import rewriting, sorting, strings, table
 from selfj_eval.demo.rungs import RATINGS, write_answer, write_reference
 from selfj_eval.demo.task import Task
+from selfj_eval.options import Options, PathLike, keywords, option
 from selfj_eval.records import Record
+from selfj_eval.results import Result
 
 Split = Literal["train", "test"]
+SPLITS = ("train", "test")
 
 KINDS: dict[str, Callable[[Random], Task]] = {
     "arithmetic": arithmetic,
@@ -41,6 +45,65 @@ MAX_INSTRUCTIONS = 50_000
 """Most instructions of one ladder; all kinds have many more different ones."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class LadderOptions(Options):
+    """Which instructions, and how many."""
+
+    split: str = option("test", "which of the two halves, which share no instruction", SPLITS)
+    instructions: int = option(TEST_INSTRUCTIONS, "how many", low=1, high=MAX_INSTRUCTIONS)
+    seed: int = option(0, "another seed draws others")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LadderFileOptions(LadderOptions):
+    """A ladder for a file."""
+
+    output: PathLike = option(help=".jsonl, .json, .csv or .parquet", placeholder="FILE")
+
+
+@dataclass(frozen=True)
+class LadderFile(Result):
+    """A ladder that was written.
+
+    Attributes:
+        written: How many records there are: ten an instruction.
+        output: The file.
+        records: Its records.
+    """
+
+    written: int
+    output: str
+    records: tuple[Record, ...] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Count and file."""
+        return {"records": self.written, "output": self.output}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per record."""
+        return [record.row() for record in self.records]
+
+    def __str__(self) -> str:
+        return f"{self.written:,} records written to {self.output}"
+
+
+def write_ladder_file(options: LadderFileOptions) -> LadderFile:
+    """Write the quality ladder into a file; the defaults give the embedded benchmark.
+
+    Raises:
+        StoreError: If the file cannot be written.
+    """
+    from selfj_eval.errors import printable
+    from selfj_eval.writing import write_records
+
+    records = _records(options)
+    write_records(options.output, records)
+    return LadderFile(len(records), printable(options.output), tuple(records))
+
+
+write_ladder = keywords(write_ladder_file, LadderFileOptions)
+
+
 def ladder(split: Split, *, instructions: int, seed: int = 0) -> list[Record]:
     """Generate instructions with ten answers each, rated 0 to 9 by construction.
 
@@ -51,23 +114,24 @@ def ladder(split: Split, *, instructions: int, seed: int = 0) -> list[Record]:
 
     Args:
         split: "train" or "test".
-        instructions: Number of instructions, 0 to ``MAX_INSTRUCTIONS``. The kinds take
+        instructions: Number of instructions, 1 to ``MAX_INSTRUCTIONS``. The kinds take
             turns.
-        seed: Any integer.
+        seed: Another one draws others.
 
     Returns:
         ``instructions * 10`` records with ids like "ladder-test-0007-3" (number of the
         instruction, rating), ordered by instruction and then rating from 0 to 9.
 
     Raises:
-        ValueError: If ``split`` is unknown or ``instructions`` out of range.
+        OptionError: If ``split`` is unknown or ``instructions`` out of range.
     """
-    if split not in ("train", "test"):
-        raise ValueError(f'split must be "train" or "test", got {split!r}')
-    if not 0 <= instructions <= MAX_INSTRUCTIONS:
-        raise ValueError(f"instructions must be 0 to {MAX_INSTRUCTIONS}, got {instructions}")
-    records: list[Record] = []
-    for number, task in enumerate(_tasks(split, instructions, seed)):
+    return _records(LadderOptions(split=split, instructions=instructions, seed=seed))
+
+
+def _records(options: LadderOptions) -> list[Record]:
+    split: Split = "train" if options.split == "train" else "test"
+    seed, records = options.seed, list[Record]()
+    for number, task in enumerate(_tasks(split, options.instructions, seed)):
         rng = Random(f"selfj-ladder answers {split} {seed} {number}")
         reference = write_reference(task, rng)
         others = [name for name in KINDS if name != task.kind]

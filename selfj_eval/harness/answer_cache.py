@@ -1,4 +1,4 @@
-"""Whose answers lm-eval keeps in ``--use_cache FILE``: it looks them up by the prompt alone."""
+"""Whose answers lm-eval keeps in its ``use_cache`` file: it looks them up by the prompt alone."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def claim(cache: SqliteDict, model: Mapping[str, Any]) -> None:
         told = "; ".join(f"{k}: {holder.get(k)!s:.80}, now {mine.get(k)!s:.80}" for k in changed)
         raise JudgeError(
             f"{cache.filename} holds the answers of another model ({told}), and they would be "
-            "given as this one's. Name another --use_cache."
+            "given as this one's. Name another file for lm-eval's `use_cache`."
         )
 
 
@@ -57,8 +57,8 @@ def claim(cache: SqliteDict, model: Mapping[str, Any]) -> None:
 def _warn_of(filename: str) -> None:
     logger.warning(
         "%s does not say whose answers it holds. lm-eval looks answers up by the prompt alone: "
-        "if they are another model's, so are the numbers of this run. Name another "
-        "--use_cache.",
+        "if they are another model's, so are the numbers of this run. Name another file for "
+        "lm-eval's `use_cache`.",
         shown(filename),
     )
 

@@ -74,7 +74,7 @@ def without_bos(tokenizer: PreTrainedTokenizerBase, prompt: str, name: str) -> s
             return text
     raise JudgeError(
         f"the tokenizer of {name} splits a prompt that begins with {bos!r} in another way than "
-        "one to which it adds that token itself; use --model hf."
+        "one to which it adds that token itself; use lm-eval's model hf."
     )
 
 
@@ -101,5 +101,5 @@ def check_digits(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], nam
         if digit_token_ids(encode, text, name) != known:
             raise JudgeError(
                 f"after {end!r} the digits are other tokens than after {RESPONSE_WRAPPER!r}, "
-                f"and {name} is read at the latter; use --model hf."
+                f"and {name} is read at the latter; use lm-eval's model hf."
             )

@@ -12,7 +12,7 @@ from selfj_eval.errors import DataError
 from selfj_eval.reading import read_records
 from selfj_eval.records import RECORD_FIELDS, Record, record_from_mapping
 
-_SECOND_WAY = '--metadata \'{"selfj_data": "DIR"}\''
+_SECOND_WAY = "`selfj_data` in lm-eval's `metadata`"
 _NUMBERS = ("rating", "rating_min", "rating_max")
 
 

@@ -78,8 +78,8 @@ class GenTask(SelfJTask):
         if judge is None:
             raise JudgeError(
                 f"{self.task_name} needs a judge: set the environment variable SELFJ_JUDGE to a "
-                "judge (a folder, a hub id such as oceanpty/Self-J, or 'demo'), or give "
-                '--metadata \'{"selfj_judge": "..."}\'.'
+                "judge (a folder, a hub id such as oceanpty/Self-J, or 'demo'), or give in "
+                'lm-eval\'s `metadata` {"selfj_judge": "..."}.'
             )
         options = {"model": judge} if isinstance(judge, str) else dict(judge)
         model = options.pop("model", None)

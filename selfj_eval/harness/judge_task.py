@@ -22,7 +22,7 @@ class JudgeTask(SelfJTask):
     """Ten choices "0".."9" after the judge's prompt; their likelihoods give the expected score.
 
     Per document: ``score``, ``digit_mass``, ``unscored``, and (score, rating on 0..9, whether it
-    is good) for the headline metrics. ``--apply_chat_template`` does not touch the judge's
+    is good) for the headline metrics. ``apply_chat_template`` does not touch the judge's
     prompt unless the metadata says ``selfj_chat_template``.
     """
 

@@ -1,4 +1,4 @@
-"""``--model selfj``: the judge tasks of lm-eval on this package's own scorer."""
+"""lm-eval's model ``selfj``: the judge tasks of lm-eval on this package's own scorer."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from selfj_eval.errors import JudgeError
 from selfj_eval.harness.answer_cache import claim
 from selfj_eval.harness.chat import check_digits, frame_of, framed, without_bos
 from selfj_eval.judging.options import ENGINES, JudgeOptions
+from selfj_eval.options import OptionError
 from selfj_eval.prompts import DEFAULT_TEMPLATE
 from selfj_eval.scale import DIGITS
 from selfj_eval.terminal import shown
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _WINDOW = 4096  # prompts that are tokenized and sorted together
-_NO_DEVICE = "cuda:0"  # what lm_eval's command says when it is not told --device
+_NO_DEVICE = "cuda:0"  # what lm_eval's command says when it is told no device
 
 Answer = tuple[float, bool]
 
@@ -95,35 +96,33 @@ class SelfJLM(LM):  # type: ignore[misc]
         super().__init__()
         if pretrained is None:
             raise JudgeError(
-                "--model selfj needs a judge: --model_args pretrained=JUDGE (a folder, a hub id "
-                "such as oceanpty/Self-J, or demo)."
+                "the model selfj needs a judge: the model argument `pretrained` (a folder, a hub "
+                "id such as oceanpty/Self-J, or demo)."
             )
         if engine == "transformers" and engine_args:
             raise JudgeError(
-                f"--model selfj has no argument {', '.join(sorted(engine_args))}; there are: "
+                f"the model selfj has no argument {', '.join(sorted(engine_args))}; there are: "
                 "pretrained, adapter (or peft), revision, dtype, device, batch_tokens, engine, "
                 f"max_length, trust_remote_code. Engines are {', '.join(ENGINES)}; the last two "
                 "take arguments of their own."
             )
-        _check_types(batch_tokens=batch_tokens, max_length=max_length, code=trust_remote_code)
         if adapter is not None and peft is not None:
             raise JudgeError("adapter and peft are two names of one thing; give one of them.")
         if str(batch_size or 1) != "1" or max_batch_size is not None:
-            logger.warning("--model selfj forms its own batches: --batch_size is not used.")
+            logger.warning("The model selfj forms its own batches: `batch_size` is not used.")
         self._name, self._engine, self._engine_args = str(pretrained), engine, engine_args
         self._code, self._adapter = trust_remote_code, peft if adapter is None else adapter
         self._revision = None if revision is None else str(revision)
-        options = JudgeOptions.of(
-            {
-                "engine": engine,
-                "engine_args": engine_args,
-                "adapter": self._adapter,
-                "revision": self._revision,
-                "dtype": "auto" if dtype is None else dtype,
-                "device": _device(device, engine),
-                "batch_tokens": batch_tokens,
-                "trust_remote_code": trust_remote_code,
-            }
+        options = _options(
+            engine=engine,
+            engine_args=engine_args,
+            adapter=self._adapter,
+            revision=self._revision,
+            dtype="auto" if dtype is None else dtype,
+            device=_device(device, engine),
+            batch_tokens=batch_tokens,
+            max_tokens=max_length,
+            trust_remote_code=trust_remote_code,
         )
         opened = open_backend(self._name, options)
         if opened.template != DEFAULT_TEMPLATE:
@@ -133,8 +132,11 @@ class SelfJLM(LM):  # type: ignore[misc]
         self.backend = opened.backend
         limit = self.backend.max_tokens
         self.max_length = limit if max_length is None else max_length
-        if not 0 < self.max_length <= limit:
-            raise JudgeError(f"max_length must be in 1..{limit} for this judge, got {max_length}.")
+        if self.max_length > limit:
+            raise JudgeError(
+                f"the model argument `max_length` must be at most {limit} for this judge, got "
+                f"{max_length}."
+            )
 
     @classmethod
     def create_from_arg_string(
@@ -151,7 +153,7 @@ class SelfJLM(LM):  # type: ignore[misc]
         return cls(**{**(additional_config or {}), **arg_dict})
 
     def set_cache_hook(self, cache_hook: CacheHook) -> None:
-        """lm-eval's hook: answers are kept in ``--use_cache FILE``, which must be this judge's.
+        """lm-eval's hook: answers are kept in the file ``use_cache``, which must be this judge's.
 
         Raises:
             JudgeError: If it holds another judge's.
@@ -249,7 +251,7 @@ class SelfJLM(LM):  # type: ignore[misc]
             JudgeError: If there is none, or it does not take the messages.
         """
         if self.tokenizer is None:
-            raise JudgeError("no chat template: name the tokenizer (--model_args tokenizer=...).")
+            raise JudgeError("no chat template: give the model argument `tokenizer`.")
         try:
             return fill_template(
                 self.tokenizer,
@@ -296,18 +298,18 @@ class SelfJLM(LM):  # type: ignore[misc]
                 raise JudgeError(
                     f"{request.task_name}, document {request.doc_id}: a prompt of {length} "
                     f"tokens, but the judge takes {self.max_length}. The tasks trim prompts to "
-                    "what they are told, with the tokenizer that they are told: give --model_args "
-                    f"max_length={self.max_length}, or --metadata "
-                    f'\'{{"selfj_max_tokens": {self.max_length}, "selfj_tokenizer": "..."}}\'.'
+                    "what they are told, with the tokenizer that they are told: give the model "
+                    f"argument `max_length` {self.max_length}, or in lm-eval's `metadata` "
+                    f'{{"selfj_max_tokens": {self.max_length}, "selfj_tokenizer": "..."}}.'
                 )
         if self.tokenizer is not None:
             check_digits(self.tokenizer, texts, self._name)
 
     def _refuse(self, request: Instance, what: str) -> NoReturn:
         raise JudgeError(
-            f"{request.task_name} asks for {what}. --model selfj is for the judge tasks "
+            f"{request.task_name} asks for {what}. The model selfj is for the judge tasks "
             "(selfj_judge_*, selfj_pair_*): it gives the likelihoods of the ten digits after a "
-            "prompt and nothing else. Use --model hf for this task."
+            "prompt and nothing else. Use lm-eval's model hf for this task."
         )
 
 
@@ -330,9 +332,10 @@ def _device(given: str | None, engine: str) -> str:
     return str(given)
 
 
-def _check_types(*, batch_tokens: Any, max_length: Any, code: Any) -> None:
-    for name, value in (("batch_tokens", batch_tokens), ("max_length", max_length)):
-        if value is not None and (type(value) is not int or value < 1):
-            raise JudgeError(f"{name} must be a whole number above 0, got {value!r}.")
-    if not isinstance(code, bool):
-        raise JudgeError(f"trust_remote_code must be true or false, got {code!r}.")
+def _options(**values: Any) -> JudgeOptions:
+    """The judge's options; an error names lm-eval's argument."""
+    try:
+        return JudgeOptions(**values)
+    except OptionError as error:
+        name = "max_length" if error.name == "max_tokens" else error.name
+        raise JudgeError(f"the model argument `{name}` {error.expected}") from error

@@ -32,7 +32,7 @@ _CHAT_RESERVE = 64  # tokens left for a chat template around the judge's prompt
 
 @dataclass(frozen=True)
 class Settings:
-    """What a task takes from its metadata (``--metadata`` or the YAML file), as ``selfj_<name>``.
+    """What a task takes, as ``selfj_<name>``, from lm-eval's ``metadata`` or its YAML file.
 
     Attributes:
         source: Data set, such as ``pointwise_mtbench``.
@@ -43,7 +43,7 @@ class Settings:
         tokenizer: Folder or hub id of the tokenizer that trims prompts; default the model's.
         good_at: An answer is good when its rating, put on 0..9, is at least this.
         allow_markers: Judge answers that hold text of the prompt template.
-        chat_template: Wrap the judge's prompt when lm-eval is told ``--apply_chat_template``.
+        chat_template: Wrap the judge's prompt when lm-eval is told ``apply_chat_template``.
         judge: The judge of generation tasks: ``demo``, a folder, a hub id, or a mapping with
             ``model`` and options of ``Judge.load``. Default the variable ``SELFJ_JUDGE``.
         default_judge: The judge when neither is given.
@@ -111,8 +111,8 @@ def _tokenizer(
 def _warn_untrimmed(reason: str) -> None:
     logger.warning(
         "Prompts are not trimmed: %s. lm-eval cuts what is too long from the left, the judge's "
-        "instructions first. Name the model's tokenizer: "
-        '--metadata \'{"selfj_tokenizer": "..."}\'.',
+        "instructions first. Name the model's tokenizer in lm-eval's `metadata`: "
+        '{"selfj_tokenizer": "..."}.',
         shown(reason),
     )
 
@@ -160,7 +160,7 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
             _warn_untrimmed(str(error).rstrip("."))
             return None
         budget = min(tokenizer.max_tokens, int(metadata.get("max_model_len") or sys.maxsize))
-        # Model arguments of --model selfj; the stock models have none of that name.
+        # Model arguments of the model selfj; the stock models have none of that name.
         budget -= reserved_tokens(str(metadata.get("engine")), metadata)
         budget = min(budget, int(metadata.get("max_length") or budget))
         budget = min(budget, settings.max_tokens or budget)
@@ -199,7 +199,7 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
 
     @property
     def predict_only(self) -> bool:
-        """Whether lm-eval only collects the model's output (``--predict_only``)."""
+        """Whether lm-eval only collects the model's output (its ``predict_only``)."""
         return "bypass" in self._metric_fn_list
 
     def values(self, doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str, Any]:
@@ -221,7 +221,7 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
         }
 
     def build_all_requests(self, *, tokenizer_name: str = "", **kwargs: Any) -> None:
-        """lm-eval's hook; makes ``--cache_requests`` see changed data, prompts and settings."""
+        """lm-eval's hook; makes ``cache_requests`` see changed data, prompts and settings."""
         check_answer_cache(self.config.metadata or {})
         state = [
             self.dataset[self.config.test_split][:],

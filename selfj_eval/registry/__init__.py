@@ -1,37 +1,35 @@
 """The registry of public data sets: what ``selfj data`` gets, and how it is checked.
 
 The sets are data, not code: ``sets/<pack>/<set>.yaml``. Their converters are functions in
-``converters/``.
+``converters/``. Users know this package as ``selfj_eval.data``.
 """
 
-from selfj_eval.registry.building import build, converter_of, is_finished
-from selfj_eval.registry.cache import clear_left_over, opened, tidy
-from selfj_eval.registry.downloading import CountedOnce, UnreachableError, origin_from
-from selfj_eval.registry.made import state
-from selfj_eval.registry.paths import inside
-from selfj_eval.registry.sets import DataSet, Source, SourceFile, load_sets, select
-from selfj_eval.registry.verifying import Finding, is_known, own_files, verify, verify_own
+from __future__ import annotations
 
-__all__ = [
-    "CountedOnce",
-    "DataSet",
-    "Finding",
-    "Source",
-    "SourceFile",
-    "UnreachableError",
-    "build",
-    "clear_left_over",
-    "converter_of",
-    "inside",
-    "is_finished",
-    "is_known",
-    "load_sets",
-    "opened",
-    "origin_from",
-    "own_files",
-    "select",
-    "state",
-    "tidy",
-    "verify",
-    "verify_own",
-]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from selfj_eval.registry.getting import get
+    from selfj_eval.registry.listing import data_path as path
+    from selfj_eval.registry.listing import list_data as list
+    from selfj_eval.registry.sets import load_sets
+    from selfj_eval.registry.verifying import verify_data as verify
+
+_HOMES = {
+    "get": ("getting", "get"),
+    "list": ("listing", "list_data"),
+    "load_sets": ("sets", "load_sets"),
+    "path": ("listing", "data_path"),
+    "verify": ("verifying", "verify_data"),
+}
+
+__all__ = ["get", "list", "load_sets", "path", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)

@@ -50,7 +50,7 @@ def is_finished(folder: Path, item: DataSet) -> bool:
     if found == "by hand":
         raise DataError(
             "is there already and was not made by `selfj data get`; it is left as it is. Move it "
-            "away, or name another folder with --to.",
+            "away, or name another folder with `to`.",
             path=path,
         )
     record = records(folder, item.pack).get(item.name)

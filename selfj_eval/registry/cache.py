@@ -48,7 +48,7 @@ def opened(folder: Path) -> Iterator[Path]:
 def unwritable(folder: Path, error: OSError) -> StoreError:
     """An error that says how to name another folder."""
     reason = error.strerror or error
-    return StoreError(f"{folder} cannot be written: {reason}. Name another folder with --to DIR.")
+    return StoreError(f"{folder} cannot be written: {reason}. Name another folder with `to`.")
 
 
 def clear_left_over(folder: Path, sets: Iterable[DataSet]) -> None:

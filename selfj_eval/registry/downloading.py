@@ -45,7 +45,7 @@ class Origin(Protocol):
 
 
 def origin_from(given: str | None) -> Origin:
-    """The origin of ``--from``: a mirror's address, a folder, or by default GitHub.
+    """What ``origin`` names: a mirror's address, a folder, or by default GitHub.
 
     Raises:
         DataError: If it is neither.
@@ -56,14 +56,13 @@ def origin_from(given: str | None) -> Origin:
     if parts.scheme in ("http", "https"):
         if not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
             raise DataError(
-                "--from takes an address like https://HOST/PATH, without a name, password or "
+                "`origin` takes an address like https://HOST/PATH, without a name, password or "
                 "query; names and passwords belong into ~/.netrc."
             )
         return Web(given)
     if not Path(given).expanduser().is_dir():
-        raise DataError(
-            "--from: there is no such folder, and it is no http(s) address.", path=given
-        )
+        message = "`origin`: there is no such folder, and it is no http(s) address."
+        raise DataError(message, path=given)
     return Folder(Path(given).expanduser())
 
 
@@ -114,7 +113,7 @@ class Folder:
                 path=str(file),
             )
         looked = " or ".join(map(str, places))
-        raise DataError(f"is not in the folder of --from; looked for {looked}.", path=str(file))
+        raise DataError(f"is not in the folder of `origin`; looked for {looked}.", path=str(file))
 
 
 class Web:
@@ -241,7 +240,7 @@ class Web:
         if status not in (200, 206):
             raise DataError(
                 f"{self._base} answered with status {status} ({response.reason}). If you have the "
-                "file elsewhere, name the folder or the mirror with --from.",
+                "file elsewhere, name the folder or the mirror with `origin`.",
                 path=str(file),
             )
         stated = response.headers.get("Content-Length", "")
@@ -254,7 +253,7 @@ class Web:
     def _wrong(self, file: SourceFile, found: str) -> DataError:
         return DataError(
             f"what {self._base} gives is not the registered file: {found}. It was removed; try "
-            "again, or name a folder or another mirror with --from.",
+            "again, or name a folder or another mirror with `origin`.",
             path=str(file),
         )
 
@@ -272,7 +271,7 @@ class _PassingError(Exception):
         """What the user reads when it did not pass."""
         way = "Run the same command again to go on. Without a network, get the files elsewhere"
         where = f"{base}: " if self._kind is UnreachableError else ""
-        return self._kind(f"{where}{self._message}. {way} and name their folder with --from.")
+        return self._kind(f"{where}{self._message}. {way} and name their folder with `origin`.")
 
 
 def _ended(file: SourceFile, part: Path) -> str:

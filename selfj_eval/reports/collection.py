@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selfj_eval import __version__
 from selfj_eval.formulas import guarded
 from selfj_eval.reports.collection_figures import Drawn
 from selfj_eval.reports.texts import label
 
-Document = Mapping[str, Any]
+if TYPE_CHECKING:
+    from selfj_eval.collection.counts import RootVerbs, Statistics
 
 CSV_COLUMNS = (
     *("category", "name", "published", "kept", "share", "read", "instructions", "dropped"),
@@ -29,29 +30,20 @@ CAPTIONS = {
 }
 
 
-def csv_rows(document: Document) -> Iterator[dict[str, Any]]:
+def csv_rows(document: Statistics) -> Iterator[dict[str, Any]]:
     """A row a source, with ``CSV_COLUMNS``; what is not known is empty."""
-    for source in document["sources"]:
-        row = {name: source[name] for name in CSV_COLUMNS} | {"dropped": _dropped(source)}
+    for source in document.rows():
+        row = {name: source[name] for name in CSV_COLUMNS}
         yield {k: guarded(v) if isinstance(v, str) else v for k, v in row.items()}
 
 
-def sections(document: Document) -> Iterator[tuple[Document, list[list[str]]]]:
-    """Each category that has sources, and the cells of its table, a line a source."""
-    for category in document["categories"]:
-        sources = [s for s in document["sources"] if s["category"] == category["name"]]
-        if sources:
-            yield category, [_line(source) for source in sources]
-
-
-def verbs_caption(document: Document) -> str:
+def verbs_caption(found: RootVerbs) -> str:
     """What the table of verbs is made of."""
-    found = document["verbs"]
     return (
-        f"Of {found['parsed']:,} random instructions (seed {found['seed']}), parsed with "
-        f"{found['parser']}, {found['with_verb']:,} have a verb and {found['with_noun']:,} a verb "
-        f"with a noun; the {len(found['verbs'])} most frequent verbs with their most frequent "
-        f"nouns stand for {found['shown']:,} of these"
+        f"Of {found.parsed:,} random instructions (seed {found.seed}), parsed with "
+        f"{found.parser}, {found.with_verb:,} have a verb and {found.with_noun:,} a verb "
+        f"with a noun; the {len(found.verbs)} most frequent verbs with their most frequent "
+        f"nouns stand for {found.shown:,} of these"
     )
 
 
@@ -67,7 +59,7 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
-def markdown(document: Document, figures: Iterable[str]) -> str:
+def markdown(document: Statistics, figures: Iterable[str]) -> str:
     """The whole document, with links to ``figures`` (names) as SVG files beside it."""
     drawn = set(figures)
 
@@ -75,46 +67,46 @@ def markdown(document: Document, figures: Iterable[str]) -> str:
         return [f"![{name}]({name}.svg)", "", CAPTIONS[name], ""] if name in drawn else []
 
     parts = ["# The instruction collection", ""]
-    parts += [f"{document['kept']:,} instructions; published: {document['published']:,}.", ""]
+    parts += [f"{document.kept:,} instructions; published: {document.published:,}.", ""]
     parts += [_row("category", "sources", "kept", "share", "published", "share")]
     parts += [_row("---", *["---:"] * 5)]
-    for row in document["categories"]:
-        ours = (number(row["kept"]), percent(row["share"]))
-        theirs = (number(row["published"]), percent(row["published_share"]))
-        parts.append(_row(row["name"], row["sources"], *ours, *theirs))
+    for row in document.categories:
+        ours = (number(row.kept), percent(row.share))
+        theirs = (number(row.published), percent(row.published_share))
+        parts.append(_row(row.name, row.sources, *ours, *theirs))
     parts += ["", *figure("categories"), "## Sources", ""]
-    for category, lines in sections(document):
-        parts += [f"{category['name']}:", "", _row(*HEADER)]
+    for category, lines in document.sections():
+        parts += [f"{category.name}:", "", _row(*HEADER)]
         parts.append(_row("---", *["---:"] * (len(HEADER) - 1)))
         parts += [*(_row(*map(_escaped, line)) for line in lines), ""]
-    if document["dropped"]:
+    if document.dropped:
         parts += ["## Dropped", "", _row("step", "instructions"), _row("---", "---:")]
-        parts += [_row(_escaped(step), number(n)) for step, n in document["dropped"].items()]
+        parts += [_row(_escaped(step), number(n)) for step, n in document.dropped.items()]
         parts.append("")
     parts += ["## Lengths", ""]
-    for name, found in document["lengths"].items():
+    for name, found in document.lengths.items():
         parts += [_row(name, *LENGTHS), _row("---", *["---:"] * len(LENGTHS))]
-        for category, row in found["by_category"].items():
-            parts.append(_row(category, *(number(row[column]) for column in LENGTHS)))
+        for title, lengths in found.by_category.items():
+            parts.append(_row(title, *(number(getattr(lengths, column)) for column in LENGTHS)))
         parts += ["", *figure(name)]
-    if document["verbs"]:
-        parts += ["## Root verbs", "", f"{verbs_caption(document)}.", "", *figure("verbs")]
+    if document.verbs:
+        caption = f"{verbs_caption(document.verbs)}."
+        parts += ["## Root verbs", "", caption, "", *figure("verbs")]
         parts += [_row("verb", "instructions", "nouns"), _row("---", "---:", "---")]
-        for verb in document["verbs"]["verbs"]:
-            nouns = ", ".join(f"{n['noun']} {n['count']:,}" for n in verb["nouns"])
-            parts.append(_row(_escaped(verb["verb"]), number(verb["count"]), _escaped(nouns)))
+        for verb in document.verbs.verbs:
+            nouns = ", ".join(f"{n.noun} {n.count:,}" for n in verb.nouns)
+            parts.append(_row(_escaped(verb.verb), number(verb.count), _escaped(nouns)))
         parts.append("")
-    notes = [*document["notes"], *document["left_out"].values()]
+    notes = [*document.notes, *document.left_out.values()]
     parts += [f"- {_escaped(note)}" for note in notes]
     return "\n".join(parts).rstrip() + "\n"
 
 
-def page(document: Document, figures: Mapping[str, Drawn]) -> str:
+def page(document: Statistics, figures: Mapping[str, Drawn]) -> str:
     """The page: no script, nothing outside itself, every text from the data escaped.
 
     Args:
-        document: Of ``collection.statistics.describe``, with ``verbs``, ``left_out`` (what is not
-            there: the reason) and ``provenance``.
+        document: Of ``collection.statistics.describe``, with ``provenance``.
         figures: Of ``collection_figures.draw``.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -130,24 +122,14 @@ def page(document: Document, figures: Mapping[str, Drawn]) -> str:
     environment.filters |= {"label": label, "number": number, "percent": percent}
     return environment.get_template("collection.html").render(
         document=document,
-        sections=list(sections(document)),
+        sections=list(document.sections()),
         header=HEADER,
         lengths=LENGTHS,
         captions=CAPTIONS,
         figures={name: Markup(drawn.page) for name, drawn in figures.items()},
-        verbs_caption=verbs_caption(document) if document["verbs"] else None,
+        verbs_caption=verbs_caption(document.verbs) if document.verbs else None,
         version=__version__,
     )
-
-
-def _line(source: Document) -> list[str]:
-    counts = [number(source["published"]), number(source["kept"]), percent(source["share"])]
-    name = source["name"] if source["error"] is None else f"{source['name']}: {source['error']}"
-    return [name, *counts, number(source["read"]), number(_dropped(source))]
-
-
-def _dropped(source: Document) -> int | None:
-    return None if source["dropped"] is None else sum(source["dropped"].values())
 
 
 def _row(*cells: object) -> str:

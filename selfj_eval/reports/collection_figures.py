@@ -6,7 +6,7 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Document = Mapping[str, Any]
+    from selfj_eval.collection.counts import Lengths, Statistics, VerbCount
+
 NAMES = ("categories", "characters", "words", "verbs")
 _DPI = 200
 _TITLES = {"characters": "characters", "words": "words"}
@@ -41,39 +42,38 @@ class Drawn(NamedTuple):
     png: bytes
 
 
-def draw(document: Document) -> dict[str, Drawn]:
+def draw(document: Statistics) -> dict[str, Drawn]:
     """Draw what there is to show.
 
     Args:
-        document: Of ``collection.statistics.describe``, with ``verbs`` of
-            ``collection.verbs.tabulate`` or None.
+        document: Of ``collection.statistics.describe``, with ``verbs`` or None.
 
     Returns:
         Figures by name, of ``NAMES``; nothing of an empty collection.
     """
     drawn: dict[str, Drawn] = {}
-    if not document["kept"]:
+    if not document.kept:
         return drawn
     streams = {name: io.BytesIO() for name in NAMES}
     pages = {"categories": _categories(document, streams["categories"])}
     for name in _TITLES:
-        pages[name] = _lengths(document["lengths"][name], name, streams[name])
-    if document["verbs"] and document["verbs"]["verbs"]:
-        pages["verbs"] = _sunburst(document["verbs"]["verbs"], streams["verbs"])
+        pages[name] = _lengths(document.lengths[name], name, streams[name])
+    if document.verbs and document.verbs.verbs:
+        pages["verbs"] = _sunburst(document.verbs.verbs, streams["verbs"])
     for name, page in pages.items():
         drawn[name] = Drawn(page, _standalone(page), streams[name].getvalue())
     return drawn
 
 
 @_themed
-def _categories(document: Document, png: io.BytesIO) -> str:
+def _categories(document: Statistics, png: io.BytesIO) -> str:
     """The pie of the categories; a colour belongs to a category in all figures."""
     figure, axes = _disc(4.6, 3.0)
-    rows = [(k, row) for k, row in enumerate(document["categories"]) if row["kept"]]
+    rows = [(k, row) for k, row in enumerate(document.categories) if row.kept]
     axes.pie(
-        [row["kept"] for _, row in rows],
+        [row.kept for _, row in rows],
         colors=[_SERIES[k] for k, _ in rows],
-        labels=[f"{row['name']}\n{row['share']:.1%}, {row['kept']:,}" for _, row in rows],
+        labels=[f"{row.name}\n{row.share:.1%}, {row.kept:,}" for _, row in rows],
         startangle=90,
         counterclock=False,
         wedgeprops={"edgecolor": _INK, "linewidth": 0.6, "alpha": 0.55},
@@ -83,14 +83,14 @@ def _categories(document: Document, png: io.BytesIO) -> str:
 
 
 @_themed
-def _lengths(document: Document, name: str, png: io.BytesIO) -> str:
+def _lengths(lengths: Lengths, name: str, png: io.BytesIO) -> str:
     """Shares of the instructions of each category by length; all bins are equally wide here."""
     figure, axes = _figure(2.8)
-    edges = document["edges"]
-    for k, (category, found) in enumerate(document["by_category"].items()):
-        if not found["n"]:
+    edges = lengths.edges
+    for k, (category, found) in enumerate(lengths.by_category.items()):
+        if not found.n:
             continue
-        shares = [count / found["n"] for count in found["counts"]]
+        shares = [count / found.n for count in found.counts]
         style: dict[str, Any] = {"color": _SERIES[k], "linestyle": _DASHES[k], "linewidth": 1.5}
         axes.stairs(shares, range(len(edges) + 1), baseline=None, label=category, **style)
     round_ = [k for k, edge in enumerate(edges) if str(edge).rstrip("0") in ("", "1", "2", "5")]
@@ -103,18 +103,18 @@ def _lengths(document: Document, name: str, png: io.BytesIO) -> str:
 
 
 @_themed
-def _sunburst(verbs: Sequence[Document], png: io.BytesIO) -> str:
+def _sunburst(verbs: Sequence[VerbCount], png: io.BytesIO) -> str:
     """Verbs inside, their nouns outside; an angle is a number of instructions that are shown."""
     figure, axes = _disc(6.6, 6.6)
-    total = sum(noun["count"] for verb in verbs for noun in verb["nouns"])
+    total = sum(noun.count for verb in verbs for noun in verb.nouns)
     start = 0
     for k, verb in enumerate(verbs):
         colour, begin = _SERIES[k % len(_SERIES)], start
-        for noun in verb["nouns"]:
-            end = start + noun["count"]
-            _wedge(axes, (start / total, end / total), (0.55, 1.0), colour, 0.25, noun["noun"])
+        for noun in verb.nouns:
+            end = start + noun.count
+            _wedge(axes, (start / total, end / total), (0.55, 1.0), colour, 0.25, noun.noun)
             start = end
-        _wedge(axes, (begin / total, start / total), (0.18, 0.55), colour, 0.5, verb["verb"])
+        _wedge(axes, (begin / total, start / total), (0.18, 0.55), colour, 0.5, verb.verb)
     axes.set(xlim=(-1.01, 1.01), ylim=(-1.01, 1.01))
     return _saved(figure, "collection-verbs", png)
 
@@ -189,7 +189,7 @@ def _saved(figure: Figure, name: str, png: io.BytesIO) -> str:
 
 def _standalone(page: str) -> bytes:
     """An SVG file: the page's light colours, white behind, a font named."""
-    text = re.sub(r"var\((--[\w-]+)\)", lambda match: _light()[match[1]], page)
+    text = re.sub(r"var\(--([\w-]+)\)", lambda match: _light()[match[1]], page)
     text = text.replace(' aria-hidden="true"', "", 1)
     text = re.sub(
         r"(<svg[^>]*)>",
@@ -206,6 +206,6 @@ def _light() -> dict[str, str]:
     """The page's colours on white paper, as its style sheet has them first."""
     sheet = files("selfj_eval.reports").joinpath("style.css").read_text("utf-8")
     found: dict[str, str] = {}
-    for name, colour in re.findall(r"(--[\w-]+): (#[0-9a-f]{3,6})", sheet):
+    for name, colour in re.findall(r"--([\w-]+): (#[0-9a-f]{3,6})", sheet):
         found.setdefault(name, colour)
     return found

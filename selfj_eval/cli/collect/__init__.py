@@ -8,7 +8,7 @@ from typing import Any
 
 _COMMANDS = ("run", "sample", "stats")
 _EPILOG = """examples:
-  selfj collect run --out collection
+  selfj collect run --output collection
   selfj collect sample collection --n 87000 --output sft.jsonl
   selfj collect stats collection
 """

@@ -1,0 +1,174 @@
+"""The collection from its sources, in one call: what is wanted, who else is at work, the result."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from selfj_eval.collection.options import FilterOptions
+from selfj_eval.errors import DataError, StoreError
+from selfj_eval.options import OptionError, PathLike, keywords, option
+from selfj_eval.progress import Watch, steps
+
+if TYPE_CHECKING:
+    from selfj_eval.collection.preparing import Recipe
+    from selfj_eval.collection.running import Runner
+    from selfj_eval.collection.sources import Source
+    from selfj_eval.collection.summary import Collection
+
+_PACKAGES = ("datasets", "datasketch", "py3langid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectOptions(FilterOptions):
+    """Which sources, and what becomes of their rows."""
+
+    group_title: ClassVar[str] = "the collection"
+
+    output: PathLike = option(help="folder of the collection", placeholder="DIR")
+    origin: PathLike | None = option(
+        None, "local files of the sources (default: hub)", placeholder="DIR"
+    )
+    sources: tuple[str, ...] | None = option(
+        None,
+        "the collection is of these only (default: all); files of others in the folder are removed",
+        placeholder="NAME,NAME",
+    )
+    source_file: PathLike | None = option(
+        None, "YAML of sources (default: the 37)", placeholder="FILE"
+    )
+    evaluation: tuple[str | Path, ...] = option(
+        ("alpaca_eval", "mtbench", "vicuna"),
+        "evaluation sets, or files of instructions, that are kept out; none for none (default: "
+        "alpaca_eval,mtbench,vicuna)",
+        placeholder="NAME,NAME",
+    )
+    threshold: float = option(
+        0.8,
+        "Jaccard similarity from which on two texts are near duplicates",
+        low=0.75,
+        high=1,
+        placeholder="J",
+    )
+    limit: int | None = option(None, "only the first N rows of each source", low=1)
+    workers: int | None = option(None, "processes (default: one a core)", low=1)
+    engine: str = option(
+        "local",
+        "what runs the workers: processes here, or Ray on many machines",
+        ("local", "ray"),
+    )
+    progress: Watch = option(False, internal=True)
+
+
+def run_collection(options: CollectOptions) -> Collection:
+    """Make the instruction collection from its sources.
+
+    Each source is read, converted, filtered, and kept out where it holds an instruction of an
+    evaluation set; then duplicates go, of all sources together. A source that fails is named in the
+    result and does not stop the others. What is finished is kept: after an interruption the same
+    call goes on.
+
+    Raises:
+        DataError: If a source is unknown, an evaluation set is missing, or no source is ready.
+        StoreError: If something cannot be written, or another run is at work in the folder.
+    """
+    from selfj_eval.collection.running import assemble, prepare_all
+    from selfj_eval.provenance import provenance
+
+    sources = _chosen(options)
+    recipe, runner = _recipe(options), _runner(options)
+    workers = os.cpu_count() or 1 if options.workers is None else options.workers
+    output, start = Path(options.output), time.monotonic()
+    with _alone(output):
+        with steps(options.progress, len(sources), "prepared", "source") as progress:
+            outcomes = prepare_all(
+                sources, recipe, output, workers=workers, runner=runner, progress=progress
+            )
+        with steps(options.progress, len(sources), "written", "source") as progress:
+            made = assemble(
+                sources, outcomes, recipe, output, threshold=options.threshold, progress=progress
+            )
+    return replace(made, seconds=time.monotonic() - start, run=provenance(*_PACKAGES))
+
+
+run = keywords(run_collection, CollectOptions)
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """No other run writes into the folder meanwhile.
+
+    Raises:
+        StoreError: If one does.
+    """
+    import filelock
+
+    from selfj_eval.collection.running import make_folders
+
+    make_folders(output)
+    lock = filelock.FileLock(output / "work" / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        message = (
+            f"{output}: another `selfj collect run` is at work there; wait until it has ended."
+        )
+        raise StoreError(message) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _chosen(options: CollectOptions) -> list[Source]:
+    from selfj_eval.collection.sources import load_sources
+
+    sources = load_sources(options.source_file)
+    if options.sources is None:
+        return list(sources)
+    wanted = [name for name in options.sources if name]
+    if not wanted:
+        raise OptionError("sources", "names no source; leave it out for all.")
+    known = {source.name for source in sources}
+    if unknown := [name for name in wanted if name not in known]:
+        raise DataError(
+            f"no source {unknown[0]!r}; there are: {', '.join(s.name for s in sources)}."
+        )
+    return [source for source in sources if source.name in wanted]
+
+
+def _recipe(options: CollectOptions) -> Recipe:
+    """What becomes of a row; what every source would fail of is said once, before all reading."""
+    from selfj_eval.collection import filters
+    from selfj_eval.collection.contamination import load_evaluation_texts
+    from selfj_eval.collection.preparing import Recipe
+
+    folder = None if options.origin is None else os.fspath(options.origin)
+    if folder is not None and not Path(folder).is_dir():
+        raise DataError("is no folder; give the one that holds the sources.", path=folder)
+    given = () if options.evaluation == ("none",) else options.evaluation
+    names = tuple(str(name) for name in given if name)
+    if given and not names:
+        raise OptionError("evaluation", "names nothing; none means that nothing is kept out.")
+    limits = options.part(FilterOptions)
+    filters.steps(limits)
+    load_evaluation_texts(names)
+    if options.engine == "ray":  # its workers have a working folder of their own
+        names = tuple(str(Path(n).resolve()) if Path(n).exists() else n for n in names)
+        folder = None if folder is None else str(Path(folder).resolve())
+    return Recipe(folder, limits, names, options.limit)
+
+
+def _runner(options: CollectOptions) -> Runner:
+    if options.engine == "ray":
+        from selfj_eval.collection.on_ray import on_ray
+
+        return on_ray
+    from selfj_eval.collection.running import on_processes
+
+    return on_processes

@@ -1,0 +1,107 @@
+"""Which sets there are, and where the files of each lie or would lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfj_eval.progress import size
+from selfj_eval.registry.folder import data_folder
+from selfj_eval.registry.made import state
+from selfj_eval.registry.paths import inside
+from selfj_eval.registry.sets import load_sets, select
+from selfj_eval.registry.verifying import own_files
+from selfj_eval.results import Result, table
+
+
+@dataclass(frozen=True)
+class ListedSet:
+    """A set of the registry.
+
+    Attributes:
+        pack, set: Its names.
+        summary: One sentence.
+        rows: Of its file.
+        upstream_bytes: Size of what is fetched for it.
+        licences: As its repositories state them.
+        state: ``got``, ``by hand``, ``outdated`` or ``missing``.
+        path: Its file, which need not be there.
+    """
+
+    pack: str
+    set: str
+    summary: str
+    rows: int
+    upstream_bytes: int
+    licences: tuple[str, ...]
+    state: str
+    path: str
+
+
+@dataclass(frozen=True)
+class DataList(Result):
+    """The sets of the registry, and which of them are here.
+
+    Attributes:
+        folder: The data folder.
+        sets: All of the registry.
+        own: Files of the user's own beside them.
+    """
+
+    folder: str
+    sets: tuple[ListedSet, ...]
+    own: tuple[str, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per set."""
+        return [vars(item) | {"licences": ", ".join(item.licences)} for item in self.sets]
+
+    def __str__(self) -> str:
+        lines = [("set", "rows", "upstream", "here", "licence")]
+        for item in self.sets:
+            counts = (f"{item.rows:,}", size(item.upstream_bytes))
+            name = f"{item.pack}/{item.set}"
+            lines.append((name, *counts, item.state, ", ".join(item.licences)))
+        own = [f"{path}: not in the registry" for path in self.own]
+        return "\n".join([self.folder, table(lines), *own])
+
+
+def list_data() -> DataList:
+    """The public data sets, their licences, and which are here.
+
+    Raises:
+        DataError: If the record of a pack is damaged.
+    """
+    folder, registry = data_folder(), load_sets()
+    listed = tuple(
+        ListedSet(
+            pack=item.pack,
+            set=item.name,
+            summary=item.summary,
+            rows=item.rows,
+            upstream_bytes=item.bytes,
+            licences=item.licences,
+            state=state(folder, item),
+            path=str(inside(folder, item.output)),
+        )
+        for item in registry
+    )
+    return DataList(str(folder), listed, tuple(map(str, own_files(folder, registry))))
+
+
+def data_path(name: str | None = None) -> Path:
+    """Where the data folder, a pack or the file of a set lies; it need not be there.
+
+    Args:
+        name: A pack or a set; by default the folder.
+
+    Raises:
+        DataError: If there is no pack or set of that name.
+    """
+    folder = data_folder()
+    if name is None:
+        return folder
+    chosen = select(load_sets(), [name])
+    pack = name in {item.pack for item in chosen}
+    return inside(folder, chosen[0].pack if pack else chosen[0].output)
