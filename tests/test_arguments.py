@@ -15,13 +15,13 @@ from selfj_eval import Judge, JudgmentStore, Policy, Record, metrics
 from selfj_eval.alpaca.preference import fit_temperature, preference
 from selfj_eval.backends.encoder import EncoderBackend
 from selfj_eval.backends.transformers import TransformersBackend
-from selfj_eval.best_of import choose_n, curve, expected_best, group, rating_scale
 from selfj_eval.demo import JUDGE_DIR
 from selfj_eval.evaluation.compare import compare
 from selfj_eval.evaluation.evaluate import evaluate
 from selfj_eval.generation import generate
 from selfj_eval.generation.base import Sampling
 from selfj_eval.generation.transformers import TransformersGenerator
+from selfj_eval.judging.candidates import choose_n, curve, expected_best, group, rating_scale
 from selfj_eval.policy import choose
 from selfj_eval.raters.combined import combine
 from selfj_eval.raters.cosine import TfidfRater

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfj_eval import Record
-from selfj_eval.best_of import (
+from selfj_eval.errors import DataError
+from selfj_eval.judging.candidates import (
     choose_n,
     curve,
     expected_best,
@@ -21,7 +22,6 @@ from selfj_eval.best_of import (
     read_candidates,
     read_scored_candidates,
 )
-from selfj_eval.errors import DataError
 from selfj_eval.notices import Notices
 
 Pairs = list[tuple[float, float]]
@@ -104,7 +104,7 @@ def test_the_first_of_the_highest_among_the_first_n_is_picked() -> None:
 def test_n_that_an_instruction_cannot_fill_is_refused_by_its_name() -> None:
     many = [*records("a", "b", "c"), *records("d", "e", instruction="Why? " * 100)]
     assert choose_n(many, None) == choose_n(many, 2) == 2
-    with pytest.raises(DataError, match=r"'Why\? .*\.\.\.' has only 2 candidates; .* --n 2 at mo"):
+    with pytest.raises(DataError, match=r"'Why\? .*\.\.\.' has only 2 candidates; .* `n` 2 at mo"):
         choose_n(many, 3)
 
 
@@ -114,13 +114,13 @@ def test_the_curve_gives_score_rating_and_length_with_errors() -> None:
     second = [Record(str(k), "y", "....", rating=1.0, **scale) for k in range(4)]
     found = curve(group([*first, *second], [0.0, 1.0, 2.0, 3.0, 5.0, 5.0, 5.0, 5.0]), 3)
     assert found.cut is None
-    assert [row["n"] for row in found.rows] == [1, 2, 3]
-    last = found.rows[2]
+    assert [row.n for row in found.points] == [1, 2, 3]
+    last = found.points[2]
     # The highest of 3 from 0..3: 2 in one of four subsets, else 3. Longer here, and rated lower.
-    assert last["score"] == pytest.approx((2.75 + 5) / 2)
-    assert last["score_se"] == pytest.approx((5 - 2.75) / 2)
-    assert last["rating"] == pytest.approx((9 - 2.75 + 0) / 2)
-    assert last["characters"] == pytest.approx((2.75 + 4) / 2)
+    assert last.score == pytest.approx((2.75 + 5) / 2)
+    assert last.score_se == pytest.approx((5 - 2.75) / 2)
+    assert last.rating == pytest.approx((9 - 2.75 + 0) / 2)
+    assert last.characters == pytest.approx((2.75 + 4) / 2)
 
 
 def test_the_curve_ends_where_an_instruction_runs_out_and_says_so() -> None:
@@ -128,19 +128,19 @@ def test_the_curve_ends_where_an_instruction_runs_out_and_says_so() -> None:
     none = records(*"abcdefgh", instruction="none scored")
     scores = [*range(8), *[None] * 3, *range(5), *[None] * 8]
     found = curve(group([*answers, *none], scores), 8)
-    assert [row["n"] for row in found.rows] == [1, 2, 4, 5]
-    assert {row["instructions"] for row in found.rows} == {2}  # the same ones at every n
+    assert [row.n for row in found.points] == [1, 2, 4, 5]
+    assert {row.instructions for row in found.points} == {2}  # the same ones at every n
     assert "ends at n = 5 instead of 8: the instruction 'short of scores'" in str(found.cut)
-    alone = curve(group(records("a", "b"), [1.0, 2.0]), 2).rows[-1]
-    assert (alone["score"], alone["score_se"]) == (2.0, None)  # one instruction: no error known
+    alone = curve(group(records("a", "b"), [1.0, 2.0]), 2).points[-1]
+    assert (alone.score, alone.score_se) == (2.0, None)  # one instruction: no error known
 
 
 @pytest.mark.parametrize("second", [{}, {"rating": 3.0, "rating_min": 1.0, "rating_max": 5.0}])
 def test_ratings_that_cannot_be_averaged_are_left_out(second: dict[str, float]) -> None:
     answers = [Record("1", "q", "a", rating=3.0), Record("2", "q", "b", **second)]
-    assert curve(group(answers, [1.0, 2.0]), 2).rows[-1]["rating"] is None
+    assert curve(group(answers, [1.0, 2.0]), 2).points[-1].rating is None
     # One that has no score is not in the curve, and its rating is not needed.
-    assert curve(group(answers, [1.0, None]), 1).rows[-1]["rating"] == 3.0
+    assert curve(group(answers, [1.0, None]), 1).points[-1].rating == 3.0
 
 
 def test_lists_of_answers_become_candidates(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_scores_are_read_beside_the_answers(jsonl: Callable[..., Path]) -> None:
     assert (scores, errors) == ([2.0, None], ["2: too long"])
     with pytest.raises(DataError, match="line 1, field 'score': expected a number, got str"):
         read_scored_candidates(jsonl({"id": "1", "score": "high", **row}))
-    with pytest.raises(DataError, match="no score for each answer; .* Give --judge MODEL"):
+    with pytest.raises(DataError, match="no score for each answer; .* Give `judge`"):
         read_scored_candidates(jsonl({"id": "1", **row}))
 
 

@@ -19,11 +19,10 @@ from selfj_eval.alpaca.outputs import read_references
 from selfj_eval.alpaca.preference import TEMPERATURE
 from selfj_eval.errors import DataError
 from selfj_eval.judge import Judge
-from selfj_eval.judging.protocol import Progress, Rater
+from selfj_eval.judging.protocol import Prepared, Progress, Rater
 from selfj_eval.metrics.result import Array
 from selfj_eval.options import PathLike
 from selfj_eval.provenance import digest
-from selfj_eval.raters.length import LengthRater
 from selfj_eval.raters.opening import opened, rater_name
 from selfj_eval.records import Record
 from selfj_eval.terminal import say
@@ -61,6 +60,19 @@ class NamedRater:
     def temperature(self) -> float:
         """The default temperature of its preferences; other scores than a judge's are no odds."""
         return TEMPERATURE if isinstance(self.rater, Judge) else 0.0
+
+    def prepare(self, instructions: EvaluationSet, answers: Sequence[Answers]) -> None:
+        """Let a rater that needs it, such as a sum, take its scale from these answers.
+
+        For win rates that is the baseline's: it is the same for every model of a leaderboard.
+        """
+        if isinstance(self.rater, Prepared):
+            texts = instructions.instructions
+            windows = [
+                [self.record(k, texts[k], o) for k, o in enumerate(own.outputs) if o is not None]
+                for own in answers
+            ]
+            self.rater.prepare(lambda: windows)
 
     def score(
         self, instructions: EvaluationSet, answers: Answers, progress: Progress
@@ -101,17 +113,8 @@ def named_rater(
         JudgeError: If a model cannot be loaded whole and safely.
     """
     references = _references(options, instructions)
-    with _opened(judge, options, store) as rater:
-        yield NamedRater(rater, rater_name(judge, options), references)
-
-
-@contextmanager
-def _opened(judge: str | Rater, options: ComparisonOptions, store: PathLike) -> Iterator[Rater]:
-    if judge == "length":  # until `opened` knows it
-        yield LengthRater()
-        return
     with opened(judge, options.judge_options, store=store) as rater:
-        yield rater
+        yield NamedRater(rater, rater_name(judge, options), references)
 
 
 def _references(options: ComparisonOptions, instructions: EvaluationSet) -> Mapping[str, str]:

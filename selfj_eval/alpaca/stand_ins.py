@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.errors import DataError, printable
-from selfj_eval.judging.options import JudgeOptions, ModelOptions
-from selfj_eval.judging.protocol import Rater
+from selfj_eval.errors import printable
+from selfj_eval.judging.options import ModelOptions
 from selfj_eval.options import PathLike, option
 from selfj_eval.progress import Watch, steps
-from selfj_eval.results import Result, first_of
+from selfj_eval.results import Result
 
 if TYPE_CHECKING:
     from selfj_eval.generation.base import Generator
@@ -114,78 +112,3 @@ def _generator(options: GenerateOptions) -> Generator:
     from selfj_eval.generation.transformers import TransformersGenerator
 
     return TransformersGenerator(**model, batch_size=options.batch_size, device=options.device)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BestOfOptions(JudgeOptions):
-    """How the best answers are chosen."""
-
-    judge: str | Rater = option(help="what chooses")
-    output: PathLike = option(help="the answers that are kept")
-    n: int | None = option(None, low=1)
-    name: str | None = option(None)
-    store: PathLike | None = option(None)
-    progress: Watch = option(False, internal=True)
-
-
-@dataclass(frozen=True)
-class BestOf(Result):
-    """What came of choosing."""
-
-    instructions: int
-    candidates: int
-    n: int
-    kept: int
-    kept_mean_score: float
-    errors: Sequence[str]
-    curve: Sequence[Mapping[str, Any]]
-    output: str
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The curve."""
-        return [dict(row) for row in self.curve]
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.instructions:,} instructions, {self.candidates:,} candidates; kept the best of "
-            f"the first {self.n:,}: {self.kept:,} answers, mean score {self.kept_mean_score:.3f}"
-        ]
-        if self.errors:
-            lines += [f"  UNSCORED  {len(self.errors):,}", *first_of(self.errors)]
-        return "\n".join([*lines, f"  written to  {self.output}"])
-
-
-def best_of_answers(candidates: Path, options: BestOfOptions) -> BestOf:
-    """Keep the best of several answers to each instruction."""
-    from selfj_eval.best_of import choose_n, curve, group, read_candidates
-    from selfj_eval.raters.opening import opened
-    from selfj_eval.writing import check_output, write_json
-
-    output = check_output(options.output, formats=(".json",), inputs=(candidates,))
-    records = read_candidates(candidates)
-    n = choose_n(records, options.n)
-    with (
-        opened(options.judge, options.part(JudgeOptions), store=options.store) as rater,
-        steps(options.progress, len(records), "judged") as progress,
-    ):
-        judgments = rater.judge(records, progress=progress)
-    groups = group(records, [judgment.score for judgment in judgments])
-    best = [pair for pair in (one.best(n) for one in groups) if pair is not None]
-    if not best:
-        raise DataError("no answer has a score.", path=candidates)
-    rows = [
-        {"dataset": r.category, "instruction": r.instruction, "output": r.response}
-        | {"generator": options.name}
-        for r, _ in best
-    ]
-    write_json(output, rows)
-    return BestOf(
-        len(groups),
-        len(records),
-        n,
-        len(best),
-        sum(score for _, score in best) / len(best),
-        [f"{judgment.id}: {judgment.error}" for judgment in judgments if judgment.error],
-        curve(groups, n).rows,
-        printable(output),
-    )

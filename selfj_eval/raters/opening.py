@@ -59,6 +59,8 @@ class Stores:
         """A judge's own file, and beside it those of other raters."""
         if store is None:
             return cls(None, None, None)
+        if str(store) == ":memory:":
+            return cls(Path(store), Path(store), Path(store))
         return cls(Path(store), Path(f"{store}.measures"), Path(f"{store}.answers"))
 
     @cached_property

@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from selfj_eval.arguments import Numbers, is_missing, items, numbers
 from selfj_eval.errors import DataError, printable
 from selfj_eval.formats import Row
+from selfj_eval.inputs import records_of, rows_of
 from selfj_eval.notices import Notices
 from selfj_eval.questions import QUESTION_FIELDS
 from selfj_eval.reading import iter_rows, read_records, read_rows, refuse_repeated_ids
@@ -25,6 +26,9 @@ from selfj_eval.records import (
     record_from_mapping,
     rescaled,
 )
+
+if TYPE_CHECKING:
+    from selfj_eval.inputs import InMemory
 
 
 def expected_best(scores: Numbers, n: int, values: Numbers | None = None) -> float:
@@ -108,17 +112,38 @@ class Candidates:
         return max(first, key=lambda pair: pair[1], default=None)
 
 
-class Curve(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What the best of n is expected to be.
+
+    Attributes:
+        n: The best of how many.
+        instructions: How many the means are over.
+        score, rating, characters: Means of the chosen answer's score, rating and length; None
+            where undefined.
+        score_se, rating_se, characters_se: Their standard errors over instructions.
+    """
+
+    n: int
+    instructions: int
+    score: float | None
+    score_se: float | None
+    rating: float | None
+    rating_se: float | None
+    characters: float | None
+    characters_se: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
     """What best-of-n is expected to give, for growing n.
 
     Attributes:
-        rows: One for each n: ``n``, ``instructions`` (how many the means are over), ``score``,
-            ``rating``, ``characters`` (length of the chosen answer) and the standard error of each
-            over instructions, ``score_se`` and so on; None where undefined.
+        points: One for each n.
         cut: Why the curve ends before the n that was asked for; None when it does not.
     """
 
-    rows: list[dict[str, Any]]
+    points: list[Point]
     cut: str | None
 
 
@@ -159,11 +184,11 @@ def choose_n(records: Iterable[Record], n: int | None) -> int:
     if n is None:
         return fewest
     if n < 1:
-        raise DataError(f"--n must be at least 1, got {n}.")
+        raise DataError(f"`n` must be at least 1, got {n}.")
     if n > fewest:
         raise DataError(
-            f"--n {n}: the instruction {brief_text(text)} has only {fewest} candidates; add more "
-            f"for it, leave it out, or give --n {fewest} at most."
+            f"`n` {n}: the instruction {brief_text(text)} has only {fewest} candidates; add more "
+            f"for it, leave it out, or give `n` {fewest} at most."
         )
     return n
 
@@ -189,16 +214,15 @@ def curve(candidates: Iterable[Candidates], n: int) -> Curve:
             f"{last} scored candidates, and without it larger n would be over other instructions"
         )
     rated = rating_scale([record for _, pool in pools for record, _ in pool]) is not None
-    rows = []
+    points = []
     for size in sorted({*(2**k for k in range(last.bit_length())), last}):
-        row: dict[str, Any] = {"n": size, "instructions": len(pools)}
+        means: list[float | None] = []
         for name in ("score", "rating", "characters"):
             found = [] if name == "rating" and not rated else _expected(pools, size, name)
-            row[name] = float(np.mean(found)) if found else None
             error = float(np.std(found, ddof=1)) / len(found) ** 0.5 if len(found) > 1 else None
-            row[f"{name}_se"] = error
-        rows.append(row)
-    return Curve(rows, cut)
+            means += [float(np.mean(found)) if found else None, error]
+        points.append(Point(size, len(pools), *means))
+    return Curve(points, cut)
 
 
 def rating_scale(records: Iterable[Record]) -> str | None:
@@ -225,27 +249,36 @@ def _expected(
     return [expected_best([s for _, s in pool], n, [value(*c) for c in pool]) for _, pool in pools]
 
 
-def read_candidates(path: str | Path, *, notices: Notices | None = None) -> list[Record]:
+def read_candidates(
+    given: str | Path | InMemory, *, notices: Notices | None = None
+) -> list[Record]:
     """Read several answers to each instruction.
 
     Args:
-        path: What ``read_records`` reads, several records with the same instruction; or rows
-            whose ``output`` or ``response`` is a list of texts: the answers of the row ``3`` get
-            the ids ``3-0``, ``3-1``, ... Without ids a row's place counts, from 0.
+        given: What ``read_records`` reads, several records with the same instruction, or such
+            rows in memory; or rows whose ``output`` or ``response`` is a list of texts: the
+            answers of the row ``3`` get the ids ``3-0``, ``3-1``, ... Without ids a row's place
+            counts, from 0.
         notices: Gets what was recognised, converted or ignored.
 
     Raises:
         DataError: If the file cannot be read, or any row is not valid.
     """
     recognised = Notices()
-    rows = list(iter_rows(path, fields=_READ, notices=recognised))
+    path = given if isinstance(given, str | Path) else None
+    if path is None:
+        rows = list(rows_of(given))
+    else:
+        rows = list(iter_rows(path, fields=_READ, notices=recognised))
     field = next((f for f in ("response", "output") if any(f in row for _, row in rows)), None)
     if field is None or not any(isinstance(row.get(field), list) for _, row in rows):
+        if path is None:
+            return records_of([row for _, row in rows], notices=notices)
         return read_records(path, notices=notices)
     if notices is not None:
         for sentence in recognised.sentences():
             notices.say(sentence)
-    shown = printable(path)
+    shown = None if path is None else printable(path)
     expanded = [
         answer
         for number, (place, row) in enumerate(rows)
@@ -258,17 +291,21 @@ def read_candidates(path: str | Path, *, notices: Notices | None = None) -> list
     if notices is not None:
         notices.ignore(name for _, row in rows for name in row if name not in _READ)
     places = [place for place, _ in expanded]
-    refuse_repeated_ids([(r.id, p) for r, p in zip(records, places, strict=True)], path=Path(path))
+    refuse_repeated_ids(
+        [(r.id, p) for r, p in zip(records, places, strict=True)],
+        path=None if path is None else Path(path),
+    )
     return records
 
 
 def read_scored_candidates(
-    path: str | Path, *, notices: Notices | None = None
+    given: str | Path | InMemory, *, notices: Notices | None = None
 ) -> tuple[list[Record], list[float | None], list[str]]:
     """Candidates that a judge has scored already.
 
     Args:
-        path: A file of candidates whose rows have a ``score``; null or empty is unscored.
+        given: A file of candidates, or rows in memory, which have a ``score``; null or empty is
+            unscored.
         notices: As for ``read_candidates``.
 
     Returns:
@@ -277,20 +314,29 @@ def read_scored_candidates(
     Raises:
         DataError: As ``read_candidates``; also if no row has a score, or it is not a number.
     """
-    records = read_candidates(path, notices=notices)
-    rows = read_rows(path, fields=("score", "error"))
+    path = given if isinstance(given, str | Path) else None
+    if path is None:
+        rows = list(rows_of(given))
+        records = read_candidates([row for _, row in rows], notices=notices)
+    else:
+        records = read_candidates(path, notices=notices)
+        rows = read_rows(path, fields=("score", "error"))
     if notices is not None:
         for name in ("score", "error"):
             notices.ignored.pop(name, None)
     if len(rows) != len(records) or not any("score" in row for _, row in rows):
         have = ", ".join(map(str, rows[0][1]))
-        message = f"no score for each answer; the first row has: {have}. Give --judge MODEL."
+        message = f"no score for each answer; the first row has: {have}. Give `judge`."
         raise DataError(message, path=path, field="score")
     scores, errors = [], []
     for record, (place, row) in zip(records, rows, strict=True):
         number = {"score": row.get("score")}
         found = checked_fields(
-            number, required=(), numbers=("score",), path=printable(path), place=place
+            number,
+            required=(),
+            numbers=("score",),
+            path=None if path is None else printable(path),
+            place=place,
         )
         scores.append(found.get("score") if record.error is None else None)
         if scores[-1] is None:
@@ -299,7 +345,9 @@ def read_scored_candidates(
     return records, scores, errors
 
 
-def _expanded(row: Mapping[str, Any], field: str, number: int, path: str, place: str) -> list[Row]:
+def _expanded(
+    row: Mapping[str, Any], field: str, number: int, path: str | None, place: str
+) -> list[Row]:
     """One row for each answer of a row that may have several, with the names of a record."""
     name = row.get("id", number)
     others = {own: row[theirs] for own, theirs in _THEIR_NAMES.items() if theirs in row}
