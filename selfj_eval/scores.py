@@ -148,7 +148,6 @@ def as_scores(given: ScoresLike, *, ratings: RatingsLike | None = None) -> Score
 
 def _read(given: Any) -> Scores:
     path = Path(given) if isinstance(given, str | Path) else None
-    if path is None:
     answers, warnings = _answers(path or given, score=True)
     if path is None:
         return _in_memory("scores in memory", answers, {}, warnings)
