@@ -183,7 +183,7 @@ def test_a_field_that_is_no_text_is_unscored_and_named(demo: Judge, field: str, 
         reason = "there is no answer: " if nothing and field == "response" else reason
         assert f"f.csv, line 3, {reason}" in str(wrong.error)
     found = robustness(LengthRater(), [record, *RECORDS], changes=["padding", "other_answer"])
-    assert found["base"]["unscored"] == 1
+    assert found.base.unscored == 1
 
 
 SCORE = [3.0, 1.0, 4.0, 1.5, 5.0, 8.5, 2.0, 6.0, 5.0, 3.5, 7.0, 0.5]

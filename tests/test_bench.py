@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr, spearmanr
 
-from selfj_eval.bench import rendering
-from selfj_eval.bench.data import read_set, read_sets
-from selfj_eval.bench.published import published, published_row
-from selfj_eval.bench.running import Rated, Result, key
-from selfj_eval.bench.table import tabulate
+from selfj_eval.benchmarking import rendering
+from selfj_eval.benchmarking.data import read_set, read_sets
+from selfj_eval.benchmarking.published import published, published_row
+from selfj_eval.benchmarking.result import Bench, Intervals
+from selfj_eval.benchmarking.running import Rated, Result, key
+from selfj_eval.benchmarking.table import tabulate
 from selfj_eval.errors import DataError, StoreError
 from selfj_eval.reading import read_records
 from selfj_eval.records import Judgment
@@ -58,10 +59,23 @@ def result_of(path: Path, *, unscored: int = 0) -> tuple[list[Any], Result, dict
     return list(sets), result, {key(name, "length", False): "scores/x.parquet"}
 
 
+def bench_of(
+    sets: list[Any],
+    result: Result,
+    files: dict[str, str],
+    *,
+    metric: str = "pearson",
+    resamples: int,
+) -> Bench:
+    intervals = Intervals(resamples=resamples)
+    tables = tabulate(sets, result, files, metric=metric, intervals=intervals)
+    return Bench(metric, intervals, tables, {"command": "selfj bench <b>", "made": "now"})
+
+
 @pytest.mark.parametrize(("metric", "scipy"), [("pearson", pearsonr), ("spearman", spearmanr)])
 def test_cells_against_scipy(rated: Path, metric: str, scipy: Callable[..., Any]) -> None:
     sets, result, files = result_of(rated, unscored=2)
-    document = tabulate(sets, result, files, metric=metric, resamples=200)
+    document = bench_of(sets, result, files, metric=metric, resamples=200).to_dict()
     (row,) = document["sets"][0]["rows"]
     used = [r for r in read_records(rated) if r.rating is not None][2:]
     expected = {}
@@ -92,14 +106,14 @@ def test_intervals_do_not_depend_on_the_order_of_the_file(rated: Path, tmp_path:
     rows = []
     for path in (rated, shuffled):
         sets, result, files = result_of(path)
-        rows.append(tabulate(sets, result, files, resamples=50)["sets"][0]["rows"])
+        rows.append(bench_of(sets, result, files, resamples=50).to_dict()["sets"][0]["rows"])
     assert rows[0] == rows[1]
 
 
 def test_the_interval_of_the_average_is_that_of_joint_resamples(rated: Path) -> None:
     """Instructions are drawn for all models together: against a bootstrap written out here."""
     sets, result, files = result_of(rated)
-    row = tabulate(sets, result, files, resamples=4000)["sets"][0]["rows"][0]
+    row = bench_of(sets, result, files, resamples=4000).to_dict()["sets"][0]["rows"][0]
     records = [r for r in read_records(rated) if r.model in ("A model", "b_model")]
     groups: dict[str, list[Any]] = {}
     for record in records:
@@ -125,13 +139,13 @@ def test_a_constant_rater_has_no_correlation(jsonl: Callable[..., Path]) -> None
         for k in range(30)
     ]
     sets, result, files = result_of(jsonl(*rows))
-    document = tabulate(sets, result, files, resamples=20)
+    document = bench_of(sets, result, files, resamples=20).to_dict()
     row = document["sets"][0]["rows"][0]
     assert row["cells"]["m"]["value"] is None
     assert "all 30 scores are equal" in row["cells"]["m"]["undefined"]
     reason = "there is no correlation for m"
     assert row["average"] == {"value": None, "n": 0, "undefined": reason}
-    table = document["sets"][0]
+    table = bench_of(sets, result, files, resamples=20).sets[0]
     assert any("no correlation for m: all 30 scores" in note for note in rendering.notes(table))
 
 
@@ -142,7 +156,7 @@ def test_the_published_table_is_the_papers() -> None:
         assert np.mean(row["values"]) == pytest.approx(row["average"], abs=0.006)
     found = published_row("VRO", False, ["vicuna-13b", "other", "Llama-2-70b-chat"])
     assert found is not None
-    assert found["cells"] == {"vicuna-13b": 40.03, "Llama-2-70b-chat": 41.47}
+    assert found.cells == {"vicuna-13b": 40.03, "Llama-2-70b-chat": 41.47}
     assert published_row("vro", True, []) is None
     assert published_row("length", False, []) is None
 
@@ -170,7 +184,7 @@ def test_sets(rated: Path, tmp_path: Path, data: Path, monkeypatch: pytest.Monke
 
 def test_the_command(command: Callable[..., Any], rated: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    arguments = ["bench", "--judges", "length,tfidf,demo,2*demo+tfidf", "--data", rated]
+    arguments = ["bench", "--judge", "length,tfidf,demo,2*demo+tfidf", "--data", rated]
     arguments += ["--output", out, "--resamples", 50, "--json"]
     first = command("selfj", *arguments)
     assert first.returncode == 0, first.stderr
@@ -199,7 +213,7 @@ def test_the_command(command: Callable[..., Any], rated: Path, tmp_path: Path) -
 def test_an_answering_models_own_view(
     command: Callable[..., Any], rated: Path, tmp_path: Path
 ) -> None:
-    arguments = ["bench", "--judges", "self-eval,self-eval+tfidf", "--data", rated, "--output"]
+    arguments = ["bench", "--judge", "self-eval,self-eval+tfidf", "--data", rated, "--output"]
     arguments += [tmp_path / "out", "--resamples", 20, "--json", "--answering", "b_model=demo"]
     done = command("selfj", *arguments)
     assert done.returncode == 1, done.stderr
@@ -211,7 +225,7 @@ def test_an_answering_models_own_view(
     ]
     for row in rows:
         assert (row["scored"], row["unscored"]) == (40, 43)
-        assert "say what to load: --answering A model=MODEL" in row["first_error"]
+        assert "say what to load: `answering` A model=MODEL" in row["first_error"]
         assert row["cells"]["A model"]["value"] is None
         assert row["cells"]["b_model"]["n"] == 40
         # A mean over one of two models would pass for one over both.
@@ -221,13 +235,13 @@ def test_an_answering_models_own_view(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--judges", "nobody"], "no rater 'nobody'"),
-        (["--judges", "ppl"], "the rater ppl needs"),
+        (["--judge", "nobody"], "no rater 'nobody'"),
+        (["--judge", "ppl"], "the rater ppl needs"),
         (["--resamples", 1], "--resamples must lie between"),
         (["--confidence", 2], "--confidence must lie between"),
         (["--limit", 0], "--limit must be at least 1"),
         (["--data", ","], "no set is named"),
-        (["--judges", ","], "no rater is named"),
+        (["--judge", ","], "no rater is named"),
         (["--models", ","], "--models names no model"),
         (["--robust", "--metric", "spearman"], "--metric is for the table"),
     ],
@@ -235,7 +249,7 @@ def test_an_answering_models_own_view(
 def test_wrong_usage(
     command: Callable[..., Any], rated: Path, tmp_path: Path, more: list[object], message: str
 ) -> None:
-    arguments = ["bench", "--judges", "length", "--data", rated, "--output", tmp_path / "o", *more]
+    arguments = ["bench", "--judge", "length", "--data", rated, "--output", tmp_path / "o", *more]
     done = command("selfj", *arguments)
     assert done.returncode == 2
     assert message in done.stderr
@@ -250,7 +264,7 @@ def test_sets_without_references(
     ]
     none = jsonl(*rows, name="none.jsonl")
     half = jsonl(*(r | {"reference": "aa" if k % 2 else None} for k, r in enumerate(rows)))
-    judges = ["bench", "--judges", "tfidf,demo,demo+length", "--resamples", 20, "--json"]
+    judges = ["bench", "--judge", "tfidf,demo,demo+length", "--resamples", 20, "--json"]
     done = command("selfj", *judges, "--data", none, "--output", tmp_path / "a")
     (table,) = json.loads(done.stdout)["sets"]
     assert [(r["rater"], r["reference"]) for r in table["rows"]] == [
@@ -273,7 +287,7 @@ def test_models_with_the_names_of_our_columns(jsonl: Callable[..., Path]) -> Non
         for m in ("average", "pooled")
     ]
     sets, result, files = result_of(jsonl(*rows))
-    document = tabulate(sets, result, files, resamples=20)
+    document = bench_of(sets, result, files, resamples=20)
     lines = list(csv.DictReader(rendering.csv_text(document).splitlines()))
     assert [(line["kind"], line["column"]) for line in lines] == [
         ("model", "average"),
@@ -292,7 +306,9 @@ def test_published_numbers_stand_beside_pearson_only(jsonl: Callable[..., Path])
     result = {"records": [Rated("ppl", False, result["records"][0].judgments, {})]}
     files = {key("records", "ppl", False): "x"}
     found = {
-        metric: tabulate(sets, result, files, metric=metric, resamples=20)["sets"][0]["rows"][0]
+        metric: bench_of(sets, result, files, metric=metric, resamples=20).to_dict()["sets"][0][
+            "rows"
+        ][0]
         for metric in ("pearson", "spearman")
     }
     assert found["pearson"]["published"]["cells"] == {"vicuna-13b": 13.46}
@@ -311,7 +327,7 @@ def test_the_output_may_be_called_as_the_set(
 def test_what_is_missing_is_said_before_anything_is_rated(
     command: Callable[..., Any], rated: Path, tmp_path: Path
 ) -> None:
-    arguments = ["bench", "--judges", "demo,cosine", "--data", rated, "--output", tmp_path / "o"]
+    arguments = ["bench", "--judge", "demo,cosine", "--data", rated, "--output", tmp_path / "o"]
     done = command("selfj", *arguments, "--embedder", tmp_path / "no")
     assert done.returncode == 2
     assert "the rater cosine: no folder" in done.stderr and "--embedder" in done.stderr
@@ -324,7 +340,7 @@ def test_what_is_missing_is_said_before_anything_is_rated(
 def test_scores_of_other_answers_do_not_stay(
     command: Callable[..., Any], rated: Path, tmp_path: Path
 ) -> None:
-    base = ["bench", "--data", rated, "--output", tmp_path / "out", "--resamples", 20, "--judges"]
+    base = ["bench", "--data", rated, "--output", tmp_path / "out", "--resamples", 20, "--judge"]
     folder = tmp_path / "out" / "scores" / "rated"
     assert command("selfj", *base, "tfidf").returncode == 0
     assert command("selfj", *base, "length").returncode == 0
@@ -335,7 +351,7 @@ def test_scores_of_other_answers_do_not_stay(
 
 
 def test_long_and_odd_names_of_raters(rated: Path, tmp_path: Path) -> None:
-    from selfj_eval.bench.running import write_scores
+    from selfj_eval.benchmarking.running import write_scores
 
     sets, result, _ = result_of(rated)
     judgments = result["rated"][0].judgments
@@ -379,8 +395,7 @@ def test_names_from_the_data_do_no_harm(jsonl: Callable[..., Path]) -> None:
         for k in range(30)
     ]
     sets, result, files = result_of(jsonl(*rows))
-    document = tabulate(sets, result, files, resamples=20)
-    document["provenance"] = {"command": "selfj bench <b>", "made": "now"}
+    document = bench_of(sets, result, files, resamples=20)
     html = page(document)
     assert html is not None
     tags = Tags()

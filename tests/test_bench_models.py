@@ -86,7 +86,7 @@ def test_a_file_of_raters(
     raters.write_text(json.dumps(entries))  # JSON is YAML
     out = tmp_path / "out"
     names = "ppl,log,vro,rm,gpt,writer,judge,gpt+judge"
-    arguments = ["bench", "--raters", raters, "--judges", names, "--data", rated, "--output", out]
+    arguments = ["bench", "--raters", raters, "--judge", names, "--data", rated, "--output", out]
     arguments += ["--embedder", minilm, "--resamples", 20, "--models", "m", "--json"]
     key = {"OPENAI_API_KEY": "sk-secret"}
     done = command("selfj", *arguments, **key)
@@ -123,7 +123,7 @@ def test_the_leaderboard_knows_the_raters(
     command: Callable[..., Any], rated: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    arguments = ["bench", "--judges", "length,demo,ppl:demo", "--data", rated, "--resamples", 20]
+    arguments = ["bench", "--judge", "length,demo,ppl:demo", "--data", rated, "--resamples", 20]
     assert command("selfj", *arguments, "--output", out).returncode == 0
     results = tmp_path / "results"
     results.mkdir()
@@ -140,7 +140,7 @@ def test_the_leaderboard_knows_the_raters(
 
 def test_the_robustness_suite(command: Callable[..., Any], rated: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    arguments = ["bench", "--robust", "--judges", "length,tfidf,demo", "--data", rated]
+    arguments = ["bench", "--robust", "--judge", "length,tfidf,demo", "--data", rated]
     done = command("selfj", *arguments, "--output", out, "--limit", 4, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["sets"]["rated"]
@@ -152,7 +152,7 @@ def test_the_robustness_suite(command: Callable[..., Any], rated: Path, tmp_path
     assert found["tfidf"]["changes"]["repetition"]["mean_change"]["value"] == pytest.approx(0)
     assert found[modes[0]]["changes"]["markers"]["refused"] == 4
     assert (out / "robust.md").read_text().count("| repetition |") == 4
-    assert command("selfj", *arguments[:2], "--judges", "demo+length", *arguments[4:],
+    assert command("selfj", *arguments[:2], "--judge", "demo+length", *arguments[4:],
                    "--output", out).returncode == 2  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def test_wrong_options_are_refused(
     for entry, message in (
         (
             {"rater": "vro", "model": "demo", "n": "five"},
-            "raters.yaml, entry 1, field 'n': expected a whole number, got 'five'",
+            "raters.yaml, entry 1, field 'n': must be a whole number, got 'five'",
         ),
         (
             {"rater": "ppl", "model": "demo", "prompt": "chat"},
@@ -176,7 +176,7 @@ def test_wrong_options_are_refused(
         ({"rater": "judge", "model": str(tmp_path / "no")}, "no folder"),
     ):
         raters.write_text(json.dumps([{"name": "x", **entry}]))
-        arguments = ["bench", "--raters", raters, "--judges", "x", "--data", rated]
+        arguments = ["bench", "--raters", raters, "--judge", "x", "--data", rated]
         done = command("selfj", *arguments, "--output", tmp_path / "out")
         assert done.returncode == 2
         assert message in done.stderr

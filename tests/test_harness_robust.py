@@ -86,7 +86,7 @@ def test_the_embedded_tasks_give_the_numbers_of_the_document(
 ) -> None:
     changes = ["self_praise", "markers", "shuffled", "other_answer", "upper_case"]
     limit = 9
-    document = robustness(judge, demo_records(), changes=changes, limit=limit)
+    document = robustness(judge, demo_records(), changes=changes, limit=limit).to_dict()
     found = evaluate([f"selfj_robust_demo_{change}" for change in changes], selfj_limit=limit)
     for change in changes:
         task, numbers = f"selfj_robust_demo_{change}", document["changes"][change]
@@ -119,7 +119,7 @@ def test_a_set_of_ones_own(tmp_path: Path, judge: Judge) -> None:
     records = read_records(folder / "pointwise_mine.parquet")
     own = {"selfj_data": str(tmp_path), "selfj_source": "pointwise_mine", "selfj_seed": 5}
     found = evaluate(["selfj_robust_command", "selfj_robust_noise"], **own)
-    document = robustness(judge, records, changes=["command", "noise"], seed=5, limit=200)
+    document = robustness(judge, records, changes=["command", "noise"], seed=5, limit=200).to_dict()
     for change in ("command", "noise"):
         assert_same(found["results"][f"selfj_robust_{change}"], document["changes"][change])
     assert found["results"]["selfj_robust_command"]["unscored,none"] == 1
@@ -132,7 +132,7 @@ def test_a_set_of_ones_own(tmp_path: Path, judge: Judge) -> None:
 
 def test_markers_are_judged_where_the_metadata_allows_them() -> None:
     careless = Judge.load("demo", allow_markers=True)
-    document = robustness(careless, demo_records(), changes=["markers"], limit=3)
+    document = robustness(careless, demo_records(), changes=["markers"], limit=3).to_dict()
     found = evaluate(["selfj_robust_demo_markers"], selfj_limit=3, selfj_allow_markers=True)
     numbers = document["changes"]["markers"]
     assert numbers["scored"] == 3

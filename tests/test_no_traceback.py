@@ -65,7 +65,7 @@ SETTINGS: dict[str, tuple[str, list[str]]] = {
                         "--judge", "demo"]),
     "judge training": ("c.yaml", ["train", "judge", "--config", "c.yaml"]),
     "tuning": ("c.yaml", ["train", "sft", "--config", "c.yaml"]),
-    "raters": ("r.yaml", ["bench", "--raters", "r.yaml", "--judges", "x", "--data",
+    "raters": ("r.yaml", ["bench", "--raters", "r.yaml", "--judge", "x", "--data",
                           "answers.jsonl", "--output", "b"]),
     "manifest": ("m.yaml", ["alpaca", "table", "--manifest", "m.yaml"]),
     "results": ("results_1.json", ["leaderboard", "results_1.json", "--output", "l.csv"]),
@@ -269,7 +269,7 @@ def test_leaderboards(line: Callable[..., str], lines: str) -> None:
 
 SCORE = ["score", "answers.jsonl", "--judge", "demo", "--output", "o.jsonl"]
 EVAL = ["eval", "scores.jsonl"]
-BENCH = ["bench", "--judges", "length", "--data", "answers.jsonl", "--output", "b"]
+BENCH = ["bench", "--judge", "length", "--data", "answers.jsonl", "--output", "b"]
 GENERATE = ["generate", "answers.jsonl", "--model", "demo", "--output", "o.jsonl"]
 SFT = ["train", "sft", "--base", "demo", "--train", "answers.jsonl", "--output", "t"]
 

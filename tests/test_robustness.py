@@ -61,7 +61,7 @@ def apply(name: str, record: Record, seed: int = 0) -> str | None:
 
 
 def changes_of(rater: Any, records: Sequence[Record], **options: Any) -> dict[str, Any]:
-    document = robustness(rater, records, **options)
+    document = robustness(rater, records, **options).to_dict()
     json.dumps(document, allow_nan=False)
     found: dict[str, Any] = document["changes"]
     return found
@@ -250,7 +250,7 @@ def test_moves_of_a_judge_on_0_to_9_are_in_points(
     for record, move in zip(records, moves, strict=True):
         scores[str(CHANGES[change].apply(record, Answers(records)))] = 2.0 + move
     rater = MadeRater(scores.__getitem__, digits=True)
-    document = robustness(rater, records, changes=[change])
+    document = robustness(rater, records, changes=[change]).to_dict()
     assert document["settings"]["unit"] == "points of 0 to 9"
     numbers = document["changes"][change]
     assert numbers["wrong_way"]["value"] == pytest.approx(share)
@@ -262,7 +262,7 @@ def test_moves_of_a_judge_on_0_to_9_are_in_points(
 
 
 def test_scores_without_spread_have_no_unit_and_say_so() -> None:
-    document = robustness(MadeRater(lambda _: 5.0), SET)
+    document = robustness(MadeRater(lambda _: 5.0), SET).to_dict()
     reason = "all 4 base scores are equal (5)"
     assert document["changes"]["padding"]["moved"]["undefined"] == reason
     assert document["changes"]["padding"]["scored"] == 4
@@ -277,7 +277,7 @@ def test_unscored_answers_are_counted_and_never_a_number() -> None:
         return None if failed else float(len(response))
 
     rater = MadeRater(score)
-    document = robustness(rater, records, changes=["padding", "truncation"])
+    document = robustness(rater, records, changes=["padding", "truncation"]).to_dict()
     padding, truncation = document["changes"]["padding"], document["changes"]["truncation"]
     assert [padding[k] for k in ("n", "refused", "unscored", "scored")] == [6, 0, 2, 4]
     assert [truncation[k] for k in ("n", "refused", "unscored", "scored")] == [6, 0, 1, 5]
@@ -346,7 +346,7 @@ def test_tables_of_several_raters() -> None:
     assert len(lines) == 2 + len(CHANGES) + len(CHANGES) + 1
     assert {len(re.split(r"(?<!\\)\|", line)) for line in lines} == {12}
     row = next(line for line in lines if line.startswith("| padding | rise | length | 4 | 0 | 0 |"))
-    moved = documents["length"]["changes"]["padding"]["moved"]["value"]
+    moved = documents["length"].changes["padding"].moved.value
     assert f"| 100 % | {moved:.2f}" in row
     assert "| padding | rise | a\\|judge | 4 |" in table
     assert "length: moves in standard deviations of the base scores; the wrong way is" in table

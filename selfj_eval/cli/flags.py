@@ -165,7 +165,7 @@ def _settings(own: Declared) -> dict[str, Any]:
 
 
 def _between_commas(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(","))
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def _former(kind: type[argparse.Action], name: str) -> type[argparse.Action]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from selfj_eval import __version__
-from selfj_eval.bench import rendering
-from selfj_eval.bench.published import published
+from selfj_eval.benchmarking import rendering
+from selfj_eval.benchmarking.published import published
+from selfj_eval.benchmarking.result import Bench, Row, Table
 from selfj_eval.reports import figures
 from selfj_eval.reports.texts import label
 
 
-def page(document: Mapping[str, Any]) -> str | None:
+def page(document: Bench) -> str | None:
     """The page.
 
     Args:
-        document: Of ``bench.table.tabulate``, with its ``provenance``.
+        document: The correlation table.
 
     Returns:
         HTML without script or anything outside itself; None where the extra ``report`` is not
@@ -36,30 +37,42 @@ def page(document: Mapping[str, Any]) -> str | None:
         lstrip_blocks=True,
     )
     environment.filters |= {"label": label}
-    sets = [
-        {
-            "name": table["name"],
-            "columns": table["columns"],
-            "caption": rendering.caption(document, table),
-            "sections": [
-                (title, rendering.grid(table, rows)) for title, rows in rendering.sections(table)
-            ],
-            "notes": rendering.notes(table),
-            "figure": Markup(figures.averages(drawn, table["name"])) if drawn else None,
-        }
-        for table in document["sets"]
-        for drawn in [[row for row in table["rows"] if _shown(table, row) is not None]]
-    ]
     return environment.get_template("bench.html").render(
-        sets=sets,
+        sets=[
+            _Shown(
+                table.name,
+                table.columns,
+                rendering.caption(document, table),
+                [
+                    (title, *rendering.grid(table, rows))
+                    for title, rows in rendering.sections(table)
+                ],
+                rendering.notes(table),
+                Markup(figures.averages(drawn, table.name)) if drawn else None,
+            )
+            for table in document.sets
+            for drawn in [[row for row in table.rows if _drawn(table, row)]]
+        ],
         published=published(),
-        command=document["provenance"]["command"],
-        made=document["provenance"]["made"],
+        command=document.provenance["command"],
+        made=document.provenance["made"],
         version=__version__,
     )
 
 
-def _shown(table: Mapping[str, Any], row: Mapping[str, Any]) -> float | None:
-    """The number of a row that the figure shows."""
-    value: float | None = (row["average"] if table["columns"] else row["pooled"])["value"]
-    return value
+class _Shown(NamedTuple):
+    """A set as the page shows it."""
+
+    name: str
+    columns: Sequence[str]
+    caption: str
+    sections: Sequence[
+        tuple[str, Sequence[str], Sequence[tuple[str, Sequence[rendering.GridCell]]]]
+    ]
+    notes: Sequence[str]
+    figure: str | None
+
+
+def _drawn(table: Table, row: Row) -> bool:
+    """Whether the figure has a number to show of a row."""
+    return (row.average if table.columns else row.pooled).value is not None

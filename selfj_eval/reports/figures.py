@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from selfj_eval.benchmarking.result import Row
     from selfj_eval.evaluation.result import Evaluation
 
 P = ParamSpec("P")
@@ -160,23 +161,23 @@ def forest(documents: Sequence[Evaluation], names: Sequence[str], group: str = "
 
 
 @_themed
-def averages(rows: Sequence[Mapping[str, Any]], name: str) -> str:
+def averages(rows: Sequence[Row], name: str) -> str:
     """Correlation of raters with ratings, with intervals: the mean over answering models.
 
     Args:
-        rows: Of a set of a benchmark document (``bench.table``), each with a defined average or,
+        rows: Of a set of the correlation table, each with a defined average or,
             where the set has no columns, with the pooled value.
         name: Of the set.
     """
     figure, axes = _figure(0.8 + 0.26 * len(rows))
     for k, reference in enumerate((True, False)):
-        chosen = [(y, row) for y, row in enumerate(rows) if row["reference"] is reference]
+        chosen = [(y, row) for y, row in enumerate(rows) if row.reference is reference]
         if not chosen:
             continue
-        found = [row["average"] if row["cells"] else row["pooled"] for _, row in chosen]
-        value = np.array([m["value"] for m in found])
-        low = np.array([m.get("low", m["value"]) for m in found])
-        high = np.array([m.get("high", m["value"]) for m in found])
+        found = [row.average if row.cells else row.pooled for _, row in chosen]
+        value = np.array([m.value or 0.0 for m in found])
+        low = np.array([m.value if m.low is None else m.low for m in found])
+        high = np.array([m.value if m.high is None else m.high for m in found])
         axes.errorbar(
             value,
             [y for y, _ in chosen],
@@ -188,7 +189,7 @@ def averages(rows: Sequence[Mapping[str, Any]], name: str) -> str:
             label="with reference" if reference else "without reference",
         )
     axes.axvline(0, color=_INK, linewidth=0.8)
-    axes.set_yticks(range(len(rows)), [label(row["rater"], 26) for row in rows])
+    axes.set_yticks(range(len(rows)), [label(row.rater, 26) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel("correlation with the ratings")
     _legend(axes, above=True)

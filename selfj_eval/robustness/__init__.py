@@ -5,6 +5,7 @@ of one, ``suite`` runs a rater on all of them, ``table`` shows what came out.
 """
 
 from selfj_eval.robustness.attacks import CHANGES, Change, changed_records
-from selfj_eval.robustness.suite import KIND, robustness, work
+from selfj_eval.robustness.result import KIND, Robustness
+from selfj_eval.robustness.suite import robustness, work
 
-__all__ = ["CHANGES", "KIND", "Change", "changed_records", "robustness", "work"]
+__all__ = ["CHANGES", "KIND", "Change", "Robustness", "changed_records", "robustness", "work"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,8 @@ import numpy.typing as npt
 from selfj_eval.metrics import Metric, bootstrap
 from selfj_eval.metrics.bootstrap import RESAMPLES
 from selfj_eval.metrics.result import Array, no_spread
-from selfj_eval.results import plain
 from selfj_eval.robustness.attacks import Change
+from selfj_eval.robustness.result import ChangeResult, Worst
 
 DIGIT_TOLERANCE = 0.45
 """In points: a twentieth of the scale 0 to 9. Smaller moves are no wrong-way moves."""
@@ -78,8 +78,8 @@ def measure(
     records: int,
     seed: int = 0,
     resamples: int = RESAMPLES,
-) -> dict[str, Any]:
-    """The numbers of one change, ready for JSON.
+) -> ChangeResult:
+    """The numbers of one change.
 
     Args:
         change: The change.
@@ -87,14 +87,6 @@ def measure(
         unit: What moves are measured in.
         records: How many records there were, those included to which it does not apply.
         seed, resamples: Of the bootstrap over instructions.
-
-    Returns:
-        ``expectation``; the counts ``records``, ``not_applicable``, ``n`` (pairs), ``refused``,
-        ``unscored`` and ``scored``, of which the last three add up to ``n``, and ``trimmed``
-        (scored pairs that were cut); the metrics
-        ``wrong_way`` (share in [0, 1]), ``mean_change`` and ``moved`` (mean wrong-way move, at
-        least 0), over scored pairs, in units; ``worst``: ``id``, ``base``, ``changed`` (the
-        rater's own scores) and ``move`` of the pair that went furthest the wrong way, or None.
     """
     # An order of their own, so that a seed draws the same ones whatever the order of the file.
     scored = [
@@ -104,19 +96,10 @@ def measure(
     ]
     refused = sum(p.refused for p in pairs)
     unscored = len(pairs) - refused - len(scored)
-    counts = {
-        "records": records,
-        "not_applicable": records - len(pairs),
-        "n": len(pairs),
-        "refused": refused,
-        "unscored": unscored,
-        "scored": len(scored),
-        "trimmed": sum(p.trimmed for p, _ in scored),
-    }
     reason, worst = unit.undefined, None
     if not scored:
         reason = f"no pair is scored: {refused} refused and {unscored} unscored of {len(pairs)}"
-    found = dict.fromkeys(("wrong_way", "mean_change", "moved"), Metric(None, len(scored), reason))
+    wrong_way = mean_change = moved = Metric(None, len(scored), reason)
     if reason is None and unit.value is not None:
         difference = np.array([d for _, d in scored]) / unit.value
         wrong = np.array([change.wrong_move(d) for d in difference.tolist()])
@@ -136,14 +119,25 @@ def measure(
             confidence=CONFIDENCE,
             seed=seed,
         )
-        found = {
-            name: Metric(float(value), len(scored), None, interval)
-            for name, value, interval in zip(found, result.value, result.intervals, strict=True)
-        }
+        wrong_way, mean_change, moved = (
+            Metric(float(value), len(scored), None, interval)
+            for value, interval in zip(result.value, result.intervals, strict=True)
+        )
         at = int(wrong.argmax())
         if wrong[at] > 0:
             first, _ = scored[at]
-            worst = {"id": first.id, "base": first.base, "changed": first.changed}
-            worst["move"] = float(wrong[at])
-    metrics = {name: plain(metric) for name, metric in found.items()}
-    return {"expectation": change.expectation} | counts | metrics | {"worst": worst}
+            worst = Worst(first.id, first.base or 0.0, first.changed or 0.0, float(wrong[at]))
+    return ChangeResult(
+        change.expectation,
+        records,
+        records - len(pairs),
+        len(pairs),
+        refused,
+        unscored,
+        len(scored),
+        sum(p.trimmed for p, _ in scored),
+        wrong_way,
+        mean_change,
+        moved,
+        worst,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from selfj_eval import __version__
 from selfj_eval.arguments import items
@@ -14,8 +13,7 @@ from selfj_eval.records import Judgment, Record
 from selfj_eval.robustness.attacks import changed_record, get_changes
 from selfj_eval.robustness.choosing import Answers, chosen
 from selfj_eval.robustness.report import CONFIDENCE, Pair, Unit, digit_unit, measure, spread_unit
-
-KIND = "selfj-robustness"
+from selfj_eval.robustness.result import Base, Robustness, TrialSettings
 
 
 def robustness(
@@ -26,7 +24,7 @@ def robustness(
     seed: int = 0,
     limit: int | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Robustness:
     """What changes of answers do to a rater's scores.
 
     The base of a change is the record's own response, rated as the rater rates any: with the
@@ -41,10 +39,6 @@ def robustness(
         seed: Decides, with the records' ids, what is drawn; seed of the bootstrap, too.
         limit: Take at most this many records.
         progress: Called as records finish; ``work`` says how many there are.
-
-    Returns:
-        A document of plain dicts, lists, texts, numbers and None; docs/robustness.md describes
-        its fields. No NaN anywhere.
 
     Raises:
         SelfJError: If a change does not exist, or the limit is below 1.
@@ -76,32 +70,27 @@ def robustness(
     pairs = {name: [pair(*row) for row in rows] for name, rows in made.items()}
     scored = [j.score for j in judged if j.score is not None]
     instructions = len({r.instruction for r in base if isinstance(r.instruction, str)})
-    return {
-        "kind": KIND,
-        "rater": dict(rater.description),
-        "base": {
-            "records": len(base),
-            "scored": len(scored),
-            "unscored": len(base) - len(scored),
-            "instructions": instructions,
-            "mean": sum(scored) / len(scored) if scored else None,
-        },
-        "settings": {
-            "seed": seed,
-            "limit": limit,
-            "unit": unit.name,
-            "unit_value": unit.value,
-            "tolerance": unit.tolerance,
-            "confidence": CONFIDENCE,
-            "resamples": RESAMPLES,
-            "resampled": "instructions",
-        },
-        "warnings": _warnings(judged, instructions, unit),
-        "changes": {
+    settings = TrialSettings(
+        seed,
+        limit,
+        unit.name,
+        unit.value,
+        unit.tolerance,
+        CONFIDENCE,
+        RESAMPLES,
+        "instructions",
+    )
+    mean = sum(scored) / len(scored) if scored else None
+    return Robustness(
+        rater=dict(rater.description),
+        base=Base(len(base), len(scored), len(base) - len(scored), instructions, mean),
+        settings=settings,
+        warnings=_warnings(judged, instructions, unit),
+        changes={
             c.name: measure(c, pairs[c.name], unit, records=len(base), seed=seed) for c in wanted
         },
-        "versions": {"selfj-eval": __version__},
-    }
+        versions={"selfj-eval": __version__},
+    )
 
 
 def work(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
+from selfj_eval.metrics import Metric
+from selfj_eval.robustness.result import Robustness
 from selfj_eval.terminal import shown
 
-Documents = Mapping[str, Mapping[str, Any]]
-"""Documents of ``robustness`` by the rater's name, as a reader should see it."""
+Documents = Mapping[str, Robustness]
+"""Results of ``robustness`` by the rater's name, as a reader should see it."""
 
 _HEAD = (
     *("change", "must not", "rater", "n", "refused", "unscored"),
@@ -44,28 +45,28 @@ def text(documents: Documents) -> str:
 
 
 def _rows(documents: Documents) -> list[list[str]]:
-    names = dict.fromkeys(name for d in documents.values() for name in d["changes"])
+    names = dict.fromkeys(name for d in documents.values() for name in d.changes)
     return [
         [
             name,
-            numbers["expectation"].removeprefix("must not "),
+            numbers.expectation.removeprefix("must not "),
             _line(rater),
-            *(f"{numbers[count]:,}" for count in ("n", "refused", "unscored")),
-            _shown(numbers["wrong_way"], 100, 0, " %"),
-            _shown(numbers["moved"], 1, 2),
-            _shown(numbers["mean_change"], 1, 2),
-            _line(numbers["worst"]["id"])[:40] if numbers["worst"] else "-",
+            *(f"{count:,}" for count in (numbers.n, numbers.refused, numbers.unscored)),
+            _shown(numbers.wrong_way, 100, 0, " %"),
+            _shown(numbers.moved, 1, 2),
+            _shown(numbers.mean_change, 1, 2),
+            _line(numbers.worst.id)[:40] if numbers.worst else "-",
         ]
         for name in names
         for rater, document in documents.items()
-        if (numbers := document["changes"].get(name)) is not None
+        if (numbers := document.changes.get(name)) is not None
     ]
 
 
-def _shown(metric: Mapping[str, Any], factor: float, digits: int, unit: str = "") -> str:
-    if metric["value"] is None:
+def _shown(metric: Metric, factor: float, digits: int, unit: str = "") -> str:
+    if metric.value is None:
         return "-"
-    ends = [metric["value"], *(metric[end] for end in ("low", "high") if end in metric)]
+    ends = [metric.value, *(end for end in (metric.low, metric.high) if end is not None)]
     value, *bounds = (f"{round(factor * x, digits) + 0.0:.{digits}f}" for x in ends)
     return f"{value}{unit}" + (f" ({bounds[0]} to {bounds[1]})" if bounds else "")
 
@@ -73,18 +74,18 @@ def _shown(metric: Mapping[str, Any], factor: float, digits: int, unit: str = ""
 def _notes(documents: Documents) -> list[str]:
     notes = []
     for rater, document in documents.items():
-        settings = document["settings"]
+        settings = document.settings
         notes.append(
-            f"{_line(rater)}: moves in {settings['unit']}; the wrong way is more than "
-            f"{settings['tolerance']:g}; {100 * settings['confidence']:g} % intervals over "
-            f"{settings['resampled']}."
+            f"{_line(rater)}: moves in {settings.unit}; the wrong way is more than "
+            f"{settings.tolerance:g}; {100 * settings.confidence:g} % intervals over "
+            f"{settings.resampled}."
         )
         reasons = [
             f"{name}: {reason}"
-            for name, numbers in document["changes"].items()
-            if (reason := numbers["wrong_way"]["undefined"]) is not None
+            for name, numbers in document.changes.items()
+            if (reason := numbers.wrong_way.undefined) is not None
         ]
-        more = [*document["warnings"], *reasons]
+        more = [*document.warnings, *reasons]
         notes += [f"{_line(rater)}: {_line(reason).rstrip('.')}." for reason in more]
     return notes
 

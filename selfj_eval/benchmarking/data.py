@@ -138,7 +138,7 @@ def read_sets(
         DataError: As for ``read_set``, or if a named model has no rated answer anywhere.
     """
     if not names:
-        raise DataError("no set is named; give some with --data, such as arena_bench.")
+        raise DataError("no set is named; give some as `data`, such as arena_bench.")
     sets = [read_set(name, models=models, limit=limit, unrated=unrated) for name in names]
     own = [found.name for found in sets]
     if twice := sorted({name for name in own if own.count(name) > 1}):

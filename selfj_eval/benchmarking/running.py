@@ -5,24 +5,20 @@ from __future__ import annotations
 import gc
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.bench.data import BenchSet
+from selfj_eval.benchmarking.data import BenchSet
 from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, StoreError
-from selfj_eval.judging.protocol import Progress
+from selfj_eval.progress import Watch, steps
 from selfj_eval.raters.combined import combine
 from selfj_eval.raters.opening import EMBEDDER, Stores, check_rater, open_rater
 from selfj_eval.raters.specs import KINDS, CombinedSpec, RaterSpec, Spec
 from selfj_eval.records import Judgment, Record
 from selfj_eval.writing import run_file, write_json, write_judgments
-
-Bar = Callable[[int, str], AbstractContextManager[Progress]]
-"""Makes something to show progress with, from the number of records and a verb."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,11 @@ class Settings:
 
 
 def run(
-    specs: Sequence[Spec], sets: Sequence[BenchSet], settings: Settings, stores: Stores, bar: Bar
+    specs: Sequence[Spec],
+    sets: Sequence[BenchSet],
+    settings: Settings,
+    stores: Stores,
+    watch: Watch,
 ) -> Result:
     """Have every rater rate every set.
 
@@ -75,7 +75,7 @@ def run(
         sets: The rated sets.
         settings: What changes the scores.
         stores: Where finished work is kept; what is there is not done again.
-        bar: Shows progress.
+        watch: Is told of the progress.
 
     Raises:
         DataError: If a rater needs the answering models and none is named, or one that answered
@@ -89,7 +89,7 @@ def run(
             check_rater(own, model=model, embedder=settings.embedder)
     found: dict[tuple[str, str, bool], Rated] = {}
     for own in single.values():
-        for name, rated in _rate(own, sets, settings, stores, bar):
+        for name, rated in _rate(own, sets, settings, stores, watch):
             found[name, own.name, rated.reference] = rated
     result: Result = {}
     for data in sets:
@@ -141,7 +141,7 @@ def write_scores(
         try:
             place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            message = f"{place} cannot be made: {error.strerror}; name another --output."
+            message = f"{place} cannot be made: {error.strerror}; name another `output`."
             raise StoreError(message) from error
         for row in result[data.name]:
             mode = "reference" if row.reference else "free"
@@ -183,12 +183,12 @@ def _check_models(
     there = ", ".join(known) or "none is named in the data"
     if unknown := [name for name in answering if name not in known]:
         raise DataError(
-            f"--answering {unknown[0]}: no rated answer is by it; answering models: {there}."
+            f"`answering` {unknown[0]}: no rated answer is by it; answering models: {there}."
         )
     needing = [s.name for s in specs if _is_own(s)]
     if needing and not answering:
         raise DataError(
-            f"the rater {needing[0]} needs the model that answered: name it with --answering "
+            f"the rater {needing[0]} needs the model that answered: name it with `answering` "
             f"NAME=MODEL (answering models: {there}), or one for all answers, {needing[0]}:MODEL."
         )
 
@@ -199,7 +199,7 @@ def _is_own(spec: RaterSpec) -> bool:
 
 
 def _rate(
-    spec: RaterSpec, sets: Sequence[BenchSet], settings: Settings, stores: Stores, bar: Bar
+    spec: RaterSpec, sets: Sequence[BenchSet], settings: Settings, stores: Stores, watch: Watch
 ) -> Iterator[tuple[str, Rated]]:
     """All that one rater makes of the sets, by their names."""
     modes = [
@@ -215,7 +215,7 @@ def _rate(
     if _is_own(spec):
         models = list(settings.answering.items())
     total = sum(len(_chosen(data, name)) for data, _ in modes for name, _ in models)
-    with bar(total, f"{spec.name}: rated") as progress:
+    with steps(watch, total, f"{spec.name}: rated") as progress:
         for name, model in models:
             if not any(_chosen(data, name) for data, _ in modes):
                 continue
@@ -259,7 +259,7 @@ def _missing(record: Record, mode: bool) -> str:
     if record.model is None:
         return f"{where}it is not known which model answered, whose own view this is."
     return (
-        f"{where}this is the answering model's own view; say what to load: --answering "
+        f"{where}this is the answering model's own view; say what to load: `answering` "
         f"{record.model}=MODEL."
     )
 

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import as_file, files
 from typing import Any
 
+from selfj_eval.benchmarking.result import Published
 from selfj_eval.documents import read_yaml
 
 
@@ -17,12 +18,12 @@ def published() -> Mapping[str, Any]:
     Pearson's r x 100 with GPT-4's scores (Self-J, arXiv 2409.00935), on 850 samples that are not
     public: other answers than those of any set here.
     """
-    with as_file(files("selfj_eval.bench").joinpath("published.yaml")) as own:
+    with as_file(files("selfj_eval.benchmarking").joinpath("published.yaml")) as own:
         table: Mapping[str, Any] = read_yaml(own)
     return table
 
 
-def published_row(rater: str, reference: bool, columns: Sequence[str]) -> dict[str, Any] | None:
+def published_row(rater: str, reference: bool, columns: Sequence[str]) -> Published | None:
     """The published row of the same rater, with the columns of the same models.
 
     Args:
@@ -31,7 +32,7 @@ def published_row(rater: str, reference: bool, columns: Sequence[str]) -> dict[s
         columns: Answering models of a set.
 
     Returns:
-        ``rater``, ``average``, and ``cells`` by our column; None where there is no such row.
+        None where there is no such row.
     """
     table = published()
     name = rater.casefold()
@@ -44,5 +45,5 @@ def published_row(rater: str, reference: bool, columns: Sequence[str]) -> dict[s
                 for alias in aliases
             }
             cells = {c: ours[c.casefold()] for c in columns if c.casefold() in ours}
-            return {"rater": row["rater"], "average": row["average"], "cells": cells}
+            return Published(row["rater"], row["average"], cells)
     return None

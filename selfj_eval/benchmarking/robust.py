@@ -1,4 +1,4 @@
-"""The robustness suite for raters as they are named on a command line."""
+"""The robustness suite for raters by their names."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import gc
 from collections.abc import Sequence
 from typing import Any
 
-from selfj_eval.bench.data import BenchSet
-from selfj_eval.bench.running import Bar, Settings, with_references
+from selfj_eval.benchmarking.data import BenchSet
+from selfj_eval.benchmarking.running import Settings, with_references
 from selfj_eval.errors import DataError
+from selfj_eval.progress import Watch, steps
 from selfj_eval.raters.cosine import TfidfRater
 from selfj_eval.raters.opening import Stores, open_rater
 from selfj_eval.raters.specs import KINDS, RaterSpec, Spec
-from selfj_eval.robustness import robustness, work
+from selfj_eval.robustness import Robustness, robustness, work
 
 LIMIT = 200
 """Answers of a set that are changed, where nothing else is said."""
@@ -23,11 +24,11 @@ def run_robust(
     sets: Sequence[BenchSet],
     settings: Settings,
     stores: Stores,
-    bar: Bar,
+    watch: Watch,
     *,
     limit: int = LIMIT,
     seed: int = 0,
-) -> dict[str, dict[str, dict[str, Any]]]:
+) -> dict[str, dict[str, Robustness]]:
     """Try every rater on every set, with reference and without, as far as it can be asked so.
 
     Args:
@@ -35,19 +36,19 @@ def run_robust(
         sets: Answers.
         settings: What changes the scores.
         stores: Where finished work is kept.
-        bar: Shows progress.
+        watch: Is told of the progress.
         limit: Answers of a set that are changed.
         seed: Of what is drawn.
 
     Returns:
-        A document of ``robustness`` by set, and by the rater's name with the way it was asked.
+        A result of ``robustness`` by set, and by the rater's name with the way it was asked.
 
     Raises:
         DataError: If a rater is a sum, or needs a model and names none; or if nothing can rate a
             set, because it has no references.
     """
     single = [_single(spec) for spec in specs]
-    found: dict[str, dict[str, dict[str, Any]]] = {data.name: {} for data in sets}
+    found: dict[str, dict[str, Robustness]] = {data.name: {} for data in sets}
     for spec in single:
         raters = open_rater(spec, stores, embedder=settings.embedder)
         for data in sets:
@@ -57,8 +58,8 @@ def run_robust(
                     continue
                 if isinstance(rater, TfidfRater):
                     rater = rater.fitted(records)
-                steps = work(records, seed=seed, limit=limit)
-                with bar(steps, f"{spec.name} on {data.name}: rated") as progress:
+                total = work(records, seed=seed, limit=limit)
+                with steps(watch, total, f"{spec.name} on {data.name}: rated") as progress:
                     found[data.name][_label(spec, mode, raters)] = robustness(
                         rater, records, seed=seed, limit=limit, progress=progress
                     )

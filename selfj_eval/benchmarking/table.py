@@ -6,22 +6,20 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from selfj_eval import metrics
-from selfj_eval.bench.data import BenchSet
-from selfj_eval.bench.published import published_row
-from selfj_eval.bench.running import Rated, Result, key
+from selfj_eval.benchmarking.data import BenchSet
+from selfj_eval.benchmarking.published import published_row
+from selfj_eval.benchmarking.result import Cell, Intervals, Row, Table
+from selfj_eval.benchmarking.running import Rated, Result, key
 from selfj_eval.metrics import Metric
 from selfj_eval.metrics.bootstrap import RESAMPLES, bootstrap, evaluations
 from selfj_eval.metrics.result import Array
 from selfj_eval.records import Record, rescaled
-from selfj_eval.results import plain
 
-KIND = "selfj-bench"
 METRICS: Mapping[str, Callable[..., Metric]] = {
     "pearson": metrics.pearson,
     "spearman": metrics.spearman,
@@ -36,12 +34,10 @@ def tabulate(
     *,
     not_run: Mapping[str, Sequence[str]] = MappingProxyType({}),
     metric: str = "pearson",
-    confidence: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    intervals: Intervals | None = None,
     progress: Callable[[int], None] = lambda _: None,
-) -> dict[str, Any]:
-    """The table.
+) -> list[Table]:
+    """The tables, one per set.
 
     A cell is the correlation of a rater's scores with the ratings of one model's answers; the
     average is the plain mean of the cells, as in the paper's table; "pooled" is the correlation
@@ -54,35 +50,37 @@ def tabulate(
         files: Scores files (``running.write_scores``).
         not_run: Raters that need references, by the sets that have none (``running.not_run``).
         metric: One of ``METRICS``.
-        confidence, resamples, seed: Of the bootstrap.
+        intervals: How they are bootstrapped.
         progress: Told how many bootstrap evaluations are done.
-
-    Returns:
-        A document of plain dicts, lists, texts, numbers and None (docs/bench.md).
     """
-    options = {"confidence": confidence, "resamples": resamples, "seed": seed}
-    tables = []
+    tables, intervals = [], intervals or Intervals()
     for data in sets:
-        rows = []
-        for rated in result[data.name]:
-            row = _row(data, rated, metric, options, progress)
-            row["scores"] = files[key(data.name, rated.rater, rated.reference)]
-            rows.append(row)
+        rows = [
+            _row(
+                data,
+                rated,
+                files[key(data.name, rated.rater, rated.reference)],
+                metric,
+                intervals,
+                progress,
+            )
+            for rated in result[data.name]
+        ]
         tables.append(
-            {
-                "name": data.name,
-                "path": str(data.path),
-                "records": len(data.records),
-                "unrated": data.unrated,
-                "instructions": len({r.instruction for r in data.records}),
-                "columns": list(data.columns),
-                "too_few": data.left_out,
-                "not_run": list(not_run.get(data.name, ())),
-                "warnings": _warnings(data.records),
-                "rows": rows,
-            }
+            Table(
+                name=data.name,
+                path=str(data.path),
+                records=len(data.records),
+                unrated=data.unrated,
+                instructions=len({r.instruction for r in data.records}),
+                columns=list(data.columns),
+                too_few=data.left_out,
+                not_run=list(not_run.get(data.name, ())),
+                warnings=_warnings(data.records),
+                rows=rows,
+            )
         )
-    return {"kind": KIND, "metric": metric, "settings": options, "sets": tables}
+    return tables
 
 
 def work(sets: Sequence[BenchSet], result: Result, resamples: int = RESAMPLES) -> int:
@@ -98,10 +96,11 @@ def work(sets: Sequence[BenchSet], result: Result, resamples: int = RESAMPLES) -
 def _row(
     data: BenchSet,
     rated: Rated,
+    scores: str,
     metric: str,
-    options: Mapping[str, Any],
+    intervals: Intervals,
     progress: Callable[[int], None],
-) -> dict[str, Any]:
+) -> Row:
     chosen = _usable(data.records, rated)
     records = [data.records[k] for k in chosen]
     score = np.array([rated.judgments[k].score for k in chosen], dtype=float)
@@ -132,7 +131,9 @@ def _row(
         len(records),
         group=_groups(data.records, chosen),
         progress=progress,
-        **options,
+        confidence=intervals.confidence,
+        resamples=intervals.resamples,
+        seed=intervals.seed,
     ).intervals
     *own, of_average, of_pooled = bounds
     errors = [j.error for j in rated.judgments if j.score is None]
@@ -141,25 +142,26 @@ def _row(
         for record, judgment in zip(data.records, rated.judgments, strict=True)
         if judgment.score is None
     )
-    return {
-        "rater": rated.rater,
-        "reference": rated.reference,
-        "cells": {
-            name: plain(cell._replace(interval=interval)) | {"unscored": failed[name]}
+    return Row(
+        rater=rated.rater,
+        reference=rated.reference,
+        cells={
+            name: Cell(cell._replace(interval=interval), failed[name])
             for name, cell, interval in zip(data.columns, cells, own, strict=True)
         },
-        "average": plain(average._replace(interval=of_average)),
-        "pooled": plain(pooled._replace(interval=of_pooled)),
-        "scored": len(rated.judgments) - len(errors),
-        "unscored": len(errors),
-        "first_error": errors[0] if errors else None,
-        "trimmed": sum(j.trimmed_tokens > 0 for j in rated.judgments if j.score is not None),
-        "description": dict(rated.description),
+        average=average._replace(interval=of_average),
+        pooled=pooled._replace(interval=of_pooled),
+        scored=len(rated.judgments) - len(errors),
+        unscored=len(errors),
+        first_error=errors[0] if errors else None,
+        trimmed=sum(j.trimmed_tokens > 0 for j in rated.judgments if j.score is not None),
+        description=dict(rated.description),
         # Published are Pearson's r alone.
-        "published": published_row(rated.rater, rated.reference, data.columns)
+        published=published_row(rated.rater, rated.reference, data.columns)
         if metric == "pearson"
         else None,
-    }
+        scores=scores,
+    )
 
 
 def _average(columns: Sequence[str], cells: Sequence[Metric]) -> Metric:

@@ -1,0 +1,200 @@
+"""Raters on rated sets: the correlation table, or how easily they are fooled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selfj_eval.errors import DataError, printable
+from selfj_eval.options import Options, PathLike, keywords, option
+from selfj_eval.progress import Watch, steps
+
+if TYPE_CHECKING:
+    from selfj_eval.benchmarking.data import BenchSet
+    from selfj_eval.benchmarking.result import Bench, RobustBench
+    from selfj_eval.benchmarking.running import Settings
+    from selfj_eval.raters.specs import Spec
+
+PACKAGES = (
+    *("torch", "transformers", "sentence-transformers", "scikit-learn", "scipy", "numpy"),
+    *("vllm", "openai"),
+)
+_OF_THE_TABLE = ("answering", "combine", "models", "metric", "confidence", "resamples")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions(Options):
+    """How raters are measured."""
+
+    judge: str | tuple[str, ...] = option(
+        help="raters, with commas between (see below)", placeholder="RATERS"
+    )
+    output: PathLike = option(help="folder of tables, scores and stores", placeholder="DIR")
+    raters: PathLike | None = option(None, "YAML file that defines more raters", placeholder="FILE")
+    answering: dict[str, str] = option(
+        {},
+        "what to load for the answering model NAME of the data; may be repeated",
+        placeholder="NAME=MODEL",
+    )
+    embedder: str | None = option(
+        None, "of cosine and vro (default: all-MiniLM-L6-v2)", placeholder="MODEL"
+    )
+    combine: str = option(
+        "z",
+        "how scores come on one scale before they are added (default: z, standardised)",
+        ("z", "rank"),
+    )
+    models: tuple[str, ...] | None = option(
+        None, "only these answering models get a column", placeholder="NAMES"
+    )
+    metric: str = option("pearson", "what stands in the cells", ("pearson", "spearman"))
+    robust: bool = option(
+        False,
+        "in place of the table: change answers so that their scores must not rise, and show how "
+        "often and how far they do (docs/robustness.md); of 200 answers per set, or `limit`",
+    )
+    limit: int | None = option(None, "only the first N records of each set", low=1)
+    confidence: float = option(0.95, "level of intervals", placeholder="C")
+    resamples: int = option(1000, "of the bootstrap", low=20, high=1_000_000)
+    seed: int = option(0, "of the bootstrap", low=0)
+    progress: Watch = option(False, internal=True)
+
+    def check(self) -> None:
+        """Refuse what does not go together."""
+        holds = 1e-9 <= self.confidence <= 1 - 1e-9
+        self.need(holds, "confidence", "must lie between 0 and 1")
+        if self.models is not None and not self.models:
+            raise DataError("`models` names no model; leave it out, or name some.")
+        given = [name for name in _OF_THE_TABLE if name in self.changed()]
+        if self.robust and given:
+            raise DataError(f"`{given[0]}` is for the table; leave it out with `robust`.")
+
+
+def bench_raters(
+    data: str | Path | Sequence[str | Path], options: BenchOptions
+) -> Bench | RobustBench:
+    """Measure raters on sets of rated answers.
+
+    Tables, scores of every row and stores are written to the output folder. Finished work is kept
+    there: after an interruption call it again; raters and sets may be added.
+
+    Args:
+        data: Sets of judge_bench, such as ``arena_bench``, or files of rated answers; one or
+            several.
+
+    Returns:
+        The correlation table; the robustness of the raters where ``robust`` is given.
+
+    Raises:
+        DataError: If a rater or a set is none.
+        JudgeError: If a model cannot be loaded; what was finished is kept.
+        StoreError: If something cannot be written.
+    """
+    from selfj_eval.benchmarking.data import read_sets
+    from selfj_eval.benchmarking.running import Settings
+    from selfj_eval.raters.opening import EMBEDDER
+    from selfj_eval.raters.specs import parse_raters, read_raters
+    from selfj_eval.writing import output_folder
+
+    defined = read_raters(options.raters) if options.raters is not None else {}
+    named = options.judge if isinstance(options.judge, str) else ",".join(options.judge)
+    specs = parse_raters(named, defined)
+    names = [str(name) for name in ([data] if isinstance(data, str | Path) else data)]
+    limit = None if options.robust else options.limit
+    sets = read_sets(names, models=options.models, limit=limit, unrated=options.robust)
+    settings = Settings(options.answering, options.embedder or EMBEDDER, options.combine)
+    folder = output_folder(options.output)
+    job = _tried if options.robust else _tabulated
+    return job(specs, sets, settings, folder, options)
+
+
+bench = keywords(bench_raters, BenchOptions)
+
+
+def _tabulated(
+    specs: list[Spec],
+    sets: list[BenchSet],
+    settings: Settings,
+    folder: Path,
+    options: BenchOptions,
+) -> Bench:
+    from selfj_eval.benchmarking import running
+    from selfj_eval.benchmarking.result import Bench, Intervals
+    from selfj_eval.benchmarking.table import tabulate, work
+    from selfj_eval.provenance import provenance
+    from selfj_eval.raters.opening import Stores
+
+    with Stores.of_folder(folder) as stores:
+        result = running.run(specs, sets, settings, stores, options.progress)
+    made = provenance(*PACKAGES)
+    files = running.write_scores(folder, sets, result, made)
+    intervals = Intervals(options.confidence, options.resamples, options.seed)
+    total = work(sets, result, options.resamples)
+    with steps(options.progress, total, "computed", "resample") as progress:
+        tables = tabulate(
+            sets,
+            result,
+            files,
+            not_run=running.not_run(specs, sets, result),
+            metric=options.metric,
+            intervals=intervals,
+            progress=progress,
+        )
+    found = Bench(
+        options.metric, intervals, tables, made, printable(folder), notices=_notices(sets)
+    )
+    return _written(found, folder)
+
+
+def _written(found: Bench, folder: Path) -> Bench:
+    """Write the tables; the result says which files there are."""
+    from selfj_eval.benchmarking import rendering
+    from selfj_eval.reports.bench import page
+    from selfj_eval.writing import atomic_write, write_json
+
+    texts = {
+        "table.md": rendering.markdown(found),
+        "table.csv": rendering.csv_text(found),
+        "table.tex": rendering.latex(found),
+    }
+    html, left_out = page(found), list[str]()
+    if html is not None:
+        texts["table.html"] = html
+    else:
+        left_out.append("table.html is left out; it needs: pip install 'selfj-eval[report]'")
+    for name, text in texts.items():
+        with atomic_write(folder / name) as stream:
+            stream.write(text.encode("utf-8", "replace"))
+    write_json(folder / "bench.json", found.to_dict())
+    return replace(found, written=[*texts, "bench.json", "scores/"], left_out=left_out)
+
+
+def _tried(
+    specs: list[Spec],
+    sets: list[BenchSet],
+    settings: Settings,
+    folder: Path,
+    options: BenchOptions,
+) -> RobustBench:
+    from selfj_eval.benchmarking.result import RobustBench
+    from selfj_eval.benchmarking.robust import LIMIT, run_robust
+    from selfj_eval.provenance import provenance
+    from selfj_eval.raters.opening import Stores
+    from selfj_eval.robustness import table
+    from selfj_eval.writing import atomic_write, write_json
+
+    chosen: dict[str, Any] = {"limit": options.limit or LIMIT, "seed": options.seed}
+    with Stores.of_folder(folder) as stores:
+        tried = run_robust(specs, sets, settings, stores, options.progress, **chosen)
+    found = RobustBench(tried, provenance(*PACKAGES), printable(folder), _notices(sets))
+    write_json(folder / "robust.json", found.to_dict())
+    parts = [f"## {table.escaped(name)}\n\n{table.markdown(rows)}" for name, rows in tried.items()]
+    with atomic_write(folder / "robust.md") as stream:
+        stream.write("\n".join(parts).encode("utf-8", "replace"))
+    return found
+
+
+def _notices(sets: Sequence[BenchSet]) -> dict[str, Sequence[str]]:
+    return {printable(own.path): own.notices for own in sets if own.notices}
