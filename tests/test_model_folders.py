@@ -238,7 +238,7 @@ def opened_by(judge: Path, tmp_path: Path, minilm: Path) -> dict[str, Callable[[
         "perplexity": lambda: PerplexityRater(name),
         "embedder": lambda: Embedder(str(embedder)),
         "adapter": lambda: TransformersBackend("demo", adapter=str(adapter)),
-        "merge": lambda: merge(str(adapter), tmp_path / "merged"),
+        "merge": lambda: merge(adapter=adapter, output=tmp_path / "merged"),
         "training": lambda: train_judge(
             base=name, output=out, train_ref=str(ref), train_noref=str(noref)
         ),

@@ -1,4 +1,4 @@
-"""The settings of a training."""
+"""The settings of a training, and of merging what it made."""
 
 from __future__ import annotations
 
@@ -166,3 +166,15 @@ class SftConfig(TrainingConfig):
     epochs: float = option(3.0, "passes over the data")
     learning_rate: float = option(2e-4, "highest learning rate")
     schedule: str = option("cosine", "how it falls", ("linear", "cosine", "constant"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeOptions(Options):
+    """How an adapter is put into its base."""
+
+    adapter: PathLike = option(help="the adapter's folder, or hub id", placeholder="DIR")
+    base: PathLike | None = option(
+        None, "its base (default: the one it names)", placeholder="MODEL"
+    )
+    output: PathLike = option(help="folder to make", placeholder="DIR")
+    dtype: str = option("float32", "number format of the result", DTYPES[1:])
