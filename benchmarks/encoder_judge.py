@@ -28,8 +28,6 @@ from selfj_eval.records import rescaled
 from selfj_eval.training.judge import train_judge
 from selfj_eval.training.labels import LabelRule, in_validation
 from selfj_eval.training.pairs import Pair, write_pairs
-from selfj_eval.training.running import remove_checkpoints
-from selfj_eval.training.settings import JudgeConfig
 from selfj_eval.training.similarity import Embedder
 from selfj_eval.writing import write_json, write_rows
 
@@ -134,18 +132,16 @@ def score_group(
         return
     files = work / f"{number}.ref.jsonl", work / f"{number}.noref.jsonl"
     write_pairs(*files, training_pairs(sets, held_out, options.answers))
-    config = JudgeConfig(
-        base=options.encoder, train_ref=str(files[0]), train_noref=str(files[1]),
-        output=str(work / name), allow_unpaired=True, architecture="encoder",
-        max_tokens=options.max_tokens, kl_weight=kl_weight, label_spread=1.0, lora_r=0,
-        freeze_layers=3, dtype="bfloat16", epochs=options.epochs, learning_rate=2e-4,
-        warmup_steps=20, weight_decay=0.01, batch_size=16, gradient_accumulation=1,
-        student_weight=1.0,
-    )  # fmt: skip
     if not (work / name).exists():
-        result = train_judge(config)
-        write_json(work / f"{name}.json", {"seconds": result["seconds"], "loss": result["loss"]})
-        remove_checkpoints(config)
+        result = train_judge(
+            base=options.encoder, train_ref=str(files[0]), train_noref=str(files[1]),
+            output=str(work / name), allow_unpaired=True, architecture="encoder",
+            max_tokens=options.max_tokens, kl_weight=kl_weight, label_spread=1.0, lora_r=0,
+            freeze_layers=3, dtype="bfloat16", epochs=options.epochs, learning_rate=2e-4,
+            warmup_steps=20, weight_decay=0.01, batch_size=16, gradient_accumulation=1,
+            student_weight=1.0,
+        )  # fmt: skip
+        write_json(work / f"{name}.json", {"seconds": result.seconds, "loss": result.loss})
     rows, known = [], split(sets, held_out)
     for with_reference in (True, False):
         judge = Judge.load(

@@ -76,7 +76,7 @@ def test_an_adapter_with_tokens_of_its_own(judge: Path, kind: str, tmp_path: Pat
 
     (batch,) = TransformersBackend(str(judge), adapter=str(adapter), device="cpu").score([PROMPT])
     assert batch.log_probabilities[0] == pytest.approx(right.numpy(), abs=1e-4)
-    merge(str(adapter), tmp_path / "merged", base=str(judge))
+    merge(adapter=adapter, output=tmp_path / "merged", base=judge)
     (batch,) = TransformersBackend(str(tmp_path / "merged"), device="cpu").score([PROMPT])
     assert batch.log_probabilities[0] == pytest.approx(right.numpy(), abs=1e-4)
     answers = TransformersGenerator(str(judge), adapter=str(adapter), device="cpu")

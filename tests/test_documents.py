@@ -18,16 +18,15 @@ from selfj_eval.errors import SelfJError
 from selfj_eval.policy import Policy
 from selfj_eval.raters.rating_formats import read_format
 from selfj_eval.raters.specs import read_raters
-from selfj_eval.training.config import load_config
 from selfj_eval.training.labels import LabelRule
-from selfj_eval.training.sft import SftConfig
+from selfj_eval.training.settings import SftConfig
 
 READERS: dict[str, Callable[[Path], object]] = {
     "policy": Policy.load,
     "label rule": lambda path: LabelRule.from_dict(read_json(path), path=str(path)),
     "raters": read_raters,
     "rating format": read_format,
-    "training": lambda path: load_config(SftConfig, path, {}),
+    "training": lambda path: SftConfig.load(path, {}),
     "sources": load_sources,
     "manifest": read_manifest,
 }

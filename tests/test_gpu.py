@@ -122,7 +122,6 @@ def test_a_batch_is_as_large_as_free_memory_allows() -> None:
 def test_a_judge_is_trained(tmp_path: Path, lora_r: int) -> None:
     pytest.importorskip("datasets", reason="datasets is not installed")
     from selfj_eval.training.judge import train_judge
-    from selfj_eval.training.settings import JudgeConfig
 
     records = [r for r in ladder("train", instructions=20, seed=0) if r.response.strip()]
     files = [tmp_path / name for name in ("ref.jsonl", "noref.jsonl")]
@@ -130,13 +129,12 @@ def test_a_judge_is_trained(tmp_path: Path, lora_r: int) -> None:
         Pair(r.id, r.instruction, r.response, r.reference, int(r.rating or 0)) for r in records
     ]
     write_pairs(files[0], files[1], pairs)
-    config = JudgeConfig(
+    found = train_judge(
         base=str(JUDGE_DIR), train_ref=str(files[0]), train_noref=str(files[1]),
         output=str(tmp_path / "trained"), lora_r=lora_r, batch_size=8, gradient_accumulation=1,
         max_steps=24, warmup_steps=2, logging_steps=4, learning_rate=1e-2 if lora_r else 1e-3,
     )  # fmt: skip
-    found = train_judge(config)
-    losses = [line["loss"] for line in found["history"] if "loss" in line]
+    losses = [line["loss"] for line in found.history if "loss" in line]
     assert np.isfinite(losses).all() and losses[-1] < 0.8 * losses[0]
     trained = str(tmp_path / "trained")
     options = {"model": "demo", "adapter": trained} if lora_r else {"model": trained}

@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from selfj_eval import Judge, Record
 from selfj_eval.demo import JUDGE_DIR, ladder
 from selfj_eval.training.card import model_card
+from selfj_eval.training.merge import merge
 from selfj_eval.training.pairs import Pair, write_pairs
 
 
@@ -93,6 +94,15 @@ def test_the_card_has_the_numbers_and_no_path(trained: Path) -> None:
     # The command on an adapter's card works.
     adapter = (trained / "adapter" / "README.md").read_text()
     assert f"--judge {JUDGE_DIR.name} --adapter adapter" in adapter
+    assert f'judge="{JUDGE_DIR.name}", adapter="adapter"' in adapter
+
+
+def test_a_card_of_what_python_made_names_no_command(trained: Path, tmp_path: Path) -> None:
+    made = merge(adapter=trained / "adapter", output=tmp_path / "merged", dtype="bfloat16")
+    assert (made.command, made.dtype, made.output) == (None, "bfloat16", str(tmp_path / "merged"))
+    assert json.loads((tmp_path / "merged" / "merge.json").read_text()) == made.to_dict()
+    card = (tmp_path / "merged" / "README.md").read_text()
+    assert "selfj train judge" in card and "selfj merge" not in card
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,7 @@ from selfj_eval.records import Record
 from selfj_eval.training.judge import train_judge
 from selfj_eval.training.merge import merge
 from selfj_eval.training.pairs import Pair, write_pairs
-from selfj_eval.training.settings import JudgeConfig
-from selfj_eval.training.sft import SftConfig, train_sft
+from selfj_eval.training.sft import train_sft
 
 
 @pytest.fixture
@@ -239,11 +238,11 @@ def opened_by(judge: Path, tmp_path: Path, minilm: Path) -> dict[str, Callable[[
         "perplexity": lambda: PerplexityRater(name),
         "embedder": lambda: Embedder(str(embedder)),
         "adapter": lambda: TransformersBackend("demo", adapter=str(adapter)),
-        "merge": lambda: merge(str(adapter), tmp_path / "merged"),
+        "merge": lambda: merge(adapter=adapter, output=tmp_path / "merged"),
         "training": lambda: train_judge(
-            JudgeConfig(base=name, output=out, train_ref=str(ref), train_noref=str(noref))
+            base=name, output=out, train_ref=str(ref), train_noref=str(noref)
         ),
-        "tuning": lambda: train_sft(SftConfig(base=name, output=out, train=str(rows))),
+        "tuning": lambda: train_sft(base=name, output=out, train=str(rows)),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from selfj_eval.cli.train import sft as command
+from selfj_eval.cli import main
 from selfj_eval.demo import JUDGE_DIR
 from selfj_eval.errors import DataError, JudgeError, StoreError
 from selfj_eval.generation.base import PromptTokenizer
-from selfj_eval.training.config import load_config
-from selfj_eval.training.sft import Example, SftConfig, encode_example, read_examples, train_sft
+from selfj_eval.training.results import SftRun
+from selfj_eval.training.settings import SftConfig
+from selfj_eval.training.sft import Example, encode_example, read_examples, train_sft
 
 pytest.importorskip("trl", reason="trl is not installed")
 
@@ -32,25 +32,21 @@ def train(tmp_path: Path) -> Path:
     return file
 
 
-def config(train: Path, name: str, **more: Any) -> SftConfig:
-    settings = {
+def settings(train: Path, name: str, **more: Any) -> dict[str, Any]:
+    own = {
         "base": str(JUDGE_DIR), "train": str(train), "output": str(train.parent / name),
         "lora_r": 0, "max_tokens": 256, "batch_size": 2, "gradient_accumulation": 1,
         "warmup_steps": 0, "learning_rate": 3e-3, "max_steps": 40, "logging_steps": 1,
     }  # fmt: skip
-    return SftConfig(**settings | more)
+    return own | more
 
 
-def tune(train: Path, name: str, **more: Any) -> dict[str, Any]:
-    return train_sft(config(train, name, **more))
+def tune(train: Path, name: str, **more: Any) -> SftRun:
+    return train_sft(**settings(train, name, **more))
 
 
 def run(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
-    options = parser.parse_args(["sft", *arguments])
-    options.argv = ["train", "sft", *arguments]
-    return int(options.run(options))
+    return main(["train", "sft", *arguments])
 
 
 def weights(folder: str) -> Any:
@@ -108,7 +104,7 @@ def test_resumed_is_uninterrupted(train: Path, monkeypatch: pytest.MonkeyPatch) 
     from trl import SFTTrainer
 
     steps = {"max_steps": 6, "save_steps": 3, "lora_r": 4}
-    assert tune(train, "whole", **steps)["steps"] == 6
+    assert tune(train, "whole", **steps).steps == 6
     real, calls = SFTTrainer.training_step, [0]
 
     def dying(self: Any, *rest: Any, **more: Any) -> Any:
@@ -148,7 +144,7 @@ def test_wrong_input_is_named(train: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(DataError, match="99999 is more than the"):
         tune(train, "x", max_tokens=99999)
     with pytest.raises(DataError, match="lora_r"):
-        config(train, "x", quantization="4bit")
+        tune(train, "x", quantization="4bit")
     monkeypatch.setitem(sys.modules, "trl.trainer.sft_config", None)
     with pytest.raises(JudgeError, match=r'pip install "selfj-eval\[train\]"'):
         tune(train, "x")
@@ -156,4 +152,4 @@ def test_wrong_input_is_named(train: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_configuration_of_the_paper_loads() -> None:
     file = Path(__file__).parents[1] / "configs" / "sft-llama-2-13b.yaml"
-    assert load_config(SftConfig, file, {}).learning_rate == 2e-4
+    assert SftConfig.load(file, {}).learning_rate == 2e-4

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pytest
 
+from selfj_eval.cli import main
+from selfj_eval.cli.flags import add_flags, given
+from selfj_eval.cli.parser import Parser
 from selfj_eval.errors import DataError
-from selfj_eval.training.config import add_config_options, given, load_config
+from selfj_eval.options import OptionError
 from selfj_eval.training.settings import JudgeConfig
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -17,7 +19,7 @@ NEEDED = {"base": "b", "train_ref": "r", "train_noref": "n", "output": "o"}
 
 def test_the_papers_run_is_what_is_shipped() -> None:
     """arXiv 2409.00935, section 3: batch 128, 2 epochs, 3e-4, LoRA 16/16/0.05, 8-bit base."""
-    config = load_config(JudgeConfig, CONFIGS / "self-j-13b.yaml", {})
+    config = JudgeConfig.load(CONFIGS / "self-j-13b.yaml", {})
     assert config.batch_size * config.gradient_accumulation == 128
     assert (config.epochs, config.learning_rate, config.warmup_steps) == (2, 3e-4, 100)
     assert (config.lora_r, config.lora_alpha, config.lora_dropout) == (16, 16, 0.05)
@@ -29,12 +31,12 @@ def test_the_papers_run_is_what_is_shipped() -> None:
 def test_flags_win_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("base: b\ntrain_ref: r\ntrain_noref: n\noutput: o\nlearning_rate: 1e-5\n")
-    parser = argparse.ArgumentParser()
-    add_config_options(parser, JudgeConfig)
+    parser = Parser()
+    add_flags(parser, JudgeConfig, config=True)
     options = parser.parse_args(
         ["--config", str(file), "--epochs", "3", "--no-group-by-length", "--lora-modules", "x", "y"]
     )
-    config = load_config(JudgeConfig, options.config, given(options, JudgeConfig))
+    config = JudgeConfig.load(options.config, given(options, JudgeConfig))
     assert config.learning_rate == 1e-5
     assert (config.epochs, config.group_by_length, config.lora_modules) == (3, False, ("x", "y"))
     assert config.kl_weight == 2
@@ -43,38 +45,54 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "field", "message"),
     [
-        ("learning_rat: 1", "learning_rat", "no such setting"),
-        ("epochs: two", "epochs", "expected a number"),
-        ("batch_size: 1.5", "batch_size", "expected int"),
-        ("batch_size: true", "batch_size", "expected int"),
+        ("learning_rat: 1", "learning_rat", "no such option. Did you mean learning_rate"),
+        ("epochs: two", "epochs", "must be a number"),
+        ("batch_size: 1.5", "batch_size", "must be a whole number"),
+        ("batch_size: true", "batch_size", "must be a whole number"),
         ("batch_size: 0", "batch_size", "at least 1"),
         ("kl_weight: .nan", "kl_weight", "finite"),
         ("quantization: 3bit", "quantization", "one of none, 8bit, 4bit"),
-        ("lora_modules: q_proj", "lora_modules", "list of str"),
+        ("lora_modules: q_proj", "lora_modules", "must be a list"),
         ("architecture: encoder", "lora_r", "an encoder is trained whole"),
         ("quantization: 4bit\nlora_r: 0", "lora_r", "rank above 0"),
         ("validation_ref: x", "validation_ref", "both files"),
-        ("freeze_layers: 2", "freeze_layers", "lora_r 0"),
+        ("freeze_layers: 2", "freeze_layers", "must be 0"),
+        ("seed: 4294967296", "seed", "must lie between 0 and 4"),
+        ("lora_r: -1", "lora_r", "must be at least 0, got -1"),
     ],
 )
 def test_faults_are_named(tmp_path: Path, text: str, field: str, message: str) -> None:
     file = tmp_path / "a.yaml"
     file.write_text(text)
     with pytest.raises(DataError, match=message) as caught:
-        load_config(JudgeConfig, file, NEEDED)
-    assert f"field {field!r}" in str(caught.value)
+        JudgeConfig.load(file, NEEDED)
+    in_file = field in text  # else it is the default that does not go with what is
+    assert (f"field {field!r}" if in_file else f"`{field}`") in str(caught.value)
 
 
 def test_files_that_are_no_settings(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
-    for text, message in (("- a", "expected settings"), ("a: [", "is not YAML")):
+    for text, message in (("- a", "expected options"), ("a: [", "is not YAML")):
         file.write_text(text)
         with pytest.raises(DataError, match=message):
-            load_config(JudgeConfig, file, NEEDED)
+            JudgeConfig.load(file, NEEDED)
     with pytest.raises(DataError, match="cannot be read"):
-        load_config(JudgeConfig, tmp_path / "none.yaml", NEEDED)
-    with pytest.raises(DataError, match="field 'base': missing.*--base"):
-        load_config(JudgeConfig, None, {})
+        JudgeConfig.load(tmp_path / "none.yaml", NEEDED)
+    with pytest.raises(DataError, match="`base` is missing; give it"):
+        JudgeConfig.load(None, {})
+
+
+def test_pythons_callers_read_the_options_name() -> None:
+    with pytest.raises(OptionError, match="^`lora_r` must be at least 0, got -1"):
+        JudgeConfig(**NEEDED, lora_r=-1)
+
+
+def test_a_command_names_the_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    needed = [f"--{name.replace('_', '-')}={value}" for name, value in NEEDED.items()]
+    assert main(["train", "judge", *needed, "--lora-r=-1"]) == 2
+    assert capsys.readouterr().err == "selfj: error: --lora-r must be at least 0, got -1.\n"
+    assert main(["train", "judge"]) == 2
+    assert "--base is missing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_loss_and_gradients_are_the_formula(kind: str, rows: list[int], tmp_path
     pairs = [PAIRS[row] for row in rows]
     label = label_tokens(tokenizer, TEMPLATE, kind)
     encoded = encode_pairs(pairs, tokenizer, TEMPLATE, label, room(tokenizer))
-    assert encoded.counts["trimmed"] == 2 * (1 in rows)
+    assert encoded.trimmed == 2 * (1 in rows)
     model = llama(len(tokenizer))
     naive = naive_loss(model, tokenizer, pairs, room(tokenizer))
     naive.backward()

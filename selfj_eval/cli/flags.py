@@ -31,6 +31,7 @@ def add_flags(
     repeated: Collection[str] = (),
     commas: Collection[str] = (),
     required: Collection[str] = (),
+    config: bool = False,
 ) -> None:
     """Add one flag per option; one that is not given changes nothing.
 
@@ -41,8 +42,13 @@ def add_flags(
         renamed: Former flags of an option, which go on working for one version, with a note.
         repeated: Lists of which the flag gives one item each time.
         commas: Lists that the flag gives as one text with commas between.
-        required: Options that this command needs although they have a default.
+        required: Options without which this command does nothing, though Python's callers may
+            leave them out.
+        config: Whether they may stand in a YAML file too: adds ``--config``, requires none, and
+            gives each that is true or false a ``--no-`` flag.
     """
+    if config:
+        parser.add_argument("--config", metavar="FILE", help="YAML file with options; flags win")
     groups: dict[type[Options], Any] = {cls: parser}
     former = renamed or {}
     for own in cls.declared():
@@ -50,13 +56,13 @@ def add_flags(
             continue
         if own.group not in groups:
             groups[own.group] = parser.add_argument_group(own.group.group_title)
-        name, settings = flag(own.name, own.shape), _settings(own)
+        name, settings = flag(own.name, own.shape), _settings(own, both=config)
         if own.name in repeated:
             settings |= {"nargs": None, "action": "append"}
         if own.name in commas:
             settings |= {"nargs": None, "type": _between_commas}
-        needed = own.required or own.name in required
-        needed = needed and own.name not in former  # else the options say it
+        needed = own.required and own.name not in former and not config  # else the options say it
+        needed = needed or own.name in required
         groups[own.group].add_argument(name, dest=own.name, required=needed, **settings)
         for old in former.get(own.name, ()):
             kind = parser._registry_get("action", settings.get("action"), settings.get("action"))
@@ -142,16 +148,23 @@ def as_flags(text: str, parser: argparse.ArgumentParser | None) -> str:
     return re.sub(r"`([a-z][a-z0-9_]*)`", lambda m: flags.get(m[1], m[0]), text)
 
 
-def _settings(own: Declared) -> dict[str, Any]:
+def _settings(own: Declared, both: bool) -> dict[str, Any]:
     kind = own.kinds[0]
     text = own.help
-    if own.default not in (None, False, "", (), {}) and not own.required and "default" not in text:
-        default = " ".join(map(str, own.default)) if own.shape == "several" else own.default
-        text += f" (default: {'yes' if default is True else default})"
+    default = own.default
+    empty = own.required or default is None or default in ("", (), {})
+    if both and own.required:
+        text += " (required)"
+    elif not (empty or (default is False and not both) or "default" in text):
+        shown = {True: "yes", False: "no"}[default] if kind is bool else default
+        shown = " ".join(map(str, default)) if own.shape == "several" else shown
+        text += f" (default: {shown})"
     settings: dict[str, Any] = {"help": text.replace("%", "%%"), "default": argparse.SUPPRESS}
     if kind is bool:
         on = {"action": "store_true"}
-        return settings | ({"action": argparse.BooleanOptionalAction} if own.default else on)
+        return settings | (
+            {"action": argparse.BooleanOptionalAction} if own.default or both else on
+        )
     if own.shape == "mapping":
         settings |= {"action": _Named, "metavar": own.placeholder or "NAME=VALUE"}
         return settings | {"type": _pair(own)}
@@ -165,7 +178,8 @@ def _settings(own: Declared) -> dict[str, Any]:
 
 
 def _between_commas(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    parts = (part.strip() for part in text.split(","))
+    return tuple(dict.fromkeys(part for part in parts if part)) or ("",)
 
 
 def _former(kind: type[argparse.Action], name: str) -> type[argparse.Action]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from selfj_eval.documents import read_json
+from selfj_eval.errors import printable
 from selfj_eval.writing import atomic_write
 
+_TEXTS = files("selfj_eval.training") / "cards"
 _FILES = ("train", "validation", "train_ref", "train_noref", "validation_ref", "validation_noref")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HIDDEN = ("base", "output", *_FILES)
@@ -23,7 +28,7 @@ def write_card(folder: Path, name: str) -> None:
         file = folder / f"{kind}.json"
         if file.is_file():
             notes[kind] = read_json(file)
-    text = model_card(name, notes.get("training"), notes.get("merge"))
+    text = model_card(printable(name), notes.get("training"), notes.get("merge"))
     with atomic_write(folder / "README.md") as stream:
         stream.write(text.encode())
 
@@ -35,47 +40,37 @@ def model_card(
 
     Args:
         name: The model's name.
-        training: What ``selfj train`` wrote, if it is known.
-        merged: What ``selfj merge`` wrote, for a merged model.
+        training: The content of ``training.json``, if it is known.
+        merged: That of ``merge.json``, for a merged model.
 
     Returns:
         Markdown. Of files and folders it names the last part only.
     """
     given = str((merged or {}).get("base") or (training or {}).get("config", {}).get("base"))
-    base = _last(given)
-    lines = ["---", "library_name: transformers", "tags: [selfj-eval, self-j]"]
-    if _HUB_ID.fullmatch(given) and not Path(given).exists():
-        lines.append(f"base_model: {given}")
-    lines.append("---")
-    lines += [f"# {_plain(name)}", ""]
-    sft = (training or {}).get("kind") == "sft"
-    if sft:
-        lines.append(f"Trained from {_plain(base)} with selfj-eval to answer instructions.")
-        model = _plain(base) if merged is None else _plain(name)
-        adapter = f" --adapter {_plain(name)}" if merged is None else ""
-        if merged is None and not (training or {})["config"]["lora_r"]:
-            model, adapter = _plain(name), ""
-        form = (training or {})["config"]["prompt"]
-        lines += ["", f"    selfj generate questions.jsonl --model {model}{adapter} "
-                  f"--prompt {form} --output answers.jsonl"]  # fmt: skip
-    else:
-        tuned = merged is None and training is not None and training["config"]["lora_r"] > 0
-        lines += _judge(name, base, adapter=tuned)
+    base, config = _last(given), (training or {}).get("config", {})
+    kind = "sft" if (training or {}).get("kind") == "sft" else "judge"
+    adapter = merged is None and training is not None and config["lora_r"] > 0
+    facts = []
     if training is not None:
-        lines += ["", *_numbers(training), *_data(training), *_made(training)]
+        facts += [*_numbers(training), *_data(training), *_made(training)]
     if merged is not None:
-        lines += ["", f"Adapter and base were merged in {merged['dtype']}: base "
+        facts += ["", f"Adapter and base were merged in {merged['dtype']}: base "
                   f"`{merged['base_fingerprint'][:16]}`, adapter "
                   f"`{merged['adapter_fingerprint'][:16]}` (SHA-256 of weights and "
-                  "configuration).", "", f"    {_plain(_command(merged))}"]  # fmt: skip
-    return "\n".join(lines) + "\n"
-
-
-def _judge(name: str, base: str, *, adapter: bool) -> list[str]:
-    model = f"{_plain(base)} --adapter {_plain(name)}" if adapter else _plain(name)
-    return [f"A judge of answers, trained from {_plain(base)} with selfj-eval (Self-J, arXiv "
-            "2409.00935): it predicts an answer's quality, 0 to 9, with a reference or "
-            "without.", "", f"    selfj score answers.jsonl --judge {model}"]  # fmt: skip
+                  "configuration).", *_command(merged)]  # fmt: skip
+    text = Template((_TEXTS / f"{kind}{'_adapter' * adapter}.md").read_text(encoding="utf-8"))
+    of_the_hub = _HUB_ID.fullmatch(given) and not Path(given).exists()
+    return text.substitute(
+        base_model=f"base_model: {given}\n" if of_the_hub else "",
+        name=_plain(name),
+        base=_plain(base),
+        base_flag=_line(shlex.quote(base)),
+        base_text=json.dumps(base, ensure_ascii=False),
+        model_flag=_line(shlex.quote(name)),
+        model_text=json.dumps(name, ensure_ascii=False),
+        prompt=config.get("prompt"),
+        facts="\n".join(facts).strip("\n"),
+    )
 
 
 def _numbers(training: Mapping[str, Any]) -> list[str]:
@@ -83,7 +78,7 @@ def _numbers(training: Mapping[str, Any]) -> list[str]:
     if training.get("kind") == "sft":
         means = {"training": training["loss"], "validation": metrics.get("loss")}
         losses = [f"| {part} | {loss:.3f} |" for part, loss in means.items() if loss is not None]
-        return ["| part | mean loss a token |", "| --- | ---: |", *losses, ""]
+        return ["| part | mean loss per token |", "| --- | ---: |", *losses, ""]
     rows = []
     for side, prompt in (("teacher", "with reference"), ("student", "without")):
         found = [metrics.get(f"{side}_{kind}") for kind in ("pearson", "spearman", "mae")]
@@ -117,20 +112,20 @@ def _made(training: Mapping[str, Any]) -> list[str]:
     settings = {k: v for k, v in training["config"].items() if k not in _HIDDEN}
     versions = ", ".join(f"{k} {v}" for k, v in training["versions"].items())
     return [
-        f"Base: `{training['base_fingerprint'][:16]}`. Made {training['made']} with {versions}:",
-        "",
-        f"    {_plain(_command(training))}",
+        f"Base: `{training['base_fingerprint'][:16]}`. Made {training['made']} with {versions}.",
+        *_command(training),
         "",
         "Settings: " + ", ".join(f"{_plain(k)} {_plain(str(v))}" for k, v in settings.items()),
     ]
 
 
-def _command(about: Mapping[str, Any]) -> str:
-    """The command, with the last part of each path."""
-    return shlex.join(
-        "=".join(_last(piece) for piece in part.split("="))
-        for part in shlex.split(about["command"])
-    )
+def _command(about: Mapping[str, Any]) -> list[str]:
+    """The command with the last part of each path, if it was one that made it."""
+    if about["command"] is None:
+        return []
+    parts = shlex.split(about["command"])
+    short = shlex.join("=".join(_last(piece) for piece in part.split("=")) for part in parts)
+    return ["", f"    {_line(short)}"]
 
 
 def _last(path: str) -> str:
@@ -140,4 +135,9 @@ def _last(path: str) -> str:
 
 def _plain(text: str) -> str:
     """Text that is no Markdown and ends no line."""
-    return "".join("\\" + c if c in "\\`*_[]<>|#" else c for c in " ".join(text.split()))
+    return "".join("\\" + c if c in "\\`*_[]<>|#" else c for c in _line(text))
+
+
+def _line(text: str) -> str:
+    """Text that ends no line, for a block of code."""
+    return " ".join(text.split())

@@ -11,6 +11,7 @@ from selfj_eval.errors import DataError, JudgeError
 from selfj_eval.prompts import PromptTemplate, fit_prompt
 from selfj_eval.scale import digit_token_ids
 from selfj_eval.training.pairs import Pair
+from selfj_eval.training.results import LongPrompt
 
 if TYPE_CHECKING:
     import torch
@@ -39,13 +40,17 @@ class Encoded(NamedTuple):
     Attributes:
         dataset: Columns ``ref`` and ``free`` (lists of ids; ``ref`` empty without reference),
             ``label`` (0..9) and ``length`` (tokens of both together).
-        counts: ``prompts``, of them ``trimmed``, with ``trimmed_tokens`` in all.
-        longest: ``where`` (file and line) and lost ``tokens`` of the prompts that lost most.
+        prompts: How many prompts there are.
+        trimmed: How many of them were too long.
+        trimmed_tokens: What these lost in all.
+        longest: The prompts that lost most.
     """
 
     dataset: Dataset
-    counts: dict[str, int]
-    longest: list[dict[str, Any]]
+    prompts: int
+    trimmed: int
+    trimmed_tokens: int
+    longest: list[LongPrompt]
 
 
 def label_tokens(tokenizer: PreTrainedTokenizerBase, template: PromptTemplate, name: str) -> Label:
@@ -125,8 +130,8 @@ def encode_pairs(
         "length": [len(a) + len(b) for a, b in zip(ref, free, strict=True)],
     }
     worst = sorted(lost, key=lost.__getitem__, reverse=True)[:_NAMED]
-    longest = [{"where": where, "tokens": lost[where]} for where in worst]
-    return Encoded(Dataset.from_dict(columns), counts, longest)
+    longest = [LongPrompt(where, lost[where]) for where in worst]
+    return Encoded(Dataset.from_dict(columns), **counts, longest=longest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from selfj_eval.backends.tokenizer import context_length, encoder_length, load_tokenizer
 from selfj_eval.backends.weights import check_weights, fingerprint, resolve_folder
 from selfj_eval.errors import DataError
+from selfj_eval.options import keywords
 from selfj_eval.prompts import DEFAULT_TEMPLATE, SECTIONS, get_template
 from selfj_eval.terminal import say
 from selfj_eval.training.base import load_base
@@ -21,7 +22,8 @@ from selfj_eval.training.encoding import (
     label_tokens,
 )
 from selfj_eval.training.pairs import Pair, read_pairs
-from selfj_eval.training.running import Finish, Run, arguments, free_output
+from selfj_eval.training.results import JudgeRun, PairCounts
+from selfj_eval.training.running import PACKAGES, Run, arguments, free_output
 from selfj_eval.training.settings import JudgeConfig
 from selfj_eval.training.steps import plan_steps
 
@@ -31,19 +33,12 @@ if TYPE_CHECKING:
 ENCODER_LABEL = Label(list(range(10)), None)
 
 
-def train_judge(config: JudgeConfig, finish: Finish | None = None) -> dict[str, Any]:
-    """Train a judge and write it to ``config.output``.
+def train_judge_model(config: JudgeConfig) -> JudgeRun:
+    """Train a judge by paired self-distillation and write its folder, with notes and card.
 
     All data is read and checked before anything is loaded. Checkpoints stand beside the output,
-    in ``OUTPUT.checkpoints``; the same settings go on from the last of them.
-
-    Args:
-        config: The settings.
-        finish: What else is to be done to the folder before it appears.
-
-    Returns:
-        What ``running.Run.train`` tells. Of ``data``, ``longest`` are the prompts that lost most,
-        and ``seen_instructions`` counts validation answers to instructions of the training data.
+    in ``OUTPUT.checkpoints``, until it is finished; the same call goes on from the last of them,
+    and gives what is noted where nothing is left to do.
 
     Raises:
         DataError: If the data or the settings cannot be used.
@@ -59,9 +54,16 @@ def train_judge(config: JudgeConfig, finish: Finish | None = None) -> dict[str, 
     if config.validation_ref is not None and config.validation_noref is not None:
         files = Path(config.validation_ref), Path(config.validation_noref)
         validation = read_pairs(*files, allow_unpaired=config.allow_unpaired)
-    folder = resolve_folder(config.base, code=config.trust_remote_code)
+    folder = resolve_folder(str(config.base), code=config.trust_remote_code)
     check_weights(folder)
-    run = Run(config, ("train_ref", "train_noref"), fingerprint(folder))
+    run = Run(
+        config,
+        JudgeRun,
+        fingerprint(folder),
+        data=("train_ref", "train_noref"),
+        validation=("validation_ref", "validation_noref"),
+        packages=PACKAGES,
+    )
     if run.done is not None:
         return run.done
 
@@ -97,37 +99,49 @@ def train_judge(config: JudgeConfig, finish: Finish | None = None) -> dict[str, 
         eval_dataset=encoded["validation"].dataset if validation is not None else None,
         processing_class=tokenizer,
     )  # fmt: skip
-    counts = {name: _counts(parts[name], found) for name, found in encoded.items()}
-    if validation is not None:
-        known = {pair.instruction for pair in train}
-        seen = sum(pair.instruction in known for pair in validation)
-        counts["validation"]["seen_instructions"] = seen
-    return run.train(trainer, tokenizer, counts, finish)
+    known = {pair.instruction for pair in train}
+    counts = {
+        name: _counts(parts[name], found, known if name == "validation" else None)
+        for name, found in encoded.items()
+    }
+    return run.train(trainer, tokenizer, counts)
+
+
+train_judge = keywords(train_judge_model, JudgeConfig)
 
 
 def _say_trimmed(encoded: Iterable[Encoded], max_tokens: int) -> None:
     """Name the prompts that lose most, before the training starts."""
     for found in encoded:
-        if found.counts["trimmed"]:
-            worst = "; ".join(f"{w['where']}: {w['tokens']:,} tokens" for w in found.longest)
+        if found.trimmed:
+            worst = "; ".join(f"{w.where}: {w.tokens:,} tokens" for w in found.longest)
             say(
-                f"note: {found.counts['trimmed']:,} of {found.counts['prompts']:,} prompts are "
+                f"note: {found.trimmed:,} of {found.prompts:,} prompts are "
                 f"longer than {max_tokens:,} tokens and lose their middles, most of all {worst}",
                 file=sys.stderr,
             )
 
 
-def _counts(pairs: list[Pair], encoded: Encoded) -> dict[str, Any]:
+def _counts(pairs: list[Pair], encoded: Encoded, known: set[str] | None) -> PairCounts:
     labels = [0] * 10
     for pair in pairs:
         labels[pair.label] += 1
-    with_reference = sum(pair.reference is not None for pair in pairs)
-    return {"pairs": len(pairs), "with_reference": with_reference, "labels": labels,
-            **encoded.counts, "longest": encoded.longest}  # fmt: skip
+    return PairCounts(
+        pairs=len(pairs),
+        with_reference=sum(pair.reference is not None for pair in pairs),
+        labels=labels,
+        prompts=encoded.prompts,
+        trimmed=encoded.trimmed,
+        trimmed_tokens=encoded.trimmed_tokens,
+        longest=encoded.longest,
+        seen_instructions=None
+        if known is None
+        else sum(pair.instruction in known for pair in pairs),
+    )
 
 
 def _tokenizer(config: JudgeConfig, folder: Path) -> tuple[PreTrainedTokenizerBase, Label]:
-    model, tokenizer = load_tokenizer(folder, config.base, config.trust_remote_code)
+    model, tokenizer = load_tokenizer(folder, str(config.base), config.trust_remote_code)
     encoder = config.architecture == "encoder"
     longest = (encoder_length if encoder else context_length)(model, tokenizer)
     if config.max_tokens > longest:

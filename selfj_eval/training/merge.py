@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,13 @@ from selfj_eval.backends.loading import load_model
 from selfj_eval.backends.tokenizer import load_tokenizer
 from selfj_eval.backends.weights import fingerprint, model_folders, resolve_folder
 from selfj_eval.documents import read_json
-from selfj_eval.errors import DataError, JudgeError, StoreError
+from selfj_eval.errors import DataError, JudgeError, StoreError, printable
+from selfj_eval.options import keywords
+from selfj_eval.provenance import provenance
+from selfj_eval.results import Result, plain
+from selfj_eval.training.card import write_card
+from selfj_eval.training.settings import MergeOptions
+from selfj_eval.writing import write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -23,72 +30,108 @@ if TYPE_CHECKING:
 _NOTES = ("training.json",)
 
 
-def merge(
-    adapter: str,
-    output: Path,
-    *,
-    base: str | None = None,
-    dtype: str = "float32",
-    finish: Callable[[Path, dict[str, Any]], None] | None = None,
-) -> dict[str, Any]:
-    """Merge a LoRA adapter into its base and write the whole model.
+@dataclass(frozen=True)
+class MergeRun(Result):
+    """A merged model: ``merge.json`` in its folder, typed.
+
+    Attributes:
+        kind: ``merge``.
+        dtype: Number format of the weights.
+        command: The command line, or None where a program called the library.
+        made: When it was started.
+        versions: Of the packages that decide the result.
+        base: The base as given, or as the adapter names it.
+        base_fingerprint, adapter_fingerprint, fingerprint: Hashes of weights and configuration,
+            the last of the merged model.
+        parameters: How many numbers the model has.
+        output: Its folder.
+    """
+
+    kind: str
+    dtype: str
+    command: str | None
+    made: str
+    versions: Mapping[str, str]
+    base: str
+    base_fingerprint: str
+    adapter_fingerprint: str
+    fingerprint: str
+    parameters: int
+    output: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """What stands in ``merge.json``."""
+        found = {name: plain(value) for name, value in vars(self).items()}
+        del found["output"]
+        return found
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row."""
+        return [self.to_dict() | {"output": self.output}]
+
+    def __str__(self) -> str:
+        return f"{self.output}: {self.parameters:,} parameters in {self.dtype}, README.md"
+
+
+def merge_adapter(options: MergeOptions) -> MergeRun:
+    """Merge a LoRA adapter into its base and write the whole model with notes and card.
 
     The base is loaded whole, in ``dtype``: merging into a quantised one would lose what the
     adapter learned. The folder appears when it is complete.
-
-    Args:
-        adapter: Its folder or hub id.
-        output: Folder to make.
-        base: The base model; by default the one that the adapter names.
-        dtype: Number format of the result, ``float32``, ``bfloat16`` or ``float16``.
-        finish: Called with the folder, before it appears, and with what is returned.
-
-    Returns:
-        ``base`` (as given or named by the adapter), ``base_fingerprint``,
-        ``adapter_fingerprint``, ``fingerprint``, ``parameters``.
 
     Raises:
         StoreError: If the output exists.
         DataError: If no base is given or named.
         JudgeError: If base or adapter cannot be loaded, do not fit, or the adapter changes nothing.
     """
+    output, adapter = Path(options.output), str(options.adapter)
     if output.exists():
         raise StoreError(f"{output} exists; name a new folder, or remove it first.")
     if not output.parent.is_dir():
         raise StoreError(f"{output}: there is no folder {output.parent}; make it first.")
     adapter_folder = resolve_folder(adapter)
-    base = base or _named_base(adapter_folder)
+    base = str(options.base or _named_base(adapter_folder))
+    made = provenance("torch", "transformers", "peft")
     folders = model_folders(base, adapter)
     _, tokenizer = load_tokenizer(folders.model, base, tokenizer=folders.tokenizer)
-    model = load_model(folders.model, adapter_folder, dtype, "cpu", False)
+    model = load_model(folders.model, adapter_folder, options.dtype, "cpu", False)
     _untie(model)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as place:
         draft = Path(place) / "model"
         model.save_pretrained(draft)
         if not _changed(draft, folders.model):
             raise JudgeError(
-                f"the adapter {adapter} changes nothing in {base}: merged in {dtype}, all weights "
-                "are the base's. Was it trained (selfj train says how many steps), and for this "
-                "base?"
+                f"the adapter {adapter} changes nothing in {base}: merged in {options.dtype}, all "
+                "weights are the base's. Was it trained (its training.json says how many steps), "
+                "and for this base?"
             )
         tokenizer.save_pretrained(draft)
         for name in _NOTES:
             if (adapter_folder / name).is_file():
                 shutil.copyfile(adapter_folder / name, draft / name)
-        found = {
-            "base": base,
-            "base_fingerprint": fingerprint(folders.model),
-            "adapter_fingerprint": fingerprint(adapter_folder),
-            "fingerprint": fingerprint(draft),
-            "parameters": sum(weight.numel() for weight in model.parameters()),
-        }
-        if finish is not None:
-            finish(draft, found)
+        result = MergeRun(
+            kind="merge",
+            dtype=options.dtype,
+            command=made["command"],
+            made=made["made"],
+            versions=made["versions"],
+            base=base,
+            base_fingerprint=fingerprint(folders.model),
+            adapter_fingerprint=fingerprint(adapter_folder),
+            fingerprint=fingerprint(draft),
+            parameters=sum(weight.numel() for weight in model.parameters()),
+            output=printable(output),
+        )
+        write_json(draft / "merge.json", result.to_dict())
+        write_card(draft, output.name)
         draft.chmod(0o755)
         for file in draft.iterdir():
             file.chmod(0o644)
         draft.replace(output)
-    return found
+    return result
+
+
+merge = keywords(merge_adapter, MergeOptions)
 
 
 def _untie(model: PreTrainedModel) -> None:
@@ -125,5 +168,5 @@ def _named_base(adapter: Path) -> str:
     except (DataError, KeyError, TypeError):
         named = None
     if not isinstance(named, str) or not named:
-        raise DataError("names no base model; give it with --base.", path=file)
+        raise DataError("names no base model; give it as `base`.", path=file)
     return named

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from selfj_eval.backends.loading import choose_device
 from selfj_eval.documents import parse_json, read_json
-from selfj_eval.errors import DataError, JudgeError, StoreError, brief
+from selfj_eval.errors import DataError, JudgeError, StoreError, brief, printable
+from selfj_eval.provenance import digest, provenance
 from selfj_eval.terminal import say
 from selfj_eval.training.base import training_dtype
+from selfj_eval.training.card import write_card
+from selfj_eval.training.results import DataFile, Parameters, TrainingRun
 from selfj_eval.training.settings import TrainingConfig
 from selfj_eval.writing import write_json
 
@@ -26,17 +27,22 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer
 
 
-Finish = Callable[[Path, dict[str, Any]], None]
-"""Called with the finished model's folder, before it gets its name, and what is known of it."""
+PACKAGES = ("torch", "transformers", "peft", "accelerate")
+"""What decides a training, for its notes."""
+
+R = TypeVar("R", bound=TrainingRun)
 
 
-class Run:
+class Run(Generic[R]):
     """A training that can be interrupted: the same settings go on from its last checkpoint.
 
     Args:
         config: The settings; checkpoints stand in ``OUTPUT.checkpoints``.
-        data: The settings that name training data; their contents must stay the same.
+        result: The class of what comes of it.
         base: Fingerprint of the base.
+        data: The settings that name training data; their contents must stay the same.
+        validation: Those that name validation data.
+        packages: What decides the result, for the notes.
 
     Raises:
         DataError: If a tracker is not installed.
@@ -47,10 +53,19 @@ class Run:
         done: What ``train`` has returned, if this very training has been finished before.
     """
 
-    def __init__(self, config: TrainingConfig, data: tuple[str, ...], base: str) -> None:
-        self.config, self.base = config, base
+    def __init__(
+        self,
+        config: TrainingConfig,
+        result: type[R],
+        base: str,
+        *,
+        data: tuple[str, ...],
+        validation: tuple[str, ...],
+        packages: tuple[str, ...],
+    ) -> None:
+        self.config, self.base, self._result = config, base, result
         self.output = free_output(config)
-        self.done: dict[str, Any] | None = None
+        self.done: R | None = None
         self.checkpoints = checkpoints(config)
         for tracker in config.report_to:
             if find_spec(tracker) is None:
@@ -60,16 +75,22 @@ class Run:
             raise StoreError(
                 f"{self.output}: there is no folder {self.output.parent}; make it first."
             )
-        own = asdict(config) | {"base": base, "dtype": training_dtype(config)}
+        named = {name: getattr(config, name) for name in (*data, *validation)}
+        paths = {name: Path(file) for name, file in named.items() if file is not None}
+        self._files = {n: DataFile(printable(f), digest(f)) for n, f in paths.items()}
+        self._made = provenance(*packages)
+        own = config.noted() | {"base": base, "dtype": training_dtype(config)}
         own["processes"] = int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun sets it
         for name in data:
-            own[name] = hashlib.sha256(Path(own[name]).read_bytes()).hexdigest()
+            own[name] = self._files[name].sha256
         for name in ("output", "report_to", "gradient_checkpointing", "logging_steps"):
             del own[name]
         self._data = data
         self._decisive: dict[str, Any] = json.loads(json.dumps(own))
         if self.output.exists():
             self.done = self._finished()
+            if self.done.main_process:
+                remove_checkpoints(config)
         self._last = self._last_checkpoint()
 
     def train(
@@ -77,22 +98,13 @@ class Run:
         trainer: Trainer,
         tokenizer: PreTrainedTokenizerBase,
         data: Mapping[str, Any],
-        finish: Finish | None,
-    ) -> dict[str, Any]:
-        """Train to the end and write the model with its tokenizer.
+    ) -> R:
+        """Train to the end; write the model with its tokenizer, notes and card.
 
         Args:
             trainer: The trainer.
             tokenizer: What is written beside the model.
             data: Counts of the data, part of the result.
-            finish: What else is to be done to the folder before it appears.
-
-        Returns:
-            ``data``, ``parameters`` (trained and all), ``metrics`` (of the validation file, at
-            the end), ``loss`` (mean over the logged steps), ``steps``, ``seconds`` (since the
-            last start), ``history`` (all lines of the log), ``base_fingerprint``,
-            ``decides`` (what a training must have in common with this one to be the same) and
-            ``main_process``.
 
         Raises:
             JudgeError: If memory does not suffice, or the training has changed no weight.
@@ -125,62 +137,72 @@ class Run:
         metrics = trainer.evaluate() if trainer.eval_dataset is not None else {}
         draft = self.checkpoints / "finished"
         trainer.save_model(str(draft))
-        found = {
-            "data": dict(data),
-            "parameters": {
-                "trained": get_model_param_count(trainer.model, trainable_only=True),
-                "all": get_model_param_count(trainer.model),
-            },
-            "metrics": {
+        result = self._result(
+            kind=self._result.trained,
+            config=self.config.noted(),
+            files=self._files,
+            command=self._made["command"],
+            made=self._made["made"],
+            versions=self._made["versions"],
+            data=dict(data),
+            parameters=Parameters(
+                trained=get_model_param_count(trainer.model, trainable_only=True),
+                all=get_model_param_count(trainer.model),
+            ),
+            metrics={
                 name.removeprefix("eval_"): value
                 for name, value in metrics.items()
                 if math.isfinite(value)
             },
-            "loss": mean_loss(trainer.state.log_history),
-            "steps": done.global_step,
+            loss=mean_loss(trainer.state.log_history),
+            steps=done.global_step,
             # Without transformers' summary, which is about the last start alone.
-            "history": [line for line in trainer.state.log_history if "train_runtime" not in line],
-            "decides": self._decisive,
-            "seconds": done.metrics["train_runtime"],
-            "base_fingerprint": self.base,
-        }
+            history=[line for line in trainer.state.log_history if "train_runtime" not in line],
+            decides=self._decisive,
+            seconds=done.metrics["train_runtime"],
+            base_fingerprint=self.base,
+            output=printable(self.output),
+            main_process=main,
+        )
         if main:
             tokenizer.save_pretrained(draft)
             (draft / "training_args.bin").unlink(missing_ok=True)  # a pickle, no part of a model
             advice = f"Then remove {self.checkpoints}, and begin anew."
             check_trained(draft, before, steps=done.global_step, advice=advice)
             self._name_base(draft)
-            if finish is not None:
-                finish(draft, found)
+            write_json(draft / "training.json", result.notes())
+            write_card(draft, self.output.name)
             draft.replace(self.output)
-        return found | {"main_process": main}
+            remove_checkpoints(self.config)
+        return result
 
     def _name_base(self, folder: Path) -> None:
         """Name a base of the hub as such: peft writes the place where it lies on this machine."""
         file = folder / "adapter_config.json"
         if file.is_file() and not Path(self.config.base).expanduser().is_dir():
             settings = read_json(file)
-            write_json(file, settings | {"base_model_name_or_path": self.config.base})
+            base = printable(self.config.base)
+            write_json(file, settings | {"base_model_name_or_path": base})
 
-    def _finished(self) -> dict[str, Any]:
+    def _finished(self) -> R:
         """What is noted in the output of this very training.
 
         Raises:
             StoreError: If it is the output of another one, or of none.
         """
+        main = int(os.environ.get("RANK", "0")) == 0  # as torchrun sets it
         try:
             notes = read_json(self.output / "training.json")
             made = notes["decides"]
             other = sorted(n for n in self._decisive if self._decisive[n] != made.get(n))
+            done = self._result.of(notes, output=printable(self.output), main_process=main)
         except (DataError, LookupError, TypeError, AttributeError):
             raise _exists(self.output) from None
         if other:
             raise _exists(self.output, f", a training with another {' and another '.join(other)}")
-        main = int(os.environ.get("RANK", "0")) == 0  # as torchrun sets it
         if main:
             say(f"{self.output} is finished: nothing is left to do", file=sys.stderr)
-        found: dict[str, Any] = notes | {"main_process": main}
-        return found
+        return done
 
     def _last_checkpoint(self) -> str | None:
         known, last = self.checkpoints / "settings.json", last_whole_checkpoint(self.checkpoints)

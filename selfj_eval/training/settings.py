@@ -1,86 +1,90 @@
-"""The settings of a training."""
+"""The settings of a training, and of merging what it made."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
-from selfj_eval.errors import DataError
-from selfj_eval.training.config import option
+from selfj_eval.errors import printable
+from selfj_eval.generation.base import DEFAULT_PROMPT, PROMPTS
+from selfj_eval.judging.options import DTYPES
+from selfj_eval.options import Options, PathLike, option
+
+_SEEDS = 2**32 - 1  # the largest that numpy takes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingConfig:
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(Options):
     """What every training is told: the base, what of it is trained, and how.
 
     The help texts of the fields say what each does.
     """
 
-    base: str = option(help="model to start from: a folder or hub id")
-    output: str = option(help="folder to make")
-    lora_r: int = option(16, "rank of the LoRA adapter; 0 trains all weights")
+    group_title: ClassVar[str] = "what is trained, and how"
+
+    base: PathLike = option(help="model to start from: a folder or hub id", placeholder="MODEL")
+    output: PathLike = option(help="folder to make", placeholder="DIR")
+    lora_r: int = option(16, "rank of the LoRA adapter; 0 trains all weights", low=0)
     lora_alpha: float = option(16.0, "scale of the adapter")
     lora_dropout: float = option(0.05, "dropout before the adapter")
     lora_modules: tuple[str, ...] = option(
-        ("q_proj", "k_proj", "v_proj", "o_proj"), "layers that get an adapter"
+        ("q_proj", "k_proj", "v_proj", "o_proj"), "layers that get an adapter", placeholder="NAME"
     )
     quantization: str = option(
         "none", "load the base in 8 or 4 bits (bitsandbytes)", ("none", "8bit", "4bit")
     )
     dtype: str = option(
-        "auto", "arithmetic; auto is bfloat16 where a GPU has it, else float32",
-        ("auto", "float32", "bfloat16", "float16"),
-    )  # fmt: skip
+        "auto", "arithmetic; auto is bfloat16 where a GPU has it, else float32", DTYPES
+    )
     epochs: float = option(2.0, "passes over the data")
     max_steps: int = option(-1, "end after so many steps instead")
     learning_rate: float = option(3e-4, "highest learning rate")
     warmup_ratio: float = option(0.03, "share of the steps over which the learning rate rises")
-    warmup_steps: int | None = option(None, "so many steps instead")
+    warmup_steps: int | None = option(None, "so many steps instead", low=0)
     schedule: str = option("linear", "how it falls", ("linear", "cosine", "constant"))
-    weight_decay: float = option(0.0, "AdamW's weight decay")
+    weight_decay: float = option(0.0, "AdamW's weight decay", low=0)
     adam_beta2: float = option(0.999, "AdamW's second beta")
     max_grad_norm: float = option(1.0, "gradients are clipped to this norm")
-    batch_size: int = option(16, "rows a process and forward pass")
-    gradient_accumulation: int = option(8, "forward passes a step")
+    batch_size: int = option(16, "rows per process and forward pass", low=1)
+    gradient_accumulation: int = option(8, "forward passes per step", low=1)
     gradient_checkpointing: bool = option(False, "less memory, more time")
-    seed: int = option(0, "start of the random numbers")
-    logging_steps: int = option(10, "steps between lines of the log")
-    eval_steps: int = option(200, "steps between validations, if there is a validation file")
-    save_steps: int = option(200, "steps between checkpoints")
-    report_to: tuple[str, ...] = option((), "trackers: tensorboard, wandb, trackio")
+    seed: int = option(0, "start of the random numbers", low=0, high=_SEEDS)
+    logging_steps: int = option(10, "steps between lines of the log", low=1)
+    eval_steps: int = option(200, "steps between validations, if there is a validation file", low=1)
+    save_steps: int = option(200, "steps between checkpoints", low=1)
+    report_to: tuple[str, ...] = option(
+        (), "trackers: tensorboard, wandb, trackio", placeholder="NAME"
+    )
     trust_remote_code: bool = option(False, "run Python code that comes with the base")
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Refuse what makes no sense.
 
         Raises:
-            DataError: Naming the setting.
+            OptionError: Naming the setting.
         """
-        for name in ("batch_size", "gradient_accumulation", "logging_steps", "eval_steps",
-                     "save_steps"):  # fmt: skip
-            self.need(getattr(self, name) >= 1, name, "must be at least 1")
-        for name in ("lora_r", "weight_decay", "seed"):
-            self.need(getattr(self, name) >= 0, name, "must be 0 or more")
-        self.need((self.warmup_steps or 0) >= 0, "warmup_steps", "must be 0 or more")
-        self.need(0 <= self.warmup_ratio < 1, "warmup_ratio", "must be in [0, 1)")
-        self.need(0 <= self.lora_dropout < 1, "lora_dropout", "must be in [0, 1)")
-        self.need(0 <= self.adam_beta2 < 1, "adam_beta2", "must be in [0, 1)")
-        self.need(self.max_grad_norm > 0, "max_grad_norm", "must be above 0")
-        self.need(self.learning_rate > 0, "learning_rate", "must be above 0")
+        for name in ("warmup_ratio", "lora_dropout", "adam_beta2"):
+            self.need(0 <= getattr(self, name) < 1, name, "must be in [0, 1)")
+        for name in ("max_grad_norm", "learning_rate"):
+            self.need(getattr(self, name) > 0, name, "must be above 0")
         self.need(self.max_steps > 0 or self.epochs > 0, "epochs", "must be above 0")
         self.need(
             self.quantization == "none" or self.lora_r > 0,
             "lora_r",
-            f"a base in {self.quantization} cannot be trained itself; give a rank above 0",
+            f"must be above 0: a base in {self.quantization} cannot be trained itself; give a "
+            "rank above 0",
         )
 
-    def need(self, holds: Any, field: str, expected: str) -> None:
-        """Refuse a setting unless what it needs holds."""
-        if not holds:
-            raise DataError(f"{expected}, got {getattr(self, field)!r}.", field=field)
+    def noted(self) -> dict[str, Any]:
+        """All settings by name, as a training's notes hold them: paths are texts."""
+        return {
+            name: printable(value) if isinstance(value, Path) else value
+            for name, value in asdict(self).items()
+        }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class JudgeConfig(TrainingConfig):
     """How a judge is trained.
 
@@ -88,46 +92,89 @@ class JudgeConfig(TrainingConfig):
     are more than a small training has, and its base in 8 bits.
     """
 
-    train_ref: str = option(help="training pairs, prompts with reference")
-    train_noref: str = option(help="the same answers, prompts without")
-    validation_ref: str | None = option(None, "validation pairs, prompts with reference")
-    validation_noref: str | None = option(None, "the same answers, prompts without")
+    group_title: ClassVar[str] = "the judge's data and loss"
+
+    train_ref: PathLike = option(help="training pairs, prompts with reference", placeholder="FILE")
+    train_noref: PathLike = option(help="the same answers, prompts without", placeholder="FILE")
+    validation_ref: PathLike | None = option(
+        None, "validation pairs, prompts with reference", placeholder="FILE"
+    )
+    validation_noref: PathLike | None = option(
+        None, "the same answers, prompts without", placeholder="FILE"
+    )
     allow_unpaired: bool = option(False, "answers without reference teach the student alone")
     architecture: str = option(
-        "decoder", "a causal model that predicts a digit token, or an encoder with ten classes",
+        "decoder",
+        "a causal model that predicts a digit token, or an encoder with ten classes",
         ("decoder", "encoder"),
-    )  # fmt: skip
-    max_tokens: int = option(1024, "longest prompt with label; longer ones lose their middles")
-    student_weight: float = option(0.3, "weight of the student's cross-entropy")
-    kl_weight: float = option(2.0, "weight of the distillation; 0 turns it off")
-    kl_warmup_steps: int = option(0, "steps over which the distillation's weight rises from 0")
-    label_spread: float = option(0.0, "width, in points, of a normal curve around each label")
-    freeze_layers: int = option(0, "train neither embeddings nor the first N layers (lora_r 0)")
+    )
+    max_tokens: int = option(
+        1024, "longest prompt with label; longer ones lose their middles", low=1
+    )
+    student_weight: float = option(0.3, "weight of the student's cross-entropy", low=0)
+    kl_weight: float = option(2.0, "weight of the distillation; 0 turns it off", low=0)
+    kl_warmup_steps: int = option(
+        0, "steps over which the distillation's weight rises from 0", low=0
+    )
+    label_spread: float = option(
+        0.0, "width, in points, of a normal curve around each label", low=0
+    )
+    freeze_layers: int = option(
+        0, "train neither embeddings nor the first N layers (lora_r 0)", low=0
+    )
     group_by_length: bool = option(True, "batches of about equal length: less padding")
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Refuse what makes no sense.
 
         Raises:
-            DataError: Naming the setting.
+            OptionError: Naming the setting.
         """
-        TrainingConfig.__post_init__(self)  # slots and super() do not go together
-        self.need(self.max_tokens >= 1, "max_tokens", "must be at least 1")
-        for name in ("student_weight", "kl_weight", "kl_warmup_steps", "label_spread",
-                     "freeze_layers"):  # fmt: skip
-            self.need(getattr(self, name) >= 0, name, "must be 0 or more")
+        super().check()
         self.need(
             (self.validation_ref is None) == (self.validation_noref is None),
             "validation_ref",
-            "validation needs both files, with reference and without",
+            "needs `validation_noref`, and that needs it: validation takes both files, with "
+            "reference and without",
         )
         self.need(
             self.architecture == "decoder" or self.lora_r == 0,
             "lora_r",
-            "an encoder is trained whole, and its new head with it; give 0",
+            "must be 0: an encoder is trained whole, and its new head with it",
         )
         self.need(
             self.freeze_layers == 0 or self.lora_r == 0,
             "freeze_layers",
-            "an adapter leaves all layers as they are; give 0, or lora_r 0",
+            "must be 0: an adapter leaves all layers as they are (or give `lora_r` 0)",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SftConfig(TrainingConfig):
+    """How a model is instruction-tuned. What the paper does not state is our choice."""
+
+    group_title: ClassVar[str] = "the data, and defaults of instruction tuning"
+
+    train: PathLike = option(
+        help="rows with an instruction and an output (or response)", placeholder="FILE"
+    )
+    validation: PathLike | None = option(
+        None, "rows of the same kind, for the loss", placeholder="FILE"
+    )
+    prompt: str = option(DEFAULT_PROMPT, "prompt form, as for generate", tuple(PROMPTS))
+    max_tokens: int = option(1024, "longest prompt with answer; longer rows are skipped", low=1)
+    epochs: float = option(3.0, "passes over the data")
+    learning_rate: float = option(2e-4, "highest learning rate")
+    schedule: str = option("cosine", "how it falls", ("linear", "cosine", "constant"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeOptions(Options):
+    """How an adapter is put into its base."""
+
+    adapter: PathLike = option(help="the adapter's folder, or hub id", placeholder="DIR")
+    base: PathLike | None = option(
+        None, "its base (default: the one it names)", placeholder="MODEL"
+    )
+    output: PathLike = option(help="folder to make", placeholder="DIR")
+    dtype: str = option("float32", "number format of the result", DTYPES[1:])

@@ -3,48 +3,26 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selfj_eval.backends.weights import check_weights, fingerprint, resolve_folder
 from selfj_eval.errors import DataError, JudgeError, printable
-from selfj_eval.generation.base import DEFAULT_PROMPT, PROMPTS, PromptTokenizer
+from selfj_eval.generation.base import PromptTokenizer
 from selfj_eval.notices import Notices
+from selfj_eval.options import keywords
 from selfj_eval.questions import QUESTION_FIELDS
 from selfj_eval.reading import iter_rows
 from selfj_eval.records import question_of
 from selfj_eval.terminal import say
 from selfj_eval.training.base import load_base
-from selfj_eval.training.config import option
-from selfj_eval.training.running import Finish, Run, arguments, free_output
-from selfj_eval.training.settings import TrainingConfig
+from selfj_eval.training.results import RowCounts, SftRun
+from selfj_eval.training.running import PACKAGES, Run, arguments, free_output
+from selfj_eval.training.settings import SftConfig
 from selfj_eval.training.steps import plan_steps
 
 if TYPE_CHECKING:
     from trl.trainer.sft_trainer import SFTTrainer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SftConfig(TrainingConfig):
-    """How a model is instruction-tuned. What the paper does not state is our choice."""
-
-    train: str = option(help="rows with an instruction and an output (or response)")
-    validation: str | None = option(None, "rows of the same kind, for the loss")
-    prompt: str = option(DEFAULT_PROMPT, "prompt form, as for selfj generate", tuple(PROMPTS))
-    max_tokens: int = option(1024, "longest prompt with answer; longer rows are left out")
-    epochs: float = option(3.0, "passes over the data")
-    learning_rate: float = option(2e-4, "highest learning rate")
-    schedule: str = option("cosine", "how it falls", ("linear", "cosine", "constant"))
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense.
-
-        Raises:
-            DataError: Naming the setting.
-        """
-        TrainingConfig.__post_init__(self)  # slots and super() do not go together
-        self.need(self.max_tokens >= 1, "max_tokens", "must be at least 1")
 
 
 class Example(NamedTuple):
@@ -106,12 +84,11 @@ def encode_example(tokenizer: PromptTokenizer, example: Example) -> tuple[list[i
 
 def encode_examples(
     tokenizer: PromptTokenizer, examples: list[Example], max_tokens: int
-) -> tuple[list[dict[str, list[int]]], dict[str, int]]:
+) -> tuple[list[dict[str, list[int]]], RowCounts]:
     """All rows that fit, labels on the answer alone, and counts of all rows.
 
     Returns:
-        ``input_ids`` and ``labels`` a row; ``rows``, ``used``, ``too_long``, ``tokens``
-        (of the used rows) and ``answer_tokens`` (those that have labels).
+        ``input_ids`` and ``labels`` per row, and the counts.
     """
     used, answered = [], 0
     for example in examples:
@@ -120,23 +97,21 @@ def encode_examples(
             labels = [-100] * len(prompt) + answer
             used.append({"input_ids": prompt + answer, "labels": labels})
             answered += len(answer)
-    counts = {"rows": len(examples), "used": len(used), "too_long": len(examples) - len(used),
-              "tokens": sum(len(row["input_ids"]) for row in used),
-              "answer_tokens": answered}  # fmt: skip
+    counts = RowCounts(
+        rows=len(examples),
+        used=len(used),
+        too_long=len(examples) - len(used),
+        tokens=sum(len(row["input_ids"]) for row in used),
+        answer_tokens=answered,
+    )
     return used, counts
 
 
-def train_sft(config: SftConfig, finish: Finish | None = None) -> dict[str, Any]:
-    """Instruction-tune a model and write it, or its adapter, to ``config.output``.
+def train_sft_model(config: SftConfig) -> SftRun:
+    """Instruction-tune a model and write it, or its adapter, with notes and card.
 
-    Checkpoints stand in ``OUTPUT.checkpoints``; the same settings go on from the last.
-
-    Args:
-        config: The settings.
-        finish: What else is to be done to the folder before it appears.
-
-    Returns:
-        What ``running.Run.train`` tells.
+    Checkpoints stand in ``OUTPUT.checkpoints`` until it is finished; the same call goes on from
+    the last of them, and gives what is noted where nothing is left to do.
 
     Raises:
         DataError: If the data or the settings cannot be used.
@@ -147,7 +122,7 @@ def train_sft(config: SftConfig, finish: Finish | None = None) -> dict[str, Any]
     free_output(config)
     files = {"train": config.train, "validation": config.validation}
     parts = {name: read_examples(Path(file)) for name, file in files.items() if file is not None}
-    folder = resolve_folder(config.base, code=config.trust_remote_code)
+    folder = resolve_folder(str(config.base), code=config.trust_remote_code)
     check_weights(folder)
     tokenizer = PromptTokenizer(folder, config.prompt, trust_remote_code=config.trust_remote_code)
     if config.max_tokens > tokenizer.context:
@@ -156,15 +131,25 @@ def train_sft(config: SftConfig, finish: Finish | None = None) -> dict[str, Any]
     encoded = {n: encode_examples(tokenizer, rows, config.max_tokens) for n, rows in parts.items()}
     for name, (used, counts) in encoded.items():
         if not used:
-            message = f"all {counts['rows']} rows are longer than max_tokens, {config.max_tokens}."
-            raise DataError(message, path=files[name], field="output")
-    run = Run(config, ("train",), fingerprint(folder))
+            message = f"all {counts.rows} rows are longer than max_tokens, {config.max_tokens}."
+            raise DataError(message, path=str(files[name]), field="output")
+    run = Run(
+        config,
+        SftRun,
+        fingerprint(folder),
+        data=("train",),
+        validation=("validation",),
+        packages=(*PACKAGES, "trl"),
+    )
     if run.done is not None:
         return run.done
     trainer = _trainer(config, folder, {name: used for name, (used, _) in encoded.items()})
     # The base's own tokenizer, without the padding token that trl adds.
     data = {name: counts for name, (_, counts) in encoded.items()}
-    return run.train(trainer, tokenizer.tokenizer, data, finish)
+    return run.train(trainer, tokenizer.tokenizer, data)
+
+
+train_sft = keywords(train_sft_model, SftConfig)
 
 
 def _trainer(config: SftConfig, folder: Path, rows: dict[str, list[Any]]) -> SFTTrainer:

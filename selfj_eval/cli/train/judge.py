@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from selfj_eval.cli.train.finishing import train_and_note
-from selfj_eval.terminal import say
-from selfj_eval.training.config import add_config_options, given, load_config
+from selfj_eval.cli.train.running import add_training, trained
 from selfj_eval.training.settings import JudgeConfig
 
 _EXAMPLES = """examples:
@@ -30,46 +28,19 @@ stands OUTPUT/training.json: settings, data, versions and numbers.
 
 def add_parser(subparsers: Any) -> None:
     """Add the subcommand."""
-    parser = subparsers.add_parser(
+    add_training(
+        subparsers,
         "judge",
+        run,
+        JudgeConfig,
         help="train a judge from paired labels",
         description="Train a judge by paired self-distillation, resumably.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_config_options(parser, JudgeConfig)
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-    parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(found: argparse.Namespace) -> int:
     """Train; returns the exit status."""
-    from selfj_eval.training.judge import train_judge
+    from selfj_eval.training.judge import train_judge_model
 
-    config = load_config(JudgeConfig, options.config, given(options, JudgeConfig))
-    files = ("train_ref", "train_noref", "validation_ref", "validation_noref")
-    result = train_and_note("judge", config, train_judge, options, files)
-    if result is not None:
-        _print_summary(result, config.output)
-    return 0
-
-
-def _print_summary(result: dict[str, Any], output: str) -> None:
-    trained, whole = result["parameters"]["trained"], result["parameters"]["all"]
-    say(f"{output}: {result['steps']:,} steps in {result['seconds']:,.0f} s")
-    say(f"  trained       {trained:,} of {whole:,} parameters; mean loss {result['loss']:.3f}")
-    for name, counts in result["data"].items():
-        say(
-            f"  {name:<13} {counts['pairs']:,} answers, {counts['with_reference']:,} with "
-            f"reference; {counts['trimmed']:,} of {counts['prompts']:,} prompts trimmed"
-        )
-    for name in ("teacher", "student"):
-        found = {
-            kind: result["metrics"][f"{name}_{kind}"]
-            for kind in ("pearson", "spearman", "mae")
-            if f"{name}_{kind}" in result["metrics"]
-        }
-        if found:
-            prompt = "with reference" if name == "teacher" else "without"
-            numbers = "  ".join(f"{kind} {value:.3f}" for kind, value in found.items())
-            say(f"  {prompt:<15} {numbers}")
+    return trained(found, JudgeConfig, train_judge_model)
