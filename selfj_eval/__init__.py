@@ -11,12 +11,27 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from selfj_eval import alpaca
+    from selfj_eval import collection as collect
+    from selfj_eval import registry as data
+    from selfj_eval.benchmarking.bench import bench
+    from selfj_eval.demo.ladder import ladder
     from selfj_eval.errors import DataError, JudgeError, SelfJError, StoreError
+    from selfj_eval.evaluation.compare import compare
+    from selfj_eval.evaluation.evaluate import evaluate
+    from selfj_eval.evaluation.leaderboard import leaderboard
+    from selfj_eval.evaluation.select import select
     from selfj_eval.judge import Judge
+    from selfj_eval.judging.best_of import best_of
+    from selfj_eval.judging.score import score
     from selfj_eval.policy import Policy
     from selfj_eval.reading import read_records
     from selfj_eval.records import Judgment, Record
+    from selfj_eval.reports.report import report
     from selfj_eval.store import JudgmentStore
+    from selfj_eval.training.judge import train_judge
+    from selfj_eval.training.merge import merge
+    from selfj_eval.training.sft import train_sft
     from selfj_eval.writing import write_judgments, write_records
 
 __version__ = "0.1.0"
@@ -31,10 +46,24 @@ _HOMES = {
     "Record": "records",
     "SelfJError": "errors",
     "StoreError": "errors",
+    "bench": "benchmarking.bench",
+    "best_of": "judging.best_of",
+    "compare": "evaluation.compare",
+    "evaluate": "evaluation.evaluate",
+    "ladder": "demo.ladder",
+    "leaderboard": "evaluation.leaderboard",
+    "merge": "training.merge",
     "read_records": "reading",
+    "report": "reports.report",
+    "score": "judging.score",
+    "select": "evaluation.select",
+    "train_judge": "training.judge",
+    "train_sft": "training.sft",
     "write_judgments": "writing",
     "write_records": "writing",
 }
+_NAMESPACES = {"alpaca": "alpaca", "collect": "collection", "data": "registry"}
+"""Packages whose functions are called by another name than the package's own."""
 
 __all__ = [
     "DataError",
@@ -46,7 +75,22 @@ __all__ = [
     "Record",
     "SelfJError",
     "StoreError",
+    "alpaca",
+    "bench",
+    "best_of",
+    "collect",
+    "compare",
+    "data",
+    "evaluate",
+    "ladder",
+    "leaderboard",
+    "merge",
     "read_records",
+    "report",
+    "score",
+    "select",
+    "train_judge",
+    "train_sft",
     "write_judgments",
     "write_records",
 ]
@@ -55,6 +99,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     import importlib
 
+    if name in _NAMESPACES:
+        return importlib.import_module(f"{__name__}.{_NAMESPACES[name]}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

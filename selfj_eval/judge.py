@@ -35,7 +35,7 @@ WINDOW = 4096
 """Records whose prompts are tokenized and sorted together."""
 
 _NO_DIGIT = (
-    "the judge gave no finite probability to any digit; try --dtype float32, and check that the "
+    "the judge gave no finite probability to any digit; try `dtype` float32, and check that the "
     "weights belong to a judge."
 )
 
@@ -57,7 +57,7 @@ def reason_unjudgeable(
     if marker is not None:
         return (
             f"{where}field 'response': holds {marker}, with which an answer can dictate its "
-            "score; remove it, or judge it all the same with --allow-markers."
+            "score; remove it, or judge it all the same with `allow_markers`."
         )
     return None
 

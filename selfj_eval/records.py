@@ -167,7 +167,7 @@ def checked_fields(
         names: As for ``record_from_mapping``, as are ``path``, ``place``, ``notices`` and the
             errors.
     """
-    hint = "%.0s" if names is None else ", or name the field that holds it with --field %s=NAME"
+    hint = "%.0s" if names is None else ", or name the field that holds it with `fields` %s=NAME"
     names = names or {}
 
     def fail(name: str, message: str) -> DataError:

@@ -32,7 +32,7 @@ class Result(ABC):
         """The result as rows of one table, for ``to_frame``."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as the JSON that the command prints with ``--json``: no NaN, no objects."""
+        """The result as the JSON that the command prints: no NaN, no objects."""
         return _by_field(self)
 
     def document(self) -> dict[str, Any] | list[dict[str, Any]]:

@@ -95,7 +95,7 @@ def digit_token_ids(encode: Callable[[str], Sequence[int]], context: str, name: 
                 raise JudgeError(
                     f"{name} cannot judge by the next token: its tokenizer ends every text with a "
                     "token of its own, as encoders do. An encoder is trained with selfj train "
-                    "judge --architecture encoder, and judges in selfj score, not in lm-eval."
+                    "judge (`architecture` encoder), and judges in selfj score, not in lm-eval."
                 )
             raise JudgeError(
                 f"the tokenizer of {name} cannot be used for judging: after "

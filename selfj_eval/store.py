@@ -133,7 +133,7 @@ class _Store(ABC, Generic[Value]):
         if version or tables:
             raise StoreError(
                 f"{self.path} is a database, but not {self._KIND} of this version; "
-                "name another file with --store."
+                "name another file with `store`."
             )
         self._db.execute(self._SCHEMA)
         self._db.execute(f"PRAGMA user_version={self._FORMAT}")
@@ -172,7 +172,7 @@ class _Store(ABC, Generic[Value]):
                 except (ValueError, TypeError, struct.error) as error:
                     raise StoreError(
                         f"{self._named}: what it keeps under {key.hex()} is damaged. Remove the "
-                        "file, or name another with --store."
+                        "file, or name another with `store`."
                     ) from error
         return found
 
@@ -214,7 +214,7 @@ class _Store(ABC, Generic[Value]):
         if name == "SQLITE_FULL":
             advice = "the disk is full. What was finished is kept: free space and run it again."
         elif name in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
-            advice = f"it is not {self._KIND}, or is damaged. Name another file with --store."
+            advice = f"it is not {self._KIND}, or is damaged. Name another file with `store`."
         elif len(os.fsencode(f"{self.path.name}-journal")) > 255:  # of all usual file systems
             advice = "its name is too long for the files beside it. Name a shorter one."
         elif name.startswith("SQLITE_CANTOPEN"):

@@ -86,7 +86,7 @@ def test_an_adapter_with_tokens_of_its_own(judge: Path, kind: str, tmp_path: Pat
     (found,) = generate(answers, ["Is <bad> bad?"], Sampling(max_new_tokens=3))
     assert found.answers
 
-    with pytest.raises(JudgeError, match=r"selfj merge .* or use --engine transformers"):
+    with pytest.raises(JudgeError, match=r"selfj merge .* or use `engine` transformers"):
         check_adapter_for_vllm(adapter, judge)
 
 

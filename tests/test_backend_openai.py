@@ -184,7 +184,7 @@ def test_what_passes_is_asked_again(
         ("<<nan>>", "gave nan as log-probability of '.'; expected a number of at most 0"),
         ("<<text>>", "gave '-0.5' as log-probability"),
         ("<<positive>>", "gave 0.5 as log-probability"),
-        ("long " * 1200, "too long for the server .* lower --max-tokens"),
+        ("long " * 1200, "too long for the server .* lower `max_tokens`"),
     ],
 )
 def test_what_does_not_pass_is_unscored_and_the_others_go_on(

@@ -153,7 +153,7 @@ def test_redirects_are_not_followed(make: Make) -> None:
         assert finished == [0, 1]
         assert f"redirects to http://127.0.0.1:{port}/v2/completions (307)" in str(caught.value)
         assert (
-            str(caught.value).count(f"give --engine-arg base_url=http://127.0.0.1:{port}/v2") == 1
+            str(caught.value).count(f"give `engine_args` base_url=http://127.0.0.1:{port}/v2") == 1
         )
         assert not any(word in str(caught.value) for word in ("pass", "secret"))
         elsewhere.settimeout(0.2)

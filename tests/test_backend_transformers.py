@@ -192,7 +192,7 @@ class Bomb:
         ("no weights", r"holds no weights: expected \*\.safetensors beside config\.json"),
         ("pickle only", r"weights only as pickles \(pytorch_model\.bin\).* Convert them to safe"),
         ("no config", r"is not a model folder: it has no config\.json\."),
-        ("adapter", "It is a LoRA adapter: give its base model as --judge and it as --adapter"),
+        ("adapter", "It is a LoRA adapter: give its base model as `judge` and it as `adapter`"),
         ("no tokenizer", "the tokenizer of .* cannot be loaded"),
         ("missing shard", r"lacks 1 of 2 weight files, the first is model-2\.safetensors"),
         ("missing tensor", r"1 tensors are missing .* model\.layers\.1\.mlp\.up_proj\.weight"),

@@ -119,7 +119,7 @@ def renamed(to: Path, *change: str) -> Path:
 
 @pytest.mark.skipif(installed, reason="vLLM is installed")
 def test_without_vllm_the_way_out_is_named() -> None:
-    with pytest.raises(JudgeError, match=r"of its own \(docs/install.md\). Or use --engine trans"):
+    with pytest.raises(JudgeError, match=r"of its own \(docs/install.md\). Or use `engine` trans"):
         VllmBackend("no/such/judge-is-looked-for", engine_args={})
     with pytest.raises(JudgeError, match=r"vLLM cannot be imported \(No module named 'vllm'\)"):
         Judge.load("demo", engine="vllm", engine_args={"tensor_parallel_size": 2})
@@ -128,15 +128,15 @@ def test_without_vllm_the_way_out_is_named() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("dtype", "use --dtype"),
+        ("dtype", "use `dtype`"),
         ("model", "it is the judge itself"),
-        ("trust_remote_code", "use --trust-remote-code"),
-        ("enable_lora", "use --adapter"),
+        ("trust_remote_code", "use `trust_remote_code`"),
+        ("enable_lora", "use `adapter`"),
         ("load_format", "weights are loaded from safetensors only"),
         ("tokenizer", "it is decided by how judging works. Leave it out"),
         ("logprobs_mode", "it is decided by how judging works. Leave it out"),
         ("hf_token", "it is decided by how judging works. Leave it out"),
-        ("data_parallel_size", r"one replica.*--engine ray.*vllm serve --data-parallel-size 2"),
+        ("data_parallel_size", r"one replica.*`engine` ray.*vllm serve, with data parallelism"),
     ],
 )
 def test_arguments_that_are_decided_elsewhere(name: str, message: str) -> None:
@@ -393,7 +393,7 @@ def test_a_missing_tensor_is_an_error(small: Path, tmp_path: Path) -> None:
 def test_encoders_are_for_another_engine(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"architectures": ["BertForSequenceClassification"]}')
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
-    with pytest.raises(JudgeError, match=r"is an encoder judge; use --engine transformers\."):
+    with pytest.raises(JudgeError, match=r"is an encoder judge; use `engine` transformers\."):
         VllmBackend(str(tmp_path), engine_args=ROOM)
 
 

@@ -202,7 +202,7 @@ def test_one_prompt_that_does_not_fit_says_so(
         raise torch.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr(type(backend), "_forward_tree", full)
-    with pytest.raises(JudgeError, match=r"one prompt of \d+ tokens on cpu; lower --max-tokens"):
+    with pytest.raises(JudgeError, match=r"one prompt of \d+ tokens on cpu; lower `max_tokens`"):
         scores(backend, best_of())
 
 

@@ -144,7 +144,7 @@ BAD = {
     "missing field": (
         text_file(lines(GOOD, {"id": "b", "instruction": "q"}), "x.jsonl"),
         r"x\.jsonl, line 2, field 'response': missing; the fields here are: id, instruction\. "
-        r"Add it, or name the field that holds it with --field response=NAME",
+        r"Add it, or name the field that holds it with `fields` response=NAME",
     ),
     "wrong type": (
         text_file(lines(GOOD | {"response": True}), "x.jsonl"),

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from selfj_eval.cli.command import watch
 from selfj_eval.cli.guard import INTERNAL_ERROR, guarded
-from selfj_eval.cli.progress import ProgressLine
+from selfj_eval.progress import steps
 
 GO_ON = "run the same command again to go on."
 
@@ -156,7 +157,7 @@ def test_a_signal_that_a_library_swallows_is_heard_at_the_next_record(
     finished = []
 
     def run() -> int:
-        with ProgressLine(3, "judged") as progress:
+        with steps(watch, 3, "judged") as progress:
             for record in range(3):
                 if record == 1:
                     try:

@@ -262,7 +262,7 @@ def _write_baselines(folder: Path) -> dict[str, Path]:
 
 def _write_hub_cache(folder: Path) -> Path:
     """A cache of the hub's layout that holds nothing but what length control asks for."""
-    repository = folder / "hub" / "datasets--tatsu-lab--alpaca_eval"
+    repository = folder / "hub" / "--".join(("datasets", "tatsu-lab", "alpaca_eval"))
     snapshot = repository / "snapshots" / _COMMIT
     (repository / "refs").mkdir(parents=True, exist_ok=True)
     snapshot.mkdir(parents=True, exist_ok=True)

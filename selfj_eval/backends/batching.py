@@ -73,7 +73,7 @@ class Batcher:
                     if len(taken) == 1:
                         raise JudgeError(
                             f"out of memory with one prompt of {len(taken[0])} tokens on "
-                            f"{self._device}; lower --max-tokens, or use a smaller --dtype. What "
+                            f"{self._device}; lower `max_tokens`, or use a smaller `dtype`. What "
                             "was finished is kept."
                         ) from error
                     # Not by the budget alone: one that is larger than the batch changes nothing.

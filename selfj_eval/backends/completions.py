@@ -27,7 +27,7 @@ _ROUNDING = 1e-3  # by how much a logarithm of a probability may be above 0
 
 _WITHOUT = (
     "the server's reply has no log-probabilities of the likeliest tokens, so there is no score; "
-    "use a server that gives them (vLLM, llama.cpp, SGLang), or --engine-arg api=chat where only "
+    "use a server that gives them (vLLM, llama.cpp, SGLang), or `engine_args` api=chat where only "
     "its chat does (TGI)."
 )
 
@@ -152,9 +152,9 @@ class Question:
         if not np.isfinite(row).any():
             shown = ", ".join(ascii(entry.token)[:30] for entry in listed[:3])
             as_ids = isinstance(listed[0].token, str) and listed[0].token.startswith(_AS_ID)
-            help_ = "raise --engine-arg top_logprobs where the server takes more"
+            help_ = "raise `engine_args` top_logprobs where the server takes more"
             if as_ids and not self.digit_ids:
-                help_ = "give the model's tokenizer (--engine-arg tokenizer=...)"
+                help_ = "give the model's tokenizer (`engine_args` tokenizer=...)"
             return Answer(
                 None,
                 f"no digit is among the tokens that the server lists ({shown}, ...); is the model "

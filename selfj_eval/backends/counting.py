@@ -103,7 +103,7 @@ class Counting:
             if abs(read - limit) <= _SAME * limit:
                 return (
                     f"the server has read {read} of about {sent} tokens, so it has cut the "
-                    "prompt; raise its context length, or lower --max-tokens."
+                    "prompt; raise its context length, or lower `max_tokens`."
                 )
         self._note(
             f"the server counts {used.prompt} tokens of a prompt of {sent}. Either it leaves out "

@@ -71,7 +71,7 @@ class EncoderBackend:
             raise JudgeError(
                 f"{model} is a classifier with {len(named)} classes ({', '.join(list(named)[:3])}"
                 "...), not a judge: its classes must be the ten digits. Train one with selfj "
-                "train judge --architecture encoder."
+                "train judge (`architecture` encoder)."
             )
         self._classes = [named[digit] for digit in DIGITS]
         self.max_tokens = encoder_length(config, self._tokenizer)

@@ -196,7 +196,7 @@ class Endpoint:
                 "hopeless",
                 f"the server does not know the model {model!r} or this address ({said}). The names "
                 f"it knows are listed at {self.base_url}/models; the address usually ends in /v1; "
-                "where a server has only chats, give --engine-arg api=chat.",
+                "where a server has only chats, give `engine_args` api=chat.",
             )
         if (status in _HOPELESS and not (status == 403 and moderated)) or code == NO_MONEY:
             return Failure("hopeless", f"the server takes no requests with this key ({said}).")
@@ -210,7 +210,7 @@ class Endpoint:
         if TOO_LONG.search(message):
             return Failure(
                 "refused",
-                f"the prompt is too long for the server ({said}); lower --max-tokens, or raise "
+                f"the prompt is too long for the server ({said}); lower `max_tokens`, or raise "
                 "the server's context length.",
             )
         return Failure("refused", f"the server refused the request ({said}).")
@@ -235,7 +235,7 @@ class Endpoint:
                 f"this protocol do not send. base_url={self.base_url} is right; have the server, "
                 "or the proxy before it, answer without the slash."
             )
-        return f"{says}. If that is where prompts are to go, give --engine-arg base_url={base}"
+        return f"{says}. If that is where prompts are to go, give `engine_args` base_url={base}"
 
     def _notice(self, named: object, asked: str) -> None:
         """Say once that the reply names another model; some servers only use another name."""
@@ -271,7 +271,7 @@ def _checked_url(url: str | None) -> str:
     """The address, if it is one and holds no secret; messages do not repeat what is wrong."""
     if not url:
         raise JudgeError(
-            "no server is named; give its address, such as --engine-arg "
+            "no server is named; give its address, such as `engine_args` "
             f"base_url=http://localhost:8000/v1, or set {URL}."
         )
     try:

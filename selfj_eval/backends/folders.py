@@ -213,7 +213,7 @@ def _check_adapter(folder: Path) -> None:
         raise JudgeError(
             f"{folder} is a model and an adapter in one, which would be put on it unasked. Move "
             "adapter_config.json with its adapter_model.safetensors into its own folder, and "
-            "give that as --adapter."
+            "give that as `adapter`."
         )
     kind = read_json(file).get("peft_type")
     if kind not in (None, "LORA"):

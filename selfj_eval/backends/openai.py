@@ -197,7 +197,7 @@ class OpenAIBackend:
                 if form != "exact" or answer.exact:
                     break
             elif got.kind != "refused" or form == "plain":
-                fewer = " If it wants fewer log-probabilities: --engine-arg top_logprobs=5."
+                fewer = " If it wants fewer log-probabilities: `engine_args` top_logprobs=5."
                 more = fewer if got.kind == "refused" else ""
                 raise JudgeError(f"{self._endpoint.base_url}: {got.reason}{more}")
         if not answer.readable:

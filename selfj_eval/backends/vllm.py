@@ -70,7 +70,7 @@ class VllmBackend:
         settings = engine_settings(engine_args)
         folders = model_folders(model, adapter, revision=revision, code=trust_remote_code)
         if is_encoder(folders.model):
-            raise JudgeError(f"{model} is an encoder judge; use --engine transformers.")
+            raise JudgeError(f"{model} is an encoder judge; use `engine` transformers.")
         if folders.adapter is not None:
             check_adapter_for_vllm(folders.adapter, folders.model)
         self._tokenizer = JudgeTokenizer(
@@ -94,7 +94,7 @@ class VllmBackend:
             except Exception as error:  # an adapter of a kind or shape that vLLM does not take
                 raise JudgeError(
                     f"vLLM cannot put the adapter {folders.adapter} on {folders.model}: "
-                    f"{said(error)} Put it into the weights with selfj merge, or use --engine "
+                    f"{said(error)} Put it into the weights with selfj merge, or use `engine` "
                     "transformers."
                 ) from error
         # vLLM counts the one token that it generates.

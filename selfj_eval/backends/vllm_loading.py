@@ -26,10 +26,10 @@ _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has room for
 
 _ELSEWHERE = {
     "model": "it is the judge itself",
-    "dtype": "use --dtype",
-    "revision": "use --revision",
-    "trust_remote_code": "use --trust-remote-code",
-    "enable_lora": "use --adapter",
+    "dtype": "use `dtype`",
+    "revision": "use `revision`",
+    "trust_remote_code": "use `trust_remote_code`",
+    "enable_lora": "use `adapter`",
     "max_lora_rank": "it is read from the adapter",
     "load_format": "weights are loaded from safetensors only",
 }
@@ -90,7 +90,7 @@ def engine_settings(args: Mapping[str, Any]) -> dict[str, Any]:
     except Exception as error:  # one of its libraries that does not fit raises what it likes
         raise JudgeError(
             f"vLLM cannot be imported ({brief(error)}); it needs an environment of its own "
-            "(docs/install.md). Or use --engine transformers."
+            "(docs/install.md). Or use `engine` transformers."
         ) from error
     if args:
         _check_known(args)
@@ -172,8 +172,8 @@ def _refuse(args: Mapping[str, Any]) -> None:
         if name.startswith("data_parallel"):
             raise JudgeError(
                 f"vLLM's {name} cannot be given: vllm.LLM is one replica. For several, start "
-                "processes of their own (--engine ray --worker-engine vllm, for a folder), or a "
-                "server (vllm serve --data-parallel-size 2) and judge with --engine openai. To "
+                "processes of their own (`engine` ray `worker_engine` vllm, for a folder), or a "
+                "server (vllm serve, with data parallelism) and judge with `engine` openai. To "
                 "split one large judge over GPUs give tensor_parallel_size."
             )
 
@@ -217,7 +217,7 @@ def _rank(adapter: Path) -> int:
         return next(rank for rank in _RANKS if rank >= wanted)
     except StopIteration:
         raise JudgeError(
-            f"the adapter {adapter} has rank {wanted}, more than vLLM's {_RANKS[-1]}; use --engine "
+            f"the adapter {adapter} has rank {wanted}, more than vLLM's {_RANKS[-1]}; use `engine` "
             "transformers."
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -138,7 +138,7 @@ def check_weights(folder: Path, *, adapter: bool = False) -> None:
     if not (folder / config).is_file():
         hint = ""
         if not adapter and (folder / "adapter_config.json").is_file():
-            hint = " It is a LoRA adapter: give its base model as --judge and it as --adapter."
+            hint = " It is a LoRA adapter: give its base model as `judge` and it as `adapter`."
         raise JudgeError(f"{folder} is not a {kind} folder: it has no {config}.{hint}")
     pattern = "adapter_model.safetensors" if adapter else "*.safetensors"
     if not any(folder.glob(pattern)):

@@ -77,11 +77,12 @@ def _run(arguments: list[str]) -> int:
     for name in named or _COMMANDS:  # the one that is meant spares the others' imports
         importlib.import_module(f"selfj_eval.cli.{name}").add_parser(subparsers)
     options = parser.parse_args(arguments)
-    options.argv = arguments  # for the provenance of what is written
-    command.set(printable(shlex.join(["selfj", *arguments])))
+    before = command.set(printable(shlex.join(["selfj", *arguments])))
     try:
         return int(options.run(options))
     except SelfJError as error:
         text = as_flags(str(error), getattr(options, "command_parser", None))
         say(f"selfj: error: {text}", file=sys.stderr)
         return 2
+    finally:
+        command.reset(before)

@@ -60,7 +60,7 @@ def add_flags(
         if own.name in repeated:
             settings |= {"nargs": None, "action": "append"}
         if own.name in commas:
-            settings |= {"nargs": None, "type": _between_commas}
+            settings |= {"nargs": None, "action": "store", "type": _between_commas}
         needed = own.required and own.name not in former and not config  # else the options say it
         needed = needed or own.name in required
         groups[own.group].add_argument(name, dest=own.name, required=needed, **settings)

@@ -104,7 +104,9 @@ def write_ladder_file(options: LadderFileOptions) -> LadderFile:
 write_ladder = keywords(write_ladder_file, LadderFileOptions)
 
 
-def ladder(split: Split, *, instructions: int, seed: int = 0) -> list[Record]:
+def ladder(
+    split: Split = "test", *, instructions: int = TEST_INSTRUCTIONS, seed: int = 0
+) -> list[Record]:
     """Generate instructions with ten answers each, rated 0 to 9 by construction.
 
     The same arguments give the same records everywhere, and a smaller ladder is the

@@ -48,7 +48,7 @@ class Leaderboard(Result):
     written: Sequence[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """The summary, as the command prints it with ``--json``."""
+        """The summary, as the JSON that the command prints."""
         return {
             "rows": len(self.entries),
             "added": self.added,

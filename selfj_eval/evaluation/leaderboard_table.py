@@ -28,7 +28,7 @@ _PLACES = {  # the columns that hold numbers, and where an evaluation has them
 }
 COLUMNS = ("judge", "dataset", "reference", *_PLACES, "source", "versions", "command")
 
-_EXPECTED = f"expected lm-eval's results_*.json or what `selfj eval --json` prints (kind {KIND!r})"
+_EXPECTED = f"expected lm-eval's results_*.json or what `selfj eval` prints as JSON (kind {KIND!r})"
 _KINDS: dict[type, str] = {str: "a text", float: "a number", bool: "true or false"}
 _KINDS |= {dict: "an object", object: "a text or an object"}
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")

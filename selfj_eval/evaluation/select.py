@@ -89,7 +89,7 @@ class Selection(Result):
         return self.policy is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """The summary, as the command prints it with ``--json``."""
+        """The summary, as the JSON that the command prints."""
         shared = ("certified", "max_risk", "confidence", "n", "bad", "unscored")
         found = {name: getattr(self, name) for name in shared} | {"warnings": list(self.warnings)}
         if self.policy is None:
@@ -191,7 +191,7 @@ class Decisions(Result):
     promised: float = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The summary, as the command prints it with ``--json``."""
+        """The summary, as the JSON that the command prints."""
         hidden = ("decided", "promised")
         found = {name: value for name, value in vars(self).items() if name not in hidden}
         return found | {"warnings": list(self.warnings)}

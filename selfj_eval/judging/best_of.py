@@ -106,7 +106,7 @@ class BestOf(Result):
         return rows
 
     def to_dict(self) -> dict[str, Any]:
-        """The summary, as the command prints it with ``--json``."""
+        """The summary, as the JSON that the command prints."""
         return {
             "instructions": self.instructions,
             "candidates": self.candidates,

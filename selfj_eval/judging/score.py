@@ -152,7 +152,7 @@ class ScoreRun(Result):
         return read_scores(self.output)
 
     def to_dict(self) -> dict[str, Any]:
-        """The summary, as the command prints it with ``--json``."""
+        """The summary, as the JSON that the command prints."""
         hidden = ("judgments", "run", "_records")
         found = {name: value for name, value in vars(self).items() if name not in hidden}
         return (

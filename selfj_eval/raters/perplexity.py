@@ -157,7 +157,7 @@ class PerplexityRater(StoredRater):
             return Outcome(Measure(value, trimmed))
         return Outcome(
             None,
-            f"the model gives the answer no probability above 0 in {self.dtype}; try --dtype "
+            f"the model gives the answer no probability above 0 in {self.dtype}; try `dtype` "
             "float32 or bfloat16.",
         )
 
@@ -176,7 +176,7 @@ class PerplexityRater(StoredRater):
         start, whole = max(1, own[0]), own[-1] + 1  # nothing comes before a text's first token
         context = self._prompts.context
         if start == whole:
-            raise JudgeError("the answer's only token has none before it; use another --prompt.")
+            raise JudgeError("the answer's only token has none before it; use another `prompt`.")
         if start >= context:
             raise JudgeError(
                 f"its prompt of {start} tokens leaves no room for an answer in the model's "

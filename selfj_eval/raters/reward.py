@@ -164,7 +164,7 @@ class RewardRater(StoredRater):
             trimmed.append(cut)
         if failed:
             yield failed
-        reason = f"the model gives no finite reward in {self.dtype}; try --dtype float32 or "
+        reason = f"the model gives no finite reward in {self.dtype}; try `dtype` float32 or "
         reason += "bfloat16."  # said of those that are not finite
         for indices, values, _ in self._batcher.run(rows, self._forward):
             yield {
@@ -285,7 +285,7 @@ def _refuse_other_outputs(config: Any, model: str) -> None:
     if sorted(names) == list(DIGITS):
         raise JudgeError(
             f"{model} is a judge (ten classes, the digits), not a reward model; use it as one: "
-            f"--judge {model}, or the rater {model}."
+            f"`judge` {model}, or the rater {model}."
         )
     architecture = ", ".join(map(str, config.architectures or ["of no known architecture"]))
     if "ForSequenceClassification" not in architecture:

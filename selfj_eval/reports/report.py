@@ -59,7 +59,7 @@ class Report(Result):
     evaluations: Mapping[str, Evaluation] = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The summary, as the command prints it with ``--json``."""
+        """The summary, as the JSON that the command prints."""
         own = ("judges", "bytes", "output")
         return {name: getattr(self, name) for name in own} | {
             "without_ratings": list(self.without_ratings)
