@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from selfj_eval.evaluation.evaluate import evaluate
     from selfj_eval.evaluation.leaderboard import leaderboard
     from selfj_eval.evaluation.select import select
+    from selfj_eval.generation.generate import generate
     from selfj_eval.judge import Judge
     from selfj_eval.judging.best_of import best_of
     from selfj_eval.judging.score import score
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from selfj_eval.reports.report import report
     from selfj_eval.store import JudgmentStore
     from selfj_eval.training.judge import train_judge
+    from selfj_eval.training.label import label
     from selfj_eval.training.merge import merge
     from selfj_eval.training.sft import train_sft
     from selfj_eval.writing import write_judgments, write_records
@@ -50,6 +52,8 @@ _HOMES = {
     "best_of": "judging.best_of",
     "compare": "evaluation.compare",
     "evaluate": "evaluation.evaluate",
+    "generate": "generation.generate",
+    "label": "training.label",
     "ladder": "demo.ladder",
     "leaderboard": "evaluation.leaderboard",
     "merge": "training.merge",
@@ -82,6 +86,8 @@ __all__ = [
     "compare",
     "data",
     "evaluate",
+    "generate",
+    "label",
     "ladder",
     "leaderboard",
     "merge",

@@ -126,6 +126,12 @@ def option(
     return field(default=default, metadata=metadata)
 
 
+def like(options: type[Options], name: str) -> Any:
+    """A field that is the same as another class's, where the class itself is no base."""
+    (own,) = (f for f in _fields(options) if f.name == name)
+    return field(default=own.default, metadata=own.metadata)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Base of all classes of options: checks every field when it is made.

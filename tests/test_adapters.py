@@ -18,8 +18,8 @@ from selfj_eval.backends.transformers import TransformersBackend
 from selfj_eval.cli import main
 from selfj_eval.demo import JUDGE_DIR
 from selfj_eval.errors import JudgeError
-from selfj_eval.generation import generate
-from selfj_eval.generation.base import Sampling
+from selfj_eval.generation.answering import answers_to
+from selfj_eval.generation.options import Sampling
 from selfj_eval.generation.transformers import TransformersGenerator
 from selfj_eval.training.merge import merge
 
@@ -83,7 +83,7 @@ def test_an_adapter_with_tokens_of_its_own(judge: Path, kind: str, tmp_path: Pat
     assert len(answers.encode("<good>")) < len(
         TransformersGenerator(str(judge), device="cpu").encode("<good>")
     )  # one token
-    (found,) = generate(answers, ["Is <bad> bad?"], Sampling(max_new_tokens=3))
+    (found,) = answers_to(answers, ["Is <bad> bad?"], Sampling(max_new_tokens=3))
     assert found.answers
 
     with pytest.raises(JudgeError, match=r"selfj merge .* or use `engine` transformers"):

@@ -18,8 +18,8 @@ from selfj_eval.backends.transformers import TransformersBackend
 from selfj_eval.demo import JUDGE_DIR
 from selfj_eval.evaluation.compare import compare
 from selfj_eval.evaluation.evaluate import evaluate
-from selfj_eval.generation import generate
-from selfj_eval.generation.base import Sampling
+from selfj_eval.generation.answering import answers_to
+from selfj_eval.generation.options import Sampling
 from selfj_eval.generation.transformers import TransformersGenerator
 from selfj_eval.judging.candidates import choose_n, curve, expected_best, group, rating_scale
 from selfj_eval.policy import choose
@@ -106,7 +106,7 @@ def calls(
         "JudgmentStore.get": (stores["judgments"].get, [b"a", b"b", b"c"]),
         "MeasureStore.get": (stores["measures"].get, [b"a", b"b"]),
         "AnswerStore.get": (stores["answers"].get, [b"a", b"b"]),
-        "generate": (lambda v: generate(answering, v, Sampling(max_new_tokens=2)), texts),
+        "generate": (lambda v: answers_to(answering, v, Sampling(max_new_tokens=2)), texts),
         "backend.score": (
             lambda v: [b.log_probabilities.tolist() for b in demo.backend.score(v)],
             texts,

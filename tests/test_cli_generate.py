@@ -12,8 +12,8 @@ import pytest
 from selfj_eval import read_records
 from selfj_eval.cli import main
 from selfj_eval.errors import DataError
-from selfj_eval.generation import read_instructions
-from selfj_eval.generation.base import Sampling
+from selfj_eval.generation.instructions import read_instructions
+from selfj_eval.generation.options import Sampling
 from selfj_eval.store import AnswerStore
 
 Jsonl = Callable[..., Path]
@@ -159,9 +159,9 @@ def test_a_killed_run_goes_on_to_the_same_samples(
         (["--output", "{folder}/no/out.jsonl"], "there is no folder"),
         (["--output", "{folder}/out.txt"], "unknown format; end the name in one of"),
         (["--limit", "0"], "--limit must be at least 1, got 0"),
-        (["--n", "2"], "2 answers an instruction at temperature 0 would all be the same"),
-        (["--top-p", "0"], "top_p must be above 0"),
-        (["--batch-size", "0"], "the batch size must be at least 1, got 0"),
+        (["--n", "2"], "2 answers per instruction at temperature 0 would all be the same"),
+        (["--top-p", "0"], "--top-p must be above 0"),
+        (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
         (["--prompt", "chat"], "has no chat template; use --prompt wizardlm or plain"),
         (["--engine", "vllm"], "--batch-size and --device are for --engine transformers"),
         (["--adapter", "{model}"], "is not a LoRA adapter folder"),
@@ -194,14 +194,14 @@ def test_wrong_options(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"n": 0}, "n, the answers an instruction, must be at least 1, got 0"),
-        ({"n": 2}, "2 answers an instruction at temperature 0 would all be the same"),
-        ({"temperature": -1.0}, "temperature must be 0"),
-        ({"temperature": float("nan")}, "temperature must be 0"),
-        ({"top_p": 0.0}, "top_p must be above 0 and at most 1"),
-        ({"top_p": 1.5}, "top_p must be above 0 and at most 1"),
-        ({"max_new_tokens": 0}, "max_new_tokens must be at least 1"),
-        ({"seed": -1}, "the seed must be 0 or more"),
+        ({"n": 0}, "`n` must be at least 1, got 0"),
+        ({"n": 2}, "2 answers per instruction at temperature 0 would all be the same"),
+        ({"temperature": -1.0}, "`temperature` must be at least 0"),
+        ({"temperature": float("nan")}, "`temperature` must be a finite number"),
+        ({"top_p": 0.0}, "`top_p` must be above 0 and at most 1"),
+        ({"top_p": 1.5}, "`top_p` must be above 0 and at most 1"),
+        ({"max_new_tokens": 0}, "`max_new_tokens` must be at least 1"),
+        ({"seed": -1}, "`seed` must be at least 0"),
     ],
 )
 def test_sampling_that_makes_no_sense(settings: dict[str, Any], message: str) -> None:

@@ -15,8 +15,9 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from selfj_eval.errors import JudgeError, StoreError
-from selfj_eval.generation import Outcome, generate, key
-from selfj_eval.generation.base import PromptTokenizer, Sampling
+from selfj_eval.generation.answering import Outcome, answers_to, key
+from selfj_eval.generation.base import PromptTokenizer
+from selfj_eval.generation.options import Sampling
 from selfj_eval.generation.transformers import TransformersGenerator
 from selfj_eval.store import Answer, AnswerStore, JudgmentStore
 
@@ -72,7 +73,7 @@ def test_greedy_batches_equal_one_by_one(
     generator: TransformersGenerator, tiny_judge: Path
 ) -> None:
     texts = [*TEXTS, filler(generator, CONTEXT - 5), filler(generator, CONTEXT - 1)]
-    outcomes = generate(generator, texts, Sampling(max_new_tokens=12))
+    outcomes = answers_to(generator, texts, Sampling(max_new_tokens=12))
     assert texts_of(outcomes) == [[one_by_one(tiny_judge, text, 12)] for text in texts]
     assert all(outcome.answers[0].finish == "length" for outcome in outcomes)
     assert len({outcome.answers[0].text for outcome in outcomes[:5]}) == 5
@@ -82,7 +83,7 @@ def test_answers_end_at_the_stop_tokens_of_the_generation_config(
     generator: TransformersGenerator, tiny_judge: Path, tmp_path: Path
 ) -> None:
     """And at nothing else in there: how answers are drawn is not the file's business."""
-    [whole] = generate(generator, TEXTS[2:3], Sampling(max_new_tokens=20))
+    [whole] = answers_to(generator, TEXTS[2:3], Sampling(max_new_tokens=20))
     tokenizer = generator._tokenizer.tokenizer
     drawn = tokenizer(whole.answers[0].text, add_special_tokens=False).input_ids
     folder = shutil.copytree(tiny_judge, tmp_path / "judge")
@@ -93,7 +94,7 @@ def test_answers_end_at_the_stop_tokens_of_the_generation_config(
     assert other._tokenizer.stop_ids == sorted({drawn[6], 1})
     assert other.identity["model"] == generator.identity["model"]
     assert key(other, "x", Sampling()) != key(generator, "x", Sampling())
-    [cut] = generate(other, TEXTS[2:3], Sampling(max_new_tokens=20))
+    [cut] = answers_to(other, TEXTS[2:3], Sampling(max_new_tokens=20))
     end = drawn.index(drawn[6])
     assert cut.answers == (Answer(tokenizer.decode(drawn[:end]).strip(), "stop"),)
 
@@ -101,13 +102,13 @@ def test_answers_end_at_the_stop_tokens_of_the_generation_config(
 def test_samples_differ_and_follow_the_seed(generator: TransformersGenerator) -> None:
     drawn = Sampling(n=4, temperature=1.0, max_new_tokens=10, seed=5)  # more than a batch holds
     before = torch.get_rng_state()
-    first = generate(generator, TEXTS, drawn)
+    first = answers_to(generator, TEXTS, drawn)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(99)
-    assert generate(generator, TEXTS, drawn) == first
+    assert answers_to(generator, TEXTS, drawn) == first
     assert all(len(set(answers)) == 4 for answers in texts_of(first))
     assert first[0] == first[5]  # the same instruction
-    other = generate(generator, TEXTS, Sampling(n=4, temperature=1.0, max_new_tokens=10, seed=6))
+    other = answers_to(generator, TEXTS, Sampling(n=4, temperature=1.0, max_new_tokens=10, seed=6))
     assert all(a != b for a, b in zip(texts_of(first), texts_of(other), strict=True))
 
 
@@ -117,17 +118,17 @@ def test_every_batch_has_random_numbers_of_its_own(
     seeds: list[int] = []
     monkeypatch.setattr(torch, "manual_seed", seeds.append)
     for seed in (0, 0, 1):
-        generate(generator, TEXTS, Sampling(temperature=1.0, max_new_tokens=2, seed=seed))
+        answers_to(generator, TEXTS, Sampling(temperature=1.0, max_new_tokens=2, seed=seed))
     assert seeds[:2] == seeds[2:4]  # five instructions, three a batch
     assert (len(seeds), len(set(seeds))) == (6, 4)
 
 
 def test_top_p_and_temperature_reach_the_model(generator: TransformersGenerator) -> None:
-    greedy = texts_of(generate(generator, TEXTS, Sampling(max_new_tokens=10)))
+    greedy = texts_of(answers_to(generator, TEXTS, Sampling(max_new_tokens=10)))
     for settings in ({"temperature": 1.0, "top_p": 1e-6}, {"temperature": 1e-4}):
-        drawn = generate(generator, TEXTS, Sampling(max_new_tokens=10, seed=1, **settings))
+        drawn = answers_to(generator, TEXTS, Sampling(max_new_tokens=10, seed=1, **settings))
         assert texts_of(drawn) == greedy
-    many = generate(generator, TEXTS[:1], Sampling(n=150, temperature=100.0, max_new_tokens=1))
+    many = answers_to(generator, TEXTS[:1], Sampling(n=150, temperature=100.0, max_new_tokens=1))
     assert len(set(texts_of(many)[0])) > 50, "only the likeliest tokens were drawn from"
 
 
@@ -136,7 +137,7 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(
 ) -> None:
     texts = [f"Add {number} and {number * 7}." for number in range(12)]
     sampling = Sampling(temperature=1.0, max_new_tokens=8, seed=3)
-    wanted = generate(generator, texts, sampling)
+    wanted = answers_to(generator, texts, sampling)
 
     class Stopping(AnswerStore):
         def put(self, values: Mapping[bytes, tuple[Answer, ...]]) -> None:
@@ -145,11 +146,11 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(
                 raise KeyboardInterrupt
 
     with Stopping(tmp_path / "s") as store, pytest.raises(KeyboardInterrupt):
-        generate(generator, texts, sampling, store=store)
+        answers_to(generator, texts, sampling, store=store)
     finished: list[int] = []
     with AnswerStore(tmp_path / "s") as store:
         assert len(store) == 6
-        found = generate(generator, texts, sampling, store=store, progress=finished.append)
+        found = answers_to(generator, texts, sampling, store=store, progress=finished.append)
     assert texts_of(found) == texts_of(wanted)
     assert sum(outcome.stored for outcome in found) == 6
     assert finished == [6, 3, 3]
@@ -159,20 +160,20 @@ def test_stored_answers_are_not_generated_again(
     generator: TransformersGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with AnswerStore(tmp_path / "s") as store:
-        first = generate(generator, TEXTS, Sampling(max_new_tokens=4), store=store)
+        first = answers_to(generator, TEXTS, Sampling(max_new_tokens=4), store=store)
         monkeypatch.setattr(generator, "run", None)
-        again = generate(generator, TEXTS[::-1], Sampling(max_new_tokens=4), store=store)
+        again = answers_to(generator, TEXTS[::-1], Sampling(max_new_tokens=4), store=store)
         assert texts_of(again) == texts_of(first)[::-1]
         for other in ({"seed": 1}, {"max_new_tokens": 5}, {"temperature": 0.5}, {"top_p": 0.5}):
             with pytest.raises(TypeError):
                 settings = {"max_new_tokens": 4, **other}
-                generate(generator, TEXTS, Sampling(**settings), store=store)
+                answers_to(generator, TEXTS, Sampling(**settings), store=store)
 
 
 def test_a_prompt_without_room_gets_an_error(generator: TransformersGenerator) -> None:
     texts = [filler(generator, CONTEXT), "Hi.", filler(generator, CONTEXT - 1)]
     finished: list[int] = []
-    found = generate(generator, texts, Sampling(max_new_tokens=3), progress=finished.append)
+    found = answers_to(generator, texts, Sampling(max_new_tokens=3), progress=finished.append)
     assert found[0].answers == ()
     assert "its prompt of 768 tokens leaves no room for an answer" in (found[0].error or "")
     assert [len(outcome.answers) for outcome in found[1:]] == [1, 1]
@@ -184,7 +185,7 @@ def test_a_model_that_computes_nothing_but_nan_is_refused(tiny_judge: Path) -> N
     with torch.no_grad():
         broken._model.get_output_embeddings().weight.fill_(float("nan"))
     with pytest.raises(JudgeError, match="no finite probabilities in float32"):
-        generate(broken, TEXTS, Sampling(max_new_tokens=3))
+        answers_to(broken, TEXTS, Sampling(max_new_tokens=3))
 
 
 def test_prompt_forms(tiny_judge: Path, tmp_path: Path) -> None:
@@ -194,7 +195,7 @@ def test_prompt_forms(tiny_judge: Path, tmp_path: Path) -> None:
         ids = PromptTokenizer(tiny_judge, form).encode(text)
         assert ids == tokenizer(wanted).input_ids
         assert ids[0] == tokenizer.bos_token_id
-    with pytest.raises(JudgeError, match="has no chat template; use --prompt wizardlm or plain"):
+    with pytest.raises(JudgeError, match="has no chat template; use `prompt` wizardlm or plain"):
         PromptTokenizer(tiny_judge, "chat")
     with pytest.raises(JudgeError, match="no prompt form 'x'; there are: wizardlm, chat, plain"):
         PromptTokenizer(tiny_judge, "x")
@@ -274,7 +275,7 @@ def test_what_vllm_is_asked(
     assert (engine.context, engine.identity["dtype"]) == (500, "bfloat16")
     sampling = Sampling(n=2, temperature=0.7, top_p=0.9, max_new_tokens=450)
     with AnswerStore(tmp_path / "s") as store:
-        found = generate(engine, [*TEXTS, "7" * 500], sampling, store=store)
+        found = answers_to(engine, [*TEXTS, "7" * 500], sampling, store=store)
     lengths = [len(engine.encode(text)) for text in TEXTS]
     wanted = [(Answer(f"{m} 0", "stop"), Answer(f"{m} 1", "length")) for m in lengths]
     assert [outcome.answers for outcome in found] == [*wanted, ()]
@@ -297,7 +298,7 @@ def test_vllm_answers_like_transformers() -> None:
     from selfj_eval.generation.vllm import VllmGenerator
 
     greedy = Sampling(max_new_tokens=4)  # the demo judge: vLLM on a CPU knows no smaller heads
-    ours = generate(TransformersGenerator("demo", dtype="float32"), TEXTS, greedy)
-    theirs = generate(VllmGenerator("demo", dtype="float32"), TEXTS, greedy)
+    ours = answers_to(TransformersGenerator("demo", dtype="float32"), TEXTS, greedy)
+    theirs = answers_to(VllmGenerator("demo", dtype="float32"), TEXTS, greedy)
     same = [a == b for a, b in zip(texts_of(ours), texts_of(theirs), strict=True)]
     assert sum(same) >= 5  # other sums may turn a near tie

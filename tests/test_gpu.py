@@ -22,8 +22,8 @@ from selfj_eval.backends.batching import batch_tokens
 from selfj_eval.backends.encoder import EncoderBackend
 from selfj_eval.backends.transformers import TransformersBackend
 from selfj_eval.demo import JUDGE_DIR, ladder
-from selfj_eval.generation import generate
-from selfj_eval.generation.base import Sampling
+from selfj_eval.generation.answering import answers_to
+from selfj_eval.generation.options import Sampling
 from selfj_eval.generation.transformers import TransformersGenerator
 from selfj_eval.prompts import TEMPLATES
 from selfj_eval.raters.perplexity import PerplexityRater
@@ -164,7 +164,7 @@ def test_an_encoder_judge_scores_as_on_a_cpu(tiny_judge: Path, tmp_path: Path) -
 def test_answers_are_those_of_a_cpu_and_random_numbers_stay(tiny_judge: Path) -> None:
     texts = ["Hi.", "Sort ascending: 7, 3, 9.", "word " * 60]
     gpu, cpu = (
-        generate(
+        answers_to(
             TransformersGenerator(str(tiny_judge), device=device, dtype="float32"),
             texts, Sampling(max_new_tokens=12),
         )
@@ -174,7 +174,7 @@ def test_answers_are_those_of_a_cpu_and_random_numbers_stay(tiny_judge: Path) ->
     generator = TransformersGenerator(str(tiny_judge), device=DEVICE)
     before = torch.cuda.get_rng_state(DEVICE)
     drawn = [
-        generate(generator, texts, Sampling(n=2, temperature=1.0, max_new_tokens=12))
+        answers_to(generator, texts, Sampling(n=2, temperature=1.0, max_new_tokens=12))
         for _ in range(2)
     ]
     assert drawn[0] == drawn[1]

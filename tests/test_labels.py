@@ -13,7 +13,7 @@ from selfj_eval.errors import DataError
 from selfj_eval.training.labelling import (
     Files,
     given_ratings,
-    label,
+    labelled,
     reason_unlabelled,
     write_labelled,
 )
@@ -201,7 +201,7 @@ def answers(n: int = 60, each: int = 3) -> list[Record]:
 def test_only_the_training_part_decides_the_labels(tmp_path: Path) -> None:
     records = answers()
     z = measures(len(records))
-    data = label(records, z, validation=0.3)
+    data = labelled(records, z, validation=0.3)
     train = np.array([part == "train" for part in data.parts])
     by_text: dict[str, set[str]] = {}
     for record, part in zip(records, data.parts, strict=True):
@@ -211,7 +211,7 @@ def test_only_the_training_part_decides_the_labels(tmp_path: Path) -> None:
     assert data.rule.fitted_on == train.sum()
     # Validation answers of whatever quality leave the training labels as they are.
     other = {name: np.where(train, values, 0.0) for name, values in z.items()}
-    changed = label(records, other, validation=0.3)
+    changed = labelled(records, other, validation=0.3)
     assert changed.rule == data.rule
     assert np.array_equal(changed.labels.label[train], data.labels.label[train])
     assert np.ptp(data.histogram("train")) <= 4
@@ -223,7 +223,7 @@ def test_only_the_training_part_decides_the_labels(tmp_path: Path) -> None:
     assert {p.id: p.label for p in (*train_pairs, *validation)} == expected
     assert not {p.instruction for p in train_pairs} & {p.instruction for p in validation}
     # A later run without a validation part leaves none of an earlier one.
-    write_labelled(files, label(records, z, validation=0), {})
+    write_labelled(files, labelled(records, z, validation=0), {})
     assert not files.validation_ref.exists()
     assert not files.validation_noref.exists()
     assert len(read_pairs(files.ref, files.noref)) == len(records)

@@ -11,7 +11,7 @@ import pytest
 
 from selfj_eval import DataError, Record, read_records
 from selfj_eval.conversations import Turn, as_text, unrendered
-from selfj_eval.generation import read_instructions
+from selfj_eval.generation.instructions import read_instructions
 from selfj_eval.notices import Notices
 from selfj_eval.records import NO_ANSWER
 

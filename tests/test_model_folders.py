@@ -19,8 +19,8 @@ from selfj_eval.backends.transformers import TransformersBackend
 from selfj_eval.backends.weights import fingerprint, model_folders, resolve_folder
 from selfj_eval.demo import JUDGE_DIR
 from selfj_eval.errors import JudgeError
-from selfj_eval.generation import generate
-from selfj_eval.generation.base import Sampling
+from selfj_eval.generation.answering import answers_to
+from selfj_eval.generation.options import Sampling
 from selfj_eval.generation.transformers import TransformersGenerator
 from selfj_eval.judge import Judge
 from selfj_eval.raters.perplexity import PerplexityRater
@@ -276,7 +276,7 @@ def test_a_chat_template_that_never_ends_is_stopped(
     (judge / "chat_template.jinja").write_text(LOOPS)
     generator = TransformersGenerator(str(judge), prompt="chat", device="cpu")
     with pytest.raises(JudgeError, match="the chat template of the model has not ended after 1 se"):
-        generate(generator, ["Hello."], Sampling())
+        answers_to(generator, ["Hello."], Sampling())
 
 
 def test_a_regular_expression_that_takes_too_long_is_an_error(

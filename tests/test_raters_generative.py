@@ -10,7 +10,8 @@ import pytest
 from selfj_eval import Judge, Record
 from selfj_eval.demo import ladder
 from selfj_eval.errors import JudgeError
-from selfj_eval.generation.base import Request, Sampling
+from selfj_eval.generation.base import Request
+from selfj_eval.generation.options import Sampling
 from selfj_eval.generation.transformers import TransformersGenerator
 from selfj_eval.raters.asking import GeneratorAsker
 from selfj_eval.raters.generative import GenerativeRater

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from selfj_eval import Record
-from selfj_eval.generation import generate
-from selfj_eval.generation.base import Request, Sampling
+from selfj_eval.generation.answering import answers_to
+from selfj_eval.generation.base import Request
+from selfj_eval.generation.options import Sampling
 from selfj_eval.generation.transformers import TransformersGenerator
 from selfj_eval.raters import vro
 from selfj_eval.raters.vro import VroRater
@@ -140,7 +141,7 @@ def test_a_real_model_against_a_direct_computation(embedder: Embedder, tmp_path:
     with AnswerStore(tmp_path / "answers") as answers:
         found = VroRater(generator, embedder, sampling=DRAWN, answers=answers).judge(records)
         assert len(answers) == 3
-    drawn = generate(generator, texts, DRAWN)
+    drawn = answers_to(generator, texts, DRAWN)
     for record, judgment in zip(records, found, strict=True):
         samples = drawn[texts.index(record.instruction)].answers
         assert len({sample.text for sample in samples}) > 1

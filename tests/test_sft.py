@@ -71,8 +71,8 @@ def test_the_answer_follows_the_tokens_of_generation(prompt: str) -> None:
 def test_it_learns_and_generation_gives_it_back(
     train: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from selfj_eval.generation import generate
-    from selfj_eval.generation.base import Sampling
+    from selfj_eval.generation.answering import answers_to
+    from selfj_eval.generation.options import Sampling
     from selfj_eval.generation.transformers import TransformersGenerator
 
     with train.open("a") as stream:
@@ -87,7 +87,7 @@ def test_it_learns_and_generation_gives_it_back(
     assert about["data"]["train"]["too_long"] == 1
     losses = [line["loss"] for line in about["history"] if "loss" in line]
     assert losses[-1] < 0.1 < 1 < losses[0]
-    found = generate(
+    found = answers_to(
         TransformersGenerator(str(output)), [r["instruction"] for r in ROWS],
         Sampling(max_new_tokens=40),
     )  # fmt: skip

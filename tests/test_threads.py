@@ -11,8 +11,8 @@ import pytest
 
 from selfj_eval import Judge, JudgmentStore, Record
 from selfj_eval.backends.openai import OpenAIBackend
-from selfj_eval.generation import generate
-from selfj_eval.generation.base import Sampling
+from selfj_eval.generation.answering import answers_to
+from selfj_eval.generation.options import Sampling
 from selfj_eval.generation.transformers import TransformersGenerator
 from selfj_eval.raters.cosine import CosineRater
 from selfj_eval.raters.perplexity import PerplexityRater
@@ -163,10 +163,10 @@ def test_drawn_answers_are_those_of_one_thread() -> None:
     models = [TransformersGenerator("demo") for _ in range(THREADS)]
     sampling = Sampling(n=4, temperature=1.0, max_new_tokens=6)
     texts = [record.instruction for record in SETS[0]]
-    alone = generate(models[0], texts, sampling)
+    alone = answers_to(models[0], texts, sampling)
 
     def work(number: int) -> None:
         for _ in range(3):
-            assert generate(models[number], texts, sampling) == alone
+            assert answers_to(models[number], texts, sampling) == alone
 
     together(work)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from selfj_eval.alpaca.manifest import Row, read_manifest
-from selfj_eval.alpaca.stand_ins import GenerateOptions, GenerateRun, generate_answers
 from selfj_eval.alpaca.win_rates import EvaluateOptions, WinRates, evaluate_outputs
 from selfj_eval.errors import DataError, printable
+from selfj_eval.generation.generate import GenerateOptions, GenerateRun, generate_answers
 from selfj_eval.judging.best_of import BestOf, BestOfOptions, best_of_answers
 from selfj_eval.judging.options import JudgeOptions
 from selfj_eval.judging.protocol import Rater

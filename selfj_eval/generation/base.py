@@ -3,70 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from selfj_eval.backends.text_encoder import Encoded, Templated, TextEncoder, fill_chat_template
 from selfj_eval.deadlines import LOADING_SECONDS, RUNNING_SECONDS, within
-from selfj_eval.errors import DataError, JudgeError, brief
-from selfj_eval.prompts import RESPONSE_WRAPPER
+from selfj_eval.errors import JudgeError, brief
+from selfj_eval.generation.options import PROMPTS, Sampling
 from selfj_eval.store import Answer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-PROMPTS: Mapping[str, str] = {
-    "wizardlm": "{instruction}" + RESPONSE_WRAPPER,
-    "chat": "the tokenizer's chat template",
-    "plain": "{instruction}",
-}
-"""Prompt forms by name. ``wizardlm`` is what Self-J's models were trained with: nothing, not
-even a space, follows its colon."""
-DEFAULT_PROMPT = "wizardlm"
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How answers are drawn.
-
-    Attributes:
-        n: Answers an instruction.
-        temperature: 0 takes the likeliest token each time (greedy).
-        top_p: Draw from the likeliest tokens that together have this probability; 1: from all.
-        max_new_tokens: Longest answer.
-        seed: Start of the random numbers.
-
-    Raises:
-        DataError: If a value makes no sense.
-    """
-
-    n: int = 1
-    temperature: float = 0.0
-    top_p: float = 1.0
-    max_new_tokens: int = 1024
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.n < 1:
-            raise DataError(f"n, the answers an instruction, must be at least 1, got {self.n}.")
-        if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise DataError(
-                f"temperature must be 0 (greedy) or a number above, got {self.temperature}."
-            )
-        if self.n > 1 and self.temperature == 0:
-            raise DataError(
-                f"{self.n} answers an instruction at temperature 0 would all be the same; give a "
-                "temperature above 0, or take n = 1."
-            )
-        if not 0 < self.top_p <= 1:
-            raise DataError(f"top_p must be above 0 and at most 1, got {self.top_p}.")
-        if self.max_new_tokens < 1:
-            raise DataError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}.")
-        if self.seed < 0:
-            raise DataError(f"the seed must be 0 or more, got {self.seed}.")
 
 
 class Request(NamedTuple):
@@ -178,7 +126,7 @@ class PromptTokenizer:
             ) from error
         if prompt == "chat" and not self.tokenizer.chat_template:
             raise JudgeError(
-                f"{folder} has no chat template; use --prompt wizardlm or plain, whichever the "
+                f"{folder} has no chat template; use `prompt` wizardlm or plain, whichever the "
                 "model was trained with."
             )
         within(RUNNING_SECONDS, lambda: self.tokenizer("x"), f"the tokenizer of {folder}")

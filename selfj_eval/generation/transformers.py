@@ -10,13 +10,8 @@ from typing import TYPE_CHECKING, Any
 from selfj_eval.backends.loading import choose_device, choose_dtype, load_model
 from selfj_eval.backends.weights import model_folders
 from selfj_eval.errors import DataError, JudgeError
-from selfj_eval.generation.base import (
-    DEFAULT_PROMPT,
-    PromptTokenizer,
-    Request,
-    Sampling,
-    seed_of,
-)
+from selfj_eval.generation.base import PromptTokenizer, Request, seed_of
+from selfj_eval.generation.options import DEFAULT_PROMPT, Sampling
 from selfj_eval.store import Answer
 
 if TYPE_CHECKING:
@@ -148,7 +143,7 @@ class TransformersGenerator:
         except torch.OutOfMemoryError as error:
             raise JudgeError(
                 f"out of memory with {len(rows)} answers to prompts of up to {width} tokens on "
-                f"{self.device}; lower --batch-size, or use a smaller --dtype. What was finished "
+                f"{self.device}; lower `batch_size`, or use a smaller `dtype`. What was finished "
                 "is kept."
             ) from error
         return [self._answer(new) for new in out[:, width:].tolist()]
@@ -157,7 +152,7 @@ class TransformersGenerator:
         # The likeliest of nothing but NaN is token 0: an answer, but not the model's.
         if bool(scores.isnan().any()):
             raise JudgeError(
-                f"the model gives no finite probabilities in {self.dtype}; try --dtype float32 or "
+                f"the model gives no finite probabilities in {self.dtype}; try `dtype` float32 or "
                 "bfloat16. What was finished is kept."
             )
         return scores

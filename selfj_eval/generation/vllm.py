@@ -9,13 +9,8 @@ from selfj_eval.backends.adapters import check_adapter_for_vllm
 from selfj_eval.backends.vllm_loading import engine_settings, load_llm, said
 from selfj_eval.backends.weights import model_folders
 from selfj_eval.errors import JudgeError
-from selfj_eval.generation.base import (
-    DEFAULT_PROMPT,
-    PromptTokenizer,
-    Request,
-    Sampling,
-    seed_of,
-)
+from selfj_eval.generation.base import PromptTokenizer, Request, seed_of
+from selfj_eval.generation.options import DEFAULT_PROMPT, Sampling
 from selfj_eval.store import Answer
 
 CHUNK = 256

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from selfj_eval.backends.failures import Failure
-from selfj_eval.generation import generate, key
-from selfj_eval.generation.base import PROMPTS, Generator, Sampling
+from selfj_eval.generation.answering import answers_to, key
+from selfj_eval.generation.base import Generator
+from selfj_eval.generation.options import PROMPTS, Sampling
 from selfj_eval.store import Answer, AnswerStore
 
 _TOGETHER = 256  # prompts that are given to the model at a time; it keeps its own batches
@@ -77,7 +78,7 @@ class GeneratorAsker:
         """Ask for replies; the model's batches are kept as they finish."""
         for start in range(0, len(prompts), _TOGETHER):
             part = prompts[start : start + _TOGETHER]
-            outcomes = generate(self._generator, part, self._sampling, store=answers)
+            outcomes = answers_to(self._generator, part, self._sampling, store=answers)
             yield {
                 at: Failure("refused", outcome.error) if outcome.error else outcome.answers[0]
                 for at, outcome in enumerate(outcomes, start)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from selfj_eval.arguments import items
 from selfj_eval.backends.weights import resolve_folder
 from selfj_eval.errors import DataError, JudgeError
-from selfj_eval.generation.base import Generator, Sampling
+from selfj_eval.generation.base import Generator
+from selfj_eval.generation.options import Sampling
 from selfj_eval.judge import Judge
 from selfj_eval.judging.options import JudgeOptions
 from selfj_eval.judging.protocol import Progress, Rater

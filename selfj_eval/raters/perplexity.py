@@ -18,7 +18,8 @@ from selfj_eval.backends.cpu_linear import reorder_checked
 from selfj_eval.backends.loading import choose_device, choose_dtype, load_model
 from selfj_eval.backends.weights import model_folders
 from selfj_eval.errors import JudgeError
-from selfj_eval.generation.base import DEFAULT_PROMPT, PromptTokenizer
+from selfj_eval.generation.base import PromptTokenizer
+from selfj_eval.generation.options import DEFAULT_PROMPT
 from selfj_eval.raters.base import Outcome, StoredRater
 from selfj_eval.records import Record
 from selfj_eval.store import Measure, MeasureStore

@@ -8,9 +8,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from selfj_eval.arguments import items
-from selfj_eval.generation import Outcome as Drawn
-from selfj_eval.generation import generate, key
-from selfj_eval.generation.base import PROMPTS, Generator, Sampling
+from selfj_eval.generation.answering import Outcome as Drawn
+from selfj_eval.generation.answering import answers_to, key
+from selfj_eval.generation.base import Generator
+from selfj_eval.generation.options import PROMPTS, Sampling
 from selfj_eval.judging.protocol import Progress
 from selfj_eval.raters.base import Outcome, StoredRater
 from selfj_eval.records import Judgment, Record
@@ -104,7 +105,7 @@ class VroRater(StoredRater):
             groups.setdefault(self._together.get(record.instruction, alone), []).append(place)
         portion = max(1, _PAIRS // self._sampling.n)
         for group, places in groups.items():
-            drawn = generate(self._generator, group, self._sampling, store=self._answers)
+            drawn = answers_to(self._generator, group, self._sampling, store=self._answers)
             found = dict(zip(group, drawn, strict=True))
             places.sort(key=lambda at: group.index(records[at].instruction))
             for start in range(0, len(places), portion):

@@ -5,21 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from selfj_eval.errors import DataError, StoreError
-from selfj_eval.generation import Instruction, read_instructions
+from selfj_eval.generation.instructions import (
+    Instruction,
+    asked_rows,
+    instructions_of,
+    read_instructions,
+)
+from selfj_eval.inputs import records_of
 from selfj_eval.judge import reason_unjudgeable
 from selfj_eval.notices import Notices
+from selfj_eval.options import PathLike
 from selfj_eval.prompts import get_template
 from selfj_eval.reading import iter_rows, read_records
 from selfj_eval.records import Record, rescaled
 from selfj_eval.training.labels import LABELS, LabelRule, Labels, in_validation
 from selfj_eval.training.pairs import Pair, write_pairs
 from selfj_eval.writing import check_output, run_file, write_json, write_rows
+
+if TYPE_CHECKING:
+    from selfj_eval.generation.instructions import Asked
 
 TRAIN, VALIDATION = "train", "validation"
 
@@ -45,7 +55,7 @@ class Files:
     run: Path
 
     @classmethod
-    def of(cls, output: str, *, inputs: Sequence[str | Path | None] = ()) -> Files:
+    def of(cls, output: PathLike, *, inputs: Sequence[PathLike | None] = ()) -> Files:
         """The files of an output, once it is sure that they can be written.
 
         Raises:
@@ -53,7 +63,7 @@ class Files:
         """
         if not Path(output).name or Path(output).is_dir():
             raise StoreError(
-                f"--output {output} is a folder; give what the files' names begin with, such as "
+                f"`output` {output} is a folder; give what the files' names begin with, such as "
                 f"{Path(output) / 'pairs'}."
             )
         parts = ("ref", "noref", f"{VALIDATION}.ref", f"{VALIDATION}.noref", "labels")
@@ -93,7 +103,18 @@ def read_input(
     return read_instructions(path, notices=notices)[:limit]
 
 
-def check_references(items: Sequence[Record] | Sequence[Instruction], path: Path) -> None:
+def input_of(
+    values: Asked, limit: int | None = None, *, notices: Notices | None = None
+) -> list[Record] | list[Instruction]:
+    """The same of what is in memory; arguments and errors otherwise as for ``read_input``."""
+    rows = list(asked_rows(values))
+    names = {name for row in rows for name in row}
+    if names & {"response", "resps"} or {"output", "instruction"} <= names:
+        return records_of(rows, notices=notices)[:limit]
+    return instructions_of(rows, notices=notices)[:limit]
+
+
+def check_references(items: Sequence[Record] | Sequence[Instruction], path: Path | None) -> None:
     """Refuse data in which a reference is missing.
 
     Raises:
@@ -105,7 +126,7 @@ def check_references(items: Sequence[Record] | Sequence[Instruction], path: Path
         place = getattr(first, "where", None)
         raise DataError(
             f"missing ({len(missing):,} of {len(items):,} have none); labels compare answers with "
-            "references. Add it, or leave the row out, or take --source rating where answers "
+            "references. Add it, or leave the row out, or take `source` rating where answers "
             "are rated.",
             path=place or path,
             place=f"id {first.id!r}",
@@ -122,7 +143,7 @@ def given_ratings(records: Sequence[Record]) -> npt.NDArray[np.float64]:
     scaled = [r.rating_min is not None and r.rating_max is not None for r in records]
     for record, own in zip(records, scaled, strict=True):
         if record.rating is None:
-            message = "is missing; --source rating needs one in every row."
+            message = "is missing; `source` rating needs one in every row."
             raise DataError(message, path=record.where, field="rating")
         if own != scaled[0]:
             raise DataError(
@@ -181,7 +202,7 @@ class Labelled:
         return [int(count) for count in np.bincount(chosen, minlength=LABELS)]
 
 
-def label(
+def labelled(
     records: Sequence[Record],
     measures: Mapping[str, npt.NDArray[np.float64]],
     *,
@@ -211,7 +232,7 @@ def label(
     if not chosen.any():
         raise DataError(
             f"none of the {len(records):,} answers is in the training part; give more "
-            "instructions, a smaller --validation or another --seed."
+            "instructions, a smaller `validation` or another `seed`."
         )
     if rule is None:
         rule = LabelRule.fit({name: z[chosen] for name, z in measures.items()}, **fit)

@@ -18,19 +18,10 @@ import numpy.typing as npt
 
 from selfj_eval.errors import DataError
 from selfj_eval.scale import DIGITS
+from selfj_eval.training.settings import BINS, SCALES, SOURCES
 
 Array = npt.NDArray[np.float64]
 
-SOURCES: Mapping[str, tuple[str, ...]] = {
-    "self-j": ("z1", "z2"),
-    "self-eval": ("z1",),
-    "cosine": ("z2",),
-    "rating": ("rating",),
-}
-"""What labels are made of, and the measures that each needs: z1, the expected score of the model's
-own evaluation over 9; z2, the cosine similarity to the reference; a given rating."""
-SCALES = ("rank", "min-max")
-BINS = ("equal-frequency", "equal-width")
 LABELS = len(DIGITS)
 _GRID = 1001  # values kept of a fitted rank scale
 _DECIMALS = 12  # of sums and edges: sums of ranks that are equal but for rounding are ties
@@ -81,7 +72,7 @@ class Scale:
             what = f"is {z[0]:g} for all {z.size:,} answers" if z.size else "has no value"
             raise DataError(
                 f"{name} {what} of the training part, so it says nothing about quality; label "
-                "more or other answers, or take another --source."
+                "more or other answers, or take another `source`."
             )
         if kind == "min-max":
             return cls((float(z.min()), float(z.max())), (0.0, 1.0))
@@ -162,7 +153,7 @@ class LabelRule:
         if z.min() == z.max():
             raise DataError(
                 f"{' + '.join(names)} is the same for all {z.size:,} answers of the training "
-                "part: they cancel each other; take other weights or another --source."
+                "part: they cancel each other; take other weights or another `source`."
             )
         shares = np.arange(1, LABELS) / LABELS
         low, high = float(z.min()), float(z.max())

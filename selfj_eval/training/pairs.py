@@ -101,7 +101,7 @@ def read_pairs(
                 raise row.fail(
                     "id",
                     f"{row.id!r} is not in {printable(teacher)}; add it there, or let answers "
-                    "without a reference teach the student alone with --allow-unpaired.",
+                    "without a reference teach the student alone with `allow_unpaired`.",
                 )
             instruction, response = row.split()
             pairs.append(Pair(row.id, instruction, response, None, row.label, row.where))

@@ -1,17 +1,30 @@
-"""The settings of a training, and of merging what it made."""
+"""The settings of labelling, of training, and of merging."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from selfj_eval.errors import printable
-from selfj_eval.generation.base import DEFAULT_PROMPT, PROMPTS
-from selfj_eval.judging.options import DTYPES
-from selfj_eval.options import Options, PathLike, option
+from selfj_eval.errors import DataError, printable
+from selfj_eval.generation.options import DEFAULT_PROMPT, PROMPTS, GeneratorOptions
+from selfj_eval.judging.options import DTYPES, JudgeOptions
+from selfj_eval.options import Options, PathLike, like, option
+from selfj_eval.progress import Watch
 
 _SEEDS = 2**32 - 1  # the largest that numpy takes
+
+SOURCES: Mapping[str, tuple[str, ...]] = {
+    "self-j": ("z1", "z2"),
+    "self-eval": ("z1",),
+    "cosine": ("z2",),
+    "rating": ("rating",),
+}
+"""What labels are made of, and the measures that each needs: z1, the expected score of the model's
+own evaluation over 9; z2, the cosine similarity to the reference; a given rating."""
+SCALES = ("rank", "min-max")
+BINS = ("equal-frequency", "equal-width")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,3 +191,94 @@ class MergeOptions(Options):
     )
     output: PathLike = option(help="folder to make", placeholder="DIR")
     dtype: str = option("float32", "number format of the result", DTYPES[1:])
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions(GeneratorOptions):
+    """How answers are labelled, and how instructions without answers get some."""
+
+    group_title: ClassVar[str] = "what labels are made of"
+
+    model: PathLike | None = option(
+        None, "answers and evaluates itself: 'demo', a folder, a hub id", placeholder="MODEL"
+    )
+    judge: PathLike | None = option(None, "evaluates instead of the model", placeholder="MODEL")
+    judge_adapter: PathLike | None = option(
+        None, "LoRA adapter to put on `judge`", placeholder="DIR"
+    )
+    embedder: PathLike | None = option(
+        None, "sentence-transformers model for z2: folder or hub id", placeholder="NAME"
+    )
+    output: PathLike = option(help="what the files' names begin with", placeholder="NAME")
+    source: str | None = option(None, "what labels are made of (default: self-j)", tuple(SOURCES))
+    weights: tuple[float, ...] | None = option(
+        None, "of z1 and z2, two numbers (default: 1 1)", placeholder="W"
+    )
+    scale: str | None = option(
+        None, "how a measure comes onto 0..1 (default: rank, its quantile)", SCALES
+    )
+    bins: str | None = option(None, "of the ten labels (default: equal-frequency)", BINS)
+    rule: PathLike | None = option(
+        None, "label by this OUTPUT.rule.json instead of a new rule", placeholder="FILE"
+    )
+    validation: float = option(
+        0.1,
+        "share of the instructions in the validation part; 0: no such part",
+        placeholder="SHARE",
+    )
+    limit: int | None = option(None, "only the first N rows", low=1)
+    store: PathLike | None = option(
+        None, "keep answers and judgments in NAME.answers and .judgments", placeholder="NAME"
+    )
+    template: str | None = like(JudgeOptions, "template")
+    max_tokens: int | None = like(JudgeOptions, "max_tokens")
+    batch_tokens: int | None = like(JudgeOptions, "batch_tokens")
+    temperature: float = option(0.7, "0: the likeliest token", low=0)
+    progress: Watch = option(False, internal=True)
+
+    ANSWERING: ClassVar[tuple[str, ...]] = (
+        "engine", "prompt", "n", "temperature", "top_p", "max_new_tokens", "batch_size"
+    )  # fmt: skip
+    """The options that only say how answers are drawn."""
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            DataError: Naming the option.
+        """
+        super().check()
+        self.need(0 <= self.validation < 1, "validation", "must be in [0, 1)")
+        if self.weights is not None:
+            self.need(len(self.weights) == 2, "weights", "must be two numbers")
+            if min(self.weights) <= 0:
+                raise DataError(
+                    "`weights` must be above 0; for one measure alone take another `source`."
+                )
+        given = [n for n in ("source", "weights", "scale", "bins") if getattr(self, n) is not None]
+        if self.rule is not None and given:
+            names = ", ".join(f"`{name}`" for name in given)
+            raise DataError(f"{names}: the rule in {self.rule} has its own; leave it out.")
+        if self.adapter and not self.model:
+            raise DataError("`adapter` is for `model`; that of `judge` is `judge_adapter`.")
+        if self.judge_adapter and not self.judge:
+            raise DataError("`judge_adapter` is for `judge`; the model's own is `adapter`.")
+
+    def check_source(self, source: str) -> None:
+        """Refuse what does not go with what the labels are made of.
+
+        Args:
+            source: One of ``SOURCES``: the option's, or that of the stored rule.
+
+        Raises:
+            DataError: Naming the option that is missing, or one too many.
+        """
+        if self.weights and source != "self-j":
+            raise DataError(f"`weights` are those of z1 and z2; `source` {source} has one measure.")
+        asking = f"`source` {source}" if self.rule is None else f"{self.rule} ({source})"
+        if "z1" in SOURCES[source] and not (self.model or self.judge):
+            raise DataError(f"{asking} needs `model`, or `judge`: who evaluates?")
+        if "z2" in SOURCES[source] and not self.embedder:
+            raise DataError(
+                f"{asking} needs `embedder`, such as sentence-transformers/all-MiniLM-L6-v2."
+            )

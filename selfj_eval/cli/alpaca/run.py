@@ -7,9 +7,9 @@ import shlex
 from typing import Any
 
 from selfj_eval.alpaca.filling import RunOptions, RunStep, run_row
-from selfj_eval.alpaca.stand_ins import GenerateOptions
 from selfj_eval.cli.command import add_command, watch
 from selfj_eval.cli.flags import add_flags, arguments_of, options_from, parsed_flags
+from selfj_eval.generation.generate import GenerateOptions
 from selfj_eval.judging.options import JudgeOptions
 from selfj_eval.terminal import say
 

@@ -1,0 +1,44 @@
+"""From a model's name and options to a loaded model that answers."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from selfj_eval.generation.base import Generator
+from selfj_eval.generation.options import GeneratorOptions
+from selfj_eval.terminal import say
+
+
+def open_generator(model: str, options: GeneratorOptions) -> Generator:
+    """Load a model; says on stderr when answers may be cut by its context.
+
+    Args:
+        model: ``demo``, a model folder, or a hub id.
+        options: How it runs.
+
+    Raises:
+        JudgeError: If it cannot be loaded whole and safely.
+    """
+    generator = _load(model, options)
+    if options.max_new_tokens >= generator.context:
+        say(
+            f"note: the model's context of {generator.context:,} tokens has no room for "
+            f"answers of {options.max_new_tokens:,}; they end where it ends",
+            file=sys.stderr,
+        )
+    return generator
+
+
+def _load(model: str, options: GeneratorOptions) -> Generator:
+    names = ("adapter", "prompt", "revision", "dtype", "trust_remote_code")
+    given: dict[str, Any] = {name: getattr(options, name) for name in names}
+    if options.engine == "vllm":
+        from selfj_eval.generation.vllm import VllmGenerator
+
+        return VllmGenerator(model, **given)
+    from selfj_eval.generation.transformers import TransformersGenerator
+
+    return TransformersGenerator(
+        model, **given, batch_size=options.batch_size, device=options.device
+    )
