@@ -8,16 +8,41 @@ import os
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from glob import escape
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
-from selfj_eval.errors import StoreError
+from selfj_eval.errors import DataError, StoreError
+from selfj_eval.options import Options, option
 from selfj_eval.records import Judgment, Record
 from selfj_eval.rows import WRITERS, RowWriter, SafeCsv
 
 FORMATS = tuple(WRITERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions(Options):
+    """How rows are written that may go into a spreadsheet."""
+
+    group_title: ClassVar[str] = "the table that is written"
+
+    safe_csv: bool = option(
+        False,
+        "CSV for a spreadsheet: an apostrophe before texts that begin like a formula; selfj reads "
+        "them as they were",
+    )
+
+    def check_csv(self, output: Path | None) -> None:
+        """Refuse the option where it would do nothing.
+
+        Raises:
+            DataError: If the output is no CSV file.
+        """
+        if self.safe_csv and (output is None or output.suffix.lower() != ".csv"):
+            raise DataError("`safe_csv` is for an `output` that ends in .csv; leave it out.")
+
+
 _LONGEST_NAME = 255  # bytes; of all usual file systems
 _FROM_JUDGMENT = tuple(field.name for field in fields(Judgment))
 _FROM_RECORD = (

@@ -42,10 +42,9 @@ def add_flags(
         renamed: Former flags of an option, which go on working for one version, with a note.
         repeated: Lists of which the flag gives one item each time.
         commas: Lists that the flag gives as one text with commas between.
-        required: Options without which this command does nothing, though Python's callers may
-            leave them out.
-        config: Whether they may stand in a YAML file too: adds ``--config``, requires none, and
-            gives each that is true or false a ``--no-`` flag.
+        required: Options that this command needs, though Python's callers may leave them out.
+        config: Add ``--config`` for a YAML file: none is required, and each that is true or false
+            has a ``--no-`` flag.
     """
     if config:
         parser.add_argument("--config", metavar="FILE", help="YAML file with options; flags win")
@@ -56,18 +55,24 @@ def add_flags(
             continue
         if own.group not in groups:
             groups[own.group] = parser.add_argument_group(own.group.group_title)
-        name, settings = flag(own.name, own.shape), _settings(own, both=config)
-        if own.name in repeated:
-            settings |= {"nargs": None, "action": "append"}
-        if own.name in commas:
-            settings |= {"nargs": None, "action": "store", "type": _between_commas}
+        settings = _settings(own, both=config)
+        if own.name in (*repeated, *commas):
+            settings |= _COMMAS if own.name in commas else {"nargs": None, "action": "append"}
         needed = own.required and own.name not in former and not config  # else the options say it
-        needed = needed or own.name in required
-        groups[own.group].add_argument(name, dest=own.name, required=needed, **settings)
-        for old in former.get(own.name, ()):
-            kind = parser._registry_get("action", settings.get("action"), settings.get("action"))
-            more = {"help": argparse.SUPPRESS, "action": _former(kind, name)}
-            parser.add_argument(old, dest=own.name, **settings | more)
+        settings["required"] = needed or own.name in required
+        groups[own.group].add_argument(flag(own.name, own.shape), dest=own.name, **settings)
+        _add_former(parser, own, settings, former.get(own.name, ()))
+
+
+def _add_former(
+    parser: argparse.ArgumentParser, own: Declared, settings: dict[str, Any], names: Sequence[str]
+) -> None:
+    """Add the flags that an option had before, hidden."""
+    for name in names:
+        kind = parser._registry_get("action", settings.get("action"), settings.get("action"))
+        action = _former(kind, flag(own.name, own.shape))
+        more = {"help": argparse.SUPPRESS, "action": action, "required": False}
+        parser.add_argument(name, dest=own.name, **settings | more)
 
 
 def flag(name: str, shape: str = "one") -> str:
@@ -180,6 +185,9 @@ def _settings(own: Declared, both: bool) -> dict[str, Any]:
 def _between_commas(text: str) -> tuple[str, ...]:
     parts = (part.strip() for part in text.split(","))
     return tuple(dict.fromkeys(part for part in parts if part)) or ("",)
+
+
+_COMMAS = {"nargs": None, "action": "store", "type": _between_commas}
 
 
 def _former(kind: type[argparse.Action], name: str) -> type[argparse.Action]:

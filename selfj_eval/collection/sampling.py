@@ -14,9 +14,10 @@ from typing import Any
 from selfj_eval.collection.sources import CATEGORIES
 from selfj_eval.collection.summary import Collection as Collected
 from selfj_eval.errors import DataError, brief, printable
-from selfj_eval.options import Options, PathLike, keywords, option
+from selfj_eval.options import PathLike, keywords, option
 from selfj_eval.progress import Watch, steps
 from selfj_eval.results import Result, table
+from selfj_eval.writing import TableOptions
 
 COLUMNS = ("id", "instruction", "source", "category")
 _BATCH = 65536
@@ -61,16 +62,11 @@ class Sample(Result):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleOptions(Options):
+class SampleOptions(TableOptions):
     """Which instructions are drawn."""
 
     n: int = option(help="how many", low=1)
     output: PathLike | None = option(None, ".jsonl, .json, .csv or .parquet", placeholder="FILE")
-    safe_csv: bool = option(
-        False,
-        "CSV for a spreadsheet: an apostrophe before texts that begin like a formula; selfj reads "
-        "them as they were",
-    )
     seed: int = option(0, "another seed draws others")
     category: tuple[str, ...] = option((), "only these", CATEGORIES)
     exclude: tuple[str | Path | Sample, ...] = option(
@@ -131,14 +127,13 @@ def folder_of(collection: PathLike | Collected) -> Path:
 
 def _output(options: SampleOptions, files: Sequence[Path]) -> Path | None:
     """The file, once it is sure that it can be written and is none that is read."""
-    from selfj_eval.judging.score import check_safe_csv
     from selfj_eval.writing import check_output
 
     read = [item for item in options.exclude if not isinstance(item, Sample)]
     output = None
     if options.output is not None:
         output = check_output(options.output, inputs=[*read, *files])
-    check_safe_csv(options.safe_csv, output)
+    options.check_csv(output)
     return output
 
 

@@ -13,6 +13,7 @@ from selfj_eval.options import OptionError, PathLike, keywords, option
 from selfj_eval.policy import Policy
 from selfj_eval.results import Result
 from selfj_eval.terminal import shown
+from selfj_eval.writing import TableOptions
 
 if TYPE_CHECKING:
     from selfj_eval.scores import Scores, ScoresLike
@@ -21,7 +22,7 @@ _OF_A_CHOICE = ("good_at", "confidence", "all_answers")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelectOptions(RatingOptions):
+class SelectOptions(RatingOptions, TableOptions):
     """How a policy is chosen or applied."""
 
     max_risk: float | None = option(
@@ -35,11 +36,6 @@ class SelectOptions(RatingOptions):
         "the policy (.json; default: SCORES.policy.json), or the decisions (.jsonl, .json, .csv or "
         ".parquet; default: SCORES.decisions.jsonl)",
         placeholder="FILE",
-    )
-    safe_csv: bool = option(
-        False,
-        "CSV for a spreadsheet: an apostrophe before texts that begin like a formula; selfj reads "
-        "them as they were",
     )
     all_answers: bool = option(
         False,
@@ -236,7 +232,6 @@ select = keywords(select_answers, SelectOptions)
 
 def _output(scores: ScoresLike, options: SelectOptions, ending: str, *formats: str) -> Path | None:
     """The output; beside a file of scores where none is named."""
-    from selfj_eval.judging.score import check_safe_csv
     from selfj_eval.writing import FORMATS, check_output
 
     source = scores if isinstance(scores, str | Path) else None
@@ -246,7 +241,7 @@ def _output(scores: ScoresLike, options: SelectOptions, ending: str, *formats: s
     output = None
     if name is not None:
         output = check_output(name, formats=formats or FORMATS, inputs=inputs)
-    check_safe_csv(options.safe_csv, output)
+    options.check_csv(output)
     return output
 
 

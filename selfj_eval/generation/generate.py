@@ -14,6 +14,7 @@ from selfj_eval.generation.options import GeneratorOptions
 from selfj_eval.options import PathLike, keywords, option
 from selfj_eval.progress import Watch, steps
 from selfj_eval.results import Result, first_of
+from selfj_eval.writing import TableOptions
 
 if TYPE_CHECKING:
     from selfj_eval.generation.answering import Outcome
@@ -27,17 +28,12 @@ ALPACA_EVAL = "alpaca_eval"
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateOptions(GeneratorOptions):
+class GenerateOptions(GeneratorOptions, TableOptions):
     """How instructions are answered."""
 
     model: PathLike = option(help="'demo', a model folder, or a hub id", placeholder="MODEL")
     output: PathLike | None = option(
         None, "answers: .json, .jsonl, .csv or .parquet", placeholder="FILE"
-    )
-    safe_csv: bool = option(
-        False,
-        "CSV for a spreadsheet: an apostrophe before texts that begin like a formula; selfj reads "
-        "them as they were",
     )
     name: str | None = option(None, "the generator's name in the output (default: MODEL's, +DIR's)")
     limit: int | None = option(None, "only the first N instructions", low=1)
@@ -140,7 +136,6 @@ def generate_answers(instructions: str | Path | Asked, options: GenerateOptions)
     """
     from selfj_eval.generation.answering import answers_to
     from selfj_eval.generation.opening import open_generator
-    from selfj_eval.judging.score import check_safe_csv
     from selfj_eval.notices import Notices
     from selfj_eval.provenance import digest, provenance
     from selfj_eval.store import AnswerStore
@@ -148,7 +143,7 @@ def generate_answers(instructions: str | Path | Asked, options: GenerateOptions)
 
     source, place = _source(instructions)
     output, store_file = _files(source, options)
-    check_safe_csv(options.safe_csv, output)
+    options.check_csv(output)
     notices = Notices()
     asked = _instructions(instructions, notices)[: options.limit]
     name = options.name or "+".join(

@@ -98,8 +98,7 @@ def _output(folder: Path, options: ScoreOptions) -> Path:
     for name in ("store", "limit"):
         if getattr(options, name) is not None:
             raise DataError(f"`{name}` is for one file; {folder} is a folder. Leave it out.")
-    if options.safe_csv:
-        raise DataError("`safe_csv` is for an `output` that ends in .csv; leave it out.")
+    options.check_csv(None)
     output = Path(options.output or f"{folder}.scores")
     if output.resolve() == folder.resolve():
         raise StoreError(f"{output} is the input; name another `output`.")

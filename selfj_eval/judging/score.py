@@ -15,6 +15,7 @@ from selfj_eval.judging.protocol import Rater
 from selfj_eval.options import Options, PathLike, keywords, option
 from selfj_eval.progress import Watch, steps
 from selfj_eval.results import Result, first_of
+from selfj_eval.writing import TableOptions
 
 if TYPE_CHECKING:
     from selfj_eval.inputs import Answers
@@ -44,7 +45,7 @@ class WorkerOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreOptions(JudgeOptions, WorkerOptions):
+class ScoreOptions(JudgeOptions, WorkerOptions, TableOptions):
     """How answers are scored."""
 
     judge: str | Rater = option(
@@ -56,11 +57,6 @@ class ScoreOptions(JudgeOptions, WorkerOptions):
         "judgments: .jsonl, .json, .csv or .parquet (default: INPUT.scores.jsonl, beside INPUT); "
         "of a folder: a folder (default: INPUT.scores)",
         placeholder="FILE",
-    )
-    safe_csv: bool = option(
-        False,
-        "CSV for a spreadsheet: an apostrophe before texts that begin like a formula; selfj reads "
-        "them as they were",
     )
     reference: bool = option(
         True, "show the judge the reference of the records that have one (default: yes)"
@@ -273,7 +269,7 @@ def _score_in_memory(answers: Any, options: ScoreOptions) -> ScoreRun:
     notices = Notices()
     records = records_of(answers, names=options.fields, notices=notices)[: options.limit]
     output = None if options.output is None else check_output(options.output)
-    check_safe_csv(options.safe_csv, output)
+    options.check_csv(output)
     kept = options.store or (f"{output}.store" if output is not None else None)
     totals = Totals()
     with _opened(options, kept) as rater:
@@ -296,7 +292,7 @@ def _files(path: Path, options: ScoreOptions) -> tuple[Path, Path]:
     from selfj_eval.writing import check_output
 
     output = check_output(options.output or f"{path}.scores.jsonl")
-    check_safe_csv(options.safe_csv, output)
+    options.check_csv(output)
     store = Path(options.store or f"{output}.store")
     if len({file.resolve() for file in (path, output, store)}) < 3:
         raise StoreError(
@@ -313,16 +309,6 @@ def _refuse_ray(options: ScoreOptions, what: str, path: Path | None = None) -> N
         if path is None:
             raise DataError(f"these are {what}, {message}")
         raise DataError(f"is {what}, {message}", path=path)
-
-
-def check_safe_csv(asked: bool, output: Path | None) -> None:
-    """Refuse the option where it would do nothing.
-
-    Raises:
-        DataError: If the output is no CSV file.
-    """
-    if asked and (output is None or output.suffix.lower() != ".csv"):
-        raise DataError("`safe_csv` is for an `output` that ends in .csv; leave it out.")
 
 
 def run_of(options: ScoreOptions, rater: Rater, source: Path | None) -> dict[str, Any]:
