@@ -65,13 +65,23 @@ def _signature(name: str, value: Any) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY and not starred:
             starred = True
             words.append("*")
-        words.append(re.sub(r"<factory>", "{}", str(parameter).replace("'", "")))
+        words.append(_parameter(parameter))
     returned = str(signature.return_annotation).strip("'")
     end = "" if signature.return_annotation is signature.empty else f" -> {returned}"
     line = f"{name}({', '.join(words)}){end}"
     if len(line) <= 96:
         return line
     return f"{name}(\n" + "".join(f"    {word},\n" for word in words) + f"){end}"
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    star = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    word = f"{star}{parameter.name}"
+    if parameter.annotation is not parameter.empty:
+        word += f": {str(parameter.annotation).strip(chr(39))}"
+    if parameter.default is not parameter.empty:
+        word += f" = {str(repr(parameter.default)).replace('<factory>', '{}')}"
+    return word
 
 
 def _markdown(text: str) -> str:

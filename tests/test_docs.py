@@ -46,6 +46,7 @@ def test_links_within_the_repository(page: Path) -> None:
         pytest.param(*("docs/training.md", ["bash"], "scores.jsonl"), marks=pytest.mark.long),
         ("docs/bench.md", ["bash"], "table/table.csv"),
         ("docs/collection.md", ["bash"], "sample.jsonl"),
+        pytest.param(*("docs/python.md", ["python"] * 3, "scores.jsonl"), marks=pytest.mark.long),
     ],
 )
 def test_examples_run(page: str, languages: list[str], output: str, tmp_path: Path) -> None:
@@ -107,3 +108,22 @@ def test_shown_reports_are_whole_and_of_this_version(name: str) -> None:
     assert f"--output {name}.html" in page
     assert not re.search(r"(?<![\w.])/(home|root|work|tmp|usr)/", page)
     assert f"selfj-eval {selfj_eval.__version__}" in page
+
+
+def test_the_api_page_is_made_of_the_docstrings() -> None:
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("make_api", ROOT / "docs" / "make_api.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert page == module.render(), "run: python docs/make_api.py"
+
+
+def test_the_tours_scripts_are_short() -> None:
+    """A whole evaluation, and a whole training, in at most 25 lines each."""
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    scripts = [code for language, code in EXAMPLE.findall(page) if language == "python"]
+    assert len(scripts) == 3
+    assert all(len(script.strip().splitlines()) <= 25 for script in scripts)
