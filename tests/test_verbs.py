@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from selfj_eval.cli import main
+from selfj_eval.demo import JUDGE_DIR
 from selfj_eval.results import Result
 
 CHANGING = {"seconds", "made", "command", "from_store"}
@@ -23,6 +24,8 @@ class Case(NamedTuple):
     call: Callable[[], Result]
     needs: str | None = None
     """A package without which it cannot run."""
+    before: Callable[[], object] = lambda: None
+    """What makes the rest of its input."""
 
 
 def _score() -> Result:
@@ -31,9 +34,78 @@ def _score() -> Result:
     return score("answers.jsonl", judge="demo", limit=40)
 
 
+def _generate() -> Result:
+    from selfj_eval.generation.generate import generate
+
+    return generate("answers.jsonl", model="demo", limit=3, max_new_tokens=4, output="a.jsonl")
+
+
+def _label() -> Result:
+    from selfj_eval.training.label import label
+
+    return label("answers.jsonl", source="rating", output="pairs")
+
+
+def _train_judge() -> Result:
+    from selfj_eval.training.judge import train_judge
+
+    return train_judge(
+        base=JUDGE_DIR, train_ref="pairs.ref.jsonl", train_noref="pairs.noref.jsonl",
+        output="judge", max_steps=2, batch_size=4, gradient_accumulation=1,
+    )  # fmt: skip
+
+
+def _train_sft() -> Result:
+    from selfj_eval.training.sft import train_sft
+
+    return train_sft(
+        base=JUDGE_DIR, train="pairs.ref.jsonl", output="model", max_steps=2, batch_size=4,
+        gradient_accumulation=1, max_tokens=512,
+    )  # fmt: skip
+
+
+def _merge() -> Result:
+    from selfj_eval.training.merge import merge
+
+    return merge(adapter="adapter", output="merged")
+
+
+def _adapter() -> None:
+    """A LoRA adapter of the demo judge that changes something."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, set_seed
+
+    set_seed(0)
+    model = AutoModelForCausalLM.from_pretrained(JUDGE_DIR)
+    settings = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    get_peft_model(model, settings).save_pretrained("adapter")
+
+
+_TRAINING = ["--max-steps=2", "--batch-size=4", "--gradient-accumulation=1"]
+
 CASES = {
     "score": Case(["score", "answers.jsonl", "--judge", "demo", "--limit", "40"], _score),
-}
+    "generate": Case(
+        ["generate", "answers.jsonl", "--model", "demo", "--limit", "3", "--max-new-tokens", "4",
+         "--output", "a.jsonl"],
+        _generate,
+    ),
+    "label": Case(["label", "answers.jsonl", "--source", "rating", "--output", "pairs"], _label),
+    "train_judge": Case(
+        ["train", "judge", "--base", str(JUDGE_DIR), "--train-ref", "pairs.ref.jsonl",
+         "--train-noref", "pairs.noref.jsonl", "--output", "judge", *_TRAINING],
+        _train_judge,
+        before=_label,
+    ),
+    "train_sft": Case(
+        ["train", "sft", "--base", str(JUDGE_DIR), "--train", "pairs.ref.jsonl", "--output",
+         "model", "--max-tokens=512", *_TRAINING],
+        _train_sft,
+        needs="trl",
+        before=_label,
+    ),
+    "merge": Case(["merge", "--adapter", "adapter", "--output", "merged"], _merge, before=_adapter),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -52,6 +124,7 @@ def test_a_verb_gives_what_its_command_gives(
         folder.mkdir(parents=True)
         monkeypatch.chdir(folder)
         _inputs(folder)
+        case.before()
         capsys.readouterr()
         if way == "command":
             main([*case.argv, "--json"])
