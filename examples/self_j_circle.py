@@ -1,29 +1,32 @@
 """The whole of Self-J on a tiny model: tune, answer, label, train a judge, judge.
 
 A model is tuned to answer instructions, answers new ones, evaluates its own answers against
-references, and learns from that to judge without them. All by the commands that a real run uses
-(docs/training.md), in a few minutes on two CPU cores. The model to start from is the demo judge:
-as Llama-2 does, it brings along some ability to evaluate. No rating is used in training; those of
-the embedded benchmark only measure how good the judge became.
+references, and learns from that to judge without them. All by the calls that a real run uses
+(docs/training.md; each is a command too), in a few minutes on two CPU cores. The model to start
+from is the demo judge: as Llama-2 does, it brings along some ability to evaluate. No rating is
+used in training; those of the embedded benchmark only measure how good the judge became.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from scipy.stats import spearmanr
 
 from selfj_eval import Judge
-from selfj_eval.cli import main as selfj
 from selfj_eval.demo import JUDGE_DIR, demo_records, ladder
 from selfj_eval.prompts import get_template
 from selfj_eval.records import Record
+from selfj_eval.training.judge import train_judge
+from selfj_eval.training.label import label
+from selfj_eval.training.merge import merge
+from selfj_eval.training.sft import train_sft
 from selfj_eval.writing import write_rows
 
 EXAMPLES = """\
@@ -31,47 +34,61 @@ example:
   python examples/self_j_circle.py --output circle \\
       --embedder sentence-transformers/all-MiniLM-L6-v2
 """
+QUICK: dict[str, Any] = {
+    "batch_size": 32, "gradient_accumulation": 1, "epochs": 1, "dtype": "bfloat16"
+}  # fmt: skip
 EVALUATING = 0.5
 """Share of evaluations among the tuning data: a model this small keeps only what it repeats."""
 
 
 def main() -> None:
-    """Run the commands, then measure."""
+    """Tune, label, train, merge; then measure."""
     args = parse_args()
     args.output.mkdir(parents=True)
-    start, base = time.monotonic(), str(JUDGE_DIR)
+    start = time.monotonic()
     records = ladder("train", instructions=args.instructions, seed=1)
     tuning = {r.instruction for r in records[: len(records) // 2]}
     write_rows(args.output / "tuning.jsonl", tuning_rows(records, tuning, Random(0)))
     asked = {r.instruction: r for r in records if r.instruction not in tuning}
     questions = [{"id": r.id, "instruction": r.instruction, "reference": r.reference}
                  for r in asked.values()]  # fmt: skip
-    write_rows(args.output / "questions.jsonl", questions)
-
-    def path(name: str) -> str:
-        return str(args.output / name)
-
-    run(
-        "train", "sft", "--base", base, "--train", path("tuning.jsonl"), "--output", path("model"),
-        "--lora-r", "0", "--batch-size", "32", "--gradient-accumulation", "1", "--epochs", "1",
-        "--learning-rate", "1e-3", "--warmup-steps", "20", "--dtype", "bfloat16",
-        "--max-tokens", "512",
-    )  # fmt: skip
-    run(
-        "label", path("questions.jsonl"), "--model", path("model"), "--embedder", args.embedder,
-        "--n", "4", "--temperature", "1", "--max-new-tokens", "96", "--batch-size", "64",
-        "--output", path("pairs"),
-    )  # fmt: skip
-    pairs = [path(f"pairs.{part}ref.jsonl") for part in ("", "no", "validation.", "validation.no")]
-    run(
-        "train", "judge", "--base", path("model"), "--output", path("adapter"),
-        "--train-ref", pairs[0], "--train-noref", pairs[1],
-        "--validation-ref", pairs[2], "--validation-noref", pairs[3],
-        "--batch-size", "32", "--gradient-accumulation", "1", "--epochs", "1",
-        "--learning-rate", "3e-4", "--warmup-steps", "10", "--dtype", "bfloat16",
-    )  # fmt: skip
-    run("merge", "--adapter", path("adapter"), "--output", path("judge"))
-    report = measure({"the model itself": path("model"), "the judge": path("judge")})
+    model = train_sft(
+        base=JUDGE_DIR,
+        train=args.output / "tuning.jsonl",
+        output=args.output / "model",
+        lora_r=0,
+        max_tokens=512,
+        learning_rate=1e-3,
+        warmup_steps=20,
+        **QUICK,
+    )
+    print(model)
+    pairs = label(
+        questions,
+        model=model.output,
+        embedder=args.embedder,
+        n=4,
+        temperature=1,
+        max_new_tokens=96,
+        batch_size=64,
+        output=args.output / "pairs",
+    )
+    print(pairs)
+    adapter = train_judge(
+        base=model.output,
+        train_ref=pairs.files.ref,
+        train_noref=pairs.files.noref,
+        validation_ref=pairs.files.validation_ref,
+        validation_noref=pairs.files.validation_noref,
+        output=args.output / "adapter",
+        learning_rate=3e-4,
+        warmup_steps=10,
+        **QUICK,
+    )
+    print(adapter)
+    judge = merge(adapter=adapter.output, output=args.output / "judge")
+    print(judge)
+    report = measure({"the model itself": model.output, "the judge": judge.output})
     (args.output / "report.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
     print("Spearman with the benchmark's ratings:")
     for name, found in report.items():
@@ -90,13 +107,6 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--instructions", type=int, default=1000, help="default: %(default)s")
     return parser.parse_args()
-
-
-def run(*command: str) -> None:
-    """One command; an end of the example if it fails altogether."""
-    print(f"\n$ selfj {' '.join(command)}", flush=True)
-    if selfj(list(command)) > 1:  # 1: some answers could not be labelled, and are counted
-        sys.exit(2)
 
 
 def tuning_rows(

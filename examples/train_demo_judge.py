@@ -1,7 +1,7 @@
 """Train the tiny judge of ``selfj_eval.demo`` from scratch, on a CPU.
 
 Builds a tokenizer and a small Llama with random weights, writes the ladder's training split as
-paired labels, trains with ``selfj train judge``, measures the judge on the embedded benchmark,
+paired labels, trains with ``train_judge``, measures the judge on the embedded benchmark,
 whose instructions it never saw, and writes a Hugging Face folder. The same command gives the same
 judge on one machine, also when it was interrupted.
 """
@@ -9,11 +9,10 @@ judge on one machine, also when it was interrupted.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +21,10 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from selfj_eval import Judge
-from selfj_eval.cli import main as selfj
 from selfj_eval.demo import TEST_INSTRUCTIONS, demo_records, ladder
 from selfj_eval.prompts import TEMPLATES
 from selfj_eval.records import Record
+from selfj_eval.training.judge import train_judge
 from selfj_eval.training.pairs import Pair, write_pairs
 
 EXAMPLES = """\
@@ -44,21 +43,13 @@ LAYERS = 4
 HEAD = 32
 LONG_EVERY, LONG_CHARACTERS = 200, 2500
 """One answer in so many gets a long prompt, so that the model has seen late positions."""
-SETTINGS = """\
-# Both prompts count alike, and nothing is distilled: from scratch the distillation pulls the
-# teacher towards ignoring the reference.
-student_weight: 1
-kl_weight: 0
-label_spread: 0.4
-lora_r: 0
-max_tokens: 1024
-gradient_accumulation: 1
-warmup_steps: 100
-adam_beta2: 0.98
-weight_decay: 0.05
-dtype: bfloat16
-logging_steps: 50
-"""
+SETTINGS: dict[str, Any] = {
+    # Both prompts count alike, and nothing is distilled: from scratch the distillation pulls the
+    # teacher towards ignoring the reference.
+    "student_weight": 1, "kl_weight": 0, "label_spread": 0.4, "lora_r": 0, "max_tokens": 1024,
+    "gradient_accumulation": 1, "warmup_steps": 100, "adam_beta2": 0.98, "weight_decay": 0.05,
+    "dtype": "bfloat16", "logging_steps": 50,
+}  # fmt: skip
 
 
 def main() -> None:
@@ -73,22 +64,21 @@ def main() -> None:
     tokenizer.save_pretrained(work / "base")
     model.save_pretrained(work / "base")
     write_pairs(work / "ref.jsonl", work / "noref.jsonl", pairs(records, Random(args.seed)))
-    (work / "settings.yaml").write_text(SETTINGS, encoding="utf-8")
-    status = selfj(
-        [
-            "train", "judge", "--config", str(work / "settings.yaml"),
-            "--base", str(work / "base"), "--train-ref", str(work / "ref.jsonl"),
-            "--train-noref", str(work / "noref.jsonl"), "--output", str(args.output),
-            "--max-steps", str(args.steps), "--batch-size", str(args.batch),
-            "--learning-rate", str(args.rate), "--seed", str(args.seed),
-        ]
-    )  # fmt: skip
-    if status:
-        sys.exit(status)
+    trained = train_judge(
+        base=work / "base",
+        train_ref=work / "ref.jsonl",
+        train_noref=work / "noref.jsonl",
+        output=args.output,
+        max_steps=args.steps,
+        batch_size=args.batch,
+        learning_rate=args.rate,
+        seed=args.seed,
+        **SETTINGS,
+    )
+    print(trained)
     report = measure(args.output)
     print(report)
-    about = json.loads((args.output / "training.json").read_text(encoding="utf-8"))
-    size, minutes = about["parameters"]["all"], about["seconds"] / 60
+    size, minutes = trained.parameters.all, trained.seconds / 60
     (args.output / "README.md").write_text(model_card(report, size, minutes), encoding="utf-8")
 
 

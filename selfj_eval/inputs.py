@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from selfj_eval.errors import DataError
 from selfj_eval.formats import Rows
@@ -12,12 +12,24 @@ from selfj_eval.notices import Notices
 from selfj_eval.reading import records_of_rows, refuse_repeated_ids
 from selfj_eval.records import Record
 
+
+class HoldsRecords(Protocol):
+    """A result that holds answers, such as that of ``generate``."""
+
+    @property
+    def records(self) -> Sequence[Record]: ...
+
+
 if TYPE_CHECKING:
     import datasets
     import pandas as pd
 
     InMemory: TypeAlias = (
-        Iterable[Record] | Iterable[Mapping[str, Any]] | pd.DataFrame | datasets.Dataset
+        Iterable[Record]
+        | Iterable[Mapping[str, Any]]
+        | pd.DataFrame
+        | datasets.Dataset
+        | HoldsRecords
     )
     Answers: TypeAlias = str | Path | InMemory
 
@@ -31,7 +43,8 @@ def records_of(
     """Records from what is in memory; the rules are those of ``reading.read_records``.
 
     Args:
-        answers: Records, rows as mappings, a pandas table, or a ``datasets.Dataset``.
+        answers: Records, rows as mappings, a pandas table, a ``datasets.Dataset``, or the result
+            of ``generate``.
         names, notices: As for ``reading.read_records``.
 
     Raises:
@@ -55,6 +68,8 @@ def rows_of(values: Any) -> Rows:
     wanted = "expected a path, records, rows as mappings, a pandas table or a datasets.Dataset"
     if hasattr(values, "to_dict") and hasattr(values, "columns"):  # pandas
         values = values.to_dict("records")
+    elif isinstance(getattr(values, "records", None), Sequence):
+        values = values.records
     if isinstance(values, Mapping | bytes) or not isinstance(values, Iterable):
         raise TypeError(f"{wanted}; got {type(values).__name__}.")
     for number, row in enumerate(values, 1):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+import selfj_eval as selfj
+from selfj_eval import alpaca, collect, data
 from selfj_eval.cli import main
+from selfj_eval.demo import JUDGE_DIR, write_ladder
+from selfj_eval.installation import examine
 from selfj_eval.results import Result
 from selfj_eval.writing import write_rows
 
@@ -20,122 +25,183 @@ CHANGING = {"seconds", "made", "command", "from_store"}
 class Case(NamedTuple):
     """A verb, called both ways with equal arguments in two folders of equal content."""
 
-    argv: list[str]
+    argv: str
     call: Callable[[], Result]
     needs: str | None = None
     """A package without which it cannot run."""
     data: str | None = None
     """The fixture whose folder SELFJ_DATA names."""
+    before: Callable[[], object] = lambda: None
+    """What makes the rest of its input."""
 
 
-def _score() -> Result:
-    from selfj_eval.judging.score import score
-
-    return score("answers.jsonl", judge="demo", limit=40)
-
-
-def _evaluate() -> Result:
-    from selfj_eval import alpaca
-
-    return alpaca.evaluate("mine.json", judge="demo", baseline="base.json", output="board")
+def _scored() -> None:
+    """Scores of two judges."""
+    rated = [record for record in selfj.read_records("answers.jsonl") if record.response]
+    selfj.score(rated, judge="demo", output="one.jsonl")
+    selfj.score(rated, judge="length", output="two.jsonl")
 
 
-def _rank() -> Result:
-    from selfj_eval import alpaca
-
-    return alpaca.rank(judge=["length", "demo"], output="ranking", resamples=20)
-
-
-def _table() -> Result:
-    from selfj_eval import alpaca
-
-    return alpaca.table()
+def _policy() -> None:
+    _scored()
+    selfj.select("one.jsonl", max_risk=0.9, all_answers=True, output="policy.json")
 
 
-def _config() -> Result:
-    from selfj_eval import alpaca
-
-    return alpaca.config(judge="demo", output="annotator", temperature=0.5)
-
-
-_RANK = ["alpaca", "rank", "--judge", "length", "--judge", "demo", "--output", "ranking"]
-_CONFIG = ["alpaca", "config", "--judge", "demo", "--output", "annotator", "--temperature", "0.5"]
-_EVALUATE = ["alpaca", "evaluate", "mine.json", "--judge", "demo", "--output", "board"]
+def _evaluation() -> None:
+    _scored()
+    selfj.evaluate("one.jsonl", resamples=20).to_json("evaluation.json")
 
 
-def _ladder() -> Result:
-    from selfj_eval.demo import write_ladder
-
-    return write_ladder(output="ladder.csv", instructions=3, seed=4)
+def _labelled() -> None:
+    selfj.label("answers.jsonl", source="rating", output="pairs")
 
 
-def _doctor() -> Result:
-    from selfj_eval.installation import examine
+def _adapter() -> None:
+    """A LoRA adapter of the demo judge that changes something."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, set_seed
 
-    return examine()
-
-
-def _data_list() -> Result:
-    from selfj_eval import registry as data
-
-    return data.list()
-
-
-def _data_verify() -> Result:
-    from selfj_eval import registry as data
-
-    return data.verify("mtbench")
+    set_seed(0)
+    model = AutoModelForCausalLM.from_pretrained(JUDGE_DIR)
+    settings = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    get_peft_model(model, settings).save_pretrained("adapter")
 
 
-def _data_get() -> Result:
-    from selfj_eval import registry as data
-
-    return data.get("mtbench", origin="downloads", to="data")
-
-
-def _collect_run() -> Result:
-    from selfj_eval import collection as collect
-
-    chosen = {"sources": ["qasc", "mbpp"], "evaluation": ()}
-    return collect.run(output="made", origin="downloads", workers=1, **chosen)
-
-
-def _collect_sample() -> Result:
-    from selfj_eval import collection as collect
-
-    return collect.sample("collection", n=3, category=["Common"], output="sample.csv", seed=2)
-
-
-def _collect_stats() -> Result:
-    from selfj_eval import collection as collect
-
-    return collect.stats("collection", sample=0)
-
-
-COLLECT = ["--from", "downloads", "--sources", "qasc,mbpp", "--evaluation", "none"]
-SAMPLE = ["--n", "3", "--category", "Common", "--output", "sample.csv", "--seed", "2"]
+COLLECT = "--from downloads --sources qasc,mbpp --evaluation none"
+STEPS = "--max-steps 2 --batch-size 4 --gradient-accumulation 1"
+PAIRS = {"train_ref": "pairs.ref.jsonl", "train_noref": "pairs.noref.jsonl"}
+FEW: dict[str, Any] = {"max_steps": 2, "batch_size": 4, "gradient_accumulation": 1}
+BENCH: dict[str, Any] = {"judge": ["length", "tfidf"], "output": "table"}
 
 CASES = {
-    "alpaca.evaluate": Case([*_EVALUATE, "--baseline", "base.json"], _evaluate, "alpaca_eval"),
-    "alpaca.rank": Case([*_RANK, "--resamples", "20"], _rank, "matplotlib", "small_pack"),
-    "alpaca.table": Case(["alpaca", "table"], _table, "alpaca_eval", "data"),
-    "alpaca.config": Case(_CONFIG, _config, "alpaca_eval", "data"),
-    "score": Case(["score", "answers.jsonl", "--judge", "demo", "--limit", "40"], _score),
-    "ladder": Case(
-        ["ladder", "--output", "ladder.csv", "--instructions", "3", "--seed", "4"], _ladder
+    "score": Case(
+        "score answers.jsonl --judge demo --limit 40",
+        lambda: selfj.score("answers.jsonl", judge="demo", limit=40),
     ),
-    "doctor": Case(["doctor"], _doctor),
-    "data list": Case(["data", "list"], _data_list),
-    "data verify": Case(["data", "verify", "mtbench"], _data_verify),
-    "data get": Case(["data", "get", "mtbench", "--from", "downloads", "--to", "data"], _data_get),
-    "collect run": Case(
-        ["collect", "run", "--output", "made", "--workers", "1", *COLLECT],
-        _collect_run,
+    "evaluate": Case(
+        "eval one.jsonl --resamples 20 --good-at 5 --csv metrics.csv",
+        lambda: selfj.evaluate("one.jsonl", resamples=20, good_at=5, csv="metrics.csv"),
+        before=_scored,
+    ),
+    "compare": Case(
+        "compare one.jsonl two.jsonl --resamples 20",
+        lambda: selfj.compare("one.jsonl", "two.jsonl", resamples=20),
+        before=_scored,
+    ),
+    "report": Case(
+        "report one.jsonl two.jsonl --output report.html --resamples 20 --title T --no-texts",
+        lambda: selfj.report(
+            ["one.jsonl", "two.jsonl"], output="report.html", resamples=20, title="T", texts=False
+        ),
+        needs="matplotlib",
+        before=_scored,
+    ),
+    "select, choose": Case(
+        "select one.jsonl --max-risk 0.9 --all-answers",
+        lambda: selfj.select("one.jsonl", max_risk=0.9, all_answers=True),
+        before=_scored,
+    ),
+    "select, none": Case(
+        "select one.jsonl --max-risk 0.01",
+        lambda: selfj.select("one.jsonl", max_risk=0.01),
+        before=_scored,
+    ),
+    "select, apply": Case(
+        "select one.jsonl --policy policy.json",
+        lambda: selfj.select("one.jsonl", policy="policy.json"),
+        before=_policy,
+    ),
+    "best_of": Case(
+        "best-of one.jsonl --output best.json --name best --curve curve.csv --n 3",
+        lambda: selfj.best_of("one.jsonl", output="best.json", name="best", curve="curve.csv", n=3),
+        before=_scored,
+    ),
+    "leaderboard": Case(
+        "leaderboard evaluation.json --output board.csv --markdown board.md",
+        lambda: selfj.leaderboard("evaluation.json", output="board.csv", markdown="board.md"),
+        before=_evaluation,
+    ),
+    "generate": Case(
+        "generate answers.jsonl --model demo --limit 3 --max-new-tokens 4 --output a.jsonl",
+        lambda: selfj.generate(
+            "answers.jsonl", model="demo", limit=3, max_new_tokens=4, output="a.jsonl"
+        ),
+    ),
+    "label": Case(
+        "label answers.jsonl --source rating --output pairs",
+        lambda: selfj.label("answers.jsonl", source="rating", output="pairs"),
+    ),
+    "train_judge": Case(
+        f"train judge --base {JUDGE_DIR} --train-ref pairs.ref.jsonl --train-noref "
+        f"pairs.noref.jsonl --output judge {STEPS}",
+        lambda: selfj.train_judge(base=JUDGE_DIR, output="judge", **PAIRS, **FEW),
+        before=_labelled,
+    ),
+    "train_sft": Case(
+        f"train sft --base {JUDGE_DIR} --train pairs.ref.jsonl --output m --max-tokens 512 {STEPS}",
+        lambda: selfj.train_sft(
+            base=JUDGE_DIR, train="pairs.ref.jsonl", output="m", max_tokens=512, **FEW
+        ),
+        needs="trl",
+        before=_labelled,
+    ),
+    "merge": Case(
+        "merge --adapter adapter --output merged",
+        lambda: selfj.merge(adapter="adapter", output="merged"),
+        before=_adapter,
+    ),
+    "bench": Case(
+        "bench --judge length,tfidf --data answers.jsonl --output table --resamples 20",
+        lambda: selfj.bench("answers.jsonl", resamples=20, **BENCH),
+    ),
+    "bench, robust": Case(
+        "bench --robust --judge length,tfidf --data answers.jsonl --output table --limit 5",
+        lambda: selfj.bench("answers.jsonl", robust=True, limit=5, **BENCH),
+    ),
+    "ladder": Case(
+        "ladder --output ladder.csv --instructions 3 --seed 4",
+        lambda: write_ladder(output="ladder.csv", instructions=3, seed=4),
+    ),
+    "doctor": Case("doctor", examine),
+    "alpaca.evaluate": Case(
+        "alpaca evaluate mine.json --judge demo --output board --baseline base.json",
+        lambda: alpaca.evaluate("mine.json", judge="demo", baseline="base.json", output="board"),
+        needs="alpaca_eval",
+    ),
+    "alpaca.rank": Case(
+        "alpaca rank --judge length --judge demo --output ranking --resamples 20",
+        lambda: alpaca.rank(judge=["length", "demo"], output="ranking", resamples=20),
+        needs="matplotlib",
+        data="small_pack",
+    ),
+    "alpaca.table": Case("alpaca table", alpaca.table, needs="alpaca_eval", data="data"),
+    "alpaca.config": Case(
+        "alpaca config --judge demo --output annotator --temperature 0.5",
+        lambda: alpaca.config(judge="demo", output="annotator", temperature=0.5),
+        needs="alpaca_eval",
+        data="data",
+    ),
+    "collect.run": Case(
+        f"collect run --output made --workers 1 {COLLECT}",
+        lambda: collect.run(
+            output="made", origin="downloads", workers=1, sources=["qasc", "mbpp"], evaluation=()
+        ),
         needs="py3langid",
     ),
-    "collect sample": Case(["collect", "sample", "collection", *SAMPLE], _collect_sample),
-    "collect stats": Case(
-        ["collect", "stats", "collection", "--sample", "0"], _collect_stats, needs="matplotlib"
+    "collect.sample": Case(
+        "collect sample collection --n 3 --category Common --output sample.csv --seed 2",
+        lambda: collect.sample("collection", n=3, category=["Common"], output="sample.csv", seed=2),
+    ),
+    "collect.stats": Case(
+        "collect stats collection --sample 0",
+        lambda: collect.stats("collection", sample=0),
+        needs="matplotlib",
+    ),
+    "data.list": Case("data list", data.list),
+    "data.verify": Case("data verify mtbench", lambda: data.verify("mtbench")),
+    "data.get": Case(
+        "data get mtbench --from downloads --to data",
+        lambda: data.get("mtbench", origin="downloads", to="data"),
     ),
 }
 
@@ -159,9 +225,10 @@ def test_a_verb_gives_what_its_command_gives(
         folder.mkdir(parents=True)
         monkeypatch.chdir(folder)
         _inputs(folder)
+        case.before()
         capsys.readouterr()
         if way == "command":
-            main([*case.argv, "--json"])
+            main([*shlex.split(case.argv), "--json"])
             given = json.loads(capsys.readouterr().out.replace(str(folder), "."))
         else:
             result = case.call()

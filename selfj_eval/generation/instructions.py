@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from selfj_eval.arguments import is_missing
 from selfj_eval.errors import DataError, printable
 from selfj_eval.formats import Row
-from selfj_eval.inputs import rows_of
+from selfj_eval.inputs import HoldsRecords, rows_of
 from selfj_eval.notices import Notices
 from selfj_eval.questions import QUESTION_FIELDS
 from selfj_eval.reading import iter_rows, refuse_repeated_ids
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         | Iterable[Record]
         | pd.DataFrame
         | datasets.Dataset
+        | HoldsRecords
     )
 
 

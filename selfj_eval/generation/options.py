@@ -51,6 +51,8 @@ class Sampling(Options):
 class GeneratorOptions(ModelOptions, Sampling):
     """How a model answers."""
 
+    title: ClassVar[str] = "how the model is asked"
+
     engine: str = option("transformers", "what runs the model", ("transformers", "vllm"))
     prompt: str = option(
         DEFAULT_PROMPT, "prompt form; the one that the model was trained with", tuple(PROMPTS)

@@ -211,7 +211,8 @@ def score_answers(answers: Answers, options: ScoreOptions) -> ScoreRun:
 
     Args:
         answers: A file (.jsonl, .json, .csv, .parquet), a folder of Parquet files, or answers in
-            memory: records, rows as mappings, a pandas table, a ``datasets.Dataset``.
+            memory: records, rows as mappings, a pandas table, a ``datasets.Dataset``, the result of
+            ``generate``.
 
     Raises:
         DataError: If something is no answer, before anything is judged.
