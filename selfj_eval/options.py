@@ -287,6 +287,11 @@ def _checked(value: Any, own: Declared) -> Any:
 
 
 _CALLED = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+_CALLED_AS = {Path: "a path", tuple: "a list"}
+
+
+def _called(kind: Any) -> str:
+    return _CALLED.get(kind) or _CALLED_AS.get(get_origin(kind) or kind, "a loaded object")
 
 
 def _checked_one(value: Any, own: Declared) -> Any:
@@ -297,7 +302,7 @@ def _checked_one(value: Any, own: Declared) -> Any:
     def fail(expected: str) -> OptionError:
         return OptionError(own.name, f"must be {expected}, got {value!r:.60}.")
 
-    called = " or ".join(dict.fromkeys(_CALLED.get(kind, "a path") for kind in kinds))
+    called = " or ".join(dict.fromkeys(_called(kind) for kind in kinds))
     if hasattr(value, "item") and not isinstance(value, str):  # numpy's numbers
         value = value.item()
     if float in kinds and isinstance(value, int | str) and not isinstance(value, bool):
@@ -307,7 +312,10 @@ def _checked_one(value: Any, own: Declared) -> Any:
             raise fail(called) from None
     if isinstance(value, bool) and bool not in kinds:
         raise fail(called)
-    if not isinstance(value, tuple(get_origin(kind) or kind for kind in kinds)):
+    types_of = tuple(get_origin(kind) or kind for kind in kinds)
+    if isinstance(value, list) and tuple in types_of:  # one or several
+        value = tuple(value)
+    if not isinstance(value, types_of):
         raise fail(called)
     if isinstance(value, float) and not math.isfinite(value):
         raise fail("a finite number")

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -27,6 +28,9 @@ NO_ANSWER = "there is no answer: the response is null"
 class Record:
     """One answer to one instruction.
 
+    A number as id is taken as its decimal text. Texts that are none (``instruction``,
+    ``response``, ``reference``) leave the record unscored when it is judged.
+
     Attributes:
         id: Unique within a data set.
         instruction: What the model was asked; not empty.
@@ -39,6 +43,10 @@ class Record:
         category: Kind of instruction, or None.
         error: Why there is no answer to judge, or None. Such a record is unscored.
         where: File and line the record came from, for messages.
+
+    Raises:
+        DataError: If the id, the model or the category is no text, a rating is no finite number,
+            or it lies outside its scale; the error names the field.
     """
 
     id: str
@@ -62,6 +70,19 @@ class Record:
                 object.__setattr__(self, name, None)
         if isinstance(self.reference, str) and not self.reference.strip():  # as in a file
             object.__setattr__(self, "reference", None)
+        if type(self.id) is not str:
+            object.__setattr__(self, "id", _text_of_id(self.id))
+        for name in ("model", "category"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                message = f"expected text, got {type(value).__name__} ({_short(value)})."
+                raise DataError(message, field=name)
+        for name in _NUMBERS:
+            value = getattr(self, name)
+            if value is not None and (type(value) is not float or not math.isfinite(value)):
+                object.__setattr__(self, name, _number_of(value, name))
+        if self.rating is not None:
+            check_scale(self.rating, self.rating_min, self.rating_max)
 
     def row(self) -> dict[str, Any]:
         """Its fields as they stand in a file: an answer that is not there is null."""
@@ -226,14 +247,47 @@ def checked_fields(
             raise fail(name, f"is {number}; give a finite number, or leave the field out.")
         values[name] = number
     low, high, rating = (values.get(name) for name in ("rating_min", "rating_max", "rating"))
+    try:
+        check_scale(rating, low, high)
+    except DataError as error:
+        raise fail(error.field or "rating", error.message) from None
+    return values
+
+
+def check_scale(rating: float | None, low: float | None, high: float | None) -> None:
+    """Refuse a scale whose ends are the wrong way round, and a rating outside its scale.
+
+    Raises:
+        DataError: Naming the field.
+    """
     if low is not None and high is not None and not low < high:
-        raise fail("rating_max", f"must be above rating_min, got {low:g} and {high:g}.")
+        message = f"must be above rating_min, got {low:g} and {high:g}."
+        raise DataError(message, field="rating_max")
     if rating is not None and (
         (low is not None and rating < low) or (high is not None and rating > high)
     ):
         ends = f"from {low}" if high is None else f"{'' if low is None else f'{low} '}to {high}"
-        raise fail("rating", f"{rating:g} lies outside its scale {ends}; correct one.")
-    return values
+        message = f"{rating:g} lies outside its scale {ends}; correct one."
+        raise DataError(message, field="rating")
+
+
+def _text_of_id(value: object) -> str:
+    """An id as text; a whole number as its digits, as in a file."""
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return str(int(value))
+    raise DataError(f"expected text, got {type(value).__name__} ({_short(value)}).", field="id")
+
+
+def _number_of(value: object, name: str) -> float:
+    """A finite number, whatever holds it."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
+        if math.isfinite(number):
+            return number
+    message = f"expected a finite number, got {type(value).__name__} ({_short(value)})."
+    raise DataError(message, field=name)
 
 
 def question_of(

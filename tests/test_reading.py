@@ -362,3 +362,24 @@ def test_a_name_that_leaves_no_room_for_the_files_beside_it(tmp_path: Path) -> N
         check_output(f"{path}.scores.jsonl")
     with pytest.raises(StoreError, match="its name is too long for the files beside it"):
         JudgmentStore(f"{path}.store")
+
+
+def test_a_record_checks_itself_when_it_is_made() -> None:
+    assert Record(1, "q", "a", rating=np.float32(5)) == Record("1", "q", "a", rating=5.0)  # type: ignore[arg-type]
+    for field, value in (
+        ("id", 1.5),
+        ("rating", "5"),
+        ("rating", math.inf),
+        ("rating_max", True),
+        ("model", 3),
+        ("category", ["a"]),
+    ):
+        given: dict[str, Any] = {"id": "1", field: value}
+        with pytest.raises(DataError, match=f"field '{field}': expected"):
+            Record(instruction="q", response="a", **given)
+    with pytest.raises(DataError, match="field 'rating': 5 lies outside its scale from 6"):
+        Record("1", "q", "a", rating=5, rating_min=6)
+    with pytest.raises(
+        DataError, match="field 'rating_max': must be above rating_min, got 9 and 0"
+    ):
+        Record("1", "q", "a", rating_min=9, rating_max=0)

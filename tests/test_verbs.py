@@ -18,7 +18,7 @@ from selfj_eval.installation import examine
 from selfj_eval.results import Result
 from selfj_eval.writing import write_rows
 
-CHANGING = {"seconds", "made", "command", "from_store"}
+CHANGING = {"seconds", "made", "command", "from_store", "bytes"}
 """Keys that differ from run to run; what is below them is not compared."""
 
 
