@@ -118,7 +118,7 @@ def _settings(own: Declared, both: bool) -> dict[str, Any]:
         settings |= {"action": _Named, "metavar": own.placeholder or "NAME=VALUE"}
         return settings | {"type": _pair(own)}
     if own.shape == "several":
-        settings["nargs"] = "+"
+        settings["nargs"] = own.length or "+"
     if own.choices:
         settings["choices"] = own.choices
     else:
