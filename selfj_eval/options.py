@@ -66,6 +66,7 @@ class Declared(NamedTuple):
         name: Python's name of it.
         kinds: Types of its value, without None; of a list and of a mapping, of what it holds.
         shape: ``one``, ``several`` (a list), or ``mapping`` (names with values).
+        length: How many values a list holds, None where any number will do.
         optional: Whether it may be None.
         default: Its default, or ``MISSING``.
         help: What it does.
@@ -78,6 +79,7 @@ class Declared(NamedTuple):
     name: str
     kinds: tuple[Any, ...]
     shape: str
+    length: int | None
     optional: bool
     default: Any
     help: str
@@ -263,13 +265,16 @@ def _declaration(own: Field[Any], kind: Any, cls: type[Options]) -> Declared:
     optional, kinds = type(None) in kinds, tuple(k for k in kinds if k is not type(None))
     shapes = {tuple: "several", Sequence: "several", dict: "mapping"}
     shape = shapes.get(get_origin(kinds[0]), "one")
+    length = None
+    if get_origin(kinds[0]) is tuple and Ellipsis not in get_args(kinds[0]):
+        length = len(get_args(kinds[0]))
     if shape != "one":
         held = get_args(kinds[0])[0 if shape == "several" else 1]
         kinds = get_args(held) if get_origin(held) in (Union, types.UnionType) else (held,)
     default = own.default if own.default_factory is MISSING else own.default_factory()
     declaring = [c for c in cls.__mro__ if own.name in inspect.get_annotations(c)]
     facts = {name: own.metadata[name] for name in ("help", "choices", "low", "high", "placeholder")}
-    return Declared(own.name, kinds, shape, optional, default, group=declaring[-1], **facts)
+    return Declared(own.name, kinds, shape, length, optional, default, group=declaring[-1], **facts)
 
 
 def _checked(value: Any, own: Declared) -> Any:
@@ -278,6 +283,8 @@ def _checked(value: Any, own: Declared) -> Any:
     if own.shape == "several":
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise OptionError(own.name, f"must be a list, got {value!r:.60}.")
+        if own.length is not None and len(value) != own.length:
+            raise OptionError(own.name, f"must have {own.length} values, got {len(value)}.")
         return tuple(_checked_one(item, own) for item in value)
     if own.shape == "mapping":
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):

@@ -93,6 +93,8 @@ def test_texts_are_answered_in_memory_and_what_comes_is_judged_and_labelled(
 def test_what_makes_no_sense_is_said_in_pythons_words(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="^`validation` must be in .0, 1., got 1.0"):
         label([], output=tmp_path / "x", validation=1)
+    with pytest.raises(OptionError, match="^`weights` must have 2 values, got 3"):
+        label([], output=tmp_path / "x", weights=(1, 2, 3))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="^`source` self-j needs `model`, or `judge`"):
         label([{"instruction": "a", "reference": "r"}], output=tmp_path / "x")
     with pytest.raises(DataError, match="^the input has no answers to label; `source` rating"):

@@ -135,7 +135,7 @@ def test_a_signal_while_the_command_is_still_imported() -> None:
         "import importlib, os, signal, sys\n"
         "whole = importlib.import_module\n"
         "def slow(name):\n"
-        "    if name.endswith('cli.label'): os.kill(os.getpid(), signal.SIGINT)\n"
+        "    if name.endswith('cli.doctor'): os.kill(os.getpid(), signal.SIGINT)\n"
         "    return whole(name)\n"
         "importlib.import_module = slow\n"
         "from selfj_eval.cli import main\n"

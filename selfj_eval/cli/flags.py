@@ -174,7 +174,7 @@ def _settings(own: Declared, both: bool) -> dict[str, Any]:
         settings |= {"action": _Named, "metavar": own.placeholder or "NAME=VALUE"}
         return settings | {"type": _pair(own)}
     if own.shape == "several":
-        settings |= {"nargs": "+", "action": "extend"}
+        settings |= {"nargs": own.length or "+", "action": "store" if own.length else "extend"}
     if own.choices:
         settings["choices"] = own.choices
     else:

@@ -91,7 +91,8 @@ class Run(Generic[R]):
             self.done = self._finished()
             if self.done.main_process:
                 remove_checkpoints(config)
-        self._last = self._last_checkpoint()
+        # Of a finished one, another process may be removing them.
+        self._last = None if self.done is not None else self._last_checkpoint()
 
     def train(
         self,

@@ -211,8 +211,8 @@ class LabelOptions(GeneratorOptions):
     )
     output: PathLike = option(help="what the files' names begin with", placeholder="NAME")
     source: str | None = option(None, "what labels are made of (default: self-j)", tuple(SOURCES))
-    weights: tuple[float, ...] | None = option(
-        None, "of z1 and z2, two numbers (default: 1 1)", placeholder="W"
+    weights: tuple[float, float] | None = option(
+        None, "of z1 and z2 (default: 1 1)", placeholder="W"
     )
     scale: str | None = option(
         None, "how a measure comes onto 0..1 (default: rank, its quantile)", SCALES
@@ -249,12 +249,10 @@ class LabelOptions(GeneratorOptions):
         """
         super().check()
         self.need(0 <= self.validation < 1, "validation", "must be in [0, 1)")
-        if self.weights is not None:
-            self.need(len(self.weights) == 2, "weights", "must be two numbers")
-            if min(self.weights) <= 0:
-                raise DataError(
-                    "`weights` must be above 0; for one measure alone take another `source`."
-                )
+        if self.weights is not None and min(self.weights) <= 0:
+            raise DataError(
+                "`weights` must be above 0; for one measure alone take another `source`."
+            )
         given = [n for n in ("source", "weights", "scale", "bins") if getattr(self, n) is not None]
         if self.rule is not None and given:
             names = ", ".join(f"`{name}`" for name in given)
