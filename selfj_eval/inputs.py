@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -51,8 +51,13 @@ def records_of(
         DataError: If there is none, one is no record, or an id occurs twice.
         TypeError: If it is something else.
     """
-    rows = rows_of(answers)
-    placed = list(records_of_rows(rows, path=None, names=names, notices=notices))
+    rows = list(_items_of(answers))
+    if all(isinstance(row, Record) for _, row in rows):
+        placed = [(place, row) for place, row in rows if isinstance(row, Record)]
+    else:
+        plain = ((place, _row_of(row)) for place, row in rows)
+        read = records_of_rows(plain, path=None, names=names, notices=notices)
+        placed = list(read)
     if not placed:
         raise DataError("there are no records.")
     refuse_repeated_ids([(record.id, place) for place, record in placed], path=None)
@@ -60,7 +65,24 @@ def records_of(
 
 
 def rows_of(values: Any) -> Rows:
-    """Rows in memory, each with its place.
+    """Rows in memory as mappings, each with its place.
+
+    Raises:
+        TypeError: If it is no iterable of records or mappings.
+    """
+    return ((place, _row_of(item)) for place, item in _items_of(values))
+
+
+def _row_of(item: Mapping[str, Any] | Record) -> Mapping[str, Any]:
+    if not isinstance(item, Record):
+        return item
+    more = {} if item.error is None else {"error": item.error}
+    row = item.row()
+    return {k: v for k, v in row.items() if v is not None or k == "response"} | more
+
+
+def _items_of(values: Any) -> Iterator[tuple[str, Mapping[str, Any] | Record]]:
+    """Rows and records in memory, each with its place.
 
     Raises:
         TypeError: If it is no iterable of records or mappings.
@@ -74,10 +96,7 @@ def rows_of(values: Any) -> Rows:
         raise TypeError(f"{wanted}; got {type(values).__name__}.")
     for number, row in enumerate(values, 1):
         place = f"row {number}"
-        if isinstance(row, Record):
-            more = {} if row.error is None else {"error": row.error}
-            yield place, {k: v for k, v in row.row().items() if v is not None} | more
-        elif isinstance(row, Mapping):
+        if isinstance(row, Record | Mapping):
             yield place, row
         elif hasattr(row, "row"):  # an answer with its score
             yield place, row.row()

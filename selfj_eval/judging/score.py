@@ -325,8 +325,11 @@ def described_run(
 
     model = options.judge if isinstance(options.judge, str) else None
     judge = {"model": model, "revision": options.revision, "adapter": options.adapter}
+    about = dict(description)
+    if "model" in about:  # of what it loads; the name is what it was asked for by
+        about["fingerprint"] = about.pop("model")
     return {
-        "judge": judge | dict(description),
+        "judge": judge | about,
         "input": None if source is None else printable(source),
         **provenance(*PACKAGES),
     }
@@ -367,4 +370,5 @@ def score_run(
 
 def usage_of(rater: Rater) -> Mapping[str, float]:
     """What a server has counted of a rater's requests; nothing where none is asked."""
-    return getattr(getattr(rater, "backend", None), "usage", {})
+    found = getattr(rater, "usage", None) or getattr(getattr(rater, "backend", None), "usage", {})
+    return dict(found)

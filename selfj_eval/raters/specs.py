@@ -163,7 +163,7 @@ def parse_rater(text: str) -> Spec:
             raise DataError(f"defines {len(defined)} raters ({names}); give one.", path=text)
         return defined[0]
     kind = text.partition(":")[0]
-    known = kind in KINDS or "+" in text or "*" in text or get_close_matches(text, KINDS, 1, 0.8)
+    known = kind in KINDS or any(c in text for c in "+*,") or get_close_matches(text, KINDS, 1, 0.8)
     if Path(text).expanduser().is_dir() or not known:
         return RaterSpec(text, "judge", text)
     specs = parse_raters(text, {})
@@ -178,9 +178,10 @@ def short_name(judge: str) -> str:
         return "+".join(short_name(part.strip()) for part in judge.split("+"))
     if Path(judge).suffix.lower() in (".yaml", ".yml"):
         return Path(judge).stem
-    kind, colon, model = judge.partition(":")
+    weight, star, own = judge.rpartition("*")
+    kind, colon, model = own.partition(":")
     if colon and kind in KINDS:
-        return f"{kind}:{Path(model).name or model}"
+        return f"{weight}{star}{kind}:{Path(model).name or model}"
     return Path(judge).name or judge
 
 
