@@ -81,7 +81,7 @@ class Record:
             value = getattr(self, name)
             if value is not None and (type(value) is not float or not math.isfinite(value)):
                 object.__setattr__(self, name, _number_of(value, name))
-        if self.rating is not None:
+        if self.rating is not None or self.rating_max is not None:
             check_scale(self.rating, self.rating_min, self.rating_max)
 
     def row(self) -> dict[str, Any]:

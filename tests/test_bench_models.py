@@ -167,7 +167,7 @@ def test_wrong_options_are_refused(
         ),
         (
             {"rater": "ppl", "model": "demo", "prompt": "chat"},
-            "has no chat template; use --prompt wizardlm or plain, whichever the model was trained "
+            "has no chat template; use `prompt` wizardlm or plain, whichever the model was trained "
             "with. (What is said of options here belongs into a YAML file of raters",
         ),
         ({"rater": "ppl", "model": "demo", "device": "abacus"}, "unknown device 'abacus'"),

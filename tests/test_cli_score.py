@@ -70,7 +70,7 @@ def test_unscored_records_give_status_1_and_are_named(
     rows = {row["id"]: row for row in read_jsonl(output)}
     assert len(rows) == 7
     assert rows["bad"]["score"] is rows["bad"]["probabilities"] is rows["bad"]["digit_mass"] is None
-    assert "--allow-markers" in rows["bad"]["error"]
+    assert "`allow_markers`" in rows["bad"]["error"]
     done = command(
         "selfj", "score", source, "--judge", "demo", "--output", output, "--allow-markers", "--json"
     )

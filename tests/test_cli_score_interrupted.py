@@ -164,11 +164,11 @@ def test_progress_is_a_bar_on_a_terminal(tmp_path: Path) -> None:
 def test_progress_lines_come_every_few_seconds(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from selfj_eval.cli.score import ProgressLine
+    from selfj_eval.progress import Bar, steps
 
     now = [0.0]
-    monkeypatch.setattr("selfj_eval.cli.score.time.monotonic", lambda: now[0])
-    with ProgressLine(1000, "judged") as progress:
+    monkeypatch.setattr("selfj_eval.progress.time.monotonic", lambda: now[0])
+    with steps(Bar(), 1000, "judged") as progress:
         for _ in range(20):
             now[0] += 1.0
             progress(50)

@@ -62,7 +62,7 @@ def test_examples_run(page: str, languages: list[str], output: str, tmp_path: Pa
         assert done.returncode == 0, done.stderr
     lines = {"README.md": 2, "docs/evaluation.md": 800, "docs/alpaca.md": 3}
     lines |= {"docs/generating.md": 8, "docs/training.md": 800, "docs/bench.md": 6}
-    lines |= {"docs/collection.md": 2}
+    lines |= {"docs/collection.md": 2, "docs/python.md": 30}
     assert len((tmp_path / output).read_text().splitlines()) == lines[page]
 
 

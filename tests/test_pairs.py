@@ -100,7 +100,7 @@ def test_faults_are_named_by_file_and_line(
 
 def test_an_answer_without_reference_must_be_allowed(files: tuple[Path, Path]) -> None:
     change(files[0], 2, lambda row: row.clear())
-    with pytest.raises(DataError, match=r"noref.jsonl, line 2, field 'id'.*--allow-unpaired"):
+    with pytest.raises(DataError, match=r"noref.jsonl, line 2, field 'id'.*`allow_unpaired`"):
         read_pairs(*files)
     found = read_pairs(*files, allow_unpaired=True)
     assert [p.reference for p in found] == ["Reference", None, *["Reference"] * 3]

@@ -299,7 +299,7 @@ def test_what_is_no_reward_model_is_refused(
         RewardRater(str(tiny_judge), device="cpu")
     digits = {"id2label": dict(enumerate("0123456789"))}
     ten = llama(tiny_judge, tmp_path / "ten", num_labels=10, **digits)
-    with pytest.raises(JudgeError, match="is a judge .ten classes, the digits.*--judge"):
+    with pytest.raises(JudgeError, match="is a judge .ten classes, the digits.*`judge`"):
         RewardRater(str(ten), device="cpu")
     three = llama(tiny_judge, tmp_path / "three", num_labels=3)
     with pytest.raises(JudgeError, match="classifier with 3 outputs .LABEL_0, LABEL_1, LABEL_2"):

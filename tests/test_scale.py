@@ -135,5 +135,5 @@ def test_tokenizer_without_digits_is_refused() -> None:
 
 
 def test_a_tokenizer_that_ends_every_text_is_told_to_be_an_encoders() -> None:
-    with pytest.raises(JudgeError, match="as encoders do.*--architecture encoder"):
+    with pytest.raises(JudgeError, match="as encoders do.*`architecture` encoder"):
         digit_token_ids(lambda text: [1, *map(ord, text), 2], "Response:", "bert")
