@@ -15,20 +15,25 @@ if TYPE_CHECKING:
     from selfj_eval import collection as collect
     from selfj_eval import registry as data
     from selfj_eval.benchmarking.bench import bench
+    from selfj_eval.benchmarking.result import Bench
     from selfj_eval.demo.ladder import ladder
     from selfj_eval.errors import DataError, JudgeError, SelfJError, StoreError
     from selfj_eval.evaluation.compare import compare
     from selfj_eval.evaluation.evaluate import evaluate
-    from selfj_eval.evaluation.leaderboard import leaderboard
-    from selfj_eval.evaluation.select import select
-    from selfj_eval.generation.generate import generate
+    from selfj_eval.evaluation.leaderboard import Leaderboard, leaderboard
+    from selfj_eval.evaluation.result import Comparison, Evaluation
+    from selfj_eval.evaluation.select import Decisions, Selection, select
+    from selfj_eval.generation.generate import GenerateRun, generate
     from selfj_eval.judge import Judge
-    from selfj_eval.judging.best_of import best_of
-    from selfj_eval.judging.score import score
+    from selfj_eval.judging.best_of import BestOf, best_of
+    from selfj_eval.judging.protocol import Rater
+    from selfj_eval.judging.score import ScoreRun, score
+    from selfj_eval.options import OptionError
     from selfj_eval.policy import Policy
+    from selfj_eval.progress import Step
     from selfj_eval.reading import read_records
     from selfj_eval.records import Judgment, Record
-    from selfj_eval.reports.report import report
+    from selfj_eval.reports.report import Report, report
     from selfj_eval.store import JudgmentStore
     from selfj_eval.training.judge import train_judge
     from selfj_eval.training.label import label
@@ -39,6 +44,19 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Bench": "benchmarking.result",
+    "BestOf": "judging.best_of",
+    "Comparison": "evaluation.result",
+    "Decisions": "evaluation.select",
+    "Evaluation": "evaluation.result",
+    "GenerateRun": "generation.generate",
+    "Leaderboard": "evaluation.leaderboard",
+    "OptionError": "options",
+    "Rater": "judging.protocol",
+    "Report": "reports.report",
+    "ScoreRun": "judging.score",
+    "Selection": "evaluation.select",
+    "Step": "progress",
     "DataError": "errors",
     "Judge": "judge",
     "JudgeError": "errors",
@@ -70,14 +88,27 @@ _NAMESPACES = {"alpaca": "alpaca", "collect": "collection", "data": "registry"}
 """Packages whose functions are called by another name than the package's own."""
 
 __all__ = [
+    "Bench",
+    "BestOf",
+    "Comparison",
     "DataError",
+    "Decisions",
+    "Evaluation",
+    "GenerateRun",
     "Judge",
     "JudgeError",
     "Judgment",
     "JudgmentStore",
+    "Leaderboard",
+    "OptionError",
     "Policy",
+    "Rater",
     "Record",
+    "Report",
+    "ScoreRun",
+    "Selection",
     "SelfJError",
+    "Step",
     "StoreError",
     "alpaca",
     "bench",

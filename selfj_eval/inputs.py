@@ -11,6 +11,7 @@ from selfj_eval.formats import Rows
 from selfj_eval.notices import Notices
 from selfj_eval.reading import records_of_rows, refuse_repeated_ids
 from selfj_eval.records import Record
+from selfj_eval.results import Result
 
 
 class HoldsRecords(Protocol):
@@ -75,10 +76,15 @@ def rows_of(values: Any) -> Rows:
 
 def _row_of(item: Mapping[str, Any] | Record) -> Mapping[str, Any]:
     if not isinstance(item, Record):
-        return item
+        return {name: _plain(value) for name, value in item.items()}
     more = {} if item.error is None else {"error": item.error}
     row = item.row()
     return {k: v for k, v in row.items() if v is not None or k == "response"} | more
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy's as Python's."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
 def _items_of(values: Any) -> Iterator[tuple[str, Mapping[str, Any] | Record]]:
@@ -92,6 +98,10 @@ def _items_of(values: Any) -> Iterator[tuple[str, Mapping[str, Any] | Record]]:
         values = values.to_dict("records")
     elif isinstance(getattr(values, "records", None), Sequence):
         values = values.records
+    elif isinstance(getattr(values, "outputs", None), Sequence):  # the best of several
+        values = values.outputs
+    elif isinstance(values, Result):
+        values = values.rows()
     if isinstance(values, Mapping | bytes) or not isinstance(values, Iterable):
         raise TypeError(f"{wanted}; got {type(values).__name__}.")
     for number, row in enumerate(values, 1):

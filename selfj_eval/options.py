@@ -192,7 +192,8 @@ class Options:
             if name not in known:
                 close = get_close_matches(str(name), known, 1)
                 hint = f" Did you mean {close[0]}?" if close else ""
-                message = f"no such option.{hint} There are: {', '.join(known)}."
+                there = f"There are: {', '.join(known)}." if known else "There are none."
+                message = f"no such option.{hint} {there}"
                 raise DataError(message, path=shown, place=place, field=str(name))
         for name, own in known.items():
             if own.required and name not in values:
@@ -374,7 +375,12 @@ def keywords(job: Any, options: Any) -> Any:
     """
     given = list(inspect.signature(job).parameters.values())[:-1]
     named = [p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in given]
-    keyword = list(inspect.signature(options).parameters.values())
+    defaults = {own.name: own.default for own in options.declared() if not own.required}
+    keyword = [
+        p.replace(default=defaults.get(p.name, p.default))
+        for p in inspect.signature(options).parameters.values()
+    ]
+    keyword.sort(key=lambda p: p.default is not p.empty)  # what must be given comes first
     signature = inspect.Signature(
         [*named, *keyword], return_annotation=inspect.signature(job).return_annotation
     )
@@ -387,8 +393,11 @@ def keywords(job: Any, options: Any) -> Any:
             if word not in known and word not in {p.name for p in named}:
                 close = get_close_matches(word, known, 1)
                 hint = f". Did you mean {close[0]!r}?" if close else ""
-                raise TypeError(f"got an unexpected keyword argument {word!r}{hint}")
-        bound = signature.bind(*args, **values)
+                raise TypeError(f"{name}() got an unexpected keyword argument {word!r}{hint}")
+        try:
+            bound = signature.bind(*args, **values)
+        except TypeError as error:
+            raise TypeError(f"{name}(): {error}; options are given by their names") from None
         return job(
             *(bound.arguments[p.name] for p in named),
             options(**{k: v for k, v in bound.arguments.items() if k in known}),
@@ -404,7 +413,10 @@ def keywords(job: Any, options: Any) -> Any:
 def _described(options: type[Options]) -> str:
     lines = []
     for own in options.declared():
-        default = "" if own.required or own.default is None else f" Default: {own.default!r}."
+        said = own.required or own.default is None or "default:" in own.help
+        default = "" if said else f" Default: {own.default!r}."
         choices = f" One of {', '.join(own.choices)}." if own.choices else ""
         lines.append(f"    {own.name}: {own.help[:1].upper()}{own.help[1:]}.{choices}{default}")
+    if any(own.name == "progress" for own in fields(options)):
+        lines.append("    progress: True shows a bar on stderr; a function is told each ``Step``.")
     return "\n".join(lines)

@@ -27,6 +27,10 @@ class Result(ABC):
     @abstractmethod
     def __str__(self) -> str: ...
 
+    def __repr__(self) -> str:
+        """The kind and the first line of what is printed; the whole is in ``to_dict``."""
+        return f"<{type(self).__name__}: {str(self).strip().partition(chr(10))[0]}>"
+
     @abstractmethod
     def rows(self) -> list[dict[str, Any]]:
         """The result as rows of one table, for ``to_frame``."""

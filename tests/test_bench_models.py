@@ -172,7 +172,10 @@ def test_wrong_options_are_refused(
         ),
         ({"rater": "ppl", "model": "demo", "device": "abacus"}, "unknown device 'abacus'"),
         ({"rater": "generative", "model": "demo", "format": "x"}, "no rating format 'x'"),
-        ({"rater": "generative", "model": "demo", "engine": "abacus"}, "no engine 'abacus'"),
+        (
+            {"rater": "generative", "model": "demo", "engine": "abacus"},
+            "must be one of transformers, vllm, openai, got 'abacus'",
+        ),
         ({"rater": "judge", "model": str(tmp_path / "no")}, "no folder"),
     ):
         raters.write_text(json.dumps([{"name": "x", **entry}]))

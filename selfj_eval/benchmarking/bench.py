@@ -92,6 +92,7 @@ def bench_raters(
         JudgeError: If a model cannot be loaded; what was finished is kept.
         StoreError: If something cannot be written.
     """
+    from selfj_eval.arguments import items
     from selfj_eval.benchmarking.data import read_sets
     from selfj_eval.benchmarking.running import Settings
     from selfj_eval.raters.opening import EMBEDDER
@@ -101,7 +102,8 @@ def bench_raters(
     defined = read_raters(options.raters) if options.raters is not None else {}
     named = options.judge if isinstance(options.judge, str) else ",".join(options.judge)
     specs = parse_raters(named, defined)
-    names = [str(name) for name in ([data] if isinstance(data, str | Path) else data)]
+    given = [data] if isinstance(data, str | Path) else data
+    names = items([str(x) if isinstance(x, Path) else x for x in given], str, "bench()")
     limit = None if options.robust else options.limit
     sets = read_sets(names, models=options.models, limit=limit, unrated=options.robust)
     settings = Settings(options.answering, options.embedder or EMBEDDER, options.combine)

@@ -114,7 +114,7 @@ class Intervals:
     seed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Bench(Result):
     """The correlation table.
 
@@ -160,7 +160,7 @@ class Bench(Result):
         return text(self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RobustBench(Result):
     """The robustness of raters.
 

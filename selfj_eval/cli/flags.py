@@ -53,15 +53,28 @@ def add_flags(
     for own in cls.declared():
         if own.name in skip:
             continue
-        if own.group not in groups:
-            groups[own.group] = parser.add_argument_group(own.group.group_title)
+        group = _group(parser, groups, own)
         settings = _settings(own, both=config)
+        settings["help"] = _with_flags(settings["help"], cls)
         if own.name in (*repeated, *commas):
             settings |= _COMMAS if own.name in commas else {"nargs": None, "action": "append"}
         needed = own.required and own.name not in former and not config  # else the options say it
         settings["required"] = needed or own.name in required
-        groups[own.group].add_argument(flag(own.name, own.shape), dest=own.name, **settings)
+        group.add_argument(flag(own.name, own.shape), dest=own.name, **settings)
         _add_former(parser, own, settings, former.get(own.name, ()))
+
+
+def _group(parser: argparse.ArgumentParser, groups: dict[type[Options], Any], own: Declared) -> Any:
+    """Where the help shows an option: with others of the class that declares it."""
+    if own.group not in groups:
+        named = own.group.group_title != Options.group_title
+        groups[own.group] = parser.add_argument_group(own.group.group_title) if named else parser
+    return groups[own.group]
+
+
+def _with_flags(text: str, cls: type[Options]) -> str:
+    flags = {own.name: flag(own.name, own.shape) for own in cls.declared()}
+    return re.sub(r"`([a-z][a-z0-9_]*)`", lambda m: flags.get(m[1], m[0]), text)
 
 
 def _add_former(

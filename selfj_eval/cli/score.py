@@ -53,6 +53,6 @@ def run(found: argparse.Namespace) -> int:
     options = options_from(found, ScoreOptions, progress=watch)
     result = score_answers(found.input, options)
     show(result, found)
-    if result.rated and not found.json and found.input != result.output:
+    if result.rated and result.scored and not found.json and found.input != result.output:
         say(f"  {result.rated:,} records have a rating: selfj eval {result.output}")
     return 0 if result.unscored == 0 else 1

@@ -209,7 +209,7 @@ class Provenance:
     versions: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Evaluation(Result):
     """Everything there is to say about one judge on one set of rated answers.
 
@@ -273,7 +273,7 @@ class ComparisonSettings:
     resampled: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison(Result):
     """Two judges on the same records.
 

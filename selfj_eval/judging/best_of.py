@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class BestOfOptions(JudgeOptions):
     """How the best answers are chosen."""
 
-    judge: str | Rater | None = option(
+    judge: str | Path | Rater | None = option(
         None,
         "'demo', a model folder, a hub id, or another rater (docs/bench.md); not needed where the "
         "candidates have scores, as `selfj score` writes them",

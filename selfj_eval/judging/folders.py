@@ -76,16 +76,17 @@ def _on_ray(
 ) -> tuple[Mapping[str, Any], list[Survey], list[Totals]]:
     from selfj_eval.distributed import score_on_workers
 
-    if not isinstance(options.judge, str):
+    if not isinstance(options.judge, str | Path):
         raise DataError("workers load a judge of their own; name it as `judge`.")
-    if parse_rater(options.judge).parts[0][1].kind != "judge":
+    judge = str(options.judge)
+    if parse_rater(judge).parts[0][1].kind != "judge":
         raise DataError(f"`engine` ray runs Self-J judges, and {options.judge} is none.")
     own = options.judge_options
     if own.adapter is not None:
         own = own.with_values(adapter=_absolute(own.adapter))
     return score_on_workers(
         found,
-        _absolute(options.judge),
+        _absolute(judge),
         own,
         reference=options.reference,
         workers=options.workers or 1,

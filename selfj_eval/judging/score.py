@@ -48,8 +48,10 @@ class WorkerOptions(Options):
 class ScoreOptions(JudgeOptions, WorkerOptions, TableOptions):
     """How answers are scored."""
 
-    judge: str | Rater = option(
-        help="'demo', a model folder, a hub id, or the model's name at a server (engine openai)",
+    judge: str | Path | Rater = option(
+        help="'demo', a model folder, a hub id, or the model's name at a server (engine openai); "
+        "or another rater: length, tfidf, cosine:MODEL, ppl:MODEL, reward:MODEL, generative:MODEL, a "
+        "sum such as demo+tfidf, or a YAML file (docs/bench.md)",
         placeholder="JUDGE",
     )
     output: PathLike | None = option(
@@ -323,7 +325,7 @@ def described_run(
     """As ``run_of``, where the rater was loaded elsewhere."""
     from selfj_eval.provenance import provenance
 
-    model = options.judge if isinstance(options.judge, str) else None
+    model = str(options.judge) if isinstance(options.judge, str | Path) else None
     judge = {"model": model, "revision": options.revision, "adapter": options.adapter}
     about = dict(description)
     if "model" in about:  # of what it loads; the name is what it was asked for by

@@ -127,7 +127,7 @@ class _ByReference:
 
 @contextmanager
 def opened(
-    judge: str | Rater,
+    judge: str | Path | Rater,
     options: JudgeOptions,
     *,
     reference: bool = True,
@@ -145,7 +145,14 @@ def opened(
         DataError: If there is no such rater, or it does not take an option.
         JudgeError: If its model cannot be loaded whole and safely.
     """
+    if isinstance(judge, Path):
+        judge = str(judge)
     if not isinstance(judge, str):
+        if given := [*options.changed(), *([] if reference else ["reference"])]:
+            raise DataError(
+                f"`{given[0]}` is for a judge that is loaded here; this one is: give it where it "
+                "is loaded."
+            )
         yield judge
         return
     with Stores.beside(store) as stores:
@@ -188,8 +195,9 @@ def _asked(spec: RaterSpec, options: JudgeOptions, reference: bool, stores: Stor
     return raters[reference if reference in raters else not reference]
 
 
-def rater_name(judge: str | Rater, options: JudgeOptions) -> str:
+def rater_name(judge: str | Path | Rater, options: JudgeOptions) -> str:
     """What a rater is called in tables: models by the last part of their names."""
+    judge = str(judge) if isinstance(judge, Path) else judge
     if not isinstance(judge, str):
         return type(judge).__name__
     name = short_name(judge)

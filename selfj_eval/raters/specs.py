@@ -250,6 +250,8 @@ def _named(name: str, item: str, defined: Mapping[str, RaterSpec]) -> RaterSpec:
         return RaterSpec(name, kind, model or None)
     if name == "demo" or Path(name).expanduser().is_dir() or name.count("/") == 1:
         return RaterSpec(name, "judge", name)
+    if name in KINDS:
+        raise DataError(f"the rater {name} needs a model: {name}:MODEL.")
     known = ", ".join([*KINDS, *defined])
     close = get_close_matches(name, [*KINDS, *defined], 1)
     hint = f" Did you mean {close[0]}?" if close else ""

@@ -107,6 +107,8 @@ def report_scores(judges: ScoresLike | Iterable[ScoresLike], options: ReportOpti
     from selfj_eval.writing import atomic_write, check_output
 
     given = list(judges) if isinstance(judges, list | tuple) else [judges]
+    if not given:
+        raise DataError("a report needs the scores of one judge at least.")
     paths = [path for path in (*given, options.ratings) if isinstance(path, str | Path)]
     if options.output is not None:
         check_output(options.output, formats=(".html",), inputs=paths)

@@ -94,7 +94,7 @@ class TrialSettings:
     resampled: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Robustness(Result):
     """What changes of answers do to a rater's scores; ``docs/robustness.md`` explains it."""
 
