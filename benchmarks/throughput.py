@@ -58,7 +58,7 @@ def child(arguments: list[str]) -> int:
     from selfj_eval.backends.opening import Opened
     from selfj_eval.cli import main as selfj
 
-    judge.open_backend = lambda model, **_: Opened(NullBackend(), "self-j")
+    judge.open_backend = lambda model, options: Opened(NullBackend(), "self-j")
     status = selfj(arguments)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     return status

@@ -49,9 +49,9 @@ class ScoreOptions(JudgeOptions, WorkerOptions, TableOptions):
     """How answers are scored."""
 
     judge: str | Path | Rater = option(
-        help="'demo', a model folder, a hub id, or a model's name at a server (engine openai), "
-        "or another rater: length, tfidf, cosine:MODEL, ppl:MODEL, reward:MODEL, generative:MODEL, a "
-        "sum such as demo+tfidf, or a YAML file (docs/bench.md)",
+        help="'demo', a model folder, a hub id, or with engine openai a model's name at a server; "
+        "or another rater: length, tfidf, cosine:MODEL, ppl:MODEL, reward:MODEL, "
+        "generative:MODEL, a sum such as demo+tfidf, or a YAML file (docs/bench.md)",
         placeholder="JUDGE",
     )
     output: PathLike | None = option(
