@@ -117,7 +117,12 @@ def test_a_folder_takes_what_rates_answers_one_by_one(answers: Path, tmp_path: P
 
 def test_a_loaded_rater_is_taken_as_it_is(answers: Path) -> None:
     judge = Judge.load("demo")
-    assert score(answers, judge=judge).scored == 20
+    assert score(answers, judge=judge).from_store == 0
+    assert score(answers, judge=judge).from_store == 20  # what was judged is kept, as by name
+    assert judge.store is None
+    for given in ({"reference": False}, {"max_tokens": 60}, {"adapter": "x"}):
+        with pytest.raises(DataError, match=f"`{next(iter(given))}` says how a judge is loaded"):
+            score(answers, judge=judge, **given)  # type: ignore[arg-type]
     assert score(read_records(answers), judge=LengthRater()).scored == 20
 
 

@@ -150,10 +150,11 @@ def opened(
     if not isinstance(judge, str):
         if given := [*options.changed(), *([] if reference else ["reference"])]:
             raise DataError(
-                f"`{given[0]}` is for a judge that is loaded here; this one is: give it where it "
-                "is loaded."
+                f"`{given[0]}` says how a judge is loaded, and this one is loaded already; say it "
+                "where it is loaded."
             )
-        yield judge
+        with Stores.beside(store) as stores, _kept(judge, stores):
+            yield judge
         return
     with Stores.beside(store) as stores:
         if options.engine == "openai" and judge.partition(":")[0] not in KINDS:
@@ -166,6 +167,19 @@ def opened(
             for weight, own in spec.parts
         ]
         yield parts[0][2] if isinstance(spec, RaterSpec) else SumRater(parts)
+
+
+@contextmanager
+def _kept(rater: Rater, stores: Stores) -> Iterator[None]:
+    """Lend a loaded judge that has no store one of this run."""
+    if not isinstance(rater, Judge) or rater.store is not None:
+        yield
+        return
+    rater.store = stores.judgments
+    try:
+        yield
+    finally:
+        rater.store = None
 
 
 def _refuse_untaken(spec: Spec, options: JudgeOptions) -> None:
