@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from selfj_eval import Judge, ladder, read_records, score, scoring, write_records
+from selfj_eval import Judge, bench, ladder, read_records, score, scoring, write_records
 from selfj_eval.cli import main
 from selfj_eval.errors import DataError, SelfJError
 from selfj_eval.judging.options import JudgeOptions
@@ -98,6 +98,9 @@ def test_the_cosine_and_a_file_with_options(
     )
     assert main(["eval", f"{tmp_path}/c.jsonl", "--resamples", "20"]) == 0
     assert "\nmine: 21 answers, 20 scored, 1 unscored" in capsys.readouterr().out
+    both = tmp_path / "both"
+    table = bench(str(answers), judge=[str(file), "length"], output=both, resamples=20)
+    assert [row.rater for row in table.sets[0].rows] == ["words", "length"]  # type: ignore[union-attr]
     file.write_text("- {name: a, rater: length}\n- {name: b, rater: tfidf}\n")
     with pytest.raises(DataError, match=r"mine.yaml: defines 2 raters \(a, b\); give one"):
         score(answers, judge=str(file))

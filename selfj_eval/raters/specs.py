@@ -156,12 +156,8 @@ def parse_rater(text: str) -> Spec:
     Raises:
         DataError: If it names none, or several.
     """
-    if Path(text).suffix.lower() in (".yaml", ".yml"):
-        defined = list(read_raters(text).values())
-        if len(defined) != 1:
-            names = ", ".join(spec.name for spec in defined)
-            raise DataError(f"defines {len(defined)} raters ({names}); give one.", path=text)
-        return defined[0]
+    if Path(text).suffix.lower() in (".yaml", ".yml") and "+" not in text:
+        return _defined_in(text)
     kind = text.partition(":")[0]
     known = kind in KINDS or any(c in text for c in "+*,") or get_close_matches(text, KINDS, 1, 0.8)
     if Path(text).expanduser().is_dir() or not known:
@@ -170,6 +166,15 @@ def parse_rater(text: str) -> Spec:
     if len(specs) != 1:
         raise DataError(f"{text!r} names {len(specs)} raters; give one.")
     return specs[0]
+
+
+def _defined_in(path: str) -> RaterSpec:
+    """The one rater that a YAML file defines."""
+    defined = list(read_raters(path).values())
+    if len(defined) != 1:
+        names = ", ".join(spec.name for spec in defined)
+        raise DataError(f"defines {len(defined)} raters ({names}); give one.", path=path)
+    return defined[0]
 
 
 def short_name(judge: str) -> str:
@@ -243,6 +248,8 @@ def _named(name: str, item: str, defined: Mapping[str, RaterSpec]) -> RaterSpec:
         raise DataError(f"{item!r}: there is no rater on one side of the + or *.")
     if name in defined:
         return defined[name]
+    if Path(name).suffix.lower() in (".yaml", ".yml"):
+        return _defined_in(name)
     kind, colon, model = name.partition(":")
     if kind in KINDS and (colon or KINDS[kind].model != "its own"):
         if colon and (not model or KINDS[kind].model == "none"):
