@@ -206,7 +206,14 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+LONG = {"alpaca.rank", "alpaca.table"}
+"""Those that take the stored outputs of all models, or compute every win rate again."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.long) if n in LONG else n for n in CASES],
+)
 def test_a_verb_gives_what_its_command_gives(
     name: str,
     tmp_path: Path,
