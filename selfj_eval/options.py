@@ -280,9 +280,10 @@ def keywords(job: Any, options: Any) -> Any:
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = f"{inspect.getdoc(job)}\n\nKeyword arguments:\n{_described(options)}"
-    call.__signature__ = signature  # type: ignore[attr-defined]
-    del call.__wrapped__
-    return call
+    made: Any = call
+    made.__signature__ = signature
+    del made.__wrapped__
+    return made
 
 
 def _described(options: type[Options]) -> str:

@@ -69,10 +69,11 @@ class Line:
         Raises:
             TypeError, ValueError: If what must be a number is none.
         """
-        found = {name: cells[name] for name in COLUMNS if name in cells and name != "mode"}
+        names = [name for name in COLUMNS if name in cells and name != "mode"]
+        found: dict[str, Any] = {name: float(cells[name]) for name in names}
         # alpaca_eval writes counts as 805.0 where it has added a line of its own.
-        whole = {k: int(float(v)) for k, v in found.items() if k.startswith(("n_", "avg_"))}
-        return cls(**{k: float(v) for k, v in found.items()} | whole)  # type: ignore[arg-type]
+        found |= {k: int(v) for k, v in found.items() if k.startswith(("n_", "avg_"))}
+        return cls(**found)
 
     def to_dict(self) -> dict[str, float | int | str]:
         """By column; what is undefined is left out."""

@@ -206,12 +206,11 @@ _COMMAS = {"nargs": None, "action": "store", "type": _between_commas}
 def _former(kind: type[argparse.Action], name: str) -> type[argparse.Action]:
     """The action of a flag that has another name now."""
 
-    class Former(kind):  # type: ignore[misc, valid-type]
-        def __call__(self, parser: Any, namespace: Any, values: Any, given: Any = None) -> None:
-            say(f"note: {given} is called {name} now.", file=sys.stderr)
-            super().__call__(parser, namespace, values, given)
+    def noted(self: Any, parser: Any, namespace: Any, values: Any, given: Any = None) -> None:
+        say(f"note: {given} is called {name} now.", file=sys.stderr)
+        kind.__call__(self, parser, namespace, values, given)
 
-    return Former
+    return type("Former", (kind,), {"__call__": noted})
 
 
 class _Named(argparse.Action):
