@@ -224,6 +224,20 @@ def test_visible_texts() -> None:
     assert set(TEXT_LIMITS) == {"instruction", "response", "reference"}
 
 
+def test_rows_in_memory_are_one_judge_and_a_list_holds_several(jsonl: Jsonl) -> None:
+    given = [{"id": str(k), "score": k % 7, "rating": k % 9} for k in range(60)]
+    path = jsonl(*given)
+
+    def used(judges: Any) -> list[int]:
+        found = reported(judges, resamples=20)
+        return [evaluation.counts.used for evaluation in found.evaluations.values()]
+
+    for one in (given, tuple(given), list(read_scores(path).answers), iter(given), path):
+        assert used(one) == [60]
+    for several in ([given, given[:50]], (given, given[:50]), [path, given[:50]]):
+        assert used(several) == [60, 50]
+
+
 def test_command(jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, page = jsonl(*rows(30)), tmp_path / "r.html"
     assert main(["report", str(path), "--output", str(page), "--resamples", "20", "--json"]) == 0

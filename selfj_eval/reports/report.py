@@ -96,7 +96,7 @@ def report_scores(judges: ScoresLike | Iterable[ScoresLike], options: ReportOpti
 
     Args:
         judges: Scored answers of one judge, as for ``evaluate``, or a list with those of several;
-            best of the same records.
+            best of the same records. A list of rows is one judge.
 
     Raises:
         DataError: If one cannot be read, a file is given twice, or a package is missing.
@@ -106,7 +106,7 @@ def report_scores(judges: ScoresLike | Iterable[ScoresLike], options: ReportOpti
     from selfj_eval.scores import as_scores
     from selfj_eval.writing import atomic_write, check_output
 
-    given = list(judges) if isinstance(judges, list | tuple) else [judges]
+    given = _each(judges)
     if not given:
         raise DataError("a report needs the scores of one judge at least.")
     paths = [path for path in (*given, options.ratings) if isinstance(path, str | Path)]
@@ -133,6 +133,17 @@ def report_scores(judges: ScoresLike | Iterable[ScoresLike], options: ReportOpti
 
 
 report = keywords(report_scores, ReportOptions)
+
+
+def _each(judges: Any) -> list[Any]:
+    """What was given, judge by judge: the rows of one judge may be a list, too."""
+    from selfj_eval.records import Record
+    from selfj_eval.scores import Scored
+
+    if not isinstance(judges, list | tuple):
+        return [judges]
+    rows = any(isinstance(item, Mapping | Record | Scored) for item in judges)
+    return [judges] if rows else list(judges)
 
 
 def work(judges: Sequence[Scores], options: BootstrapOptions) -> int:
