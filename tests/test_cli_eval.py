@@ -66,7 +66,7 @@ def test_eval_of_scores_without_ratings(
     bare = jsonl(*[{"id": r["id"], "score": r["score"]} for r in rows], name="bare.jsonl")
     status, out, _ = run(capsys, "eval", bare)
     assert status == 1
-    assert "40 of 40 answers have no rating; give them as --ratings" in out
+    assert "40 of 40 answers have no rating; give a file of them as --ratings" in out
     assert out.endswith("nothing to evaluate: no answer has a score and a rating\n")
     ratings = tmp_path / "r.csv"
     lines = [f"{r['id']},{r['rating']},1,10" for r in rows]

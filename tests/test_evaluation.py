@@ -160,7 +160,7 @@ def test_files_that_are_no_scores(jsonl: Jsonl, rows: list[Any], message: str) -
     [
         (
             [{"id": str(k), "score": k} for k in range(5)],
-            "5 of 5 answers have no rating; give them as `ratings`",
+            "5 of 5 answers have no rating; give a file of them as `ratings`",
             "only 0 scored records; at least 2 are needed",
         ),
         (
@@ -175,7 +175,7 @@ def test_files_that_are_no_scores(jsonl: Jsonl, rows: list[Any], message: str) -
         ),
         (
             [{"id": "1", "score": 3, "rating": 11, "rating_min": 1, "rating_max": 10}],
-            "1 of 1 answers have no rating; give them as `ratings`",
+            "1 of 1 answers have no rating; give a file of them as `ratings`",
             "only 0 scored records; at least 2 are needed",
         ),
         (

@@ -138,7 +138,7 @@ def warnings_on(scores: Scores, data: Columns) -> list[str]:
         found.append(f"{len(unscored)} of {n} answers are unscored and left out; first {reason}")
     unrated = sum(a.rating is None for a in scores.answers)
     if unrated and scores.ratings is None:
-        hint = "" if unrated < n else "; give them as `ratings`"
+        hint = "" if unrated < n else "; give a file of them as `ratings`"
         found.append(f"{unrated} of {n} answers have no rating{hint}")
     if (None, None) in data.scales:
         found.append(
