@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,10 @@ def test_a_loaded_rater_is_taken_as_it_is(answers: Path) -> None:
     assert score(answers, judge=judge).from_store == 0
     assert score(answers, judge=judge).from_store == 20  # what was judged is kept, as by name
     assert judge.store is None
+    files = [shutil.copy(answers, answers.with_name(f"{k}.jsonl")) for k in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda file: score(file, judge=judge), files))
+    assert [score(file, judge=judge).from_store for file in files] == [20, 20, 20]
     for given in ({"reference": False}, {"max_tokens": 60}, {"adapter": "x"}):
         with pytest.raises(DataError, match=f"`{next(iter(given))}` says how a judge is loaded"):
             score(answers, judge=judge, **given)  # type: ignore[arg-type]

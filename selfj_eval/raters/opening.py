@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -153,8 +154,8 @@ def opened(
                 f"`{given[0]}` says how a judge is loaded, and this one is loaded already; say it "
                 "where it is loaded."
             )
-        with Stores.beside(store) as stores, _kept(judge, stores):
-            yield judge
+        with Stores.beside(store) as stores:
+            yield _keeping(judge, stores)
         return
     with Stores.beside(store) as stores:
         if options.engine == "openai" and judge.partition(":")[0] not in KINDS:
@@ -169,17 +170,13 @@ def opened(
         yield parts[0][2] if isinstance(spec, RaterSpec) else SumRater(parts)
 
 
-@contextmanager
-def _kept(rater: Rater, stores: Stores) -> Iterator[None]:
-    """Lend a loaded judge that has no store one of this run."""
+def _keeping(rater: Rater, stores: Stores) -> Rater:
+    """A loaded judge that has no store with that of this run; several runs may share a judge."""
     if not isinstance(rater, Judge) or rater.store is not None:
-        yield
-        return
-    rater.store = stores.judgments
-    try:
-        yield
-    finally:
-        rater.store = None
+        return rater
+    own = copy(rater)
+    own.store, own.from_store, own.failed = stores.judgments, 0, 0
+    return own
 
 
 def _refuse_untaken(spec: Spec, options: JudgeOptions) -> None:
