@@ -183,9 +183,9 @@ def score_file(
         StoreError: If the output or the store cannot be written.
     """
     remove_left_over(output)
-    if isinstance(judge, Prepared):
-        judge.prepare(lambda: _windows(iter(source)))
     totals, stored, failed = Totals(), judge.from_store, judge.failed
+    if isinstance(judge, Prepared):
+        judge = judge.prepare(lambda: _windows(iter(source)))
     with row_writer(output, judgment_fields(survey.fields), safe_csv=safe_csv) as writer:
         for window in _windows(iter(source)):
             judgments = judge.judge(window, progress=progress)

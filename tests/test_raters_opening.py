@@ -17,7 +17,8 @@ from selfj_eval import Judge, bench, ladder, read_records, score, scoring, write
 from selfj_eval.cli import main
 from selfj_eval.errors import DataError, SelfJError
 from selfj_eval.judging.options import JudgeOptions
-from selfj_eval.raters.combined import combine
+from selfj_eval.raters.combined import SumRater, combine
+from selfj_eval.raters.cosine import TfidfRater
 from selfj_eval.raters.length import LengthRater
 from selfj_eval.raters.opening import opened, rater_name
 
@@ -74,6 +75,26 @@ def test_windows_give_what_all_answers_together_give(
     assert parts.scores.name == judge
     again = score(answers, judge=judge)
     assert again.mean_score == pytest.approx(parts.mean_score)
+
+
+def test_a_rater_that_is_used_again_has_forgotten_the_last_file(
+    answers: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.jsonl"
+    write_records(
+        other, [replace(r, response=r.response + " word" * 50) for r in ladder(instructions=3)]
+    )
+    for rater in (TfidfRater(), SumRater([("a", 1, LengthRater()), ("b", 1, TfidfRater())])):
+        fresh = score(other, judge=rater, output=tmp_path / "fresh.jsonl").mean_score
+        score(answers, judge=rater, output=tmp_path / "between.jsonl")
+        assert score(other, judge=rater, output=tmp_path / "again.jsonl").mean_score == fresh
+        alone = [j.score for j in score(read_records(answers), judge=rater).judgments]
+        assert alone == [a.score for a in score(answers, judge=rater).scores.answers]
+
+
+def test_a_sum_says_how_much_it_knew(answers: Path) -> None:
+    assert score(answers, judge="demo+length").from_store == 0
+    assert score(answers, judge="demo+length").from_store == 20
 
 
 def test_a_sum_is_that_of_combine(answers: Path) -> None:

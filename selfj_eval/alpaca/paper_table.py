@@ -330,7 +330,7 @@ def _by_judge(
         named_rater(judge, options, instructions, options.store or ":memory:") as rater,
         steps(options.progress, total, "judged", "answer") as progress,
     ):
-        rater.prepare(instructions, [data.official_baseline(v) for v in data.BASELINES])
+        rater = rater.prepare(instructions, [data.official_baseline(v) for v in data.BASELINES])
         for version in data.BASELINES:
             evaluation = Evaluation(
                 rater,

@@ -302,7 +302,7 @@ def _ranked(
 
     store = options.store or folder / "judgments.store"
     with named_rater(judge, options, instructions, store) as rater:
-        rater.prepare(instructions, models)
+        rater = rater.prepare(instructions, models)
         total = sum(len(a.outputs) - a.missing for a in models) + 2 * len(instructions)
         with steps(options.progress, total, f"{rater.name}: scored", "answer") as progress:
             scored = score_models(rater, instructions, models, progress)

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,18 +61,20 @@ class NamedRater:
         """The default temperature of its preferences; other scores than a judge's are no odds."""
         return TEMPERATURE if isinstance(self.rater, Judge) else 0.0
 
-    def prepare(self, instructions: EvaluationSet, answers: Sequence[Answers]) -> None:
-        """Let a rater that needs it, such as a sum, take its scale from these answers.
+    def prepare(self, instructions: EvaluationSet, answers: Sequence[Answers]) -> NamedRater:
+        """The same; a rater that needs it, such as a sum, takes its scale from these answers.
 
         For win rates that is the baseline's: it is the same for every model of a leaderboard.
         """
-        if isinstance(self.rater, Prepared):
+        if not isinstance(self.rater, Prepared):
+            return self
+        else:
             texts = instructions.instructions
             windows = [
                 [self.record(k, texts[k], o) for k, o in enumerate(own.outputs) if o is not None]
                 for own in answers
             ]
-            self.rater.prepare(lambda: windows)
+            return replace(self, rater=self.rater.prepare(lambda: windows))
 
     def score(
         self, instructions: EvaluationSet, answers: Answers, progress: Progress

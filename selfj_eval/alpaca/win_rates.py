@@ -210,7 +210,7 @@ def _compared(
     with named_rater(options.judge, options, instructions, store) as rater:
         settings = _settings(rater, comparison, options)
         _check_same(folder, settings)
-        rater.prepare(instructions, [baseline])
+        rater = rater.prepare(instructions, [baseline])
         needed = _needed(baseline, models)
         total = sum(len(a.outputs) - a.missing for a in (needed, *models))
         with steps(options.progress, total, "judged", "answer") as progress:

@@ -46,8 +46,8 @@ class Rater(Protocol):
 class Prepared(Protocol):
     """A rater whose scores depend on all the records together."""
 
-    def prepare(self, windows: Callable[[], Iterable[Sequence[Record]]]) -> None:
-        """See all records, before they are rated in portions.
+    def prepare(self, windows: Callable[[], Iterable[Sequence[Record]]]) -> Rater:
+        """A rater that has seen all records, and may be given them in portions.
 
         Args:
             windows: Gives them, a list at a time, each time it is called.

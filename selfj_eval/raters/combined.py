@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -149,23 +150,31 @@ class SumRater:
         parts = [dict(rater.description) for rater in self._raters]
         return {"sum_of": self._names, "weights": self._weights, "scale": "z", "parts": parts}
 
-    def prepare(self, windows: Callable[[], Iterable[Sequence[Record]]]) -> None:
-        """Rate all records once, for the scale; then they may be rated in any portions.
+    def prepare(self, windows: Callable[[], Iterable[Sequence[Record]]]) -> SumRater:
+        """A rater that has rated all records once, for the scale, and may be given any portions.
 
         Args:
             windows: Gives all records, a list at a time, each time it is called.
         """
-        for rater in self._raters:
-            if isinstance(rater, Prepared):
-                rater.prepare(windows)
-        scores: list[list[npt.NDArray[np.float64]]] = [[] for _ in self._raters]
+        other = copy(self)
+        other._raters = [r.prepare(windows) if isinstance(r, Prepared) else r for r in self._raters]
+        stored = [rater.from_store for rater in other._raters]
+        scores: list[list[npt.NDArray[np.float64]]] = [[] for _ in other._raters]
         for window in windows():
-            rows = list(zip(*(rater.judge(window) for rater in self._raters), strict=True))
-            for kept, column in zip(scores, _columns(rows, len(self._raters)), strict=True):
+            rows = list(zip(*(rater.judge(window) for rater in other._raters), strict=True))
+            for kept, column in zip(scores, _columns(rows, len(scores)), strict=True):
                 kept.append(column)
         columns = [np.concatenate(kept or [np.empty(0)]) for kept in scores]
         pairs = zip(self._names, columns, strict=True)
-        self._scales = [_Scale.of(name, column, "z") for name, column in pairs]
+        other._scales = [_Scale.of(name, column, "z") for name, column in pairs]
+        other.from_store += other._known(stored)
+        return other
+
+    def _known(self, stored: Sequence[int]) -> int:
+        """How many records all parts that keep something had in their stores."""
+        pairs = zip(self._raters, stored, strict=True)
+        known = [rater.from_store - before for rater, before in pairs if _keeps(rater)]
+        return min(known, default=0)
 
     def judge(
         self, records: Iterable[Record], *, progress: Progress | None = None
@@ -176,8 +185,12 @@ class SumRater:
         *others, last = self._raters
         judged = [rater.judge(records) for rater in others]
         judged.append(last.judge(records, progress=progress))
-        known = [r.from_store - s for r, s in zip(self._raters, stored, strict=True)]
-        self.from_store += min(known) if self._scales is None else 0
         if self._scales is None:
+            self.from_store += self._known(stored)
             return combine(self._names, judged, self._weights)
         return _summed(list(zip(*judged, strict=True)), self._names, self._weights, self._scales)
+
+
+def _keeps(rater: Rater) -> bool:
+    """Whether a rater has a store."""
+    return any(getattr(rater, name, None) is not None for name in ("store", "_store", "_answers"))

@@ -62,13 +62,13 @@ class TfidfRater:
     def fitted(self, records: Iterable[Record]) -> TfidfRater:
         """A rater whose words weigh what they do in these records, whatever it rates."""
         given = items(records, Record, "fitted()")
-        other = TfidfRater()
-        other.prepare(lambda: [given])
-        return other
+        return self.prepare(lambda: [given])
 
-    def prepare(self, windows: Callable[[], Iterable[Sequence[Record]]]) -> None:
-        """See all records, whose words are weighed; then they may be rated in any portions."""
-        self._words = _weighed(windows())
+    def prepare(self, windows: Callable[[], Iterable[Sequence[Record]]]) -> TfidfRater:
+        """A rater that has weighed the words of all records, and may be given any portions."""
+        other = TfidfRater()
+        other._words = _weighed(windows())
+        return other
 
     @property
     def description(self) -> dict[str, Any]:
