@@ -107,14 +107,15 @@ def check_output(
     path: str | Path,
     *,
     formats: Sequence[str] = FORMATS,
-    inputs: Sequence[str | Path | None] = (),
+    inputs: Iterable[object] = (),
 ) -> Path:
     """Refuse an output that could not be written, before any work is done.
 
     Args:
         path: The output.
         formats: Endings that its name may have.
-        inputs: Files that are read, with their run files, and must not be written over.
+        inputs: What is read and must not be written over: files with their run files, and the
+            files behind results and scores.
 
     Raises:
         StoreError: If the ending is unknown, the folder does not exist, or it is an input.
@@ -122,7 +123,7 @@ def check_output(
     path = Path(path)
     if path.suffix.lower() not in formats:
         raise StoreError(f"{path}: unknown format; end the name in one of {', '.join(formats)}.")
-    read = {Path(file) for file in inputs if file is not None}
+    read = {file for given in inputs if (file := _file_behind(given)) is not None}
     if path.resolve() in {file.resolve() for file in (*read, *map(run_file, read))}:
         raise StoreError(f"{path} is an input and would be overwritten; name another file.")
     if not path.parent.is_dir():
@@ -133,6 +134,16 @@ def check_output(
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise StoreError(f"{path} cannot be written; name another `output`.")
     return path
+
+
+def _file_behind(given: object) -> Path | None:
+    """The file that an input is, or was read from or written to; None of what is in memory."""
+    if isinstance(given, str | Path):
+        return Path(given)
+    for name in ("output", "path"):  # of a result, of scores
+        if isinstance(file := getattr(given, name, None), str | Path):
+            return Path(file)
+    return None
 
 
 def output_folder(name: str | os.PathLike[str]) -> Path:

@@ -105,10 +105,10 @@ def test_wrong_input_is_one_line_and_writes_nothing(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--output", "{source}"], "must be three different files; name another --output"),
+        (["--output", "{source}"], "must be four different files; name another --output"),
         (
             ["--output", "{folder}/o.jsonl", "--store", "{folder}/o.jsonl"],
-            "must be three different",
+            "must be four different",
         ),
         (["--output", "{folder}/a folder.jsonl"], "cannot be written; name another --output"),
         (["--output", "{folder}/no/out.jsonl"], "there is no folder"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from selfj_eval.errors import DataError
+from selfj_eval import Policy, best_of, ladder, report, score, select
+from selfj_eval.errors import DataError, StoreError
 from selfj_eval.evaluation.compare import compare
 from selfj_eval.evaluation.evaluate import evaluate
 from selfj_eval.records import Judgment, Record
@@ -335,3 +337,36 @@ def test_names_that_tell_judges_apart(jsonl: Jsonl, tmp_path: Path) -> None:
         Path(f"{a}.run.json").write_text(broken)
         with pytest.raises(DataError, match=r"run\.json: is not JSON"):
             read_scores(a)
+
+
+def test_the_file_behind_a_result_is_not_written_over(tmp_path: Path) -> None:
+    path = "s.csv"
+    scores = score(ladder(instructions=3), judge="length", output=tmp_path / path)
+    before = (tmp_path / path).read_bytes()
+    policy = Policy(1.0, 0.5, 0.9, 6.0, 1.0, 0.0, {})
+    for call in (
+        lambda: evaluate(scores, csv=tmp_path / path, resamples=20),
+        lambda: select(scores, policy=policy, output=tmp_path / path),
+        lambda: best_of(scores, name="x", output=tmp_path / "b.json", curve=tmp_path / path),
+        lambda: score(scores, judge="demo", output=tmp_path / path),
+        lambda: evaluate(scores.scores, csv=tmp_path / path, resamples=20),
+    ):
+        with pytest.raises(StoreError, match="is an input and would be overwritten"):
+            call()
+    for store in ("o.jsonl", "o.jsonl.run.json"):
+        with pytest.raises(StoreError, match="must be three different files"):
+            score(
+                ladder(instructions=1),
+                judge="demo",
+                output=tmp_path / "o.jsonl",
+                store=tmp_path / store,
+            )
+    assert (tmp_path / path).read_bytes() == before
+
+
+def test_equal_scores_in_memory_keep_their_names_in_a_report() -> None:
+    records = [replace(record, reference=None) for record in ladder(instructions=3)]
+    pair = [score(records, judge="demo", reference=reference) for reference in (True, False)]
+    page = report(pair, resamples=20).html
+    assert "<bdi>demo</bdi> minus <bdi>demo, no reference</bdi>" in page
+    assert "<td>None</td>" not in page

@@ -48,8 +48,7 @@ def evaluate_scores(scores: ScoresLike, options: EvaluateOptions) -> Evaluation:
         StoreError: If the CSV table cannot be written.
     """
     if options.csv is not None:
-        inputs = [path for path in (scores, options.ratings) if isinstance(path, str | Path)]
-        check_output(options.csv, formats=(".csv",), inputs=inputs)
+        check_output(options.csv, formats=(".csv",), inputs=(scores, options.ratings))
     read = as_scores(scores, ratings=options.ratings)
     with steps(options.progress, work(read, options), "evaluated", "resample") as progress:
         result = evaluated(read, options, progress)

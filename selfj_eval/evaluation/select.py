@@ -236,8 +236,7 @@ def _output(scores: ScoresLike, options: SelectOptions, ending: str, *formats: s
 
     source = scores if isinstance(scores, str | Path) else None
     name = options.output or (None if source is None else f"{source}{ending}")
-    given = (source, options.ratings, options.policy)
-    inputs = [path for path in given if isinstance(path, str | Path)]
+    inputs = (scores, options.ratings, options.policy)
     output = None
     if name is not None:
         output = check_output(name, formats=formats or FORMATS, inputs=inputs)

@@ -196,7 +196,7 @@ def best_of_answers(candidates: Answers | ScoreRun, options: BestOfOptions) -> B
     from selfj_eval.writing import write_json, write_rows
 
     source = Path(candidates) if isinstance(candidates, str | Path) else None
-    output, store = _files(source, options)
+    output, store = _files(candidates, source, options)
     notices = Notices()
     known, records = _read(candidates, source, options, notices)
     # Everything that can be wrong with the options, before any work is done.
@@ -240,13 +240,15 @@ def best_of_answers(candidates: Answers | ScoreRun, options: BestOfOptions) -> B
 best_of = keywords(best_of_answers, BestOfOptions)
 
 
-def _files(source: Path | None, options: BestOfOptions) -> tuple[Path | None, Path | None]:
+def _files(
+    candidates: object, source: Path | None, options: BestOfOptions
+) -> tuple[Path | None, Path | None]:
     """Output and store, once it is sure that neither writes over anything that is read."""
     from selfj_eval.writing import check_output
 
     output = None
     if options.output is not None:
-        output = check_output(options.output, formats=(".json",), inputs=(source,))
+        output = check_output(options.output, formats=(".json",), inputs=(candidates,))
     beside = None if output is None else f"{output}.store"
     store = (
         None if options.store is None and beside is None else Path(options.store or beside or "")
@@ -258,7 +260,7 @@ def _files(source: Path | None, options: BestOfOptions) -> tuple[Path | None, Pa
             f"{output}; name another `store`."
         )
     if options.curve is not None:
-        check_output(options.curve, formats=(".csv",), inputs=(source, output, store))
+        check_output(options.curve, formats=(".csv",), inputs=(candidates, output, store))
     return output, store
 
 

@@ -271,9 +271,12 @@ def _score_in_memory(answers: Any, options: ScoreOptions) -> ScoreRun:
     _refuse_ray(options, "answers in memory")
     notices = Notices()
     records = records_of(answers, names=options.fields, notices=notices)[: options.limit]
-    output = None if options.output is None else check_output(options.output)
+    output = None
+    if options.output is not None:
+        output = check_output(options.output, inputs=(answers,))
     options.check_csv(output)
     kept = options.store or (f"{output}.store" if output is not None else None)
+    _refuse_shared(None, output, kept)
     totals = Totals()
     with _opened(options, kept) as rater:
         before, start = rater.from_store, time.monotonic()
@@ -297,13 +300,24 @@ def _files(path: Path, options: ScoreOptions) -> tuple[Path, Path]:
     output = check_output(options.output or f"{path}.scores.jsonl")
     options.check_csv(output)
     store = Path(options.store or f"{output}.store")
-    if len({file.resolve() for file in (path, output, store)}) < 3:
-        raise StoreError(
-            f"the input {path}, the output {output} and the store {store} must be three different "
-            "files; name another `output` or `store`."
-        )
+    _refuse_shared(path, output, store)
     _refuse_ray(options, "one file", path)
     return output, store
+
+
+def _refuse_shared(source: Path | None, output: Path | None, store: PathLike | None) -> None:
+    """Refuse files of which one would be written over by another."""
+    from selfj_eval.writing import run_file
+
+    notes = None if output is None else run_file(output)
+    given = [Path(file) for file in (source, output, notes, store) if file is not None]
+    if len({file.resolve() for file in given}) < len(given):
+        read = "" if source is None else f"the input {source}, "
+        raise StoreError(
+            f"{read}the output {output}, its run file {notes} and the store {store} must be "
+            f"{'three' if source is None else 'four'} different files; name another `output` or "
+            "`store`."
+        )
 
 
 def _refuse_ray(options: ScoreOptions, what: str, path: Path | None = None) -> None:

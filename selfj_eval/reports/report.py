@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from selfj_eval import __version__
 from selfj_eval.errors import DataError, printable
@@ -27,6 +27,8 @@ WORST = 5
 """Answers shown at each end: judged far too well, and far too badly."""
 TEXT_LIMITS = {"instruction": 600, "response": 1000, "reference": 600}
 _ALL_PAIRS = 3
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +238,7 @@ def _drawn(documents: Sequence[Evaluation], names: Sequence[str]) -> _Figures:
     )
 
 
-def _pairs(judges: Sequence[Scores]) -> list[tuple[Scores, Scores]]:
+def _pairs(judges: Sequence[T]) -> list[tuple[T, T]]:
     """Every two of up to three judges; of more, each with the first."""
     if len(judges) <= _ALL_PAIRS:
         return list(combinations(judges, 2))
@@ -261,10 +263,10 @@ def _differences(
 ) -> list[_Pair]:
     from selfj_eval.evaluation.compare import compared
 
-    named = dict(zip((s.path for s in judges), names, strict=True))
     found = []
-    for first, second in _pairs(judges):
-        between = (named[first.path], named[second.path])
+    named = list(zip(judges, names, strict=True))
+    for (first, name), (second, other) in _pairs(named):
+        between = (name, other)
         try:
             found.append(_Pair(*between, compared(first, second, options, progress), None))
         except DataError as error:
