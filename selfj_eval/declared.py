@@ -65,6 +65,8 @@ class Declared(NamedTuple):
 def checked(value: Any, own: Declared) -> Any:
     """The value of an option: lists as tuples, mappings copied, numpy's numbers as Python's.
 
+    A path is taken for its text where the option is a text.
+
     Raises:
         OptionError: If it is of the wrong type, or out of range.
     """
@@ -102,6 +104,8 @@ def _checked_one(value: Any, own: Declared) -> Any:
     called = " or ".join(dict.fromkeys(_called(kind) for kind in kinds))
     if hasattr(value, "item") and not isinstance(value, str):  # numpy's numbers
         value = value.item()
+    if isinstance(value, Path) and str in kinds and Path not in kinds:
+        value = str(value)  # a model's folder, say
     if float in kinds and isinstance(value, int | str) and not isinstance(value, bool):
         try:
             value = float(value)  # YAML 1.1 takes 3e-4 for text

@@ -167,6 +167,11 @@ class Options:
         if not isinstance(values, dict):
             raise DataError("expected options, one 'name: value' per line.", path=str(path))
         known = {own.name for own in cls.declared()}
+        needed = [own.name for own in cls.declared() if own.required]
+        missing = [name for name in needed if name not in values and name not in given]
+        if path is not None and missing:
+            message = f"`{missing[0]}` is missing; write it there, or give it."
+            raise DataError(message, path=str(path))
         wrong_in_file = {n: v for n, v in values.items() if n not in given or n not in known}
         try:
             return cls.of({**values, **given})
@@ -190,14 +195,13 @@ class Options:
         return cls(**{own.name: getattr(self, own.name) for own in fields(cls)})
 
 
-_KNOWN: dict[str, tuple[Declared, ...]] = {}
+_KNOWN: dict[type[Any], tuple[Declared, ...]] = {}
 
 
 def _declared(cls: type[Options]) -> tuple[Declared, ...]:
-    name = f"{cls.__module__}.{cls.__qualname__}"
-    if name not in _KNOWN:
-        _KNOWN[name] = tuple(_declarations(cls))
-    return _KNOWN[name]
+    if cls not in _KNOWN:
+        _KNOWN[cls] = tuple(_declarations(cls))
+    return _KNOWN[cls]
 
 
 def _declarations(cls: type[Options]) -> Iterator[Declared]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from selfj_eval.judge import WINDOW
-from selfj_eval.judging.protocol import Prepared, Progress, Rater
+from selfj_eval.judging.protocol import Progress, Rater
 from selfj_eval.notices import Notices
 from selfj_eval.reading import iter_records, refuse_repeated_ids
 from selfj_eval.records import Judgment, Record
@@ -120,6 +120,10 @@ class Source:
     def __iter__(self) -> Iterator[Record]:
         return islice(iter_records(self.path, names=self.names), self.limit)
 
+    def windows(self) -> Iterator[list[Record]]:
+        """The records in lists that memory can hold."""
+        return _windows(iter(self))
+
     def survey(self) -> Survey:
         """Read and check the whole file, also behind the limit.
 
@@ -168,7 +172,8 @@ def score_file(
     """Judge the records of a file.
 
     Args:
-        judge: The judge or rater; what it has in its store is not judged again.
+        judge: The judge or rater; what it has in its store is not judged again. One that looks at
+            all records together (``Prepared``) has to be prepared.
         source: The records.
         output: The scores file; it appears when it is complete.
         survey: Of the source.
@@ -184,10 +189,8 @@ def score_file(
     """
     remove_left_over(output)
     totals, stored, failed = Totals(), judge.from_store, judge.failed
-    if isinstance(judge, Prepared):
-        judge = judge.prepare(lambda: _windows(iter(source)))
     with row_writer(output, judgment_fields(survey.fields), safe_csv=safe_csv) as writer:
-        for window in _windows(iter(source)):
+        for window in source.windows():
             judgments = judge.judge(window, progress=progress)
             totals.count(window, judgments)
             writer.write(judgment_rows(window, judgments))

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr, spearmanr
 
+from selfj_eval import bench
 from selfj_eval.benchmarking import rendering
 from selfj_eval.benchmarking.data import read_set, read_sets
 from selfj_eval.benchmarking.published import published, published_row
@@ -406,3 +407,17 @@ def test_names_from_the_data_do_no_harm(jsonl: Callable[..., Path]) -> None:
     assert "'=1+1" in text and ",=1+1" not in text
     assert "\\|\\_$&%#{}" in rendering.markdown(document)
     assert "\\_\\$\\&\\%\\#\\{\\}\\textbackslash{}" in rendering.latex(document)
+
+
+def test_answers_in_memory_by_the_name_of_their_set(rated: Path, tmp_path: Path) -> None:
+    in_memory = bench(
+        {rated.stem: read_records(rated)}, judge="length", output=tmp_path / "m", resamples=20
+    )
+    file = bench(rated, judge="length", output=tmp_path / "f", resamples=20)
+    assert isinstance(in_memory, Bench) and isinstance(file, Bench)
+    (mine,), (other,) = in_memory.sets, file.sets
+    assert mine.path is None and mine.rows[0].cells == other.rows[0].cells
+    with pytest.raises(DataError, match="'../x' is no name of a set"):
+        bench({"../x": read_records(rated)}, judge="length", output=tmp_path / "o")
+    with pytest.raises(TypeError, match="by the name of their set"):
+        bench(read_records(rated), judge="length", output=tmp_path / "o")  # type: ignore[arg-type]

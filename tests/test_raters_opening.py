@@ -17,10 +17,12 @@ from selfj_eval import Judge, bench, ladder, read_records, score, scoring, write
 from selfj_eval.cli import main
 from selfj_eval.errors import DataError, SelfJError
 from selfj_eval.judging.options import JudgeOptions
+from selfj_eval.progress import Step
 from selfj_eval.raters.combined import SumRater, combine
 from selfj_eval.raters.cosine import TfidfRater
 from selfj_eval.raters.length import LengthRater
 from selfj_eval.raters.opening import opened, rater_name
+from selfj_eval.store import JudgmentStore
 
 ROWS = [
     {"id": "a", "instruction": "What is 2+2?", "response": "It is 4.", "reference": "4"},
@@ -90,6 +92,33 @@ def test_a_rater_that_is_used_again_has_forgotten_the_last_file(
         assert score(other, judge=rater, output=tmp_path / "again.jsonl").mean_score == fresh
         alone = [j.score for j in score(read_records(answers), judge=rater).judgments]
         assert alone == [a.score for a in score(answers, judge=rater).scores.answers]
+
+
+def test_a_rater_that_is_fitted_stays_so(answers: Path) -> None:
+    others = [replace(r, response=r.response + " word" * 50) for r in ladder(instructions=3)]
+    rater = TfidfRater().fitted(others)
+    expected = [j.score for j in rater.judge(read_records(answers)[:20])]
+    assert [a.score for a in score(answers, judge=rater).scores.answers][:20] == expected
+    assert expected != [a.score for a in score(answers, judge="tfidf").scores.answers][:20]
+
+
+def test_what_looks_at_all_answers_first_shows_how_far_it_is(answers: Path) -> None:
+    told: list[Step] = []
+    score(answers, judge="demo+2*length", progress=told.append)
+    done = {verb: [s.done for s in told if s.verb == verb] for verb in ("prepared", "judged")}
+    assert done["prepared"][-1] == done["judged"][-1] == 21
+    assert len(set(done["prepared"])) > 3  # of the first of the parts, too
+
+
+def test_a_store_that_a_loaded_rater_would_not_use_is_refused(
+    answers: Path, tmp_path: Path
+) -> None:
+    own = Judge.load("demo", store=JudgmentStore(tmp_path / "own.store"))
+    for rater in (LengthRater(), own):
+        with pytest.raises(DataError, match="`store` is for a rater that is named"):
+            score(answers, judge=rater, store=tmp_path / "other.store")
+    run = score(read_records(answers), judge=Judge.load("demo"), store=tmp_path / "other.store")
+    assert run.scored == 20 and (tmp_path / "other.store").is_file()
 
 
 def test_a_sum_says_how_much_it_knew(answers: Path) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from selfj_eval import Judge, Judgment, Record, SelfJError
-from selfj_eval.demo import demo_records
+from selfj_eval.demo import demo_records, ladder
 from selfj_eval.judge import Progress
+from selfj_eval.raters.combined import SumRater
+from selfj_eval.raters.cosine import TfidfRater
 from selfj_eval.raters.length import LengthRater
 from selfj_eval.robustness import CHANGES, changed_records, robustness, work
 from selfj_eval.robustness.attacks import COMMANDS, EMPTY_PHRASES, PRAISE
@@ -355,3 +357,12 @@ def test_tables_of_several_raters() -> None:
     assert "all 4 base scores are equal (1)" in plain
     heads = plain.splitlines()[0]
     assert all(line.index("rise") == heads.index("must not") for line in plain.splitlines()[1:3])
+
+
+def test_a_sum_keeps_the_scale_of_the_answers_themselves() -> None:
+    records = ladder(instructions=3)
+    rater = SumRater([("length", 1.0, LengthRater()), ("words", 1.0, TfidfRater())])
+    ready = rater.prepare(lambda: [records])
+    found = robustness(rater, records, changes=["self_praise"]).changes["self_praise"]
+    assert found == robustness(ready, records, changes=["self_praise"]).changes["self_praise"]
+    assert found.scored == 30 and found.mean_change.value

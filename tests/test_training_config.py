@@ -80,6 +80,9 @@ def test_files_that_are_no_settings(tmp_path: Path) -> None:
         JudgeConfig.load(tmp_path / "none.yaml", NEEDED)
     with pytest.raises(DataError, match="`base` is missing; give it"):
         JudgeConfig.load(None, {})
+    file.write_text("seed: 1")
+    with pytest.raises(DataError, match="a.yaml: `base` is missing; write it there, or give it"):
+        JudgeConfig.load(file, {})
 
 
 def test_pythons_callers_read_the_options_name() -> None:

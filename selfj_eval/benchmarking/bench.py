@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from selfj_eval.benchmarking.data import BenchSet
     from selfj_eval.benchmarking.result import Bench, RobustBench
     from selfj_eval.benchmarking.running import Settings
+    from selfj_eval.inputs import InMemory
     from selfj_eval.raters.specs import Spec
 
 PACKAGES = (
@@ -73,7 +74,7 @@ class BenchOptions(Options):
 
 
 def bench_raters(
-    data: str | Path | Sequence[str | Path], options: BenchOptions
+    data: str | Path | Sequence[str | Path] | Mapping[str, InMemory], options: BenchOptions
 ) -> Bench | RobustBench:
     """Measure raters on sets of rated answers.
 
@@ -82,7 +83,7 @@ def bench_raters(
 
     Args:
         data: Sets of judge_bench, such as ``arena_bench``, or files of rated answers; one or
-            several.
+            several. Or rated answers in memory, by the name of their set.
 
     Returns:
         The correlation table; the robustness of the raters where ``robust`` is given.
@@ -92,7 +93,6 @@ def bench_raters(
         JudgeError: If a model cannot be loaded; what was finished is kept.
         StoreError: If something cannot be written.
     """
-    from selfj_eval.arguments import items
     from selfj_eval.benchmarking.data import read_sets
     from selfj_eval.benchmarking.running import Settings
     from selfj_eval.raters.opening import EMBEDDER
@@ -102,10 +102,8 @@ def bench_raters(
     defined = read_raters(options.raters) if options.raters is not None else {}
     named = options.judge if isinstance(options.judge, str) else ",".join(options.judge)
     specs = parse_raters(named, defined)
-    given = [data] if isinstance(data, str | Path) else data
-    names = items([str(x) if isinstance(x, Path) else x for x in given], str, "bench()")
     limit = None if options.robust else options.limit
-    sets = read_sets(names, models=options.models, limit=limit, unrated=options.robust)
+    sets = read_sets(_named(data), models=options.models, limit=limit, unrated=options.robust)
     settings = Settings(options.answering, options.embedder or EMBEDDER, options.combine)
     folder = output_folder(options.output)
     job = _tried if options.robust else _tabulated
@@ -113,6 +111,20 @@ def bench_raters(
 
 
 bench = keywords(bench_raters, BenchOptions)
+
+
+def _named(data: Any) -> Sequence[str] | Mapping[str, InMemory]:
+    """Sets by their names, or in memory by theirs."""
+    if isinstance(data, Mapping):
+        return data
+    given = [data] if isinstance(data, str | Path) else data
+    expected = (
+        "bench(): name sets or files, or give answers in memory by the name of their set: "
+        "{'mine': answers}"
+    )
+    if not all(isinstance(x, str | Path) for x in given):
+        raise TypeError(expected)
+    return [str(x) for x in given]
 
 
 def _tabulated(
@@ -199,4 +211,4 @@ def _tried(
 
 
 def _notices(sets: Sequence[BenchSet]) -> dict[str, Sequence[str]]:
-    return {printable(own.path): own.notices for own in sets if own.notices}
+    return {printable(own.path or own.name): own.notices for own in sets if own.notices}

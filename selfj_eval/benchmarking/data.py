@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from selfj_eval.data_folder import data_file
 from selfj_eval.errors import DataError, printable
+from selfj_eval.inputs import records_of
 from selfj_eval.notices import Notices
 from selfj_eval.reading import read_records
 from selfj_eval.records import Record
 from selfj_eval.writing import FORMATS
+
+if TYPE_CHECKING:
+    from selfj_eval.inputs import InMemory
 
 FEWEST = 30
 """Rated answers that a model needs for a column of its own."""
@@ -27,16 +33,16 @@ class BenchSet:
 
     Attributes:
         name: What it is called.
-        path: The file.
+        path: The file; None where the answers were in memory.
         records: The answers.
         unrated: How many were left out because they have no rating.
         columns: The answering models that have a column, in the order of their names.
-        sha256: Of the file.
+        sha256: Of the file, or of the answers as JSON.
         notices: What was recognised, converted or ignored in it, as sentences.
     """
 
     name: str
-    path: Path
+    path: Path | None
     records: Sequence[Record]
     unrated: int
     columns: Sequence[str]
@@ -83,23 +89,58 @@ def read_set(
     shown = file.stem.removeprefix("pointwise_")
     # Messages end up in tables that are shown to others, which need no folder of this machine.
     places = [(record.where or "").rpartition(", ")[2] for record in records]
-    rated = [
+    placed = [
         replace(record, where=f"{shown}, {place}")
         for record, place in zip(records, places, strict=True)
-        if unrated or record.rating is not None
     ]
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    said = () if known else tuple(notices.sentences())
+    return _set_of(shown, placed, models, unrated, path=file, sha256=digest, notices=said)
+
+
+def set_in_memory(
+    name: str,
+    answers: InMemory,
+    *,
+    models: Sequence[str] | None = None,
+    limit: int | None = None,
+    unrated: bool = False,
+) -> BenchSet:
+    """A set of answers in memory. Arguments and errors as for ``read_set``."""
+    if re.fullmatch(r"\w[\w.+-]*", name) is None:
+        raise DataError(f"{name!r} is no name of a set: letters, digits, and '_', '.', '+', '-'.")
+    notices = Notices()
+    records = records_of(answers, notices=notices)[:limit]
+    content = hashlib.sha256()
+    for record in records:
+        content.update(json.dumps(record.row(), sort_keys=True).encode())
+    said = tuple(notices.sentences())
+    return _set_of(
+        name, records, models, unrated, path=None, sha256=content.hexdigest(), notices=said
+    )
+
+
+def _set_of(
+    name: str,
+    records: Sequence[Record],
+    models: Sequence[str] | None,
+    unrated: bool,
+    *,
+    path: Path | None,
+    sha256: str,
+    notices: Sequence[str],
+) -> BenchSet:
+    """The answers that count, and the columns of the models that have enough of them."""
+    rated = [record for record in records if unrated or record.rating is not None]
     if not rated:
         message = f"none of the {len(records):,} records has a rating to agree with."
-        raise DataError(message, path=file, field="rating")
+        raise DataError(message, path=path or name, field="rating")
     counts = Counter(record.model for record in rated if record.model is not None)
     columns = sorted((m for m, n in counts.items() if n >= FEWEST), key=str.casefold)
     if models is not None:
         columns = [model for model in dict.fromkeys(models) if model in counts]
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    path = Path(printable(file))
-    left_out = len(records) - len(rated)
-    said = () if known else tuple(notices.sentences())
-    return BenchSet(shown, path, rated, left_out, columns, digest, said)
+    shown = None if path is None else Path(printable(path))
+    return BenchSet(name, shown, rated, len(records) - len(rated), columns, sha256, notices)
 
 
 def _of_judge_bench(name: str) -> Path:
@@ -126,20 +167,28 @@ def _of_judge_bench(name: str) -> Path:
 
 
 def read_sets(
-    names: Sequence[str],
+    given: Sequence[str] | Mapping[str, InMemory],
     *,
     models: Sequence[str] | None = None,
     limit: int | None = None,
     unrated: bool = False,
 ) -> list[BenchSet]:
-    """Read sets; no two may have one name. Arguments as for ``read_set``.
+    """Read sets, or take them by name from memory; no two may have one name.
+
+    The other arguments are as for ``read_set``.
 
     Raises:
         DataError: As for ``read_set``, or if a named model has no rated answer anywhere.
     """
-    if not names:
+    if not given:
         raise DataError("no set is named; give some as `data`, such as arena_bench.")
-    sets = [read_set(name, models=models, limit=limit, unrated=unrated) for name in names]
+    if isinstance(given, Mapping):
+        sets = [
+            set_in_memory(name, answers, models=models, limit=limit, unrated=unrated)
+            for name, answers in given.items()
+        ]
+    else:
+        sets = [read_set(name, models=models, limit=limit, unrated=unrated) for name in given]
     own = [found.name for found in sets]
     if twice := sorted({name for name in own if own.count(name) > 1}):
         raise DataError(f"two sets are called {twice[0]!r}; rename a file.")

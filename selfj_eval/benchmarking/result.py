@@ -83,7 +83,7 @@ class Table:
     """All raters on one set.
 
     Attributes:
-        name, path: Of the set.
+        name, path: Of the set; None where the answers were in memory.
         records, unrated, instructions: Rated answers, those without a rating, distinct
             instructions.
         columns: Answering models that have a column.
@@ -94,7 +94,7 @@ class Table:
     """
 
     name: str
-    path: str
+    path: str | None
     records: int
     unrated: int
     instructions: int

@@ -152,7 +152,12 @@ def write_scores(
             file = place / f"{stem}.{mode}.parquet"
             write_judgments(file, data.records, row.judgments)
             about = {"model": row.rater, "reference": row.reference, "rater": dict(row.description)}
-            run = {"judge": about, "input": str(data.path), "input_sha256": data.sha256, **made}
+            run = {
+                "judge": about,
+                "input": None if data.path is None else str(data.path),
+                "input_sha256": data.sha256,
+                **made,
+            }
             write_json(run_file(file), run)
             files[key(data.name, row.rater, row.reference)] = str(file.relative_to(folder))
         _remove_stale(place, data.sha256)

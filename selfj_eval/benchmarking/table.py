@@ -69,7 +69,7 @@ def tabulate(
         tables.append(
             Table(
                 name=data.name,
-                path=str(data.path),
+                path=None if data.path is None else str(data.path),
                 records=len(data.records),
                 unrated=data.unrated,
                 instructions=len({r.instruction for r in data.records}),

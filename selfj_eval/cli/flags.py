@@ -54,12 +54,12 @@ def add_flags(
         if own.name in skip:
             continue
         group = _group(parser, groups, own)
-        settings = _settings(own, both=config)
+        elsewhere = config or own.name in former  # another way to give it: options refuse, if none
+        settings = _settings(own, both=config, mark=own.required and elsewhere)
         settings["help"] = _with_flags(settings["help"], cls)
         if own.name in (*repeated, *commas):
             settings |= _COMMAS if own.name in commas else {"nargs": None, "action": "append"}
-        needed = own.required and own.name not in former and not config  # else the options say it
-        settings["required"] = needed or own.name in required
+        settings["required"] = own.name in required or (own.required and not elsewhere)
         group.add_argument(flag(own.name, own.shape), dest=own.name, **settings)
         _add_former(parser, own, settings, former.get(own.name, ()))
 
@@ -166,12 +166,12 @@ def as_flags(text: str, parser: argparse.ArgumentParser | None) -> str:
     return re.sub(r"`([a-z][a-z0-9_]*)`", lambda m: flags.get(m[1], m[0]), text)
 
 
-def _settings(own: Declared, both: bool) -> dict[str, Any]:
+def _settings(own: Declared, both: bool, mark: bool) -> dict[str, Any]:
     kind = own.kinds[0]
     text = own.help
     default = own.default
     empty = own.required or default is None or default in ("", (), {})
-    if both and own.required:
+    if mark:
         text += " (required)"
     elif not (empty or (default is False and not both) or "default" in text):
         shown = {True: "yes", False: "no"}[default] if kind is bool else default

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.errors import DataError, StoreError, printable
-from selfj_eval.judging.options import JudgeOptions
+from selfj_eval.judging.options import RATERS, JudgeOptions, RatingOptions
 from selfj_eval.judging.protocol import Rater
 from selfj_eval.options import PathLike, keywords, option
-from selfj_eval.progress import Watch, steps
+from selfj_eval.progress import steps
 from selfj_eval.results import Result, first_of, table
 from selfj_eval.terminal import shown
 
@@ -24,13 +24,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BestOfOptions(JudgeOptions):
+class BestOfOptions(RatingOptions):
     """How the best answers are chosen."""
 
     judge: str | Path | Rater | None = option(
         None,
-        "'demo', a model folder, a hub id, or another rater (docs/bench.md); not needed where the "
-        "candidates have scores, as `selfj score` writes them",
+        f"{RATERS}; not needed where the candidates have scores, as `selfj score` writes them",
         placeholder="JUDGE",
     )
     n: int | None = option(
@@ -41,16 +40,10 @@ class BestOfOptions(JudgeOptions):
         None, "`generator` in the output (default: the candidates' model, -best-of- and N)"
     )
     curve: PathLike | None = option(None, "write the curve too (.csv)", placeholder="FILE")
-    reference: bool = option(
-        True, "show the judge the reference of the records that have one (default: yes)"
-    )
-    store: PathLike | None = option(
-        None, "file that keeps judgments (default: beside the output)", placeholder="FILE"
-    )
-    progress: Watch = option(False, internal=True)
 
     def check(self) -> None:
         """Refuse how a judge runs where none does."""
+        super().check()
         names = {own.name for own in JudgeOptions.declared()} | {"reference", "store"}
         given = [f"`{name}`" for name in self.changed() if name in names]
         if self.judge is None and given:
@@ -121,6 +114,7 @@ class BestOf(Result):
             "curve_cut": self.curve_cut,
             "rating_scale": self.rating_scale,
             "written": list(self.written),
+            "notices": list(self.notices),
         }
 
     def rows(self) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from selfj_eval.judging.score import (
 )
 from selfj_eval.partitions import Partition, notices_of_folder, partitions, refuse_empty
 from selfj_eval.progress import steps
-from selfj_eval.raters.opening import opened
+from selfj_eval.raters.opening import opened, rater_name
 from selfj_eval.raters.specs import parse_rater
 from selfj_eval.scoring import Survey, Totals
 from selfj_eval.writing import output_folder, write_json
@@ -47,7 +47,8 @@ def score_folder(folder: Path, options: ScoreOptions) -> ScoreRun:
         with opened(options.judge, options.judge_options, reference=options.reference) as rater:
             if isinstance(rater, Prepared):
                 raise DataError(
-                    f"{options.judge} looks at all answers together; give them in one file.",
+                    f"{rater_name(options.judge, options)} looks at all answers together; give "
+                    "them in one file.",
                     path=folder,
                 )
             start = time.monotonic()
@@ -106,6 +107,6 @@ def _output(folder: Path, options: ScoreOptions) -> Path:
     return output_folder(output)
 
 
-def _absolute(name: str) -> str:
+def _absolute(name: str | Path) -> str:
     """A model's name, or its folder wherever it is read."""
-    return str(Path(name).resolve()) if Path(name).exists() else name
+    return str(Path(name).resolve()) if Path(name).exists() else str(name)

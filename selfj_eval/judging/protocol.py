@@ -46,10 +46,18 @@ class Rater(Protocol):
 class Prepared(Protocol):
     """A rater whose scores depend on all the records together."""
 
-    def prepare(self, windows: Callable[[], Iterable[Sequence[Record]]]) -> Rater:
+    def prepare(
+        self,
+        windows: Callable[[], Iterable[Sequence[Record]]],
+        *,
+        progress: Progress | None = None,
+    ) -> Rater:
         """A rater that has seen all records, and may be given them in portions.
+
+        One that was prepared with others is returned as it is.
 
         Args:
             windows: Gives them, a list at a time, each time it is called.
+            progress: Called as it has seen records.
         """
         ...

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from selfj_eval.errors import DataError, StoreError, printable
-from selfj_eval.judging.options import ENGINES, JudgeOptions
-from selfj_eval.judging.protocol import Rater
+from selfj_eval.judging.options import ENGINES, RATERS, JudgeOptions, RatingOptions
+from selfj_eval.judging.protocol import Prepared, Rater
 from selfj_eval.options import Options, PathLike, keywords, option
-from selfj_eval.progress import Watch, steps
+from selfj_eval.progress import steps
 from selfj_eval.results import Result, first_of
 from selfj_eval.writing import TableOptions
 
@@ -45,23 +45,15 @@ class WorkerOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreOptions(JudgeOptions, WorkerOptions, TableOptions):
+class ScoreOptions(RatingOptions, WorkerOptions, TableOptions):
     """How answers are scored."""
 
-    judge: str | Path | Rater = option(
-        help="'demo', a model folder, a hub id, or with engine openai a model's name at a server; "
-        "or another rater: length, tfidf, cosine:MODEL, ppl:MODEL, reward:MODEL, "
-        "generative:MODEL, a sum such as demo+tfidf, or a YAML file (docs/bench.md)",
-        placeholder="JUDGE",
-    )
+    judge: str | Path | Rater = option(help=RATERS, placeholder="JUDGE")
     output: PathLike | None = option(
         None,
         "judgments: .jsonl, .json, .csv or .parquet (default: INPUT.scores.jsonl, beside INPUT); "
         "of a folder: a folder (default: INPUT.scores)",
         placeholder="FILE",
-    )
-    reference: bool = option(
-        True, "show the judge the reference of the records that have one (default: yes)"
     )
     fields: dict[str, str] = option(
         {},
@@ -69,19 +61,16 @@ class ScoreOptions(JudgeOptions, WorkerOptions, TableOptions):
         placeholder="FIELD=NAME",
     )
     limit: int | None = option(None, "only the first N records", low=1)
-    store: PathLike | None = option(
-        None, "file that keeps judgments (default: beside the output)", placeholder="FILE"
-    )
     engine: str = option(
         "transformers",
         "what runs the judge: transformers, vllm, openai (a judge behind an OpenAI-compatible "
         "server), or ray: workers on one or many machines, for a folder",
         (*ENGINES, "ray"),
     )
-    progress: Watch = option(False, internal=True)
 
     def check(self) -> None:
         """Refuse what only another engine heeds."""
+        super().check()
         for name in ("workers", "worker_gpus", "worker_engine"):
             if self.engine != "ray" and getattr(self, name) is not None:
                 raise DataError(f"`{name}` needs `engine` ray.")
@@ -251,11 +240,15 @@ def _score_file(path: Path, options: ScoreOptions) -> ScoreRun:
     if not survey.records:
         raise DataError("holds no records.", path=path)
     with _opened(options, store_file) as rater:
-        start = time.monotonic()
+        before, start = rater.from_store, time.monotonic()
+        if isinstance(rater, Prepared):
+            with steps(options.progress, survey.records, "prepared") as progress:
+                rater = rater.prepare(source.windows, progress=progress)
         with steps(options.progress, survey.records, "judged") as progress:
             totals = score_file(
                 rater, source, output, survey=survey, progress=progress, safe_csv=options.safe_csv
             )
+        totals.from_store = rater.from_store - before
         seconds = time.monotonic() - start
     run = run_of(options, rater, path) | {"input_sha256": digest(path)}
     write_json(run_file(output), run)

@@ -150,18 +150,28 @@ class SumRater:
         parts = [dict(rater.description) for rater in self._raters]
         return {"sum_of": self._names, "weights": self._weights, "scale": "z", "parts": parts}
 
-    def prepare(self, windows: Callable[[], Iterable[Sequence[Record]]]) -> SumRater:
+    def prepare(
+        self,
+        windows: Callable[[], Iterable[Sequence[Record]]],
+        *,
+        progress: Progress | None = None,
+    ) -> SumRater:
         """A rater that has rated all records once, for the scale, and may be given any portions.
 
         Args:
             windows: Gives all records, a list at a time, each time it is called.
+            progress: Called as it has rated records.
         """
+        if self._scales is not None:
+            return self
         other = copy(self)
         other._raters = [r.prepare(windows) if isinstance(r, Prepared) else r for r in self._raters]
+        shared = _shared(progress, len(other._raters))
         stored = [rater.from_store for rater in other._raters]
         scores: list[list[npt.NDArray[np.float64]]] = [[] for _ in other._raters]
         for window in windows():
-            rows = list(zip(*(rater.judge(window) for rater in other._raters), strict=True))
+            judged = (rater.judge(window, progress=shared) for rater in other._raters)
+            rows = list(zip(*judged, strict=True))
             for kept, column in zip(scores, _columns(rows, len(scores)), strict=True):
                 kept.append(column)
         columns = [np.concatenate(kept or [np.empty(0)]) for kept in scores]
@@ -182,13 +192,26 @@ class SumRater:
         """Rate records: over themselves, or as ``prepare`` has found."""
         records = items(records, Record, "judge()")
         stored = [rater.from_store for rater in self._raters]
-        *others, last = self._raters
-        judged = [rater.judge(records) for rater in others]
-        judged.append(last.judge(records, progress=progress))
+        shared = _shared(progress, len(self._raters))
+        judged = [rater.judge(records, progress=shared) for rater in self._raters]
         if self._scales is None:
             self.from_store += self._known(stored)
             return combine(self._names, judged, self._weights)
         return _summed(list(zip(*judged, strict=True)), self._names, self._weights, self._scales)
+
+
+def _shared(progress: Progress | None, parts: int) -> Progress | None:
+    """Progress of a sum from that of its parts, each of which rates every record."""
+    if progress is None:
+        return None
+    finished = 0
+
+    def tell(n: int) -> None:
+        nonlocal finished
+        before, finished = finished, finished + n
+        progress(finished // parts - before // parts)
+
+    return tell
 
 
 def _keeps(rater: Rater) -> bool:

@@ -64,10 +64,17 @@ class TfidfRater:
         given = items(records, Record, "fitted()")
         return self.prepare(lambda: [given])
 
-    def prepare(self, windows: Callable[[], Iterable[Sequence[Record]]]) -> TfidfRater:
+    def prepare(
+        self,
+        windows: Callable[[], Iterable[Sequence[Record]]],
+        *,
+        progress: Progress | None = None,
+    ) -> TfidfRater:
         """A rater that has weighed the words of all records, and may be given any portions."""
+        if self._words is not None:
+            return self
         other = TfidfRater()
-        other._words = _weighed(windows())
+        other._words = _weighed(windows(), progress)
         return other
 
     @property
@@ -105,18 +112,18 @@ class TfidfRater:
         return judgments
 
 
-def _weighed(windows: Iterable[Sequence[Record]]) -> Any:
+def _weighed(windows: Iterable[Sequence[Record]], progress: Progress | None = None) -> Any:
     """The words of answers and references, each text once, weighed; False without any word."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(token_pattern=r"(?u)\w+")
     try:
-        return vectorizer.fit(_texts(windows))
+        return vectorizer.fit(_texts(windows, progress))
     except ValueError:  # an empty vocabulary
         return False
 
 
-def _texts(windows: Iterable[Sequence[Record]]) -> Iterator[str]:
+def _texts(windows: Iterable[Sequence[Record]], progress: Progress | None) -> Iterator[str]:
     seen = set[bytes]()
     for window in windows:
         readable = (record for record in window if _reason(record) is None)
@@ -125,6 +132,8 @@ def _texts(windows: Iterable[Sequence[Record]]) -> Iterator[str]:
             if own not in seen:
                 seen.add(own)
                 yield text
+        if progress is not None:
+            progress(len(window))
 
 
 def _reason(record: Record) -> str | None:

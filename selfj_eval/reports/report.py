@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -142,6 +142,8 @@ def _each(judges: Any) -> list[Any]:
     from selfj_eval.records import Record
     from selfj_eval.scores import Scored
 
+    if isinstance(judges, Iterator):
+        judges = list(judges)
     if not isinstance(judges, list | tuple):
         return [judges]
     rows = any(isinstance(item, Mapping | Record | Scored) for item in judges)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from selfj_eval import __version__
 from selfj_eval.arguments import items
 from selfj_eval.evaluation.evaluate import FEWEST_UNITS
-from selfj_eval.judging.protocol import Progress, Rater
+from selfj_eval.judging.protocol import Prepared, Progress, Rater
 from selfj_eval.metrics.bootstrap import RESAMPLES
 from selfj_eval.records import Judgment, Record
 from selfj_eval.robustness.attacks import changed_record, get_changes
@@ -47,6 +47,8 @@ def robustness(
     records = items(records, Record, "robustness()")
     wanted, answers = get_changes(changes), Answers(records)
     base = chosen(records, limit, seed)
+    if isinstance(rater, Prepared):  # the changed answers get no say in the scale
+        rater = rater.prepare(lambda: [base])
     judged = rater.judge(base, progress=progress)
     made = {
         c.name: [(k, x) for k, r in enumerate(base) if (x := changed_record(r, c, answers, seed))]
