@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from process_memory import status
 
-from selfj_eval.backends.loading import choose_device
+from selfj_eval.engines.models.loading import choose_device
 
 PRODUCTS = 16
 """Matrix products that are timed together."""

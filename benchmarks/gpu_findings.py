@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.writing import write_json
+from selfj_eval.files.atomic import write_json
 
 
 class NotRunError(Exception):

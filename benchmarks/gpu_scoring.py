@@ -16,14 +16,14 @@ from gpu_models import llama_config, parameters, random_llama
 from scoring import best_of, mix, write_tokenizer
 from transformers import LlamaConfig
 
-from selfj_eval.backends.base import longest_first
-from selfj_eval.backends.batching import Batcher, Rows
-from selfj_eval.backends.loading import choose_dtype
-from selfj_eval.backends.prefix_tree import ATTENTION, pack, register, tree_batches
-from selfj_eval.backends.tokenizer import JudgeTokenizer
-from selfj_eval.backends.transformers import TransformersBackend
+from selfj_eval.engines.base import longest_first
+from selfj_eval.engines.local.batching import Batcher, Rows
+from selfj_eval.engines.local.prefix_tree import ATTENTION, pack, register, tree_batches
+from selfj_eval.engines.local.transformers import TransformersBackend
+from selfj_eval.engines.models.loading import choose_dtype
+from selfj_eval.engines.models.tokenizer import JudgeTokenizer
 from selfj_eval.errors import brief
-from selfj_eval.scale import expected_score
+from selfj_eval.prompts.labels import expected_score
 
 ALONE = "one by one"
 WAYS = (ALONE, "padded", "packed")

@@ -17,8 +17,8 @@ from torch.utils.data import Dataset
 from training_step import VARIANTS, Steps, pairs
 from transformers import TrainerCallback, TrainingArguments, set_seed
 
-from selfj_eval.backends.loading import choose_dtype
 from selfj_eval.demo import ladder
+from selfj_eval.engines.models.loading import choose_dtype
 from selfj_eval.training.base import with_new_adapter
 from selfj_eval.training.encoding import PairCollator, label_tokens
 from selfj_eval.training.running import arguments

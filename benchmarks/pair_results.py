@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 from selfj_eval import Judge, JudgmentStore, Record, metrics
-from selfj_eval.data_folder import data_file
 from selfj_eval.harness.data import judge_bench_pairs
 from selfj_eval.metrics import Metric
+from selfj_eval.registry.folder import data_file
 
 LABELS = {"A": 1, "tie": 0, "B": -1}
 

@@ -33,12 +33,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
-from selfj_eval.backends.base import Backend, longest_first
-from selfj_eval.backends.batching import CPU_BATCH_TOKENS, Batcher
-from selfj_eval.backends.prefix_tree import pack, tree_batches
-from selfj_eval.backends.transformers import TransformersBackend
 from selfj_eval.demo import ladder
-from selfj_eval.prompts import DEFAULT_TEMPLATE, get_template
+from selfj_eval.engines.base import Backend, longest_first
+from selfj_eval.engines.local.batching import CPU_BATCH_TOKENS, Batcher
+from selfj_eval.engines.local.prefix_tree import pack, tree_batches
+from selfj_eval.engines.local.transformers import TransformersBackend
+from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, get_template
 
 VOCABULARY, WIDTH, LAYERS, INNER = 32_000, 512, 8, 1376
 ANSWER_TOKENS = (20, 60, 100, 150, 200, 300, 450, 650)
@@ -192,7 +192,7 @@ def all_ways(folder: str, model: LlamaForCausalLM, tokenizer: Any) -> Ways:
 
 def in_vllm(folder: str) -> Callable[[list[str]], np.ndarray]:
     """Our vLLM engine, which forgets the prompts of the rounds before."""
-    from selfj_eval.backends.vllm import VllmBackend
+    from selfj_eval.engines.vllm.scoring import VllmBackend
 
     backend = VllmBackend(folder, dtype="float32", engine_args={})
 

@@ -29,8 +29,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from selfj_eval.backends.base import Batch
-from selfj_eval.prompts import Offsets
+from selfj_eval.engines.base import Batch
+from selfj_eval.prompts.templates import Offsets
 
 FILE = 50_000
 """Records of a file."""
@@ -54,9 +54,9 @@ class NullBackend:
 
 def child(arguments: list[str]) -> int:
     """Run `selfj` with that judge, and print the largest memory on the last line."""
-    from selfj_eval import judge
-    from selfj_eval.backends.opening import Opened
     from selfj_eval.cli import main as selfj
+    from selfj_eval.engines.opening import Opened
+    from selfj_eval.raters import judge
 
     judge.open_backend = lambda model, options: Opened(NullBackend(), "self-j")
     status = selfj(arguments)

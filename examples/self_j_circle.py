@@ -21,13 +21,13 @@ from scipy.stats import spearmanr
 
 from selfj_eval import Judge
 from selfj_eval.demo import JUDGE_DIR, demo_records, ladder
-from selfj_eval.prompts import get_template
-from selfj_eval.records import Record
+from selfj_eval.prompts.templates import get_template
+from selfj_eval.records.record import Record
+from selfj_eval.records.writing import write_rows
 from selfj_eval.training.judge import train_judge
-from selfj_eval.training.label import label
+from selfj_eval.training.labelling.label import label
 from selfj_eval.training.merge import merge
 from selfj_eval.training.sft import train_sft
-from selfj_eval.writing import write_rows
 
 EXAMPLES = """\
 example:

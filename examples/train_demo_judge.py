@@ -22,8 +22,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from selfj_eval import Judge
 from selfj_eval.demo import TEST_INSTRUCTIONS, demo_records, ladder
-from selfj_eval.prompts import TEMPLATES
-from selfj_eval.records import Record
+from selfj_eval.prompts.templates import TEMPLATES
+from selfj_eval.records.record import Record
 from selfj_eval.training.judge import train_judge
 from selfj_eval.training.pairs import Pair, write_pairs
 

@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from selfj_eval.evaluation.compare import compare
     from selfj_eval.evaluation.evaluate import evaluate
     from selfj_eval.evaluation.leaderboard import Leaderboard, leaderboard
+    from selfj_eval.evaluation.policy import Policy
     from selfj_eval.evaluation.result import Comparison, Evaluation
     from selfj_eval.evaluation.select import Decisions, Selection, select
     from selfj_eval.generation.generate import GenerateRun, generate
-    from selfj_eval.judge import Judge
+    from selfj_eval.jobs.options import OptionError
+    from selfj_eval.jobs.progress import Step
     from selfj_eval.judging.best_of import BestOf, best_of
-    from selfj_eval.judging.protocol import Rater
     from selfj_eval.judging.score import ScoreRun, score
-    from selfj_eval.options import OptionError
-    from selfj_eval.policy import Policy
-    from selfj_eval.progress import Step
-    from selfj_eval.reading import read_records
-    from selfj_eval.records import Judgment, Record
+    from selfj_eval.raters.judge import Judge
+    from selfj_eval.raters.protocol import Rater
+    from selfj_eval.records.reading import read_records
+    from selfj_eval.records.record import Judgment, Record
+    from selfj_eval.records.writing import write_judgments, write_records
     from selfj_eval.reports.report import Report, report
-    from selfj_eval.store import JudgmentStore
+    from selfj_eval.storage.store import JudgmentStore
     from selfj_eval.training.judge import train_judge
-    from selfj_eval.training.label import label
+    from selfj_eval.training.labelling.label import label
     from selfj_eval.training.merge import merge
     from selfj_eval.training.sft import train_sft
-    from selfj_eval.writing import write_judgments, write_records
 
 __version__ = "0.1.0"
 
@@ -47,42 +47,42 @@ _HOMES = {
     "Bench": "benchmarking.result",
     "BestOf": "judging.best_of",
     "Comparison": "evaluation.result",
+    "DataError": "errors",
     "Decisions": "evaluation.select",
     "Evaluation": "evaluation.result",
     "GenerateRun": "generation.generate",
+    "Judge": "raters.judge",
+    "JudgeError": "errors",
+    "Judgment": "records.record",
+    "JudgmentStore": "storage.store",
     "Leaderboard": "evaluation.leaderboard",
-    "OptionError": "options",
-    "Rater": "judging.protocol",
+    "OptionError": "jobs.options",
+    "Policy": "evaluation.policy",
+    "Rater": "raters.protocol",
+    "Record": "records.record",
     "Report": "reports.report",
     "ScoreRun": "judging.score",
     "Selection": "evaluation.select",
-    "Step": "progress",
-    "DataError": "errors",
-    "Judge": "judge",
-    "JudgeError": "errors",
-    "Judgment": "records",
-    "JudgmentStore": "store",
-    "Policy": "policy",
-    "Record": "records",
     "SelfJError": "errors",
+    "Step": "jobs.progress",
     "StoreError": "errors",
     "bench": "benchmarking.bench",
     "best_of": "judging.best_of",
     "compare": "evaluation.compare",
     "evaluate": "evaluation.evaluate",
     "generate": "generation.generate",
-    "label": "training.label",
+    "label": "training.labelling.label",
     "ladder": "demo.ladder",
     "leaderboard": "evaluation.leaderboard",
     "merge": "training.merge",
-    "read_records": "reading",
+    "read_records": "records.reading",
     "report": "reports.report",
     "score": "judging.score",
     "select": "evaluation.select",
     "train_judge": "training.judge",
     "train_sft": "training.sft",
-    "write_judgments": "writing",
-    "write_records": "writing",
+    "write_judgments": "records.writing",
+    "write_records": "records.writing",
 }
 _NAMESPACES = {"alpaca": "alpaca", "collect": "collection", "data": "registry"}
 """Packages whose functions are called by another name than the package's own."""

@@ -9,8 +9,20 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from unicodedata import category
 
-from selfj_eval.terminal import shown
+
+def shown(text: object) -> str:
+    """A text from data, a file's name or a library, as one line that does nothing to a terminal.
+
+    Control characters, line breaks and marks that turn the direction of writing are escaped as
+    Python writes them; what is escaped already stays as it is.
+    """
+    own = str(text)
+    if own.isprintable():
+        return own
+    # Spaces of any width are harmless, and common in Chinese and French.
+    return "".join(c if c.isprintable() or category(c) == "Zs" else _code(c) for c in own)
 
 
 def printable(path: str | Path) -> str:
@@ -129,3 +141,7 @@ def _plain(text: str) -> list[str]:
     """Lines without colours and control characters."""
     lines = _TERMINAL.sub("", text).splitlines()
     return ["".join(c if c.isprintable() else " " for c in line) for line in lines]
+
+
+def _code(character: str) -> str:
+    return ascii(character)[1:-1]

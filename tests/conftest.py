@@ -164,7 +164,7 @@ def judge_server(tiny_judge: Path) -> Iterator[str]:
     """Address of a server of the demo judge and of the random one (``judge_server.py``)."""
     from selfj_eval.demo import JUDGE_DIR
 
-    program = Path(__file__).parent / "judge_server.py"
+    program = Path(__file__).parent / "servers" / "judge_server.py"
     with subprocess.Popen(
         [sys.executable, str(program), f"demo={JUDGE_DIR}", f"tiny={tiny_judge}"],
         stdin=subprocess.PIPE,

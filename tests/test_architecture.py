@@ -66,3 +66,44 @@ def test_the_options_of_score_are_made_once_and_go_down_only() -> None:
         if "ScoreOptions" in p.read_text(encoding="utf-8") and p.name != "score.py"
     ]
     assert not makers
+
+
+def _layers() -> list[str]:
+    """The packages in the order of the table in ``docs/architecture.md``."""
+    text = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text.split("## The layers")[1].split("\n## ")[0]
+    return re.findall(r"^\| `(\w+)/?` \|", table, re.M)
+
+
+def _imports(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Line, module and name of what a module imports of this package."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("selfj_eval"):
+            yield from ((node.lineno, str(node.module), alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names if alias.name.startswith("selfj_eval.")]
+            yield from ((node.lineno, name, "") for name in names)
+
+
+def _package(module: str, name: str) -> str:
+    parts = f"{module}.{name}".split(".")
+    return parts[1] if parts[1] != "__version__" else "errors"
+
+
+@pytest.mark.parametrize("path", [p for p in (*LIBRARY, *CLI) if p.parent != PACKAGE], ids=_name)
+def test_a_package_imports_from_those_above_it_only(path: Path) -> None:
+    layers = _layers()
+    own = path.relative_to(PACKAGE).parts[0]
+    above = set(layers[: layers.index(own) + 1])
+    for line, module, name in _imports(path):
+        package = _package(module, name)
+        assert package in above, f"line {line}: {own} imports {module}.{name}, of a layer below it"
+        private = name.startswith("_") and not name.startswith("__")
+        assert not private or package == own, f"line {line}: {module}.{name} is private"
+
+
+def test_nothing_is_loose_and_every_package_has_its_layer() -> None:
+    modules = {p.stem for p in PACKAGE.glob("*.py")}
+    packages = {p.parent.name for p in PACKAGE.glob("*/__init__.py")}
+    assert modules == {"__init__", "__main__", "errors"}
+    assert packages | {"errors"} == set(_layers())

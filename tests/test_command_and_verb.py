@@ -14,9 +14,9 @@ import selfj_eval as selfj
 from selfj_eval import alpaca, collect, data
 from selfj_eval.cli import main
 from selfj_eval.demo import JUDGE_DIR, write_ladder
-from selfj_eval.installation import examine
-from selfj_eval.results import Result
-from selfj_eval.writing import write_rows
+from selfj_eval.harness.installation import examine
+from selfj_eval.jobs.results import Result
+from selfj_eval.records.writing import write_rows
 
 CHANGING = {"seconds", "made", "command", "bytes"}
 """Keys that differ from run to run; what is below them is not compared."""

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from selfj_eval import Judge, JudgmentStore, Record
-from selfj_eval.backends.openai import OpenAIBackend
+from selfj_eval.engines.server.openai import OpenAIBackend
 from selfj_eval.generation.answering import answers_to
 from selfj_eval.generation.options import Sampling
 from selfj_eval.generation.transformers import TransformersGenerator
 from selfj_eval.raters.cosine import CosineRater
 from selfj_eval.raters.perplexity import PerplexityRater
 from selfj_eval.raters.vro import VroRater
-from selfj_eval.store import MeasureStore, Stored
+from selfj_eval.storage.store import MeasureStore, Stored
 
 THREADS = 2
 
@@ -133,7 +133,7 @@ def test_a_store_filled_and_read_at_once(tmp_path: Path) -> None:
 
 
 def test_raters_with_models(tmp_path: Path, minilm: Path) -> None:
-    from selfj_eval.training.similarity import Embedder
+    from selfj_eval.engines.models.embedder import Embedder
 
     embedder = Embedder(str(minilm))
     sampling = Sampling(n=2, temperature=1.0, max_new_tokens=3)

@@ -11,9 +11,9 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.backends.endpoint import URL, Reply
-from selfj_eval.backends.failures import Failure
-from selfj_eval.backends.traffic import Traffic
+from selfj_eval.engines.server.endpoint import URL, Reply
+from selfj_eval.engines.server.failures import Failure
+from selfj_eval.engines.server.traffic import Traffic
 from selfj_eval.errors import JudgeError
 from selfj_eval.raters.chatting import only_choice
 

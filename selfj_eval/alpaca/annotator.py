@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.alpaca import data
 from selfj_eval.alpaca.options import ComparisonOptions
-from selfj_eval.documents import read_yaml
+from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.errors import DataError, StoreError
-from selfj_eval.judging.options import JudgeOptions
-from selfj_eval.options import PathLike, keywords, option
-from selfj_eval.results import Result
+from selfj_eval.files.documents import read_yaml
+from selfj_eval.jobs.options import PathLike, keywords, option
+from selfj_eval.jobs.results import Result
+from selfj_eval.registry import alpaca_pack
 
 _METHOD = 2  # raise when the client gives another number for the same texts
 _CLIENT = "selfj_eval.alpaca.client.Client"
@@ -117,7 +117,7 @@ def config_annotator(options: ConfigOptions) -> Annotator:
     from selfj_eval.alpaca.outputs import read_references
     from selfj_eval.alpaca.preference import TEMPERATURE
     from selfj_eval.alpaca.upstream import alpaca_eval
-    from selfj_eval.writing import output_folder
+    from selfj_eval.files.atomic import output_folder
 
     alpaca_eval()  # not there: say so now
     references = None
@@ -140,9 +140,9 @@ def config_annotator(options: ConfigOptions) -> Annotator:
     _write_configuration(folder, name, client)
     baselines: Mapping[str, Path] = {}
     cache = None
-    if data.is_here():
+    if alpaca_pack.is_here():
         baselines, cache = _write_baselines(folder), _write_hub_cache(folder)
-    commands = {v: _command(v, folder, baselines.get(v), cache) for v in data.BASELINES}
+    commands = {v: _command(v, folder, baselines.get(v), cache) for v in alpaca_pack.BASELINES}
     return Annotator(folder, name, replaced, baselines, cache, commands)
 
 
@@ -151,7 +151,7 @@ config = keywords(config_annotator, ConfigOptions)
 
 def _judge_settings(options: ConfigOptions) -> dict[str, Any]:
     """What ``client.yaml`` says of the judge: its model, its options, its fingerprint."""
-    from selfj_eval.backends.weights import model_folders
+    from selfj_eval.engines.models.weights import model_folders
 
     folders = model_folders(
         options.judge,
@@ -184,7 +184,7 @@ def _annotator_name(
 
 
 def _sha256(path: Path | None) -> str | None:
-    from selfj_eval.provenance import digest
+    from selfj_eval.jobs.provenance import digest
 
     return None if path is None else digest(path)
 
@@ -242,12 +242,12 @@ def _command(version: str, folder: Path, baseline: Path | None, hub_cache: Path 
 
 
 def _write_baselines(folder: Path) -> dict[str, Path]:
-    from selfj_eval.writing import write_json
+    from selfj_eval.files.atomic import write_json
 
-    instructions = data.evaluation_set()
+    instructions = alpaca_pack.evaluation_set()
     files = {}
-    for version, name in data.BASELINES.items():
-        outputs = data.official_baseline(version).outputs
+    for version, name in alpaca_pack.BASELINES.items():
+        outputs = alpaca_pack.official_baseline(version).outputs
         files[version] = folder / f"{name}.json"
         rows = zip(instructions.instructions, instructions.datasets, outputs, strict=True)
         write_json(
@@ -267,7 +267,9 @@ def _write_hub_cache(folder: Path) -> Path:
     (repository / "refs").mkdir(parents=True, exist_ok=True)
     snapshot.mkdir(parents=True, exist_ok=True)
     _write_text(repository / "refs" / "main", _COMMIT)
-    _write_text(snapshot / "df_gamed.csv", data.gamed_baselines().read_text(encoding="utf-8"))
+    _write_text(
+        snapshot / "df_gamed.csv", alpaca_pack.gamed_baselines().read_text(encoding="utf-8")
+    )
     return folder / "hub"
 
 
@@ -291,7 +293,7 @@ def _replaced(configs: Path) -> str | None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    from selfj_eval.writing import atomic_write
+    from selfj_eval.files.atomic import atomic_write
 
     with atomic_write(path) as stream:
         stream.write(text.encode())

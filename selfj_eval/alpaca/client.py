@@ -19,9 +19,9 @@ from typing import Any
 
 from selfj_eval.alpaca.preference import preference
 from selfj_eval.alpaca.rating import NamedRater
-from selfj_eval.callers import local_of
 from selfj_eval.errors import JudgeError
-from selfj_eval.terminal import say
+from selfj_eval.jobs.callers import local_of
+from selfj_eval.jobs.terminal import say
 
 SEPARATOR = "\uf8f0"
 """A character for private use, which no text should hold."""
@@ -153,9 +153,9 @@ def _rater(judge: str, store: str, references: str | None, sha256: str | None) -
         JudgeError: If judge or references are no longer those the configuration was written for.
     """
     from selfj_eval.alpaca.outputs import read_references
-    from selfj_eval.judge import Judge
-    from selfj_eval.judging.options import JudgeOptions
-    from selfj_eval.store import JudgmentStore
+    from selfj_eval.engines.options import JudgeOptions
+    from selfj_eval.raters.judge import Judge
+    from selfj_eval.storage.store import JudgmentStore
 
     settings = json.loads(judge)
     written_for, model = settings.pop("fingerprint"), settings.pop("model")

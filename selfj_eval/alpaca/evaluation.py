@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from selfj_eval.alpaca.data import Answers, EvaluationSet, leaderboard_lines
 from selfj_eval.alpaca.preference import preference
 from selfj_eval.alpaca.rating import AnswerScores, NamedRater
 from selfj_eval.alpaca.upstream import Annotation, length_controlled, win_rate
 from selfj_eval.errors import DataError
-from selfj_eval.formulas import guarded
-from selfj_eval.judging.protocol import Progress
-from selfj_eval.writing import atomic_write
+from selfj_eval.files.atomic import atomic_write
+from selfj_eval.files.formulas import guarded
+from selfj_eval.raters.protocol import Progress
+from selfj_eval.registry.alpaca_pack import Answers, EvaluationSet, leaderboard_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

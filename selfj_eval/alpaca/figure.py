@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.errors import JudgeError
-from selfj_eval.writing import atomic_write
+from selfj_eval.files.atomic import atomic_write
 
 if TYPE_CHECKING:
     from selfj_eval.alpaca.ranking import Ranking

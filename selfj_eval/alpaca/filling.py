@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from selfj_eval.alpaca.manifest import Row, read_manifest
 from selfj_eval.alpaca.win_rates import EvaluateOptions, WinRates, evaluate_outputs
+from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.errors import DataError, printable
 from selfj_eval.generation.generate import GenerateOptions, GenerateRun, generate_answers
+from selfj_eval.jobs.options import Options, PathLike, keywords, option
+from selfj_eval.jobs.progress import Watch
+from selfj_eval.jobs.results import Result
 from selfj_eval.judging.best_of import BestOf, BestOfOptions, best_of_answers
-from selfj_eval.judging.options import JudgeOptions
-from selfj_eval.judging.protocol import Rater
-from selfj_eval.options import Options, PathLike, keywords, option
-from selfj_eval.progress import Watch
-from selfj_eval.results import Result
+from selfj_eval.raters.protocol import Rater
+from selfj_eval.registry import alpaca_pack
 
 if TYPE_CHECKING:
     from selfj_eval.alpaca.gpt4 import Gpt4Annotation
@@ -139,7 +140,7 @@ def run_row(row: str, options: RunOptions) -> RowRun:
         StoreError: If results cannot be written.
     """
     from selfj_eval.alpaca.upstream import alpaca_eval
-    from selfj_eval.writing import output_folder
+    from selfj_eval.files.atomic import output_folder
 
     found = _row(row, options)
     alpaca_eval()
@@ -178,7 +179,7 @@ def _n(row: Row) -> int:
 
 def _answers(options: RunOptions, row: Row, folder: Path) -> tuple[GenerateRun, BestOf | None]:
     """One answer per instruction, in the file that the next steps read."""
-    from selfj_eval.provenance import digest
+    from selfj_eval.jobs.provenance import digest
 
     outputs, n = folder / "model_outputs.json", _n(row)
     generated = outputs if n == 1 else folder / "candidates.json"
@@ -235,13 +236,12 @@ def _judged(judge: str | Rater, options: RunOptions, version: str, folder: Path)
 
 
 def _annotated(options: RunOptions, version: str, folder: Path, row: str) -> Gpt4Annotation:
-    from selfj_eval.alpaca import data
     from selfj_eval.alpaca.gpt4 import annotate, result_file
     from selfj_eval.alpaca.outputs import read_outputs
 
-    answers = read_outputs(folder / "model_outputs.json", data.evaluation_set())
+    answers = read_outputs(folder / "model_outputs.json", alpaca_pack.evaluation_set())
     there = len(answers.outputs) - answers.missing
-    name = f"annotating {there} answers with {data.ANNOTATORS[version]}"
+    name = f"annotating {there} answers with {alpaca_pack.ANNOTATORS[version]}"
     _tell(options, RunStep(name))
     model = Path(options.model).name
     model += f"+{Path(options.adapter).name}" if options.adapter else ""

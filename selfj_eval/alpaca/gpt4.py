@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from selfj_eval.alpaca.data import BASELINES
 from selfj_eval.alpaca.options import PACKAGES
-from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, StoreError, brief, printable
-from selfj_eval.records import is_number
-from selfj_eval.results import Result
-from selfj_eval.terminal import say
+from selfj_eval.files.documents import read_json
+from selfj_eval.jobs.results import Result
+from selfj_eval.jobs.terminal import say
+from selfj_eval.records.record import is_number
+from selfj_eval.registry import alpaca_pack
+from selfj_eval.registry.alpaca_pack import BASELINES
 
 if TYPE_CHECKING:
-    from selfj_eval.alpaca.data import Answers
     from selfj_eval.alpaca.evaluation import Line
+    from selfj_eval.registry.alpaca_pack import Answers
 
 
 @dataclass(frozen=True)
@@ -84,21 +85,23 @@ def annotate(answers: Answers, version: str, result: Path, *, model: str) -> Gpt
         JudgeError: If the server cannot be used; what was annotated is kept.
         StoreError: If results cannot be written.
     """
-    from selfj_eval.alpaca import data
     from selfj_eval.alpaca.evaluation import line_of, with_length_control
     from selfj_eval.alpaca.upstream import annotate_with_gpt4
-    from selfj_eval.provenance import provenance
-    from selfj_eval.writing import write_json
+    from selfj_eval.files.atomic import write_json
+    from selfj_eval.jobs.provenance import provenance
 
-    instructions, baseline = data.evaluation_set(), data.official_baseline(version)
+    instructions, baseline = (
+        alpaca_pack.evaluation_set(),
+        alpaca_pack.official_baseline(version),
+    )
     cache = cache_of(result, endpoint())
     annotations = annotate_with_gpt4(version, instructions, baseline, answers, cache=cache)
-    gamed = data.gamed_baselines() if version == "v2" else None
+    gamed = alpaca_pack.gamed_baselines() if version == "v2" else None
     line, reason = with_length_control(
         line_of(answers, annotations, mode="community"), annotations, gamed, of=len(instructions)
     )
     found = Gpt4Annotation(
-        annotator=data.ANNOTATORS[version],
+        annotator=alpaca_pack.ANNOTATORS[version],
         endpoint=endpoint(),
         model=model,
         line=line,

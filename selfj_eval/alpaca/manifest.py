@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import selfj_eval
-from selfj_eval.documents import read_yaml
 from selfj_eval.errors import DataError
+from selfj_eval.files.documents import read_yaml
 
 CELLS = ("v1", "v2", "v2_lc")
 """AlpacaEval 1, AlpacaEval 2, AlpacaEval 2 length-controlled; win rates in percent."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from selfj_eval.judging.options import JudgeOptions
-from selfj_eval.options import PathLike, option
+from selfj_eval.engines.options import JudgeOptions
+from selfj_eval.jobs.options import PathLike, option
 
 PACKAGES = ("alpaca-eval", "torch", "transformers", "scikit-learn", "scipy")
 """What decides the numbers here, for ``provenance``."""

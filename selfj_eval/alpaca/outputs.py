@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from selfj_eval.alpaca.data import Answers, EvaluationSet
-from selfj_eval.arguments import is_missing
 from selfj_eval.errors import DataError
-from selfj_eval.formats import Rows
-from selfj_eval.inputs import rows_of
-from selfj_eval.questions import QUESTION_FIELDS
-from selfj_eval.reading import iter_rows, read_rows
-from selfj_eval.records import Record, question_of
-from selfj_eval.results import Result
+from selfj_eval.jobs.arguments import is_missing
+from selfj_eval.jobs.results import Result
+from selfj_eval.records.formats import Rows
+from selfj_eval.records.inputs import rows_of
+from selfj_eval.records.questions import QUESTION_FIELDS
+from selfj_eval.records.reading import iter_rows, read_rows
+from selfj_eval.records.record import Record, question_of
+from selfj_eval.registry.alpaca_pack import Answers, EvaluationSet
 
 if TYPE_CHECKING:
-    from selfj_eval.inputs import InMemory
+    from selfj_eval.records.inputs import InMemory
 
     Outputs: TypeAlias = str | Path | InMemory | Result
     """One model's outputs: a file, rows, records, a pandas table, or the result of a verb."""

@@ -7,18 +7,17 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.alpaca import data
 from selfj_eval.alpaca.gpt4 import Made, read_results
 from selfj_eval.alpaca.manifest import Entry, Row, read_manifest
 from selfj_eval.alpaca.options import ComparisonOptions
-from selfj_eval.documents import read_json
-from selfj_eval.errors import DataError, StoreError, brief
-from selfj_eval.judging.protocol import Rater
-from selfj_eval.options import PathLike, keywords, option
-from selfj_eval.progress import Watch, steps
-from selfj_eval.results import Result, plain
-from selfj_eval.results import table as aligned
-from selfj_eval.terminal import shown
+from selfj_eval.errors import DataError, StoreError, brief, shown
+from selfj_eval.files.documents import read_json
+from selfj_eval.jobs.options import PathLike, keywords, option
+from selfj_eval.jobs.progress import Watch, steps
+from selfj_eval.jobs.results import Result, plain
+from selfj_eval.jobs.results import table as aligned
+from selfj_eval.raters.protocol import Rater
+from selfj_eval.registry import alpaca_pack
 
 if TYPE_CHECKING:
     from selfj_eval.alpaca.evaluation import Line
@@ -199,7 +198,7 @@ def build(rows: Sequence[Row], *, results: Path | None = None) -> list[TableRow]
         rows: The manifest's.
         results: Folder of ``alpaca.run``, or None.
     """
-    boards = {version: data.leaderboard(version) for version in data.BASELINES}
+    boards = {version: alpaca_pack.leaderboard(version) for version in alpaca_pack.BASELINES}
     replays: dict[tuple[str, str], Line] = {}
     found = []
     for row in rows:
@@ -260,11 +259,16 @@ def replay(model: str, version: str) -> Line:
     """
     from selfj_eval.alpaca.evaluation import line_of, with_length_control
 
-    stored = data.stored_preferences(data.ANNOTATORS[version]).get(model)
+    stored = alpaca_pack.stored_preferences(alpaca_pack.ANNOTATORS[version]).get(model)
     if not stored:
-        raise DataError(f"no stored preferences of {data.ANNOTATORS[version]} for {model!r}.")
-    instructions, baseline = data.evaluation_set(), data.official_baseline(version)
-    answers = data.stored_outputs({model})[0]
+        raise DataError(
+            f"no stored preferences of {alpaca_pack.ANNOTATORS[version]} for {model!r}."
+        )
+    instructions, baseline = (
+        alpaca_pack.evaluation_set(),
+        alpaca_pack.official_baseline(version),
+    )
+    answers = alpaca_pack.stored_outputs({model})[0]
     annotations: list[Annotation] = [
         {
             "index": k,
@@ -273,13 +277,13 @@ def replay(model: str, version: str) -> Line:
             "generator_1": baseline.model,
             "output_2": answers.outputs[k],
             "generator_2": model,
-            "annotator": data.ANNOTATORS[version],
+            "annotator": alpaca_pack.ANNOTATORS[version],
             "preference": value,
         }
         for k, value in sorted(stored.items())
     ]
     line = line_of(answers, annotations, mode="community")
-    gamed = data.gamed_baselines() if version == "v2" else None
+    gamed = alpaca_pack.gamed_baselines() if version == "v2" else None
     return with_length_control(line, annotations, gamed, of=len(instructions))[0]
 
 
@@ -321,23 +325,26 @@ def _by_judge(
     from selfj_eval.alpaca.rating import named_rater
 
     named = {row.name: row.judge for row in rows if row.judge}
-    models = {answers.model: answers for answers in data.stored_outputs({*named.values()})}
-    instructions = data.evaluation_set()
+    models = {answers.model: answers for answers in alpaca_pack.stored_outputs({*named.values()})}
+    instructions = alpaca_pack.evaluation_set()
     found: dict[str, dict[str, dict[str, JudgeNumber]]] = {name: {} for name in named}
     errors: list[str] = []
-    total = (len(named) + 1) * len(instructions) * len(data.BASELINES)
+    total = (len(named) + 1) * len(instructions) * len(alpaca_pack.BASELINES)
     with (
         named_rater(judge, options, instructions, options.store or ":memory:") as rater,
         steps(options.progress, total, "judged", "answer") as progress,
     ):
-        rater = rater.prepare(instructions, [data.official_baseline(v) for v in data.BASELINES])
-        for version in data.BASELINES:
+        rater = rater.prepare(
+            instructions,
+            [alpaca_pack.official_baseline(v) for v in alpaca_pack.BASELINES],
+        )
+        for version in alpaca_pack.BASELINES:
             evaluation = Evaluation(
                 rater,
                 instructions,
-                data.official_baseline(version),
+                alpaca_pack.official_baseline(version),
                 temperature=options.temperature,
-                gamed=data.gamed_baselines() if version == "v2" else None,
+                gamed=alpaca_pack.gamed_baselines() if version == "v2" else None,
                 progress=progress,
             )
             for name, model in named.items():

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from selfj_eval.arguments import Numbers, numbers
+from selfj_eval.jobs.arguments import Numbers, numbers
 from selfj_eval.metrics.result import Array
 
 TEMPERATURE = 1.0

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from selfj_eval.alpaca import data
-from selfj_eval.alpaca.data import ANNOTATORS, BASELINES, Answers, EvaluationSet
 from selfj_eval.alpaca.preference import fit_temperature, preference
 from selfj_eval.alpaca.ranking import (
     METRICS,
@@ -20,10 +18,12 @@ from selfj_eval.alpaca.ranking import (
     RankSettings,
 )
 from selfj_eval.alpaca.rating import AnswerScores, NamedRater
-from selfj_eval.judging.protocol import Progress
 from selfj_eval.metrics.bootstrap import RESAMPLES, Bootstrap, bootstrap, evaluations
 from selfj_eval.metrics.ranking import rank_biased_overlap
 from selfj_eval.metrics.result import Array
+from selfj_eval.raters.protocol import Progress
+from selfj_eval.registry import alpaca_pack
+from selfj_eval.registry.alpaca_pack import ANNOTATORS, BASELINES, Answers, EvaluationSet
 
 NOT_COMPARED = {
     "v1": {"falcon-7b-instruct", "text_davinci_003", "Mistral-7B+RAHF-DUAL+LoRA"},
@@ -71,7 +71,7 @@ def score_models(
         errors.extend(f"{answers.model}, instruction {k}: {why}" for k, why in found.errors)
         return found
 
-    baseline = {v: scored(data.official_baseline(v)).score for v in BASELINES}
+    baseline = {v: scored(alpaca_pack.official_baseline(v)).score for v in BASELINES}
     found = [scored(answers) for answers in models]
     return Scored(
         tuple(answers.model for answers in models),
@@ -90,7 +90,7 @@ def gpt4_rankings() -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for name in GPT4:
         version, _, kind = name.partition("_")
-        rows = data.leaderboard(version)
+        rows = alpaca_pack.leaderboard(version)
         column = _COLUMN[kind]
         found[name] = {
             model: row[column]
@@ -203,7 +203,7 @@ def _agreement(name: str, cell: _Cell, found: Bootstrap, at: int) -> Agreement:
 def _cells(scored: Scored, gpt4: Mapping[str, Mapping[str, float]]) -> list[_Cell]:
     from scipy.stats import rankdata
 
-    release = data.leaderboard("v2_release")
+    release = alpaca_pack.leaderboard("v2_release")
     cells = []
     for models in MODEL_SETS:
         for name, values in gpt4.items():
@@ -235,7 +235,7 @@ def _means(values: Array, counts: Any) -> Array:
 def _ranked(
     scored: Scored, means: Mapping[str, Array], gpt4: Mapping[str, Mapping[str, float]]
 ) -> list[RankedModel]:
-    release = data.leaderboard("v2_release")
+    release = alpaca_pack.leaderboard("v2_release")
     found: list[RankedModel] = []
     for k in np.argsort(-means["mean_score"], kind="stable"):  # NaN comes last
         model = scored.models[k]
@@ -262,7 +262,7 @@ def _single_preferences(version: str, scored: Scored) -> PreferenceFit:
     """Agreement with GPT-4's stored preferences, and the temperature that fits them."""
     place = {model: k for k, model in enumerate(scored.models)}
     gaps, given = [], []
-    for model, values in data.stored_preferences(ANNOTATORS[version], matching=True).items():
+    for model, values in alpaca_pack.stored_preferences(ANNOTATORS[version], matching=True).items():
         if model not in place or model in NOT_COMPARED.get(version, ()):
             continue
         for position, value in values.items():

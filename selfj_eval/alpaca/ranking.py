@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.alpaca.options import PACKAGES, ComparisonOptions
-from selfj_eval.errors import DataError, printable
-from selfj_eval.judging.protocol import Rater
-from selfj_eval.options import PathLike, keywords, option
-from selfj_eval.progress import Watch, steps
-from selfj_eval.results import Result, plain, table
-from selfj_eval.terminal import shown
+from selfj_eval.errors import DataError, printable, shown
+from selfj_eval.jobs.options import PathLike, keywords, option
+from selfj_eval.jobs.progress import Watch, steps
+from selfj_eval.jobs.results import Result, plain, table
+from selfj_eval.raters.protocol import Rater
+from selfj_eval.registry import alpaca_pack
 
 if TYPE_CHECKING:
-    from selfj_eval.alpaca.data import Answers, EvaluationSet
+    from selfj_eval.registry.alpaca_pack import Answers, EvaluationSet
 
 METRICS = ("spearman", "kendall_tau_b", "rbo")
 
@@ -274,13 +274,12 @@ def rank_models(options: RankOptions) -> Rankings:
         JudgeError: If a judge cannot be loaded, or matplotlib is not installed.
         StoreError: If results cannot be written.
     """
-    from selfj_eval.alpaca import data
     from selfj_eval.alpaca.figure import check_can_draw
-    from selfj_eval.writing import output_folder
+    from selfj_eval.files.atomic import output_folder
 
     check_can_draw()
     folder = output_folder(options.output)
-    instructions, models = data.evaluation_set(), data.stored_outputs()
+    instructions, models = alpaca_pack.evaluation_set(), alpaca_pack.stored_outputs()
     rankings = [_ranked(judge, instructions, models, folder, options) for judge in options.judge]
     _write(rankings, options.file_names, folder)
     return Rankings(rankings, printable(folder))
@@ -323,9 +322,10 @@ def _ranked(
 
 def _write(rankings: Sequence[Ranking], names: Sequence[str], folder: Path) -> None:
     from selfj_eval.alpaca.figure import draw
-    from selfj_eval.formulas import guarded
-    from selfj_eval.provenance import provenance
-    from selfj_eval.writing import write_json, write_rows
+    from selfj_eval.files.atomic import write_json
+    from selfj_eval.files.formulas import guarded
+    from selfj_eval.jobs.provenance import provenance
+    from selfj_eval.records.writing import write_rows
 
     for name, ranking in zip(names, rankings, strict=True):
         # GPT-4's numbers are in the official leaderboards, and in the result.

@@ -13,19 +13,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from selfj_eval.alpaca.data import Answers, EvaluationSet
 from selfj_eval.alpaca.options import ComparisonOptions
 from selfj_eval.alpaca.outputs import read_references
 from selfj_eval.alpaca.preference import TEMPERATURE
 from selfj_eval.errors import DataError
-from selfj_eval.judge import Judge
-from selfj_eval.judging.protocol import Prepared, Progress, Rater
+from selfj_eval.jobs.options import PathLike
+from selfj_eval.jobs.provenance import digest
+from selfj_eval.jobs.terminal import say
 from selfj_eval.metrics.result import Array
-from selfj_eval.options import PathLike
-from selfj_eval.provenance import digest
+from selfj_eval.raters.judge import Judge
 from selfj_eval.raters.opening import opened, rater_name
-from selfj_eval.records import Record
-from selfj_eval.terminal import say
+from selfj_eval.raters.protocol import Prepared, Progress, Rater
+from selfj_eval.records.record import Record
+from selfj_eval.registry.alpaca_pack import Answers, EvaluationSet
 
 
 class AnswerScores(NamedTuple):

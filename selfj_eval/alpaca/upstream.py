@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from selfj_eval.alpaca.annotating import Completions
-from selfj_eval.alpaca.data import ANNOTATORS, Answers, EvaluationSet
 from selfj_eval.errors import JudgeError, brief
+from selfj_eval.registry.alpaca_pack import ANNOTATORS, Answers, EvaluationSet
 
 _CHUNK = 10  # comparisons after which AlpacaEval keeps what it has
 

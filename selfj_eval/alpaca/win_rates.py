@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selfj_eval.alpaca.options import PACKAGES, ComparisonOptions
-from selfj_eval.documents import read_json
-from selfj_eval.errors import DataError, StoreError, printable
-from selfj_eval.judging.protocol import Rater
-from selfj_eval.options import PathLike, keywords, option
-from selfj_eval.progress import Watch, steps
-from selfj_eval.results import Result, first_of, table
-from selfj_eval.terminal import say, shown
+from selfj_eval.errors import DataError, StoreError, printable, shown
+from selfj_eval.files.documents import read_json
+from selfj_eval.jobs.options import PathLike, keywords, option
+from selfj_eval.jobs.progress import Watch, steps
+from selfj_eval.jobs.results import Result, first_of, table
+from selfj_eval.jobs.terminal import say
+from selfj_eval.raters.protocol import Rater
+from selfj_eval.registry import alpaca_pack
 
 if TYPE_CHECKING:
-    from selfj_eval.alpaca.data import Answers, EvaluationSet
     from selfj_eval.alpaca.evaluation import ModelResult
     from selfj_eval.alpaca.outputs import Outputs
     from selfj_eval.alpaca.rating import NamedRater
+    from selfj_eval.registry.alpaca_pack import Answers, EvaluationSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +168,7 @@ def evaluate_outputs(outputs: Outputs | Sequence[Outputs], options: EvaluateOpti
     from selfj_eval.alpaca.evaluation import file_names, read_leaderboard
     from selfj_eval.alpaca.outputs import each_of, path_of, read_outputs
     from selfj_eval.alpaca.upstream import alpaca_eval
-    from selfj_eval.writing import output_folder
+    from selfj_eval.files.atomic import output_folder
 
     alpaca_eval()  # not there: say so before anything is judged
     given = each_of(outputs)
@@ -231,7 +232,7 @@ def _settings(
 ) -> dict[str, Any]:
     """What decides the lines: those of one leaderboard are made in the same way."""
     from selfj_eval.alpaca.rating import described
-    from selfj_eval.provenance import digest
+    from selfj_eval.jobs.provenance import digest
 
     instructions, baseline, gamed = comparison
     texts = [list(instructions.instructions), list(baseline.outputs)]
@@ -253,8 +254,8 @@ def _written(
     gamed: Path | None,
 ) -> WinRates:
     from selfj_eval.alpaca.evaluation import Line, read_leaderboard, write_leaderboard
-    from selfj_eval.provenance import provenance
-    from selfj_eval.writing import write_json
+    from selfj_eval.files.atomic import write_json
+    from selfj_eval.jobs.provenance import provenance
 
     board = folder / "leaderboard.csv"
     (folder / "annotations").mkdir(exist_ok=True)
@@ -278,16 +279,17 @@ def _written(
 
 
 def _comparison(options: EvaluateOptions) -> _Comparison:
-    from selfj_eval.alpaca import data
     from selfj_eval.alpaca.outputs import check_gamed, path_of, read_baseline
 
     given = None if options.length_control is None else Path(options.length_control)
     if given is not None:
         check_gamed(given)
     baseline = options.baseline
-    if isinstance(baseline, str) and baseline in data.BASELINES:
-        gamed = data.gamed_baselines() if given is None and baseline == "v2" else given
-        return _Comparison(data.evaluation_set(), data.official_baseline(baseline), gamed)
+    if isinstance(baseline, str) and baseline in alpaca_pack.BASELINES:
+        gamed = alpaca_pack.gamed_baselines() if given is None and baseline == "v2" else given
+        return _Comparison(
+            alpaca_pack.evaluation_set(), alpaca_pack.official_baseline(baseline), gamed
+        )
     path = path_of(baseline)
     if path is not None and not path.is_file():
         raise DataError(
@@ -301,7 +303,7 @@ def _comparison(options: EvaluateOptions) -> _Comparison:
 
 def _check_order(instructions: EvaluationSet, path: Path | None) -> None:
     """Length control goes by an instruction's position in AlpacaEval's own order."""
-    from selfj_eval.alpaca.data import evaluation_set, is_here
+    from selfj_eval.registry.alpaca_pack import evaluation_set, is_here
 
     if not is_here():
         say(

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.errors import DataError, printable
-from selfj_eval.options import Options, PathLike, keywords, option
-from selfj_eval.progress import Watch, steps
+from selfj_eval.jobs.options import Options, PathLike, keywords, option
+from selfj_eval.jobs.progress import Watch, steps
 
 if TYPE_CHECKING:
     from selfj_eval.benchmarking.data import BenchSet
     from selfj_eval.benchmarking.result import Bench, RobustBench
     from selfj_eval.benchmarking.running import Settings
-    from selfj_eval.inputs import InMemory
     from selfj_eval.raters.specs import Spec
+    from selfj_eval.records.inputs import InMemory
 
 PACKAGES = (
     *("torch", "transformers", "sentence-transformers", "scikit-learn", "scipy", "numpy"),
@@ -95,9 +95,9 @@ def bench_raters(
     """
     from selfj_eval.benchmarking.data import read_sets
     from selfj_eval.benchmarking.running import Settings
+    from selfj_eval.files.atomic import output_folder
     from selfj_eval.raters.opening import EMBEDDER
     from selfj_eval.raters.specs import parse_raters, read_raters
-    from selfj_eval.writing import output_folder
 
     defined = read_raters(options.raters) if options.raters is not None else {}
     named = options.judge if isinstance(options.judge, str) else ",".join(options.judge)
@@ -137,7 +137,7 @@ def _tabulated(
     from selfj_eval.benchmarking import running
     from selfj_eval.benchmarking.result import Bench, Intervals
     from selfj_eval.benchmarking.table import tabulate, work
-    from selfj_eval.provenance import provenance
+    from selfj_eval.jobs.provenance import provenance
     from selfj_eval.raters.opening import Stores
 
     with Stores.of_folder(folder) as stores:
@@ -165,8 +165,8 @@ def _tabulated(
 def _written(found: Bench, folder: Path) -> Bench:
     """Write the tables; the result says which files there are."""
     from selfj_eval.benchmarking import rendering
-    from selfj_eval.reports.bench import page
-    from selfj_eval.writing import atomic_write, write_json
+    from selfj_eval.benchmarking.page import page
+    from selfj_eval.files.atomic import atomic_write, write_json
 
     texts = {
         "table.md": rendering.markdown(found),
@@ -194,10 +194,10 @@ def _tried(
 ) -> RobustBench:
     from selfj_eval.benchmarking.result import RobustBench
     from selfj_eval.benchmarking.robust import LIMIT, run_robust
-    from selfj_eval.provenance import provenance
+    from selfj_eval.benchmarking.robustness import table
+    from selfj_eval.files.atomic import atomic_write, write_json
+    from selfj_eval.jobs.provenance import provenance
     from selfj_eval.raters.opening import Stores
-    from selfj_eval.robustness import table
-    from selfj_eval.writing import atomic_write, write_json
 
     chosen: dict[str, Any] = {"limit": options.limit or LIMIT, "seed": options.seed}
     with Stores.of_folder(folder) as stores:

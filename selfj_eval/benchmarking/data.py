@@ -12,16 +12,16 @@ from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from selfj_eval.data_folder import data_file
 from selfj_eval.errors import DataError, printable
-from selfj_eval.inputs import records_of
-from selfj_eval.notices import Notices
-from selfj_eval.reading import read_records
-from selfj_eval.records import Record
-from selfj_eval.writing import FORMATS
+from selfj_eval.files.atomic import FORMATS
+from selfj_eval.records.inputs import records_of
+from selfj_eval.records.notices import Notices
+from selfj_eval.records.reading import read_records
+from selfj_eval.records.record import Record
+from selfj_eval.registry.folder import data_file
 
 if TYPE_CHECKING:
-    from selfj_eval.inputs import InMemory
+    from selfj_eval.records.inputs import InMemory
 
 FEWEST = 30
 """Rated answers that a model needs for a column of its own."""

@@ -8,7 +8,7 @@ from importlib.resources import as_file, files
 from typing import Any
 
 from selfj_eval.benchmarking.result import Published
-from selfj_eval.documents import read_yaml
+from selfj_eval.files.documents import read_yaml
 
 
 @cache

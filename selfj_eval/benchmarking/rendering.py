@@ -10,10 +10,10 @@ from typing import Any
 
 from selfj_eval.benchmarking.published import published
 from selfj_eval.benchmarking.result import Bench, Published, Row, Table
-from selfj_eval.formulas import guarded
+from selfj_eval.errors import shown
+from selfj_eval.files.formulas import guarded
+from selfj_eval.jobs.results import table as aligned
 from selfj_eval.metrics import Metric
-from selfj_eval.results import table as aligned
-from selfj_eval.terminal import shown
 
 _SECTIONS = ((True, "with reference"), (False, "without reference"))
 _TITLES = {"pearson": "Pearson", "spearman": "Spearman"}

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from selfj_eval.benchmarking.robustness.result import Robustness
+from selfj_eval.jobs.results import Result, plain
 from selfj_eval.metrics import Metric
-from selfj_eval.results import Result, plain
-from selfj_eval.robustness.result import Robustness
 
 KIND = "selfj-bench"
 ROBUST = "selfj-bench-robust"
@@ -198,8 +198,8 @@ class RobustBench(Result):
         ]
 
     def __str__(self) -> str:
-        from selfj_eval.robustness.table import text
-        from selfj_eval.terminal import shown
+        from selfj_eval.benchmarking.robustness.table import text
+        from selfj_eval.errors import shown
 
         parts = [f"{shown(name)}\n{text(found)}\n" for name, found in self.sets.items()]
         return "\n".join([*parts, f"written to {self.folder}: robust.md, robust.json"])

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from selfj_eval.benchmarking.data import BenchSet
+from selfj_eval.benchmarking.robustness import Robustness, robustness, work
 from selfj_eval.benchmarking.running import Settings, with_references
 from selfj_eval.errors import DataError
-from selfj_eval.progress import Watch, steps
+from selfj_eval.jobs.progress import Watch, steps
 from selfj_eval.raters.cosine import TfidfRater
 from selfj_eval.raters.opening import Stores, open_rater
 from selfj_eval.raters.specs import KINDS, RaterSpec, Spec
-from selfj_eval.robustness import Robustness, robustness, work
 
 LIMIT = 200
 """Answers of a set that are changed, where nothing else is said."""

@@ -18,7 +18,7 @@ from selfj_eval.benchmarking.running import Rated, Result, key
 from selfj_eval.metrics import Metric
 from selfj_eval.metrics.bootstrap import RESAMPLES, bootstrap, evaluations
 from selfj_eval.metrics.result import Array
-from selfj_eval.records import Record, rescaled
+from selfj_eval.records.record import Record, rescaled
 
 METRICS: Mapping[str, Callable[..., Metric]] = {
     "pearson": metrics.pearson,

@@ -55,8 +55,8 @@ def _run(arguments: list[str]) -> int:
     from selfj_eval.cli.flags import as_flags
     from selfj_eval.cli.parser import Parser
     from selfj_eval.errors import SelfJError, printable
-    from selfj_eval.provenance import command
-    from selfj_eval.terminal import say
+    from selfj_eval.jobs.provenance import command
+    from selfj_eval.jobs.terminal import say
 
     for stream in (sys.stdout, sys.stderr):  # an id that the terminal cannot show is no failure
         if isinstance(stream, io.TextIOWrapper):

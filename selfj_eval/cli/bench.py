@@ -9,7 +9,7 @@ from typing import Any
 from selfj_eval.benchmarking.bench import BenchOptions, bench_raters
 from selfj_eval.cli.command import add_command, print_notices, show, watch
 from selfj_eval.cli.flags import add_flags, options_from
-from selfj_eval.terminal import say
+from selfj_eval.jobs.terminal import say
 
 _EXAMPLES = """examples:
   selfj bench --judge length,tfidf,cosine --data arena_bench --output table

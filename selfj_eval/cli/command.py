@@ -11,9 +11,10 @@ from typing import Any
 from selfj_eval.cli.flags import as_flags
 from selfj_eval.cli.guard import stop_if_asked
 from selfj_eval.cli.parser import Parser
-from selfj_eval.progress import Bar, Step
-from selfj_eval.results import Result
-from selfj_eval.terminal import say, shown
+from selfj_eval.errors import shown
+from selfj_eval.jobs.progress import Bar, Step
+from selfj_eval.jobs.results import Result
+from selfj_eval.jobs.terminal import say
 
 _bar = Bar()
 

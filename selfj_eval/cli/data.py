@@ -8,8 +8,8 @@ from typing import Any
 
 from selfj_eval.cli.command import add_command, show, watch
 from selfj_eval.cli.flags import add_flags, as_flags, options_from
+from selfj_eval.jobs.terminal import say
 from selfj_eval.registry.getting import GetOptions, Plan
-from selfj_eval.terminal import say
 
 _EPILOG = """examples:
   selfj data list

@@ -23,7 +23,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(found: argparse.Namespace) -> int:
     """Print the findings; returns the exit status."""
-    from selfj_eval.installation import examine
+    from selfj_eval.harness.installation import examine
 
     result = examine()
     show(result, found)

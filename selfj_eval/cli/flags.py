@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from selfj_eval.cli.numbers import whole
 from selfj_eval.cli.parser import Parser
-from selfj_eval.documents import parse_yaml
 from selfj_eval.errors import DataError, brief
-from selfj_eval.options import Declared, Options
-from selfj_eval.terminal import say
+from selfj_eval.files.documents import parse_yaml
+from selfj_eval.jobs.options import Declared, Options
+from selfj_eval.jobs.terminal import say
 
 T = TypeVar("T", bound=Options)
 

@@ -81,8 +81,8 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 def _status_of(error: BaseException) -> int:
     """Say what has stopped the command; returns the exit status."""
-    from selfj_eval.errors import SelfJError, printable
-    from selfj_eval.terminal import say, shown
+    from selfj_eval.errors import SelfJError, printable, shown
+    from selfj_eval.jobs.terminal import say
 
     if isinstance(error, SelfJError):
         say(f"selfj: error: {error}", file=sys.stderr)

@@ -55,7 +55,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(found: argparse.Namespace) -> int:
     """Label; returns the exit status."""
-    from selfj_eval.training.label import label_answers
+    from selfj_eval.training.labelling.label import label_answers
 
     result = label_answers(found.input, options_from(found, LabelOptions, progress=watch))
     print_notices(found.input, result.notices)

@@ -19,7 +19,7 @@ def run(arguments: list[str]) -> int:
     """Run lm_eval with the given arguments; returns the exit status."""
     from lm_eval.__main__ import cli_evaluate
 
-    from selfj_eval.installation import found_by_lm_eval, tasks_folder
+    from selfj_eval.harness.installation import found_by_lm_eval, tasks_folder
 
     given = [a for a in arguments if a.split("=")[0] == "--include_path"]
     if not found_by_lm_eval() and given:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from selfj_eval.terminal import shown
+from selfj_eval.errors import shown
 
 
 class Parser(argparse.ArgumentParser):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from selfj_eval.terminal import say
+from selfj_eval.jobs.terminal import say
 
 
 def add_parser(subparsers: Any) -> None:
@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
 def run(found: argparse.Namespace) -> int:
     """Print the path; returns the exit status."""
     from selfj_eval.demo import JUDGE_DIR
-    from selfj_eval.installation import tasks_folder
+    from selfj_eval.harness.installation import tasks_folder
 
     say(JUDGE_DIR if found.what == "judge" else tasks_folder())
     return 0

@@ -11,9 +11,9 @@ import traceback
 from importlib.metadata import PackageNotFoundError, version
 
 from selfj_eval import __version__
-from selfj_eval.backends.scrubbing import Scrubber
+from selfj_eval.engines.server.scrubbing import Scrubber
 from selfj_eval.errors import brief
-from selfj_eval.terminal import say
+from selfj_eval.jobs.terminal import say
 
 _PACKAGES = ("torch", "transformers", "peft", "lm-eval", "alpaca-eval", "vllm", "numpy", "pyarrow")
 _SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from selfj_eval.collection.options import FilterOptions
 from selfj_eval.errors import DataError, StoreError
-from selfj_eval.options import OptionError, PathLike, keywords, option
-from selfj_eval.progress import Watch, steps
+from selfj_eval.jobs.options import OptionError, PathLike, keywords, option
+from selfj_eval.jobs.progress import Watch, steps
 
 if TYPE_CHECKING:
     from selfj_eval.collection.preparing import Recipe
@@ -78,7 +78,7 @@ def run_collection(options: CollectOptions) -> Collection:
         StoreError: If something cannot be written, or another run is at work in the folder.
     """
     from selfj_eval.collection.running import assemble, prepare_all
-    from selfj_eval.provenance import provenance
+    from selfj_eval.jobs.provenance import provenance
 
     sources = _chosen(options)
     recipe, runner = _recipe(options), _runner(options)

@@ -21,8 +21,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from selfj_eval.data_folder import data_file
 from selfj_eval.errors import DataError
+from selfj_eval.registry.folder import data_file
 
 # The evaluation sets that have a name: pack and file, with the column ``instruction``.
 EVALUATION_SETS = {
@@ -119,9 +119,9 @@ def evaluation_file(name: str, selfj_data: str | None = None) -> Path:
 
 
 def _instructions(path: Path) -> Iterator[str]:
-    from selfj_eval.questions import QUESTION_FIELDS
-    from selfj_eval.reading import iter_rows
-    from selfj_eval.records import question_of
+    from selfj_eval.records.questions import QUESTION_FIELDS
+    from selfj_eval.records.reading import iter_rows
+    from selfj_eval.records.record import question_of
 
     place = None
     for place, row in iter_rows(path, fields=("instruction", *QUESTION_FIELDS)):

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from selfj_eval.results import Result, plain, table
-from selfj_eval.terminal import shown
+from selfj_eval.errors import shown
+from selfj_eval.jobs.results import Result, plain, table
 
 _SHOWN_VERBS = 5
 
@@ -65,7 +65,7 @@ class SourceCount:
 
     def cells(self) -> list[str]:
         """The source as a line of a table."""
-        from selfj_eval.reports.collection import number, percent
+        from selfj_eval.collection.page import number, percent
 
         counts = [number(self.published), number(self.kept), percent(self.share)]
         name = self.name if self.error is None else f"{self.name}: {self.error}"
@@ -197,7 +197,7 @@ class Statistics(Result):
                 yield category, [source.cells() for source in sources]
 
     def __str__(self) -> str:
-        from selfj_eval.reports.collection import HEADER, number, percent
+        from selfj_eval.collection.page import HEADER, number, percent
 
         rows: list[tuple[str, ...]] = [("", "sources", "kept", "share", "published", "share")]
         for c in self.categories:

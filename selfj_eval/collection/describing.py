@@ -9,8 +9,8 @@ from pathlib import Path
 from selfj_eval.collection.counts import RootVerbs, Statistics
 from selfj_eval.collection.summary import Collection
 from selfj_eval.errors import DataError, printable
-from selfj_eval.options import Options, PathLike, keywords, option
-from selfj_eval.progress import Watch, steps
+from selfj_eval.jobs.options import Options, PathLike, keywords, option
+from selfj_eval.jobs.progress import Watch, steps
 
 _PACKAGES = ("spacy", "matplotlib", "pyarrow")
 
@@ -44,8 +44,8 @@ def stats_of(collection: PathLike | Collection, options: StatsOptions) -> Statis
     """
     from selfj_eval.collection.sampling import collection_files, folder_of
     from selfj_eval.collection.statistics import describe
-    from selfj_eval.provenance import provenance
-    from selfj_eval.writing import output_folder
+    from selfj_eval.files.atomic import output_folder
+    from selfj_eval.jobs.provenance import provenance
 
     folder = folder_of(collection)
     files = len(collection_files(folder))
@@ -93,9 +93,10 @@ def _verbs(
 
 def _write(document: Statistics, folder: Path, *, with_figures: bool) -> list[str]:
     """Write what there is, and remove what an earlier run left of the rest; the files' names."""
-    from selfj_eval.reports import collection as report
-    from selfj_eval.reports.collection_figures import NAMES, draw
-    from selfj_eval.writing import atomic_write, write_json, write_rows
+    from selfj_eval.collection import page as report
+    from selfj_eval.collection.figures import NAMES, draw
+    from selfj_eval.files.atomic import atomic_write, write_json
+    from selfj_eval.records.writing import write_rows
 
     figures = draw(document) if with_figures else {}
     contents = {"stats.md": report.markdown(document, figures).encode("utf-8", "replace")}

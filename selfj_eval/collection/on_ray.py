@@ -12,7 +12,7 @@ from selfj_eval.collection.preparing import Prepared, Recipe
 from selfj_eval.collection.running import Outcome, outcome_of
 from selfj_eval.collection.sources import Source
 from selfj_eval.errors import DataError, SelfJError, StoreError
-from selfj_eval.ray_cluster import ray_cluster
+from selfj_eval.jobs.ray_cluster import ray_cluster
 
 _ERRORS: Mapping[str, type[SelfJError]] = {"StoreError": StoreError}
 

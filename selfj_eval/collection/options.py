@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from selfj_eval.options import Options, option
+from selfj_eval.jobs.options import Options, option
 
 _MOST = 1_000_000  # characters or tokens
 

@@ -24,10 +24,10 @@ from selfj_eval.collection.options import FilterOptions
 from selfj_eval.collection.reading import fingerprint, iter_rows
 from selfj_eval.collection.signatures import signatures
 from selfj_eval.collection.sources import Source
-from selfj_eval.documents import parse_json
 from selfj_eval.errors import DataError
-from selfj_eval.stamps import Stamp, stamp
-from selfj_eval.writing import atomic_write, remove_left_over
+from selfj_eval.files.atomic import atomic_write, remove_left_over
+from selfj_eval.files.documents import parse_json
+from selfj_eval.files.stamps import Stamp, stamp
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from selfj_eval.collection.sources import Source
-from selfj_eval.documents import parse_json
 from selfj_eval.errors import DataError, brief
-from selfj_eval.formats.parquet import parquet_rows
+from selfj_eval.files.documents import parse_json
+from selfj_eval.records.formats.parquet import parquet_rows
 
 Placed = tuple[str, Mapping[str, Any]]
 

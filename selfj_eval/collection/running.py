@@ -16,21 +16,15 @@ from numpy.typing import NDArray
 
 from selfj_eval import __version__
 from selfj_eval.collection.duplicates import EXACT, KEPT, NEAR, THRESHOLD, find_duplicates
-from selfj_eval.collection.preparing import (
-    NOTE,
-    Prepared,
-    Recipe,
-    prepare,
-    work_file,
-)
+from selfj_eval.collection.preparing import NOTE, Prepared, Recipe, prepare, work_file
 from selfj_eval.collection.sampling import COLUMNS
 from selfj_eval.collection.signatures import read_signatures
 from selfj_eval.collection.sources import CATEGORIES, Source
 from selfj_eval.collection.summary import Collection, RunSettings, SourceSummary
 from selfj_eval.collection.workers import worker_processes
-from selfj_eval.documents import parse_json
 from selfj_eval.errors import DataError, SelfJError, StoreError, printable
-from selfj_eval.writing import atomic_write, remove_left_over, write_json
+from selfj_eval.files.atomic import atomic_write, remove_left_over, write_json
+from selfj_eval.files.documents import parse_json
 
 Progress = Callable[[int], None]
 KIND = "selfj-collection"

@@ -14,10 +14,10 @@ from typing import Any
 from selfj_eval.collection.sources import CATEGORIES
 from selfj_eval.collection.summary import Collection as Collected
 from selfj_eval.errors import DataError, brief, printable
-from selfj_eval.options import PathLike, keywords, option
-from selfj_eval.progress import Watch, steps
-from selfj_eval.results import Result, table
-from selfj_eval.writing import TableOptions
+from selfj_eval.jobs.options import PathLike, keywords, option
+from selfj_eval.jobs.progress import Watch, steps
+from selfj_eval.jobs.results import Result, table
+from selfj_eval.records.writing import TableOptions
 
 COLUMNS = ("id", "instruction", "source", "category")
 _BATCH = 65536
@@ -127,7 +127,7 @@ def folder_of(collection: PathLike | Collected) -> Path:
 
 def _output(options: SampleOptions, files: Sequence[Path]) -> Path | None:
     """The file, once it is sure that it can be written and is none that is read."""
-    from selfj_eval.writing import check_output
+    from selfj_eval.files.atomic import check_output
 
     read = [item for item in options.exclude if not isinstance(item, Sample)]
     output = None
@@ -138,8 +138,9 @@ def _output(options: SampleOptions, files: Sequence[Path]) -> Path | None:
 
 
 def _written(found: Sample, output: Path, folder: Path, options: SampleOptions) -> Sample:
-    from selfj_eval.provenance import digest, provenance
-    from selfj_eval.writing import run_file, write_json, write_rows
+    from selfj_eval.files.atomic import run_file, write_json
+    from selfj_eval.jobs.provenance import digest, provenance
+    from selfj_eval.records.writing import write_rows
 
     write_rows(output, found.instructions, safe_csv=options.safe_csv)
     found = replace(found, output=printable(output), sha256=digest(output))
@@ -150,7 +151,7 @@ def _written(found: Sample, output: Path, folder: Path, options: SampleOptions) 
 
 def _ids(item: PathLike | Sample) -> Iterator[str]:
     """Ids of a sample."""
-    from selfj_eval.reading import iter_rows
+    from selfj_eval.records.reading import iter_rows
 
     if isinstance(item, Sample):
         yield from (row["id"] for row in item.instructions)

@@ -9,8 +9,8 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.documents import read_yaml
 from selfj_eval.errors import DataError
+from selfj_eval.files.documents import read_yaml
 
 CATEGORIES = ("Common", "Coding", "Academic")
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._-]*"

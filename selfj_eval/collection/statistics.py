@@ -9,17 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.collection.counts import (
-    CategoryCount,
-    Histogram,
-    Lengths,
-    SourceCount,
-    Statistics,
-)
+from selfj_eval.collection.counts import CategoryCount, Histogram, Lengths, SourceCount, Statistics
 from selfj_eval.collection.sampling import collection_files, read_batches
 from selfj_eval.collection.sources import CATEGORIES, load_sources
-from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError, printable
+from selfj_eval.files.documents import read_json
 
 KIND = "selfj-collection-statistics"
 PUBLISHED = {"Common": 3_112_428, "Coding": 1_815_202, "Academic": 826_782}

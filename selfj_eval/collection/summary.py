@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from selfj_eval.collection.options import FilterOptions
-from selfj_eval.results import Result, plain, table
-from selfj_eval.terminal import shown
+from selfj_eval.errors import shown
+from selfj_eval.jobs.results import Result, plain, table
 
 _SHOWN = 10  # failures
 

@@ -17,9 +17,9 @@ from selfj_eval.demo.kinds_numbers import arithmetic, code, steps, units
 from selfj_eval.demo.kinds_text import rewriting, sorting, strings, table
 from selfj_eval.demo.rungs import RATINGS, write_answer, write_reference
 from selfj_eval.demo.task import Task
-from selfj_eval.options import Options, PathLike, keywords, option
-from selfj_eval.records import Record
-from selfj_eval.results import Result
+from selfj_eval.jobs.options import Options, PathLike, keywords, option
+from selfj_eval.jobs.results import Result
+from selfj_eval.records.record import Record
 
 Split = Literal["train", "test"]
 SPLITS = ("train", "test")
@@ -94,7 +94,7 @@ def write_ladder_file(options: LadderFileOptions) -> LadderFile:
         StoreError: If the file cannot be written.
     """
     from selfj_eval.errors import printable
-    from selfj_eval.writing import write_records
+    from selfj_eval.records.writing import write_records
 
     records = _records(options)
     write_records(options.output, records)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from selfj_eval.judging.scored import Scored, groups
 from selfj_eval.metrics.result import Array
-from selfj_eval.scores import Scored, groups
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from selfj_eval.evaluation.columns import Columns
 from selfj_eval.evaluation.evaluate import few_units, provenance
 from selfj_eval.evaluation.options import BootstrapOptions, CompareOptions
 from selfj_eval.evaluation.result import Compared, Comparison, ComparisonSettings
+from selfj_eval.jobs.options import keywords
+from selfj_eval.jobs.progress import steps
+from selfj_eval.judging.scored import Scored, Scores, as_scores, distinct_names, groups, same_answer
 from selfj_eval.metrics import headline_differences
 from selfj_eval.metrics.bootstrap import evaluations
-from selfj_eval.options import keywords
-from selfj_eval.progress import steps
-from selfj_eval.scores import Scored, Scores, as_scores, distinct_names, groups, same_answer
 
 if TYPE_CHECKING:
-    from selfj_eval.scores import ScoresLike
+    from selfj_eval.judging.scored import ScoresLike
 
 
 def work(first: Scores, second: Scores, options: BootstrapOptions) -> int:

@@ -16,14 +16,14 @@ from selfj_eval.evaluation.columns import Columns
 from selfj_eval.evaluation.options import BootstrapOptions, EvaluateOptions
 from selfj_eval.evaluation.rendering import write_csv
 from selfj_eval.evaluation.result import Counts, Evaluation, Provenance, Settings
+from selfj_eval.files.atomic import check_output
+from selfj_eval.jobs.options import keywords
+from selfj_eval.jobs.progress import steps
+from selfj_eval.judging.scored import Scores, as_scores, groups
 from selfj_eval.metrics.bootstrap import evaluations
-from selfj_eval.options import keywords
-from selfj_eval.progress import steps
-from selfj_eval.scores import Scores, as_scores, groups
-from selfj_eval.writing import check_output
 
 if TYPE_CHECKING:
-    from selfj_eval.scores import ScoresLike
+    from selfj_eval.judging.scored import ScoresLike
 
 FEWEST_UNITS = 30
 """Of answers or instructions: with fewer, a reader is told that intervals are rough."""

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.errors import printable
-from selfj_eval.options import Options, PathLike, keywords, option
-from selfj_eval.results import Result
-from selfj_eval.terminal import shown
+from selfj_eval.errors import printable, shown
+from selfj_eval.jobs.options import Options, PathLike, keywords, option
+from selfj_eval.jobs.results import Result
 
 if TYPE_CHECKING:
     from selfj_eval.evaluation.result import Evaluation
@@ -85,7 +84,7 @@ def leaderboard_of(
         StoreError: If the table cannot be written.
     """
     from selfj_eval.evaluation import leaderboard_table as table
-    from selfj_eval.writing import atomic_write, check_output
+    from selfj_eval.files.atomic import atomic_write, check_output
 
     given = [results] if isinstance(results, str | Path | Result) else list(results)
     inputs = [path for path in given if isinstance(path, str | Path)]

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
-from selfj_eval.documents import parse_json, refuse_special
 from selfj_eval.errors import DataError, brief, printable
 from selfj_eval.evaluation.options import GOOD_AT
 from selfj_eval.evaluation.result import KIND, Evaluation
+from selfj_eval.files.atomic import atomic_write
+from selfj_eval.files.documents import parse_json, refuse_special
 from selfj_eval.metrics import LOWER_IS_BETTER, Headline
-from selfj_eval.writing import atomic_write
 
 _METRICS = Headline._fields
 _ENDS = {"": "value", "_low": "low", "_high": "high"}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from selfj_eval.options import Options, PathLike, option
-from selfj_eval.progress import Watch
+from selfj_eval.jobs.options import Options, PathLike, option
+from selfj_eval.jobs.progress import Watch
 
 GOOD_AT = 6.0
 """Default of the lowest good rating on 0..9: 7 of 1..10, 4 of 1..5."""

@@ -7,12 +7,12 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from selfj_eval.errors import shown
 from selfj_eval.evaluation.result import Comparison, Evaluation
-from selfj_eval.formulas import guarded
+from selfj_eval.files.atomic import atomic_write
+from selfj_eval.files.formulas import guarded
+from selfj_eval.jobs.results import table
 from selfj_eval.metrics import LABELS, LOWER_IS_BETTER, Metric
-from selfj_eval.results import table
-from selfj_eval.terminal import shown
-from selfj_eval.writing import atomic_write
 
 COLUMNS = ("scope", "name", "metric", "value", "low", "high", "n", "undefined")
 Row = tuple[object, ...]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from selfj_eval.jobs.results import Result, plain
 from selfj_eval.metrics import Difference, Headline, Metric, RankingAgreement, Reliability
-from selfj_eval.results import Result, plain
 
 KIND = "selfj-evaluation"
 COMPARISON = "selfj-comparison"

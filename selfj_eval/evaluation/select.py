@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.errors import DataError, printable
+from selfj_eval.errors import DataError, printable, shown
 from selfj_eval.evaluation.options import RatingOptions
-from selfj_eval.options import OptionError, PathLike, keywords, option
-from selfj_eval.policy import Policy
-from selfj_eval.results import Result
-from selfj_eval.terminal import shown
-from selfj_eval.writing import TableOptions
+from selfj_eval.evaluation.policy import Policy
+from selfj_eval.jobs.options import OptionError, PathLike, keywords, option
+from selfj_eval.jobs.results import Result
+from selfj_eval.records.writing import TableOptions
 
 if TYPE_CHECKING:
-    from selfj_eval.scores import Scores, ScoresLike
+    from selfj_eval.judging.scored import Scores, ScoresLike
 
 _OF_A_CHOICE = ("good_at", "confidence", "all_answers")
 
@@ -232,7 +231,7 @@ select = keywords(select_answers, SelectOptions)
 
 def _output(scores: ScoresLike, options: SelectOptions, ending: str, *formats: str) -> Path | None:
     """The output; beside a file of scores where none is named."""
-    from selfj_eval.writing import FORMATS, check_output
+    from selfj_eval.files.atomic import FORMATS, check_output
 
     source = scores if isinstance(scores, str | Path) else None
     name = options.output or (None if source is None else f"{source}{ending}")
@@ -245,9 +244,9 @@ def _output(scores: ScoresLike, options: SelectOptions, ending: str, *formats: s
 
 
 def _choose(given: ScoresLike, options: SelectOptions) -> Selection:
+    from selfj_eval.evaluation.policy import calibration_set, choose
+    from selfj_eval.judging.scored import as_scores
     from selfj_eval.metrics import fewest_records, lowest_certifiable_risk
-    from selfj_eval.policy import calibration_set, choose
-    from selfj_eval.scores import as_scores
 
     risk, confidence = options.max_risk or 0.0, options.confidence
     output = _output(given, options, ".policy.json", ".json")
@@ -276,8 +275,8 @@ def _choose(given: ScoresLike, options: SelectOptions) -> Selection:
 
 
 def _apply(given: ScoresLike, options: SelectOptions) -> Decisions:
-    from selfj_eval.scores import as_scores
-    from selfj_eval.writing import write_rows
+    from selfj_eval.judging.scored import as_scores
+    from selfj_eval.records.writing import write_rows
 
     output = _output(given, options, ".decisions.jsonl")
     policy = options.policy
@@ -334,6 +333,6 @@ def _mismatch(policy: Policy, scores: Scores) -> list[str]:
 
 
 def _on_our_scale(scores: Sequence[Any]) -> bool:
-    from selfj_eval.scale import MAX_SCORE, MIN_SCORE
+    from selfj_eval.prompts.labels import MAX_SCORE, MIN_SCORE
 
     return bool(min(scores) >= MIN_SCORE and max(scores) <= MAX_SCORE)

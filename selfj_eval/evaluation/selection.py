@@ -9,17 +9,10 @@ import numpy.typing as npt
 
 from selfj_eval import metrics
 from selfj_eval.evaluation.columns import Columns
-from selfj_eval.evaluation.result import (
-    Calibration,
-    Curve,
-    Fit,
-    Graded,
-    ScoresAtRating,
-    Selective,
-)
+from selfj_eval.evaluation.result import Calibration, Curve, Fit, Graded, ScoresAtRating, Selective
 from selfj_eval.metrics import Metric
 from selfj_eval.metrics.result import Array
-from selfj_eval.scale import MAX_SCORE
+from selfj_eval.prompts.labels import MAX_SCORE
 
 COVERAGES = (0.1, 0.25, 0.5, 0.75, 0.9)
 RISKS = (0.05, 0.1, 0.2, 0.3)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import NamedTuple
 
-from selfj_eval.arguments import items
 from selfj_eval.generation.base import Generator, Request
 from selfj_eval.generation.options import PROMPTS, Sampling
-from selfj_eval.store import Answer, AnswerStore
+from selfj_eval.jobs.arguments import items
+from selfj_eval.storage.store import Answer, AnswerStore
 
 _METHOD = 1  # raise when the same key would get other answers
 

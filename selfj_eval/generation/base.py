@@ -7,11 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from selfj_eval.backends.text_encoder import Encoded, Templated, TextEncoder, fill_chat_template
-from selfj_eval.deadlines import LOADING_SECONDS, RUNNING_SECONDS, within
+from selfj_eval.engines.models.deadlines import LOADING_SECONDS, RUNNING_SECONDS, within
+from selfj_eval.engines.models.text_encoder import (
+    Encoded,
+    Templated,
+    TextEncoder,
+    fill_chat_template,
+)
 from selfj_eval.errors import JudgeError, brief
 from selfj_eval.generation.options import PROMPTS, Sampling
-from selfj_eval.store import Answer
+from selfj_eval.storage.store import Answer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -100,7 +105,7 @@ class PromptTokenizer:
         from transformers import AutoConfig, AutoTokenizer, GenerationConfig
         from transformers.utils import logging as transformers_logging
 
-        from selfj_eval.backends.tokenizer import context_length
+        from selfj_eval.engines.models.tokenizer import context_length
 
         if prompt not in PROMPTS:
             raise JudgeError(f"no prompt form {prompt!r}; there are: {', '.join(PROMPTS)}.")

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from selfj_eval.errors import StoreError, printable
 from selfj_eval.generation.options import GeneratorOptions
-from selfj_eval.options import PathLike, keywords, option
-from selfj_eval.progress import Watch, steps
-from selfj_eval.results import Result, first_of
-from selfj_eval.writing import TableOptions
+from selfj_eval.jobs.options import PathLike, keywords, option
+from selfj_eval.jobs.progress import Watch, steps
+from selfj_eval.jobs.results import Result, first_of
+from selfj_eval.records.writing import TableOptions
 
 if TYPE_CHECKING:
     from selfj_eval.generation.answering import Outcome
     from selfj_eval.generation.base import Generator
     from selfj_eval.generation.instructions import Asked, Instruction
-    from selfj_eval.notices import Notices
-    from selfj_eval.records import Record
+    from selfj_eval.records.notices import Notices
+    from selfj_eval.records.record import Record
 
 ALPACA_EVAL = "alpaca_eval"
 """In place of a file: AlpacaEval's 805 instructions."""
@@ -134,12 +134,12 @@ def generate_answers(instructions: str | Path | Asked, options: GenerateOptions)
         JudgeError: If the model cannot be loaded whole and safely.
         StoreError: If a file cannot be written.
     """
+    from selfj_eval.files.atomic import run_file, write_json
     from selfj_eval.generation.answering import answers_to
     from selfj_eval.generation.opening import open_generator
-    from selfj_eval.notices import Notices
-    from selfj_eval.provenance import digest, provenance
-    from selfj_eval.store import AnswerStore
-    from selfj_eval.writing import run_file, write_json
+    from selfj_eval.jobs.provenance import digest, provenance
+    from selfj_eval.records.notices import Notices
+    from selfj_eval.storage.store import AnswerStore
 
     source, place = _source(instructions)
     output, store_file = _files(source, options)
@@ -189,7 +189,7 @@ def _source(instructions: str | Path | Asked) -> tuple[Path | None, str | None]:
 
 def _files(source: Path | None, options: GenerateOptions) -> tuple[Path | None, Path | None]:
     """Output and store, once it is sure that neither writes over anything that is read."""
-    from selfj_eval.writing import check_output, run_file
+    from selfj_eval.files.atomic import check_output, run_file
 
     if options.output is None:
         output, store = None, None if options.store is None else Path(options.store)
@@ -215,17 +215,13 @@ def _files(source: Path | None, options: GenerateOptions) -> tuple[Path | None, 
 
 
 def _instructions(instructions: str | Path | Asked, notices: Notices) -> list[Instruction]:
-    from selfj_eval.generation.instructions import (
-        Instruction,
-        instructions_of,
-        read_instructions,
-    )
+    from selfj_eval.generation.instructions import Instruction, instructions_of, read_instructions
 
     if not isinstance(instructions, str | Path):
         return instructions_of(instructions, notices=notices)
     if instructions != ALPACA_EVAL:
         return read_instructions(instructions, notices=notices)
-    from selfj_eval.alpaca.data import evaluation_set
+    from selfj_eval.registry.alpaca_pack import evaluation_set
 
     own = evaluation_set()
     pairs = enumerate(zip(own.instructions, own.datasets, strict=True))
@@ -241,7 +237,7 @@ def _last(folder: str) -> str:
 def _records(
     asked: Sequence[Instruction], outcomes: Sequence[Outcome], name: str
 ) -> tuple[Record, ...]:
-    from selfj_eval.records import Record
+    from selfj_eval.records.record import Record
 
     found = []
     for one, outcome in zip(asked, outcomes, strict=True):
@@ -254,7 +250,7 @@ def _records(
 
 def _write(output: Path, records: Sequence[Record], options: GenerateOptions) -> None:
     """The answers in the form that the output's name asks for."""
-    from selfj_eval.writing import write_records, write_rows
+    from selfj_eval.records.writing import write_records, write_rows
 
     if output.suffix.lower() != ".json":
         return write_records(output, records, safe_csv=options.safe_csv)

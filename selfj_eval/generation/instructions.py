@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from selfj_eval.arguments import is_missing
 from selfj_eval.errors import DataError, printable
-from selfj_eval.formats import Row
-from selfj_eval.inputs import HoldsRecords, rows_of
-from selfj_eval.notices import Notices
-from selfj_eval.questions import QUESTION_FIELDS
-from selfj_eval.reading import iter_rows, refuse_repeated_ids
-from selfj_eval.records import Record, checked_fields, is_number
+from selfj_eval.jobs.arguments import is_missing
+from selfj_eval.records.formats import Row
+from selfj_eval.records.inputs import HoldsRecords, rows_of
+from selfj_eval.records.notices import Notices
+from selfj_eval.records.questions import QUESTION_FIELDS
+from selfj_eval.records.reading import iter_rows, refuse_repeated_ids
+from selfj_eval.records.record import Record, checked_fields, is_number
 
 if TYPE_CHECKING:
     import datasets

@@ -7,7 +7,7 @@ from typing import Any
 
 from selfj_eval.generation.base import Generator
 from selfj_eval.generation.options import GeneratorOptions
-from selfj_eval.terminal import say
+from selfj_eval.jobs.terminal import say
 
 
 def open_generator(model: str, options: GeneratorOptions) -> Generator:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from selfj_eval.engines.options import ModelOptions
 from selfj_eval.errors import DataError
-from selfj_eval.judging.options import ModelOptions
-from selfj_eval.options import Options, option
-from selfj_eval.prompts import RESPONSE_WRAPPER
+from selfj_eval.jobs.options import Options, option
+from selfj_eval.prompts.templates import RESPONSE_WRAPPER
 
 PROMPTS: Mapping[str, str] = {
     "wizardlm": "{instruction}" + RESPONSE_WRAPPER,

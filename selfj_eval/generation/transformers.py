@@ -7,12 +7,12 @@ from itertools import groupby
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.backends.loading import choose_device, choose_dtype, load_model
-from selfj_eval.backends.weights import model_folders
+from selfj_eval.engines.models.loading import choose_device, choose_dtype, load_model
+from selfj_eval.engines.models.weights import model_folders
 from selfj_eval.errors import DataError, JudgeError
 from selfj_eval.generation.base import PromptTokenizer, Request, seed_of
 from selfj_eval.generation.options import DEFAULT_PROMPT, Sampling
-from selfj_eval.store import Answer
+from selfj_eval.storage.store import Answer
 
 if TYPE_CHECKING:
     import torch

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from threading import Lock
 
-from selfj_eval.backends.adapters import check_adapter_for_vllm
-from selfj_eval.backends.vllm_loading import engine_settings, load_llm, said
-from selfj_eval.backends.weights import model_folders
+from selfj_eval.engines.models.adapters import check_adapter_for_vllm
+from selfj_eval.engines.models.weights import model_folders
+from selfj_eval.engines.vllm.loading import engine_settings, load_llm, said
 from selfj_eval.errors import JudgeError
 from selfj_eval.generation.base import PromptTokenizer, Request, seed_of
 from selfj_eval.generation.options import DEFAULT_PROMPT, Sampling
-from selfj_eval.store import Answer
+from selfj_eval.storage.store import Answer
 
 CHUNK = 256
 """Prompts that are handed to vLLM together, which forms its own batches of them, and that are

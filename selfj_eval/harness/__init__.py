@@ -28,7 +28,7 @@ from selfj_eval.harness.gen_task import GenTask
 from selfj_eval.harness.judge_task import JudgeTask
 from selfj_eval.harness.pair_task import PairTask
 from selfj_eval.harness.robust_task import RobustTask
-from selfj_eval.scale import DIGITS
+from selfj_eval.prompts.labels import DIGITS
 
 
 def digit_choices(_: object) -> list[str]:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.model import CachingLM
 
-from selfj_eval.backends.weights import fingerprint
-from selfj_eval.callers import local_of
-from selfj_eval.errors import JudgeError
-from selfj_eval.stamps import Stamp, stamp
-from selfj_eval.terminal import shown
+from selfj_eval.engines.models.weights import fingerprint
+from selfj_eval.errors import JudgeError, shown
+from selfj_eval.files.stamps import Stamp, stamp
+from selfj_eval.jobs.callers import local_of
 
 if TYPE_CHECKING:
     from sqlitedict import SqliteDict

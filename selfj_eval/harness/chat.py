@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from selfj_eval.backends.text_encoder import Templated, TextEncoder
+from selfj_eval.engines.models.text_encoder import Templated, TextEncoder
 from selfj_eval.errors import JudgeError
-from selfj_eval.prompts import DEFAULT_TEMPLATE, RESPONSE_WRAPPER, get_template
-from selfj_eval.scale import digit_token_ids
+from selfj_eval.prompts.labels import digit_token_ids
+from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, RESPONSE_WRAPPER, get_template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

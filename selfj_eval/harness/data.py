@@ -7,10 +7,10 @@ from typing import Any
 
 from datasets import Dataset, Features, Value
 
-from selfj_eval.data_folder import data_file
 from selfj_eval.errors import DataError
-from selfj_eval.reading import read_records
-from selfj_eval.records import RECORD_FIELDS, Record, record_from_mapping
+from selfj_eval.records.reading import read_records
+from selfj_eval.records.record import RECORD_FIELDS, Record, record_from_mapping
+from selfj_eval.registry.folder import data_file
 
 _SECOND_WAY = "`selfj_data` in lm-eval's `metadata`"
 _NUMBERS = ("rating", "rating_min", "rating_max")

@@ -8,15 +8,14 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from selfj_eval.arguments import is_missing
-from selfj_eval.errors import JudgeError
+from selfj_eval.errors import JudgeError, shown
+from selfj_eval.files.stamps import Stamp, stamp
 from selfj_eval.harness.task import SelfJTask
-from selfj_eval.judge import Judge
-from selfj_eval.prompts import RESPONSE_WRAPPER
-from selfj_eval.records import Judgment
-from selfj_eval.stamps import Stamp, stamp
-from selfj_eval.store import JudgmentStore
-from selfj_eval.terminal import shown
+from selfj_eval.jobs.arguments import is_missing
+from selfj_eval.prompts.templates import RESPONSE_WRAPPER
+from selfj_eval.raters.judge import Judge
+from selfj_eval.records.record import Judgment
+from selfj_eval.storage.store import JudgmentStore
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from selfj_eval.errors import JudgeError
 from selfj_eval.harness.task import SelfJTask
-from selfj_eval.judge import reason_unjudgeable
 from selfj_eval.metrics import Headline
-from selfj_eval.prompts import RESPONSE_WRAPPER
-from selfj_eval.records import Record, rescaled
-from selfj_eval.scale import DIGITS, expected_score
+from selfj_eval.prompts.labels import DIGITS, expected_score
+from selfj_eval.prompts.templates import RESPONSE_WRAPPER
+from selfj_eval.raters.judge import reason_unjudgeable
+from selfj_eval.records.record import Record, rescaled
 
 logger = logging.getLogger(__name__)
 

@@ -16,19 +16,18 @@ from lm_eval.api.registry import register_model
 from lm_eval.utils import simple_parse_args_string
 from tqdm import tqdm
 
-from selfj_eval.backends.base import Batch
-from selfj_eval.backends.opening import open_backend
-from selfj_eval.backends.text_encoder import TextEncoder, fill_template
-from selfj_eval.backends.tokenizer import load_tokenizer
-from selfj_eval.backends.weights import model_folders, resolve_folder
-from selfj_eval.errors import JudgeError
+from selfj_eval.engines.base import Batch
+from selfj_eval.engines.models.text_encoder import TextEncoder, fill_template
+from selfj_eval.engines.models.tokenizer import load_tokenizer
+from selfj_eval.engines.models.weights import model_folders, resolve_folder
+from selfj_eval.engines.opening import open_backend
+from selfj_eval.engines.options import ENGINES, JudgeOptions
+from selfj_eval.errors import JudgeError, shown
 from selfj_eval.harness.answer_cache import claim
 from selfj_eval.harness.chat import check_digits, frame_of, framed, without_bos
-from selfj_eval.judging.options import ENGINES, JudgeOptions
-from selfj_eval.options import OptionError
-from selfj_eval.prompts import DEFAULT_TEMPLATE
-from selfj_eval.scale import DIGITS
-from selfj_eval.terminal import shown
+from selfj_eval.jobs.options import OptionError
+from selfj_eval.prompts.labels import DIGITS
+from selfj_eval.prompts.templates import DEFAULT_TEMPLATE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -7,11 +7,11 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 
-from selfj_eval.arguments import is_missing
 from selfj_eval.errors import JudgeError
 from selfj_eval.harness.judge_task import JudgeTask
-from selfj_eval.records import Record
-from selfj_eval.scale import DIGITS
+from selfj_eval.jobs.arguments import is_missing
+from selfj_eval.prompts.labels import DIGITS
+from selfj_eval.records.record import Record
 
 _LABELS = {"A": 1, "tie": 0, "B": -1}
 

@@ -9,15 +9,15 @@ from typing import Any
 from datasets import Dataset, Features, Value
 from lm_eval.api.instance import Instance
 
+from selfj_eval.benchmarking.robustness.attacks import CHANGES, Change
+from selfj_eval.benchmarking.robustness.choosing import Answers, chosen
+from selfj_eval.benchmarking.robustness.report import DIGIT_TOLERANCE
 from selfj_eval.errors import JudgeError
 from selfj_eval.harness.judge_task import JudgeTask
-from selfj_eval.judge import reason_unjudgeable
-from selfj_eval.records import Record
-from selfj_eval.records import reason_not_text as unreadable
-from selfj_eval.robustness.attacks import CHANGES, Change
-from selfj_eval.robustness.choosing import Answers, chosen
-from selfj_eval.robustness.report import DIGIT_TOLERANCE
-from selfj_eval.scale import DIGITS
+from selfj_eval.prompts.labels import DIGITS
+from selfj_eval.raters.judge import reason_unjudgeable
+from selfj_eval.records.record import Record
+from selfj_eval.records.record import reason_not_text as unreadable
 
 logger = logging.getLogger(__name__)
 

@@ -14,16 +14,15 @@ from typing import Any, Self
 
 from lm_eval.api.task import ConfigurableTask
 
-from selfj_eval.arguments import is_missing
-from selfj_eval.backends.base import reserved_tokens
-from selfj_eval.backends.tokenizer import JudgeTokenizer
-from selfj_eval.errors import JudgeError
+from selfj_eval.engines.base import reserved_tokens
+from selfj_eval.engines.models.tokenizer import JudgeTokenizer
+from selfj_eval.errors import JudgeError, shown
+from selfj_eval.files.stamps import Stamp, stamp
 from selfj_eval.harness.answer_cache import check_answer_cache
+from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.metrics import GOOD_AT, Metric
-from selfj_eval.prompts import DEFAULT_TEMPLATE, Prompt, fit_prompt, get_template
-from selfj_eval.records import RECORD_FIELDS, Record
-from selfj_eval.stamps import Stamp, stamp
-from selfj_eval.terminal import shown
+from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, Prompt, fit_prompt, get_template
+from selfj_eval.records.record import RECORD_FIELDS, Record
 
 logger = logging.getLogger(__name__)
 

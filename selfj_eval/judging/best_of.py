@@ -7,20 +7,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.errors import DataError, StoreError, printable
-from selfj_eval.judging.options import RATERS, JudgeOptions, RatingOptions
-from selfj_eval.judging.protocol import Rater
-from selfj_eval.options import PathLike, keywords, option
-from selfj_eval.progress import steps
-from selfj_eval.results import Result, first_of, table
-from selfj_eval.terminal import shown
+from selfj_eval.engines.options import JudgeOptions
+from selfj_eval.errors import DataError, StoreError, printable, shown
+from selfj_eval.jobs.options import PathLike, keywords, option
+from selfj_eval.jobs.progress import steps
+from selfj_eval.jobs.results import Result, first_of, table
+from selfj_eval.judging.options import RATERS, RatingOptions
+from selfj_eval.raters.protocol import Rater
 
 if TYPE_CHECKING:
-    from selfj_eval.inputs import Answers
     from selfj_eval.judging.candidates import Point
     from selfj_eval.judging.score import ScoreRun
-    from selfj_eval.notices import Notices
-    from selfj_eval.records import Record
+    from selfj_eval.records.inputs import Answers
+    from selfj_eval.records.notices import Notices
+    from selfj_eval.records.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,9 +185,10 @@ def best_of_answers(candidates: Answers | ScoreRun, options: BestOfOptions) -> B
         JudgeError: If the judge cannot be loaded.
         StoreError: If a file cannot be written.
     """
+    from selfj_eval.files.atomic import write_json
     from selfj_eval.judging.candidates import choose_n, curve, group, rating_scale
-    from selfj_eval.notices import Notices
-    from selfj_eval.writing import write_json, write_rows
+    from selfj_eval.records.notices import Notices
+    from selfj_eval.records.writing import write_rows
 
     source = Path(candidates) if isinstance(candidates, str | Path) else None
     output, store = _files(candidates, source, options)
@@ -238,7 +239,7 @@ def _files(
     candidates: object, source: Path | None, options: BestOfOptions
 ) -> tuple[Path | None, Path | None]:
     """Output and store, once it is sure that neither writes over anything that is read."""
-    from selfj_eval.writing import check_output
+    from selfj_eval.files.atomic import check_output
 
     output = None
     if options.output is not None:

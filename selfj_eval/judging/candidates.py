@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfj_eval.arguments import Numbers, is_missing, items, numbers
 from selfj_eval.errors import DataError, printable
-from selfj_eval.formats import Row
-from selfj_eval.inputs import records_of, rows_of
-from selfj_eval.notices import Notices
-from selfj_eval.questions import QUESTION_FIELDS
-from selfj_eval.reading import iter_rows, read_records, read_rows, refuse_repeated_ids
-from selfj_eval.records import (
+from selfj_eval.jobs.arguments import Numbers, is_missing, items, numbers
+from selfj_eval.records.formats import Row
+from selfj_eval.records.inputs import records_of, rows_of
+from selfj_eval.records.notices import Notices
+from selfj_eval.records.questions import QUESTION_FIELDS
+from selfj_eval.records.reading import iter_rows, read_records, read_rows, refuse_repeated_ids
+from selfj_eval.records.record import (
     RECORD_FIELDS,
     Record,
     checked_fields,
@@ -28,7 +28,7 @@ from selfj_eval.records import (
 )
 
 if TYPE_CHECKING:
-    from selfj_eval.inputs import InMemory
+    from selfj_eval.records.inputs import InMemory
 
 
 def expected_best(scores: Numbers, n: int, values: Numbers | None = None) -> float:

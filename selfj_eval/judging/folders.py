@@ -8,20 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.errors import DataError, StoreError
-from selfj_eval.judging.protocol import Prepared, Rater
-from selfj_eval.judging.score import (
-    ScoreOptions,
-    ScoreRun,
-    described_run,
-    score_run,
-    usage_of,
-)
-from selfj_eval.partitions import Partition, notices_of_folder, partitions, refuse_empty
-from selfj_eval.progress import steps
+from selfj_eval.files.atomic import output_folder, write_json
+from selfj_eval.jobs.progress import steps
+from selfj_eval.judging.files import Survey, Totals
+from selfj_eval.judging.partitions import Partition, notices_of_folder, partitions, refuse_empty
+from selfj_eval.judging.score import ScoreOptions, ScoreRun, described_run, score_run, usage_of
 from selfj_eval.raters.opening import opened, rater_name
+from selfj_eval.raters.protocol import Prepared, Rater
 from selfj_eval.raters.specs import parse_rater
-from selfj_eval.scoring import Survey, Totals
-from selfj_eval.writing import output_folder, write_json
 
 
 def score_folder(folder: Path, options: ScoreOptions) -> ScoreRun:
@@ -75,7 +69,7 @@ def _here(
 def _on_ray(
     found: Sequence[Partition], options: ScoreOptions
 ) -> tuple[Mapping[str, Any], list[Survey], list[Totals]]:
-    from selfj_eval.distributed import score_on_workers
+    from selfj_eval.judging.ray import score_on_workers
 
     if not isinstance(options.judge, str | Path):
         raise DataError("workers load a judge of their own; name it as `judge`.")

@@ -1,74 +1,22 @@
-"""Options of a model and of a judge, for all that load one."""
+"""Options of the jobs that have answers rated."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.errors import DataError
-from selfj_eval.judging.protocol import Rater
-from selfj_eval.options import Options, PathLike, option
-from selfj_eval.progress import Watch
+from selfj_eval.jobs.options import Options, PathLike, option
+from selfj_eval.jobs.progress import Watch
+from selfj_eval.raters.protocol import Rater
 
-ENGINES = ("transformers", "vllm", "openai")
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 RATERS = (
     "'demo', a model folder, a hub id, or with engine openai a model's name at a server; or "
     "another rater: length, tfidf, cosine:MODEL, ppl:MODEL, reward:MODEL, generative:MODEL, a sum "
     "such as demo+tfidf, or a YAML file (docs/bench.md)"
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelOptions(Options):
-    """How a model is loaded."""
-
-    group_title: ClassVar[str] = "how the model runs"
-
-    adapter: str | None = option(None, "LoRA adapter to put on the model", placeholder="DIR")
-    revision: str | None = option(None, "branch, tag or commit of the model on the hub")
-    dtype: str = option(
-        "auto", "number format (default: float32 on a CPU, bfloat16 on a GPU that has it)", DTYPES
-    )
-    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps")
-    trust_remote_code: bool = option(
-        False, "run Python code that comes with the model; only for sources you trust"
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class JudgeOptions(ModelOptions):
-    """How a judge runs."""
-
-    group_title: ClassVar[str] = "how the judge runs"
-
-    template: str | None = option(
-        None,
-        "prompt template: self-j, self-j-unwrapped or sections (default: self-j, of an encoder "
-        "sections)",
-    )
-    max_tokens: int | None = option(
-        None,
-        "longest prompt; longer ones lose the middle of the answer, then of the reference "
-        "(default: the judge's context, at most 4096)",
-        low=1,
-    )
-    allow_markers: bool = option(False, "also judge answers that hold text of the judge's prompt")
-    engine: str = option(
-        "transformers",
-        "what runs the judge: transformers, vllm, or openai for a judge behind an "
-        "OpenAI-compatible server",
-        ENGINES,
-    )
-    engine_args: dict[str, Any] = option(
-        {},
-        "an argument of the engine's own, such as tensor_parallel_size=2 (vllm) or "
-        "base_url=http://localhost:8000/v1 (openai); may be repeated (docs/engines.md)",
-    )
-    batch_tokens: int | None = option(
-        None, "tokens per batch (transformers; default: what memory holds, 4096 on a CPU)", low=1
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

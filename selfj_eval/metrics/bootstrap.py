@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.arguments import Numbers, codes, numbers, truths
+from selfj_eval.jobs.arguments import Numbers, codes, numbers, truths
 from selfj_eval.metrics.headline import Headline, headline
 from selfj_eval.metrics.resampled import RESAMPLED, Counts, ResampledHeadline
 from selfj_eval.metrics.result import Array, Interval, Metric, paired

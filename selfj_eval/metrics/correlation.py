@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.arguments import Numbers
+from selfj_eval.jobs.arguments import Numbers
 from selfj_eval.metrics.result import Array, Interval, Metric, no_spread, paired
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.arguments import Numbers, codes, truths
+from selfj_eval.jobs.arguments import Numbers, codes, truths
 from selfj_eval.metrics.selective import RiskCoverage, risk_coverage
 
 STARTS = (1 / 8, 1 / 4, 1 / 2, 1.0)

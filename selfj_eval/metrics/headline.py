@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from selfj_eval.arguments import Numbers, truths
+from selfj_eval.jobs.arguments import Numbers, truths
 from selfj_eval.metrics import calibration, correlation, selective
 from selfj_eval.metrics.result import Metric, paired
-from selfj_eval.scale import MAX_SCORE, MIN_SCORE
+from selfj_eval.prompts.labels import MAX_SCORE, MIN_SCORE
 
 GOOD_AT = 6.0
 """Default of the lowest good rating on 0..9: 7 of 1..10, 4 of 1..5."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.arguments import Numbers, codes, numbers
+from selfj_eval.jobs.arguments import Numbers, codes, numbers
 from selfj_eval.metrics.correlation import Concordance
 from selfj_eval.metrics.result import Array, Metric, paired
 

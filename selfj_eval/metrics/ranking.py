@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.arguments import Numbers, items, numbers
+from selfj_eval.jobs.arguments import Numbers, items, numbers
 from selfj_eval.metrics.correlation import kendall_tau_b, spearman
 from selfj_eval.metrics.result import Array, Metric, no_spread, paired
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.arguments import Numbers, numbers
+from selfj_eval.jobs.arguments import Numbers, numbers
 
 Array = npt.NDArray[np.float64]
 

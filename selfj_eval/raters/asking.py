@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from selfj_eval.backends.failures import Failure
+from selfj_eval.engines.server.failures import Failure
 from selfj_eval.generation.answering import answers_to, key
 from selfj_eval.generation.base import Generator
 from selfj_eval.generation.options import PROMPTS, Sampling
-from selfj_eval.store import Answer, AnswerStore
+from selfj_eval.storage.store import Answer, AnswerStore
 
 _TOGETHER = 256  # prompts that are given to the model at a time; it keeps its own batches
 

@@ -11,12 +11,12 @@ from itertools import islice
 from threading import RLock
 from typing import Any, NamedTuple
 
-from selfj_eval.arguments import items
-from selfj_eval.judge import WINDOW
-from selfj_eval.judging.protocol import Progress
-from selfj_eval.records import Judgment, Record, reason_not_text
-from selfj_eval.resuming import resume
-from selfj_eval.store import Measure, MeasureStore
+from selfj_eval.jobs.arguments import items
+from selfj_eval.raters.judge import WINDOW
+from selfj_eval.raters.protocol import Progress
+from selfj_eval.records.record import Judgment, Record, reason_not_text
+from selfj_eval.storage.resume import resume
+from selfj_eval.storage.store import Measure, MeasureStore
 
 
 class Outcome(NamedTuple):

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.backends.failures import Failure
-from selfj_eval.backends.traffic import ARGUMENTS, Traffic, check_bounds, checked_arguments
-from selfj_eval.store import Answer, AnswerStore
+from selfj_eval.engines.server.failures import Failure
+from selfj_eval.engines.server.traffic import ARGUMENTS, Traffic, check_bounds, checked_arguments
+from selfj_eval.storage.store import Answer, AnswerStore
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

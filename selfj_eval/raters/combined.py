@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.arguments import items, numbers
 from selfj_eval.errors import DataError
-from selfj_eval.judging.protocol import Prepared, Progress, Rater
+from selfj_eval.jobs.arguments import items, numbers
 from selfj_eval.metrics.result import no_spread
-from selfj_eval.records import Judgment, Record
+from selfj_eval.raters.protocol import Prepared, Progress, Rater
+from selfj_eval.records.record import Judgment, Record
 
 SCALES = ("z", "rank")
 

@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.arguments import items
-from selfj_eval.judging.protocol import Progress
+from selfj_eval.jobs.arguments import items
 from selfj_eval.raters.base import Outcome, StoredRater
-from selfj_eval.records import Judgment, Record, reason_not_text
-from selfj_eval.store import Measure, MeasureStore
+from selfj_eval.raters.protocol import Progress
+from selfj_eval.records.record import Judgment, Record, reason_not_text
+from selfj_eval.storage.store import Measure, MeasureStore
 
 if TYPE_CHECKING:
-    from selfj_eval.training.similarity import Embedder
+    from selfj_eval.engines.models.embedder import Embedder
 
 _PORTION = 256
 """Records that are embedded and kept together: what a kill may lose."""

@@ -9,17 +9,17 @@ from itertools import islice
 from threading import Lock
 from typing import Any
 
-from selfj_eval.arguments import items
-from selfj_eval.backends.failures import Failure
+from selfj_eval.engines.server.failures import Failure
 from selfj_eval.errors import JudgeError
-from selfj_eval.judge import WINDOW
-from selfj_eval.judging.protocol import Progress
+from selfj_eval.jobs.arguments import items
 from selfj_eval.raters.asking import Asker
+from selfj_eval.raters.judge import WINDOW
+from selfj_eval.raters.protocol import Progress
 from selfj_eval.raters.rating_formats import RatingFormat
 from selfj_eval.raters.rating_syntax import Reading, Syntax
-from selfj_eval.records import Judgment, Record, reason_not_text, rescaled
-from selfj_eval.resuming import resume
-from selfj_eval.store import AnswerStore
+from selfj_eval.records.record import Judgment, Record, reason_not_text, rescaled
+from selfj_eval.storage.resume import resume
+from selfj_eval.storage.store import AnswerStore
 
 
 class GenerativeRater:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from selfj_eval.raters.base import Outcome, StoredRater
-from selfj_eval.records import Record
-from selfj_eval.store import Measure
+from selfj_eval.records.record import Record
+from selfj_eval.storage.store import Measure
 
 
 class LengthRater(StoredRater):

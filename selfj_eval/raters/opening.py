@@ -11,22 +11,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.arguments import items
-from selfj_eval.backends.weights import resolve_folder
+from selfj_eval.engines.models.weights import resolve_folder
+from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.errors import DataError, JudgeError
+from selfj_eval.files.stamps import Stamp, stamp
 from selfj_eval.generation.base import Generator
 from selfj_eval.generation.options import Sampling
-from selfj_eval.judge import Judge
-from selfj_eval.judging.options import JudgeOptions
-from selfj_eval.judging.protocol import Progress, Rater
+from selfj_eval.jobs.arguments import items
 from selfj_eval.raters.combined import SumRater
+from selfj_eval.raters.judge import Judge
+from selfj_eval.raters.protocol import Progress, Rater
 from selfj_eval.raters.specs import KINDS, RaterSpec, Spec, parse_rater, short_name
-from selfj_eval.records import Judgment, Record
-from selfj_eval.stamps import Stamp, stamp
-from selfj_eval.store import AnswerStore, JudgmentStore, MeasureStore
+from selfj_eval.records.record import Judgment, Record
+from selfj_eval.storage.store import AnswerStore, JudgmentStore, MeasureStore
 
 if TYPE_CHECKING:
-    from selfj_eval.training.similarity import Embedder
+    from selfj_eval.engines.models.embedder import Embedder
 
 EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
 """The embedding model of cosine and vro, where none is named."""
@@ -334,7 +334,7 @@ def _embedder(model: str, options: Mapping[str, Any]) -> Embedder:
 
 @lru_cache(maxsize=1)
 def _loaded_embedder(model: str, device: str, _: Stamp) -> Embedder:
-    from selfj_eval.training.similarity import Embedder
+    from selfj_eval.engines.models.embedder import Embedder
 
     return Embedder(model, device=device)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from selfj_eval.judging.options import ENGINES, ModelOptions
-from selfj_eval.options import Options, option
+from selfj_eval.engines.options import ENGINES, ModelOptions
+from selfj_eval.jobs.options import Options, option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfj_eval.backends.base import longest_first
-from selfj_eval.backends.batching import Batcher, Scores
-from selfj_eval.backends.batching import batch_tokens as default_tokens
-from selfj_eval.backends.cpu_linear import reorder_checked
-from selfj_eval.backends.loading import choose_device, choose_dtype, load_model
-from selfj_eval.backends.weights import model_folders
+from selfj_eval.engines.base import longest_first
+from selfj_eval.engines.local.batching import Batcher, Scores
+from selfj_eval.engines.local.batching import batch_tokens as default_tokens
+from selfj_eval.engines.local.cpu_linear import reorder_checked
+from selfj_eval.engines.models.loading import choose_device, choose_dtype, load_model
+from selfj_eval.engines.models.weights import model_folders
 from selfj_eval.errors import JudgeError
 from selfj_eval.generation.base import PromptTokenizer
 from selfj_eval.generation.options import DEFAULT_PROMPT
 from selfj_eval.raters.base import Outcome, StoredRater
-from selfj_eval.records import Record
-from selfj_eval.store import Measure, MeasureStore
+from selfj_eval.records.record import Record
+from selfj_eval.storage.store import Measure, MeasureStore
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from selfj_eval.store import Answer
+from selfj_eval.storage.store import Answer
 
 _SHOWN = 80  # characters of a reply's end that a reason quotes
 

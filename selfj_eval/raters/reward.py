@@ -8,24 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.backends.base import longest_first
-from selfj_eval.backends.batching import Batcher, Scores
-from selfj_eval.backends.batching import batch_tokens as default_tokens
-from selfj_eval.backends.loading import choose_device, choose_dtype, load_weights
-from selfj_eval.backends.text_encoder import TextEncoder, fill_chat_template
-from selfj_eval.backends.tokenizer import (
+from selfj_eval.engines.base import longest_first
+from selfj_eval.engines.local.batching import Batcher, Scores
+from selfj_eval.engines.local.batching import batch_tokens as default_tokens
+from selfj_eval.engines.models.loading import choose_device, choose_dtype, load_weights
+from selfj_eval.engines.models.text_encoder import TextEncoder, fill_chat_template
+from selfj_eval.engines.models.tokenizer import (
     DEFAULT_MAX_TOKENS,
     context_length,
     encoder_length,
     load_tokenizer,
 )
-from selfj_eval.backends.weights import fingerprint, model_folders
+from selfj_eval.engines.models.weights import fingerprint, model_folders
 from selfj_eval.errors import JudgeError
-from selfj_eval.prompts import Offsets, _keep_ends
+from selfj_eval.prompts.labels import DIGITS
+from selfj_eval.prompts.templates import Offsets, keep_ends
 from selfj_eval.raters.base import Outcome, StoredRater
-from selfj_eval.records import Record
-from selfj_eval.scale import DIGITS
-from selfj_eval.store import Measure, MeasureStore
+from selfj_eval.records.record import Record
+from selfj_eval.storage.store import Measure, MeasureStore
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -212,7 +212,7 @@ class RewardRater(StoredRater):
                     f"no input of {self.max_tokens} tokens can be made of it; raise max_tokens."
                 )
             keep[index] = max(least[index], keep[index] - excess)
-            response, instruction = map(_keep_ends, texts, spans, keep)
+            response, instruction = map(keep_ends, texts, spans, keep)
             row = self._row(instruction, response)
         return row, sum(map(len, spans)) - sum(keep)
 

@@ -9,10 +9,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from selfj_eval.documents import read_yaml
+from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.errors import DataError
-from selfj_eval.judging.options import JudgeOptions
-from selfj_eval.options import Options
+from selfj_eval.files.documents import read_yaml
+from selfj_eval.jobs.options import Options
 from selfj_eval.raters.options import (
     CosineOptions,
     GenerativeOptions,

@@ -7,18 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from selfj_eval.arguments import items
 from selfj_eval.generation.answering import Outcome as Drawn
 from selfj_eval.generation.answering import answers_to, key
 from selfj_eval.generation.base import Generator
 from selfj_eval.generation.options import PROMPTS, Sampling
-from selfj_eval.judging.protocol import Progress
+from selfj_eval.jobs.arguments import items
 from selfj_eval.raters.base import Outcome, StoredRater
-from selfj_eval.records import Judgment, Record
-from selfj_eval.store import AnswerStore, Measure, MeasureStore
+from selfj_eval.raters.protocol import Progress
+from selfj_eval.records.record import Judgment, Record
+from selfj_eval.storage.store import AnswerStore, Measure, MeasureStore
 
 if TYPE_CHECKING:
-    from selfj_eval.training.similarity import Embedder
+    from selfj_eval.engines.models.embedder import Embedder
 
 _METHOD = 1  # raise when the same answer and samples would get another number
 _TOGETHER = 64  # instructions that are sampled together

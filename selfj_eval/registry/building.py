@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from selfj_eval.errors import DataError, SelfJError, brief
+from selfj_eval.files.atomic import atomic_write, remove_left_over
 from selfj_eval.registry.cache import unwritable
 from selfj_eval.registry.checksums import sha256_of
 from selfj_eval.registry.columns import FLOATS, expected
@@ -17,7 +18,6 @@ from selfj_eval.registry.made import records, remember, state
 from selfj_eval.registry.paths import inside
 from selfj_eval.registry.sets import DataSet
 from selfj_eval.registry.upstream import UpstreamFile
-from selfj_eval.writing import atomic_write, remove_left_over
 
 _CONVERTERS = "selfj_eval.registry.converters"
 _BLOCK = 4096  # rows in a row group
@@ -154,7 +154,7 @@ def _write_parquet(stream: BinaryIO, table: Any) -> None:
 
 
 def _write_csv(stream: BinaryIO, names: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> None:
-    from selfj_eval.rows import WRITERS
+    from selfj_eval.records.writers import WRITERS
 
     writer = WRITERS[".csv"](stream, names)
     writer.write(lines)

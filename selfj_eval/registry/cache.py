@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from selfj_eval.errors import DataError, StoreError
+from selfj_eval.files.atomic import remove_left_over
 from selfj_eval.registry.made import record_file
 from selfj_eval.registry.paths import inside
 from selfj_eval.registry.sets import DataSet
-from selfj_eval.writing import remove_left_over
 
 PART = ".part"
 _NAME = ".upstream"

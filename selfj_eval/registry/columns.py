@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
-from selfj_eval.records import REQUIRED
+from selfj_eval.records.record import REQUIRED
 
 _RECORD = (
     *("id", "instruction", "response", "reference", "rating", "rating_min", "rating_max"),

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.errors import SelfJError, StoreError
-from selfj_eval.options import Options, PathLike, keywords, option
-from selfj_eval.progress import Watch, size, steps
-from selfj_eval.results import Result
+from selfj_eval.jobs.options import Options, PathLike, keywords, option
+from selfj_eval.jobs.progress import Watch, size, steps
+from selfj_eval.jobs.results import Result
 
 if TYPE_CHECKING:
     from selfj_eval.registry.downloading import Origin

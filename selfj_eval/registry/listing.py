@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.progress import size
+from selfj_eval.jobs.progress import size
+from selfj_eval.jobs.results import Result, table
 from selfj_eval.registry.folder import data_folder
 from selfj_eval.registry.made import state
 from selfj_eval.registry.paths import inside
 from selfj_eval.registry.sets import load_sets, select
 from selfj_eval.registry.verifying import own_files
-from selfj_eval.results import Result, table
 
 
 @dataclass(frozen=True)

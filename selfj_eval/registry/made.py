@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval import __version__
-from selfj_eval.documents import read_json
 from selfj_eval.errors import DataError
+from selfj_eval.files.atomic import write_json
+from selfj_eval.files.documents import read_json
 from selfj_eval.registry.paths import inside
 from selfj_eval.registry.sets import DataSet
-from selfj_eval.writing import write_json
 
 _NAME = "registry.json"
 

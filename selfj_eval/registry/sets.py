@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from selfj_eval.documents import read_yaml
 from selfj_eval.errors import DataError
+from selfj_eval.files.documents import read_yaml
 from selfj_eval.registry.paths import is_relative
 
 SETS = Path(__file__).parent / "sets"

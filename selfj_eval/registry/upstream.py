@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.documents import parse_json
 from selfj_eval.errors import DataError
+from selfj_eval.files.documents import parse_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.errors import brief
+from selfj_eval.jobs.results import Result
 from selfj_eval.registry.checksums import sha256_of
 from selfj_eval.registry.columns import expected, needed
 from selfj_eval.registry.folder import data_folder
 from selfj_eval.registry.made import records, state
 from selfj_eval.registry.paths import inside
 from selfj_eval.registry.sets import DataSet, load_sets, select
-from selfj_eval.results import Result
 
 _NOTES = {
     "by hand": " (not made by selfj data get)",

@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from selfj_eval import __version__
-from selfj_eval.errors import DataError, printable
+from selfj_eval.errors import DataError, printable, shown
 from selfj_eval.evaluation.options import BootstrapOptions
-from selfj_eval.options import PathLike, keywords, option
-from selfj_eval.progress import steps
-from selfj_eval.results import Result
-from selfj_eval.terminal import shown
+from selfj_eval.jobs.options import PathLike, keywords, option
+from selfj_eval.jobs.progress import steps
+from selfj_eval.jobs.results import Result
 
 if TYPE_CHECKING:
     import numpy as np
 
     from selfj_eval.evaluation.result import Comparison, Evaluation
-    from selfj_eval.scores import Scored, Scores, ScoresLike
+    from selfj_eval.judging.scored import Scored, Scores, ScoresLike
 
 WORST = 5
 """Answers shown at each end: judged far too well, and far too badly."""
@@ -104,9 +103,9 @@ def report_scores(judges: ScoresLike | Iterable[ScoresLike], options: ReportOpti
         DataError: If one cannot be read, a file is given twice, or a package is missing.
         StoreError: If the page cannot be written.
     """
-    from selfj_eval.provenance import command
-    from selfj_eval.scores import as_scores
-    from selfj_eval.writing import atomic_write, check_output
+    from selfj_eval.files.atomic import atomic_write, check_output
+    from selfj_eval.jobs.provenance import command
+    from selfj_eval.judging.scored import as_scores
 
     given = _each(judges)
     if not given:
@@ -139,8 +138,8 @@ report = keywords(report_scores, ReportOptions)
 
 def _each(judges: Any) -> list[Any]:
     """What was given, judge by judge: the rows of one judge may be a list, too."""
-    from selfj_eval.records import Record
-    from selfj_eval.scores import Scored
+    from selfj_eval.judging.scored import Scored
+    from selfj_eval.records.record import Record
 
     if isinstance(judges, Iterator):
         judges = list(judges)
@@ -176,10 +175,10 @@ def page(
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from selfj_eval.evaluation.evaluate import evaluated
+    from selfj_eval.judging.scored import distinct_names
     from selfj_eval.metrics import LABELS, LOWER_IS_BETTER
     from selfj_eval.reports import figures
     from selfj_eval.reports.texts import label
-    from selfj_eval.scores import distinct_names
 
     names = distinct_names(judges)
     documents = [evaluated(scores, options, progress) for scores in judges]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.backends.loading import choose_device, choose_dtype, load_weights
+from selfj_eval.engines.models.loading import choose_device, choose_dtype, load_weights
 from selfj_eval.errors import DataError, JudgeError
 from selfj_eval.training.settings import TrainingConfig
 

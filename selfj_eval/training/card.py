@@ -11,9 +11,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from selfj_eval.documents import read_json
 from selfj_eval.errors import printable
-from selfj_eval.writing import atomic_write
+from selfj_eval.files.atomic import atomic_write
+from selfj_eval.files.documents import read_json
 
 _TEXTS = files("selfj_eval.training") / "cards"
 _FILES = ("train", "validation", "train_ref", "train_noref", "validation_ref", "validation_noref")

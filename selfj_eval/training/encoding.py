@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from selfj_eval.backends.text_encoder import TextEncoder
+from selfj_eval.engines.models.text_encoder import TextEncoder
 from selfj_eval.errors import DataError, JudgeError
-from selfj_eval.prompts import PromptTemplate, fit_prompt
-from selfj_eval.scale import digit_token_ids
+from selfj_eval.prompts.labels import digit_token_ids
+from selfj_eval.prompts.templates import PromptTemplate, fit_prompt
 from selfj_eval.training.pairs import Pair
 from selfj_eval.training.results import LongPrompt
 

@@ -7,20 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selfj_eval.backends.tokenizer import context_length, encoder_length, load_tokenizer
-from selfj_eval.backends.weights import check_weights, fingerprint, resolve_folder
+from selfj_eval.engines.models.tokenizer import context_length, encoder_length, load_tokenizer
+from selfj_eval.engines.models.weights import check_weights, fingerprint, resolve_folder
 from selfj_eval.errors import DataError
-from selfj_eval.options import keywords
-from selfj_eval.prompts import DEFAULT_TEMPLATE, SECTIONS, get_template
-from selfj_eval.terminal import say
+from selfj_eval.jobs.options import keywords
+from selfj_eval.jobs.terminal import say
+from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, SECTIONS, get_template
 from selfj_eval.training.base import load_base
-from selfj_eval.training.encoding import (
-    Encoded,
-    Label,
-    PairCollator,
-    encode_pairs,
-    label_tokens,
-)
+from selfj_eval.training.encoding import Encoded, Label, PairCollator, encode_pairs, label_tokens
 from selfj_eval.training.pairs import Pair, read_pairs
 from selfj_eval.training.results import JudgeRun, PairCounts
 from selfj_eval.training.running import PACKAGES, Run, arguments, free_output

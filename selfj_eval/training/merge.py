@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import safe_open
 
-from selfj_eval.backends.adapters import tensor_shapes
-from selfj_eval.backends.loading import load_model
-from selfj_eval.backends.tokenizer import load_tokenizer
-from selfj_eval.backends.weights import fingerprint, model_folders, resolve_folder
-from selfj_eval.documents import read_json
+from selfj_eval.engines.models.adapters import tensor_shapes
+from selfj_eval.engines.models.loading import load_model
+from selfj_eval.engines.models.tokenizer import load_tokenizer
+from selfj_eval.engines.models.weights import fingerprint, model_folders, resolve_folder
 from selfj_eval.errors import DataError, JudgeError, StoreError, printable
-from selfj_eval.options import keywords
-from selfj_eval.provenance import provenance
-from selfj_eval.results import Result, plain
+from selfj_eval.files.atomic import write_json
+from selfj_eval.files.documents import read_json
+from selfj_eval.jobs.options import keywords
+from selfj_eval.jobs.provenance import provenance
+from selfj_eval.jobs.results import Result, plain
 from selfj_eval.training.card import write_card
 from selfj_eval.training.settings import MergeOptions
-from selfj_eval.writing import write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Self
 
-from selfj_eval.results import Result, plain
+from selfj_eval.jobs.results import Result, plain
 
 JsonValue = Any
 """What JSON holds."""

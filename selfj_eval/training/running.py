@@ -12,16 +12,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from selfj_eval.backends.loading import choose_device
-from selfj_eval.documents import parse_json, read_json
+from selfj_eval.engines.models.loading import choose_device
 from selfj_eval.errors import DataError, JudgeError, StoreError, brief, printable
-from selfj_eval.provenance import digest, provenance
-from selfj_eval.terminal import say
+from selfj_eval.files.atomic import write_json
+from selfj_eval.files.documents import parse_json, read_json
+from selfj_eval.jobs.provenance import digest, provenance
+from selfj_eval.jobs.terminal import say
 from selfj_eval.training.base import training_dtype
 from selfj_eval.training.card import write_card
 from selfj_eval.training.results import DataFile, Parameters, TrainingRun
 from selfj_eval.training.settings import TrainingConfig
-from selfj_eval.writing import write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from selfj_eval.engines.options import DTYPES, JudgeOptions
 from selfj_eval.errors import DataError, printable
 from selfj_eval.generation.options import DEFAULT_PROMPT, PROMPTS, GeneratorOptions
-from selfj_eval.judging.options import DTYPES, JudgeOptions
-from selfj_eval.options import Options, PathLike, like, option
-from selfj_eval.progress import Watch
+from selfj_eval.jobs.options import Options, PathLike, like, option
+from selfj_eval.jobs.progress import Watch
 
 _SEEDS = 2**32 - 1  # the largest that numpy takes
 

@@ -6,15 +6,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from selfj_eval.backends.weights import check_weights, fingerprint, resolve_folder
+from selfj_eval.engines.models.weights import check_weights, fingerprint, resolve_folder
 from selfj_eval.errors import DataError, JudgeError, printable
 from selfj_eval.generation.base import PromptTokenizer
-from selfj_eval.notices import Notices
-from selfj_eval.options import keywords
-from selfj_eval.questions import QUESTION_FIELDS
-from selfj_eval.reading import iter_rows
-from selfj_eval.records import question_of
-from selfj_eval.terminal import say
+from selfj_eval.jobs.options import keywords
+from selfj_eval.jobs.terminal import say
+from selfj_eval.records.notices import Notices
+from selfj_eval.records.questions import QUESTION_FIELDS
+from selfj_eval.records.reading import iter_rows
+from selfj_eval.records.record import question_of
 from selfj_eval.training.base import load_base
 from selfj_eval.training.results import RowCounts, SftRun
 from selfj_eval.training.running import PACKAGES, Run, arguments, free_output

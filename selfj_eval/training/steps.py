@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from selfj_eval.errors import DataError
-from selfj_eval.terminal import say
+from selfj_eval.jobs.terminal import say
 from selfj_eval.training.settings import TrainingConfig
 
 if TYPE_CHECKING:

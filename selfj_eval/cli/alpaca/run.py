@@ -9,9 +9,9 @@ from typing import Any
 from selfj_eval.alpaca.filling import RunOptions, RunStep, run_row
 from selfj_eval.cli.command import add_command, watch
 from selfj_eval.cli.flags import add_flags, arguments_of, options_from, parsed_flags
+from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.generation.generate import GenerateOptions
-from selfj_eval.judging.options import JudgeOptions
-from selfj_eval.terminal import say
+from selfj_eval.jobs.terminal import say
 
 _EPILOG = """examples:
   selfj alpaca run llama-2-13b-87k --model ./llama-2-13b --adapter ./my-lora --gpt4 --output runs

@@ -9,7 +9,8 @@ from typing import Any
 from selfj_eval.cli.command import add_command, show, watch
 from selfj_eval.cli.flags import add_flags, as_flags, options_from
 from selfj_eval.collection.describing import StatsOptions, stats_of
-from selfj_eval.terminal import say, shown
+from selfj_eval.errors import shown
+from selfj_eval.jobs.terminal import say
 
 _EPILOG = """examples:
   selfj collect stats collection

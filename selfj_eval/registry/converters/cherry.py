@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from selfj_eval.documents import parse_json
+from selfj_eval.files.documents import parse_json
 from selfj_eval.registry.converters.fields import field, listed
 from selfj_eval.registry.converters.finishing import Row, pointwise
 from selfj_eval.registry.converters.vicuna_questions import read_answers, read_questions

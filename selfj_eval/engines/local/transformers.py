@@ -1,0 +1,226 @@
+"""Judging with Hugging Face transformers: one forward pass a batch, no generation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from selfj_eval.engines.base import Batch, longest_first
+from selfj_eval.engines.local.batching import Batcher, Rows, Scores
+from selfj_eval.engines.local.batching import batch_tokens as default_tokens
+from selfj_eval.engines.local.cpu_linear import reorder_checked
+from selfj_eval.engines.local.prefix_tree import ATTENTION, pack, register, tree_batches, with_masks
+from selfj_eval.engines.models.loading import choose_device, choose_dtype, load_model
+from selfj_eval.engines.models.tokenizer import JudgeTokenizer
+from selfj_eval.engines.models.weights import model_folders
+from selfj_eval.errors import JudgeError
+from selfj_eval.jobs.arguments import items
+from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, Offsets
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+class TransformersBackend:
+    """A judge in transformers. Several threads may use it; there is one forward pass at a time.
+
+    Args:
+        model: ``demo``, a model folder, or a hub id.
+        adapter: Folder or hub id of a LoRA adapter (peft) to put on the model.
+        template: Name of the prompt template, to check that digits are single tokens there.
+        revision: Branch, tag or commit of the model on the hub.
+        dtype: ``auto`` (float32 on a CPU, bfloat16 or float16 on an accelerator), ``float32``,
+            ``bfloat16`` or ``float16``.
+        device: ``auto`` (an accelerator where there is one), ``cpu``, ``cuda``, ``cuda:1``, ...
+        batch_tokens: Tokens a batch; by default what the device's free memory holds.
+        trust_remote_code: Whether to run Python code that comes with the model.
+
+    Raises:
+        JudgeError: If the judge cannot be loaded whole and safely.
+    """
+
+    usage: Mapping[str, float] = {}
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        adapter: str | None = None,
+        template: str = DEFAULT_TEMPLATE,
+        revision: str | None = None,
+        dtype: str = "auto",
+        device: str = "auto",
+        batch_tokens: int | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        folders = model_folders(model, adapter, revision=revision, code=trust_remote_code)
+        folder, adapter_folder = folders.model, folders.adapter
+        self._tokenizer = JudgeTokenizer(
+            str(folder),
+            template=template,
+            trust_remote_code=trust_remote_code,
+            tokenizer=folders.tokenizer,
+        )
+        self.device = choose_device(device)
+        self.dtype = choose_dtype(dtype, self.device)
+        self.identity: Mapping[str, str] = {
+            **folders.identity(),
+            "dtype": self.dtype,
+        }
+        load = partial(
+            load_model, folder, adapter_folder, self.dtype, self.device, trust_remote_code
+        )
+        self._set_up(load, str(folder), batch_tokens)
+
+    def _set_up(
+        self, load: Callable[[], PreTrainedModel], name: str, batch_tokens: int | None
+    ) -> None:
+        """Load the model, try it, and choose how it is run."""
+        self._model = load()
+        self._check_causal(name)
+        if self.device.startswith("cpu") and self.dtype == "float32" and not self._reorder():
+            self._model = load()
+        self._packs = self._can_pack()
+        size = self._model.dtype.itemsize
+        tokens = batch_tokens or default_tokens(self._model.config, self.device, size)
+        self._batcher = Batcher(tree_batches if self._packs else longest_first, tokens, self.device)
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest prompt the judge takes by default."""
+        return self._tokenizer.max_tokens
+
+    def tokenize(self, text: str) -> Offsets:
+        """Character offsets of the tokens of ``text``, special tokens included."""
+        return self._tokenizer.offsets(text)
+
+    def score(self, prompts: Iterable[str]) -> Iterator[Batch]:
+        """Judge all prompts, one forward pass a batch.
+
+        Prompts that begin alike share what they have in common (``prefix_tree``), where the
+        architecture allows it. A batch that does not fit into memory is halved.
+
+        Args:
+            prompts: Finished prompts, no longer than the model's context.
+
+        Yields:
+            Batches with float64 log-probabilities of shape (m, 10).
+        """
+        texts = items(prompts, str, "score()")
+        if not texts:
+            return
+        ids = self._tokenizer.rows(texts)
+        yield from self._batcher.run(ids, self._forward_tree if self._packs else self._forward)
+
+    def _check_causal(self, name: str) -> None:
+        """Refuse a model that sees the padding or anything else behind the prompt."""
+        ids = self._tokenizer.encode("Rate: 5, 7.")
+        alone, padded = self._forward([ids]), self._forward([ids, ids * 3])
+        if not np.allclose(alone[0], padded[0], atol=self._tolerance, rtol=0, equal_nan=True):
+            raise JudgeError(
+                f"{name} cannot judge: what follows a prompt changes its answer, so it is not a "
+                "causal (left-to-right) language model. Use a decoder such as Llama."
+            )
+
+    def _reorder(self) -> bool:
+        """Reorder the weights for the CPU; whether the model still says the same."""
+        rows = [self._tokenizer.encode("Rate this from 0 to 9, please: five, seven.")]
+        return reorder_checked(self._model, lambda: self._forward(rows), self._tolerance)
+
+    def _can_pack(self) -> bool:
+        """Whether a packed row gives what its prompts give alone."""
+        config = self._model.config
+        text = getattr(config, "text_config", None) or config
+        for name in ("sliding_window", "attention_chunk_size"):
+            window = getattr(text, name, None)
+            if window is not None and window < self.max_tokens:
+                return False
+        before = config._attn_implementation
+        ids = self._tokenizer.encode("Rate this from 0 to 9, please: five, seven. ") * 3
+        rows = sorted([ids, ids + ids[:9], ids + ids[3:5], ids[-4:] + ids])
+        alone = np.concatenate([self._forward([row]) for row in rows])
+        register()
+        try:
+            self._model.set_attn_implementation(ATTENTION)
+            packed = self._forward_tree(rows)
+            # In half precision a leak from row to row might pass for rounding: what differs in one
+            # must not be seen in the other at all.
+            neighbours = ([ids + own, rows[0]] for own in (ids[:9], ids[9:18]))
+            first, other = (self._forward_tree(pair)[1] for pair in neighbours)
+            apart = np.allclose(first, other, atol=1e-3, rtol=0, equal_nan=True)
+        except Exception:  # whatever an architecture that takes no other attention makes of it
+            apart = False
+        if apart and np.allclose(alone, packed, atol=self._tolerance, rtol=0, equal_nan=True):
+            return True
+        self._model.set_attn_implementation(before)
+        return False
+
+    @property
+    def _tolerance(self) -> float:
+        """Largest difference that is rounding."""
+        return 1e-2 if self.dtype == "float32" else 0.5
+
+    def _forward_tree(self, rows: Rows) -> Scores:
+        """Log-probabilities of the digits after each row, packed; shape (len(rows), 10)."""
+        import torch
+
+        tree = pack(rows)
+        nodes = with_masks(tree.nodes, self.device)
+        scores = self._digits(
+            (torch.zeros(len(rows), dtype=torch.long), torch.tensor(tree.last)),
+            input_ids=torch.tensor([tree.ids]).to(self.device),
+            position_ids=torch.tensor([tree.positions]).to(self.device),
+            selfj_nodes=nodes,
+        )
+        if not nodes.used:
+            raise JudgeError(f"{type(self._model).__name__} has an attention of its own.")
+        return scores
+
+    def _forward(self, rows: Rows) -> Scores:
+        """Log-probabilities of the digits after each row of token ids; shape (len(rows), 10)."""
+        import torch
+
+        # Padding stands on the right, where causal attention never looks, so no mask is needed
+        # and every token has the position it would have alone.
+        width = max(map(len, rows))
+        batch = torch.tensor([[*row, *[row[0]] * (width - len(row))] for row in rows])
+        last = torch.tensor([len(row) - 1 for row in rows])
+        return self._digits((torch.arange(len(rows)), last), input_ids=batch.to(self.device))
+
+    def _digits(self, at: tuple[torch.Tensor, torch.Tensor], **inputs: Any) -> Scores:
+        """Log-probabilities of the digits as next tokens at some places; shape (m, 10).
+
+        Args:
+            at: Rows and columns of the places, each of shape (m,).
+            **inputs: Of the model.
+        """
+        import torch
+
+        def only_there(
+            _: torch.nn.Module, args: tuple[torch.Tensor, ...]
+        ) -> tuple[torch.Tensor, ...]:
+            rows, columns = (index.to(args[0].device) for index in at)
+            return (args[0][rows, columns, None], *args[1:])
+
+        head = self._model.get_output_embeddings()
+        # A hook, so that the vocabulary is computed at one position a row while whatever a model
+        # does after its head (scaling, soft-capping) still happens.
+        hook = head.register_forward_pre_hook(only_there)
+        try:
+            with torch.inference_mode():
+                logits = self._model(**inputs, use_cache=False).logits
+                if logits.shape[:2] != (len(at[0]), 1):
+                    raise JudgeError(
+                        f"{type(self._model).__name__} computes its vocabulary in an unusual way; "
+                        "this architecture cannot be used."
+                    )
+                log_probabilities = logits[:, -1].float().log_softmax(-1)
+                digits = log_probabilities[:, self._tokenizer.digit_ids]
+        finally:
+            hook.remove()
+        result: Scores = digits.double().cpu().numpy()
+        return result

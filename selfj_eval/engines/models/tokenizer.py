@@ -1,0 +1,177 @@
+"""A judge's tokenizer: the ten digits, character offsets, and how long a prompt may be."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from selfj_eval.engines.models.deadlines import LOADING_SECONDS, RUNNING_SECONDS, within
+from selfj_eval.engines.models.text_encoder import TextEncoder
+from selfj_eval.engines.models.weights import resolve_folder
+from selfj_eval.errors import JudgeError, brief
+from selfj_eval.prompts.labels import digit_token_ids
+from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, Offsets, get_template
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+DEFAULT_MAX_TOKENS = 4096
+"""Prompts are held to the judge's own context length, but to no more than this: Self-J's
+released judge has a context of 4096 tokens."""
+_UNSET = 1e12  # transformers writes 1e30 for "not set"
+
+
+class JudgeTokenizer:
+    """A judge's tokenizer, checked, with the ids of the ten digits.
+
+    Special tokens that a prompt spells are text (``TextEncoder``).
+
+    Args:
+        model: ``demo``, a folder, or a hub id.
+        template: Name of the prompt template the digits will follow.
+        revision: Branch, tag or commit on the hub.
+        trust_remote_code: Whether to run Python code that comes with the model.
+        tokenizer: Folder of the tokenizer, where it is not the model's.
+
+    Attributes:
+        digit_ids: Ids of "0".."9" as they follow the template.
+        max_tokens: Context length of the model, at most ``DEFAULT_MAX_TOKENS``.
+        fingerprint: Content hash of the tokenizer.
+
+    Raises:
+        JudgeError: If the tokenizer cannot be loaded, gives no character offsets, or has a
+            digit that is not one token.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        template: str = DEFAULT_TEMPLATE,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        tokenizer: Path | None = None,
+    ) -> None:
+        folder = resolve_folder(model, revision=revision, code=trust_remote_code, weights=False)
+        config, self.tokenizer = load_tokenizer(folder, model, trust_remote_code, tokenizer)
+        self._encoder = TextEncoder(self.tokenizer)
+        self.digit_ids = digit_token_ids(self.encode, get_template(template).probe(), model)
+        self.max_tokens = min(context_length(config, self.tokenizer), DEFAULT_MAX_TOKENS)
+        state = self.tokenizer.backend_tokenizer.to_str()
+        self.fingerprint = hashlib.sha256(state.encode()).hexdigest()
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of ``text`` with the special tokens the model expects."""
+        return self.rows([text])[0]
+
+    def rows(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text with the special tokens the model expects."""
+        return self._encoder.rows(texts)
+
+    def offsets(self, text: str) -> Offsets:
+        """Character offsets of the tokens of ``text``, special tokens included."""
+        return self._encoder.encode(text).offsets
+
+    def count_at_server(self, text: str) -> int:
+        """Tokens of ``text`` at a server, to which the special tokens it spells are such."""
+        return len(self.tokenizer(text).input_ids)
+
+
+def load_tokenizer(
+    folder: Path, name: str, trust_remote_code: bool = False, tokenizer: Path | None = None
+) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
+    """A model's configuration and its tokenizer, which gives character offsets.
+
+    Args:
+        folder: The model's folder.
+        name: What the user calls the model, for errors.
+        trust_remote_code: Whether to run Python code that comes with the model.
+        tokenizer: Folder of the tokenizer, where it is not the model's.
+
+    Raises:
+        JudgeError: If they cannot be loaded, or the tokenizer gives no offsets.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
+
+    # "sequence length is longer than ...": prompts are trimmed after they are measured.
+    transformers_logging.get_logger("transformers.tokenization_utils_base").setLevel(40)
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        place = tokenizer or folder
+        loaded: PreTrainedTokenizerBase = within(
+            LOADING_SECONDS,
+            lambda: AutoTokenizer.from_pretrained(place, trust_remote_code=trust_remote_code),
+            f"reading the tokenizer of {name}",
+        )
+    except JudgeError:
+        raise
+    except Exception as error:  # whatever a damaged file makes the library raise
+        raise JudgeError(
+            f"the tokenizer of {name} cannot be loaded: {brief(error).rstrip('.')}. Give a folder "
+            "that is complete, with config.json and tokenizer.json."
+        ) from error
+    if not loaded.is_fast:
+        raise JudgeError(
+            f"the tokenizer of {name} gives no character offsets, which trimming needs; "
+            "give a folder with a tokenizer.json."
+        )
+    _longest(loaded)  # fails now if it is no number
+    # The first call drops the truncation that a tokenizer's file may ask for. That changes the
+    # tokenizer, which must not happen while another thread uses it; later calls change nothing.
+    probe = get_template(DEFAULT_TEMPLATE).probe()
+    within(RUNNING_SECONDS, lambda: (loaded(""), loaded(probe)), f"the tokenizer of {name}")
+    return config, loaded
+
+
+def context_length(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
+    """As lm-eval finds it, so that both trim alike; 2048 when nothing says.
+
+    Raises:
+        JudgeError: If what is said is no number of tokens.
+    """
+    text_config = getattr(config, "text_config", None) or config
+    for name in ("n_positions", "max_position_embeddings", "n_ctx"):
+        if (length := getattr(text_config, name, None)) is not None:
+            return _tokens(length, f"{name} in the config.json", config.name_or_path)
+    named = _longest(tokenizer)
+    return named if named < _UNSET else 2048
+
+
+def encoder_length(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Longest text of an encoder: its positions, less those a RoBERTa keeps for padding.
+
+    Raises:
+        JudgeError: As for ``context_length``.
+    """
+    positions = context_length(config, tokenizer)
+    if "roberta" in str(config.model_type):
+        padding = config.pad_token_id
+        taken = 1 + padding if isinstance(padding, int) else 1
+        what = f"max_position_embeddings, less {taken} for padding, in the config.json"
+        positions = _tokens(positions - taken, what, config.name_or_path)
+    return min(positions, _longest(tokenizer))
+
+
+def _longest(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Longest text that a tokenizer's own file allows."""
+    file = "model_max_length in the tokenizer_config.json"
+    return _tokens(tokenizer.model_max_length, file, tokenizer.name_or_path)
+
+
+def _tokens(value: object, what: str, folder: str) -> int:
+    """A number of tokens.
+
+    Raises:
+        JudgeError: If it is none, naming what it is.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 1 <= value < math.inf:  # type: ignore[operator]
+        raise JudgeError(
+            f"{what} of {folder} must be a number of tokens, at least 1; it is {value!r:.40}. "
+            "Correct it, or fetch the model again."
+        )
+    return int(value)  # type: ignore[call-overload, no-any-return]

@@ -1,0 +1,231 @@
+"""Judging through a server that speaks OpenAI's protocol: vLLM, llama.cpp, SGLang, TGI, ..."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from selfj_eval.engines.base import Batch, reserved_tokens
+from selfj_eval.engines.models.tokenizer import DEFAULT_MAX_TOKENS, JudgeTokenizer
+from selfj_eval.engines.server.completions import APIS, Answer, Form, Question, Usage, tokens_used
+from selfj_eval.engines.server.counting import PROBE_RETRIES, Counting
+from selfj_eval.engines.server.failures import Failure
+from selfj_eval.engines.server.session import ask_now
+from selfj_eval.engines.server.traffic import (
+    ARGUMENTS,
+    TEXT,
+    WHOLE,
+    Kind,
+    Traffic,
+    check_bounds,
+    checked_arguments,
+)
+from selfj_eval.errors import JudgeError
+from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, Offsets, get_template
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+_BYTES = 1024  # that a listed token may have in a reply
+
+_ARGUMENTS: Mapping[str, Kind] = {
+    "base_url": TEXT,
+    "api": TEXT,
+    "tokenizer": TEXT,
+    **ARGUMENTS,
+    "top_logprobs": WHOLE,
+}
+
+
+class _Got(NamedTuple):
+    """A reply's digits, what the server has counted, and the tokens of the prompt (0: unknown)."""
+
+    answer: Answer
+    used: Usage
+    sent: int
+
+
+class OpenAIBackend:
+    """A judge behind an OpenAI-compatible server, one request a prompt.
+
+    The key is read from OPENAI_API_KEY and from nowhere else; a local server needs none.
+
+    Args:
+        model: The model's name at the server.
+        template: Name of the prompt template, to find the digits' tokens after it.
+        base_url: The server's address, usually ending in ``/v1``; by default the variable
+            OPENAI_BASE_URL.
+        api: ``completions``, which shows the judge the prompt as it is, or ``chat``.
+        tokenizer: ``demo``, a folder or a hub id: the model's tokenizer. With it prompts are
+            measured exactly, and vLLM gives exactly the ten digits.
+        concurrency: Requests under way at once, 1 to 1000.
+        timeout: Seconds for one request.
+        retries: How often a request is sent again after a passing failure.
+        top_logprobs: How many of the likeliest tokens are asked for.
+        price_in, price_out: Money for a million tokens of prompts and of answers, for ``usage``.
+
+    Raises:
+        JudgeError: If the server cannot be asked: it is not there, refuses key or model, gives
+            no log-probabilities, or the tokenizer is not its model's.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        template: str = DEFAULT_TEMPLATE,
+        base_url: str | None = None,
+        api: str = "completions",
+        tokenizer: str | None = None,
+        concurrency: int = 32,
+        timeout: float = 300.0,
+        retries: int = 6,
+        top_logprobs: int = 20,
+        price_in: float | None = None,
+        price_out: float | None = None,
+    ) -> None:
+        known = next((name for name in APIS if name == api), None)
+        if known is None:
+            raise JudgeError(f"no api {api!r}; there are: {', '.join(APIS)}.")
+        check_bounds("top_logprobs", top_logprobs, 1, 1_000_000)
+        self._traffic = Traffic(
+            base_url,
+            concurrency=concurrency,
+            timeout=timeout,
+            retries=retries,
+            price_in=price_in,
+            price_out=price_out,
+            more=_BYTES * top_logprobs,
+        )
+        self._endpoint = self._traffic.endpoint
+        self._tokenizer = None
+        if tokenizer is not None:
+            self._tokenizer = JudgeTokenizer(tokenizer, template=template)
+        context = self._tokenizer.max_tokens if self._tokenizer else DEFAULT_MAX_TOKENS
+        self.max_tokens = context - reserved_tokens("openai", {"api": api})
+        ids = tuple(self._tokenizer.digit_ids) if self._tokenizer and api != "chat" else ()
+        asked = Question(model, known, top_logprobs, ids)
+        self._counting: Counting | None = None
+        self._question = self._probe(asked, get_template(template).probe())
+        exact = self._question.form == "exact"
+        self.identity: Mapping[str, str] = {
+            "engine": "openai",
+            "model": model,
+            "adapter": "",
+            "api": api,
+            "tokenizer": self._tokenizer.fingerprint if self._tokenizer else "",
+            "logprobs": "exact" if exact else f"top {top_logprobs}",
+        }
+
+    @classmethod
+    def with_args(cls, model: str, template: str, engine_args: Mapping[str, Any]) -> OpenAIBackend:
+        """The backend with arguments as a user has given them.
+
+        Args:
+            model, template: As for the class.
+            engine_args: The class's other arguments, by name; None is the default.
+
+        Raises:
+            JudgeError: If one is unknown or of the wrong type, or as for the class.
+        """
+        return cls(model, template=template, **checked_arguments(engine_args, _ARGUMENTS))
+
+    @property
+    def usage(self) -> Mapping[str, float]:
+        """``requests`` sent, ``retries`` among them, ``prompt_tokens``, ``completion_tokens``.
+
+        Tokens are as the server counts them; with prices also the ``cost`` of them.
+        """
+        return self._traffic.usage
+
+    def tokenize(self, text: str) -> Offsets:
+        """Character offsets of the tokens of ``text``; of an upper estimate without a tokenizer."""
+        return estimated_offsets(text) if self._tokenizer is None else self._tokenizer.offsets(text)
+
+    def score(self, prompts: Sequence[str]) -> Iterator[Batch]:
+        """Judge all prompts, some at a time.
+
+        Args:
+            prompts: Finished prompts.
+
+        Yields:
+            Batches with float64 log-probabilities of shape (m, 10), in the order in which the
+            server answers. A prompt without a usable answer is a row of NaN with its reason.
+
+        Raises:
+            JudgeError: If no further prompt can be judged. What was yielded before counts.
+        """
+        for finished in self._traffic.send(prompts, self._judge):
+            yield _batch({at: self._whole(got) for at, got in finished.items()})
+
+    def _judge(self, client: AsyncOpenAI, prompt: str) -> Coroutine[Any, Any, _Got | Failure]:
+        # Measured here, not where requests wait for each other.
+        tokens = self._tokenizer.count_at_server(prompt) if self._tokenizer else 0
+        return self._answer(client, prompt, tokens)
+
+    async def _answer(self, client: AsyncOpenAI, prompt: str, tokens: int) -> _Got | Failure:
+        """Ask for one prompt's digits."""
+        question = self._question
+        reply = await self._endpoint.ask(client, question.api, question.body(prompt))
+        if isinstance(reply, Failure):
+            return reply
+        return _Got(question.read(reply), tokens_used(reply), tokens)
+
+    def _whole(self, got: _Got | Failure) -> Answer | Failure:
+        """An answer to the whole of a prompt, not to a part of it."""
+        if isinstance(got, Failure):
+            return got
+        cut = self._counting.cut(got.sent, got.used) if self._counting else None
+        return got.answer if cut is None else Answer(None, cut)
+
+    def _probe(self, asked: Question, prompt: str) -> Question:
+        """Find out with a short prompt how the server can be asked.
+
+        Raises:
+            JudgeError: If it cannot.
+        """
+        forms: tuple[Form, ...] = ("exact", "ids", "plain") if asked.digit_ids else ("plain",)
+        for form in forms:
+            question = replace(asked, form=form)
+            got = ask_now(self._endpoint, asked.api, question.body(prompt), PROBE_RETRIES)
+            if not isinstance(got, Failure):
+                reply, answer = got, question.read(got)
+                if form != "exact" or answer.exact:
+                    break
+            elif got.kind != "refused" or form == "plain":
+                fewer = " If it wants fewer log-probabilities: `engine_args` top_logprobs=5."
+                more = fewer if got.kind == "refused" else ""
+                raise JudgeError(f"{self._endpoint.base_url}: {got.reason}{more}")
+        if not answer.readable:
+            raise JudgeError(f"{self._endpoint.base_url}: {answer.reason}")
+        if self._tokenizer:
+            self._counting = Counting(self._endpoint, question, self._tokenizer, self.max_tokens)
+            self._counting.check(prompt, tokens_used(reply), answer.by_id)
+        return question
+
+
+def _batch(finished: Mapping[int, Answer | Failure]) -> Batch:
+    rows, reasons = [], {}
+    for index, got in finished.items():
+        row = None if isinstance(got, Failure) else got.log_probabilities
+        if row is None:
+            row, reasons[index] = np.full(10, np.nan), got.reason
+        rows.append(row)
+    return Batch(list(finished), np.array(rows), reasons)
+
+
+def estimated_offsets(text: str) -> Offsets:
+    """Tokens of a text as an unknown tokenizer might make them, rather too many than too few.
+
+    A letter with up to two small ones behind it is one token, with the space before it; any
+    other character is one; one that is not ASCII is as many as its UTF-8 bytes, less one.
+    """
+    spans: list[tuple[int, int]] = []
+    for piece in re.finditer(r" ?[A-Za-z][a-z]{0,2}|.", text, re.S):
+        count = 1 if piece[0].isascii() else len(piece[0].encode()) - 1
+        spans += [piece.span()] * count
+    return spans

@@ -1,0 +1,1 @@
+"""Files: one document, written whole or not at all."""

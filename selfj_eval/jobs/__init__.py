@@ -1,0 +1,1 @@
+"""What every job is made of: options, results, progress, provenance."""

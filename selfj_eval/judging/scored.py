@@ -1,0 +1,359 @@
+"""Scored answers in a file, with the ratings and texts that belong to them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from selfj_eval.errors import DataError, printable
+from selfj_eval.files.atomic import run_file
+from selfj_eval.files.documents import read_json
+from selfj_eval.raters.specs import short_name
+from selfj_eval.records.formats.spreadsheet import EMPTY_ANSWERS
+from selfj_eval.records.inputs import rows_of
+from selfj_eval.records.layouts import alpaca_eval_names
+from selfj_eval.records.notices import Notices
+from selfj_eval.records.questions import QUESTION_FIELDS
+from selfj_eval.records.reading import iter_rows, refuse_repeated_ids
+from selfj_eval.records.record import (
+    RECORD_FIELDS,
+    Judgment,
+    Record,
+    checked_fields,
+    is_number,
+    rescaled,
+)
+
+_NO_SCORE = "no score in the file"
+_READ = frozenset(
+    {*RECORD_FIELDS, *QUESTION_FIELDS, "output", "generator", "dataset"}
+    | {"score", "error", "doc", "doc_id"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One answer with its score; what is not known is None.
+
+    Attributes:
+        id: Unique within the file.
+        score: A judge's score, or None when the answer is unscored.
+        error: Why it is unscored.
+        rating, rating_min, rating_max, model, category, instruction, response, reference: As in
+            ``Record``.
+    """
+
+    id: str
+    score: float | None = None
+    error: str | None = None
+    rating: float | None = None
+    rating_min: float | None = None
+    rating_max: float | None = None
+    model: str | None = None
+    category: str | None = None
+    instruction: str | None = None
+    response: str | None = None
+    reference: str | None = None
+
+    @property
+    def quality(self) -> float | None:
+        """The rating on 0..9, or as given where its scale is unknown."""
+        if self.rating is None:
+            return None
+        return rescaled(self.rating, self.rating_min, self.rating_max)
+
+    def row(self) -> dict[str, Any]:
+        """Its fields as they stand in a file."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def with_score(self, score: float) -> Scored:
+        """The same answer with another judge's score."""
+        return replace(self, score=score, error=None)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A file of scored answers.
+
+    Attributes:
+        name: What to call the judge: as the run file says, else the file's name.
+        path: The file.
+        sha256: Of the file's bytes.
+        answers: In the order of the file.
+        run: The run file beside it: judge, prompt, versions, command. Empty when there is none.
+        ratings: The file that ratings were taken from, or None.
+        warnings: What did not fit together, as sentences.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    answers: Sequence[Scored]
+    run: Mapping[str, Any] = field(default_factory=dict)
+    ratings: str | None = None
+    warnings: Sequence[str] = ()
+
+    @property
+    def rated(self) -> list[Scored]:
+        """The answers with a score and a rating: those that metrics are computed on."""
+        return [a for a in self.answers if a.score is not None and a.rating is not None]
+
+
+RatingsLike: TypeAlias = str | Path | Iterable[Mapping[str, Any]]
+"""Ratings: a file, or rows in memory."""
+if TYPE_CHECKING:
+    from selfj_eval.judging.score import ScoreRun
+    from selfj_eval.records.inputs import Answers
+
+    ScoresLike: TypeAlias = Scores | ScoreRun | Answers
+    """Scored answers: a file, rows in memory, or what a verb returned."""
+
+
+def read_scores(path: str | Path, *, ratings: RatingsLike | None = None) -> Scores:
+    """Read scored answers from a file; ``as_scores`` says more."""
+    return as_scores(Path(path), ratings=ratings)
+
+
+def as_scores(given: ScoresLike, *, ratings: RatingsLike | None = None) -> Scores:
+    """Scored answers, from wherever they are.
+
+    Args:
+        given: A file: what ``selfj score`` wrote, any file (.jsonl, .json, .csv, .parquet) with
+            ``id`` and ``score``, or lm-eval's ``samples_*.jsonl`` of a ``selfj_judge_*`` task. Or
+            what ``score`` returned, or rows in memory. A null or empty score is an unscored
+            answer.
+        ratings: A file or rows with ``id`` and ``rating``. They replace the ratings in ``given``;
+            other fields of a record that it lacks, such as texts, are taken from it too.
+
+    A rating outside its scale is skipped, with a warning.
+
+    Raises:
+        DataError: Naming file, place and field, if a row is not a scored answer; also when the two
+            have no id in common.
+        TypeError: If it is something else.
+    """
+    own = getattr(given, "scores", None)  # what score() returned
+    if isinstance(own, Scores):
+        given = own
+    if not isinstance(given, Scores):
+        given = _read(given)
+    return given if ratings is None else _with_ratings(given, ratings)
+
+
+def _read(given: Any) -> Scores:
+    path = Path(given) if isinstance(given, str | Path) else None
+    answers, warnings = _answers(path or given, score=True)
+    if path is None:
+        return _in_memory("scores in memory", answers, {}, warnings)
+    run = _run_of(path)
+    return Scores(
+        name=_judge_name(run) or _stem(path),
+        path=printable(path),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        answers=answers,
+        run=run,
+        warnings=warnings,
+    )
+
+
+def _in_memory(
+    name: str, answers: Sequence[Scored], run: Mapping[str, Any], warnings: Sequence[str] = ()
+) -> Scores:
+    content = hashlib.sha256(repr(answers).encode("utf-8", "surrogatepass")).hexdigest()
+    return Scores(name, f"memory:{content[:12]}", content, answers, run, warnings=warnings)
+
+
+def _with_ratings(scores: Scores, ratings: RatingsLike) -> Scores:
+    path = Path(ratings) if isinstance(ratings, str | Path) else None
+    others, more = _answers(ratings if path is None else path, score=False)
+    answers, warnings = scores.answers, [*scores.warnings, *more]
+    given = {a.id: a for a in others}
+    known = sum(a.id in given for a in answers)
+    # An id may be unique within one file only: what is known of both answers must agree.
+    other = sum(a.id in given and not same_answer(a, given[a.id]) for a in answers)
+    if known and other == known:
+        raise DataError(
+            f"the ids are those of {scores.path}, but none of their texts is: these are "
+            "ratings of other answers. Give the ratings of these answers.",
+            path=path,
+            field="id",
+        )
+    if not known:
+        raise DataError(
+            f"has no id in common with {scores.path}: {next(iter(given))!r} and "
+            f"{answers[0].id!r} are the first ones. Give the ratings of these answers.",
+            path=path,
+            field="id",
+        )
+    if known < len(answers):
+        warnings.append(f"{len(answers) - known} of {len(answers)} answers have no rating")
+    if other:
+        warnings.append(
+            f"{other} ratings are skipped: they have the id of an answer here, and another text"
+        )
+    if known < len(given):
+        warnings.append(f"{len(given) - known} ratings belong to no answer here")
+    given = {a.id: given[a.id] for a in answers if a.id in given and same_answer(a, given[a.id])}
+    return replace(
+        scores,
+        answers=[_merged(a, given.get(a.id)) for a in answers],
+        ratings="ratings in memory" if path is None else printable(path),
+        warnings=warnings,
+    )
+
+
+def scores_of(
+    records: Sequence[Record], judgments: Sequence[Judgment], *, run: Mapping[str, Any]
+) -> Scores:
+    """Scored answers from memory.
+
+    Args:
+        records: The answers.
+        judgments: One per record, in their order.
+        run: How the scores were made.
+    """
+    known = [f.name for f in fields(Scored) if f.name not in ("id", "score", "error")]
+    answers = [
+        Scored(record.id, judgment.score, judgment.error, **{n: getattr(record, n) for n in known})
+        for record, judgment in zip(records, judgments, strict=True)
+    ]
+    return _in_memory(_judge_name(run) or "judge", answers, run)
+
+
+def same_answer(first: Scored, second: Scored) -> bool:
+    """Whether two answers of one id may be the same: no text that both have differs."""
+    for name in ("instruction", "response"):
+        one, two = getattr(first, name), getattr(second, name)
+        if one is not None and two is not None and one.split() != two.split():
+            return False
+    return True
+
+
+def distinct_names(scores: Sequence[Scores]) -> list[str]:
+    """A name for each that no other has: the judge's, else the file's, else the path."""
+    for names in (
+        [s.name for s in scores],
+        [_stem(Path(s.path)) for s in scores],
+        [s.path for s in scores],
+    ):
+        if len(set(names)) == len(names):
+            return names
+    raise DataError(f"{scores[0].path}: the same file is given twice; name each once.")
+
+
+def groups(answers: Sequence[Scored]) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+    """A number for each distinct instruction, shape (n,); None unless every answer has one."""
+    texts = [a.instruction for a in answers]
+    if not texts or any(text is None for text in texts):
+        return None
+    number = {text: k for k, text in enumerate(sorted({t for t in texts if t is not None}))}
+    return np.array([number[text] for text in texts if text is not None])
+
+
+def _answers(source: Any, *, score: bool) -> tuple[list[Scored], list[str]]:
+    """The scored answers, or the ratings, of a file (a ``Path``) or of rows in memory."""
+    notices = Notices()
+    path = source if isinstance(source, Path) else None
+    rows = rows_of(source) if path is None else iter_rows(path, fields=_READ, notices=notices)
+    first = next(rows, None)
+    if first is None:
+        raise DataError("holds no rows.", path=path)
+    shown = None if path is None else printable(path)
+    known = {f.name for f in fields(Scored)}
+    answers, places, outside = list[Scored](), list[tuple[str, str]](), list[str]()
+    columns = first[1].keys()
+    names = {} if "response" in columns else alpaca_eval_names(columns, {})
+    for place, row in chain([first], rows):
+        if isinstance(row.get("doc"), dict) and "doc_id" in row:  # lm-eval's samples
+            row = {"id": row["doc_id"], **row["doc"], "score": row.get("score")}
+        if why := _off_scale(row):
+            outside.append(f"{place}: {why}")
+            row = {name: value for name, value in row.items() if name != "rating"}
+        values = checked_fields(
+            row,
+            required=("id",),
+            numbers=("score",) if score else (),
+            names=names or None,
+            path=shown,
+            place=place,
+            notices=notices,
+        )
+        error = row.get("error")
+        if values.get("score") is None:
+            values["error"] = error if isinstance(error, str) and error else _NO_SCORE
+        if score or "rating" in values:
+            answers.append(Scored(**{k: v for k, v in values.items() if k in known}))
+            places.append((values["id"], place))
+    if score and not any(a.score is not None or a.error != _NO_SCORE for a in answers):
+        have = ", ".join(map(str, columns))
+        message = f"no row has a score; the first has: {have}. Make scores with `selfj score`."
+        raise DataError(message, path=path, field="score")
+    if not answers:
+        have = ", ".join(map(str, columns))
+        message = f"no row has a rating; the first has: {have}. Add the ratings."
+        raise DataError(message, path=path, field="rating")
+    refuse_repeated_ids(places, path=path)
+    notices.forget(EMPTY_ANSWERS)  # known since they were scored
+    warnings = notices.sentences()
+    if outside:
+        much = f"{len(outside)} ratings lie outside their scale and are left out"
+        place = outside[0] if shown is None else f"{shown}, {outside[0]}"
+        warnings.append(f"{much}; first {place}")
+    return answers, warnings
+
+
+def _off_scale(row: Mapping[str, Any]) -> str | None:
+    """Why a rating cannot be on its scale; None where it is, or where that is not the question."""
+    ends = [row.get(name) for name in ("rating_min", "rating", "rating_max")]
+    known = [float(x) for x in ends if is_number(x)]
+    if len(known) < len(ends) or not known[0] < known[2] or known[0] <= known[1] <= known[2]:
+        return None
+    return f"{known[1]:g} is not in {known[0]:g} to {known[2]:g}"
+
+
+def _merged(answer: Scored, given: Scored | None) -> Scored:
+    scale = ("rating", "rating_min", "rating_max")
+    if given is None:
+        return replace(answer, rating=None, rating_min=None, rating_max=None)
+    changes: dict[str, Any] = {name: getattr(given, name) for name in scale}
+    for name in ("model", "category", "instruction", "response", "reference"):
+        if getattr(answer, name) is None:
+            changes[name] = getattr(given, name)
+    return replace(answer, **changes)
+
+
+def _run_of(path: Path) -> dict[str, Any]:
+    file = run_file(path)
+    if not file.exists():
+        return {}
+    try:
+        value = read_json(file)
+    except DataError as error:
+        message = f"{error.message} Delete it, or score the file again."
+        raise DataError(message, path=file) from error
+    if not isinstance(value, dict):
+        raise DataError("expected a JSON object; delete it, or score again.", path=file)
+    return value
+
+
+def _judge_name(run: Mapping[str, Any]) -> str | None:
+    judge = run.get("judge")
+    if not isinstance(judge, dict) or not isinstance(judge.get("model"), str):
+        return None
+    name = short_name(judge["model"])
+    if isinstance(judge.get("adapter"), str):
+        name += f" + {Path(judge['adapter']).name}"
+    return name + (", no reference" if judge.get("reference") is False else "")
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    for suffix in (path.suffix, ".scores"):
+        name = name.removesuffix(suffix)
+    return name

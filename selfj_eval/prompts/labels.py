@@ -1,0 +1,112 @@
+"""The 0..9 scale: digit tokens of a tokenizer, expected score, digit mass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from selfj_eval.errors import JudgeError
+from selfj_eval.jobs.arguments import Numbers, numbers
+
+DIGITS = tuple("0123456789")
+MIN_SCORE = 0.0
+MAX_SCORE = 9.0
+
+_LARGEST_MASS = 1.01  # 1, and room for servers that round their log-probabilities
+
+
+class Expected(NamedTuple):
+    """Scores of n judgments.
+
+    Attributes:
+        score: Shape (n,). Expected score in [0, 9]; NaN where it is undefined.
+        probabilities: Shape (n, 10). Probabilities of the digits, each row sums to 1.
+        digit_mass: Shape (n,). Probability in [0, 1] that the judge gave to the ten
+            digits together; a low value says that the score is not to be trusted.
+    """
+
+    score: npt.NDArray[np.float64]
+    probabilities: npt.NDArray[np.float64]
+    digit_mass: npt.NDArray[np.float64]
+
+
+def expected_score(log_probabilities: Numbers) -> Expected:
+    """Expected score over the ten digits at the first generated position.
+
+    ``score = sum_k k * p_k / sum_k p_k`` for k = 0..9 (Self-J, arXiv 2409.00935,
+    section 3; the released ``judge.py``). Computed from log-probabilities, so that a
+    tiny digit mass does not underflow.
+
+    Args:
+        log_probabilities: Shape (n, 10). Natural logarithms of the probabilities of the
+            digits "0".."9" in the softmax over the whole vocabulary. ``-inf`` is allowed
+            for single digits.
+
+    Returns:
+        An ``Expected``. A row that is no part of a distribution (a NaN, ten times ``-inf``,
+        or probabilities that add up to more than 1.01) has no score: all its values are NaN.
+
+    Raises:
+        TypeError: If something in it is no number.
+        ValueError: If the shape is not (n, 10).
+    """
+    logp = numbers(log_probabilities, "log_probabilities")
+    if logp.ndim != 2 or logp.shape[1] != 10:
+        raise ValueError(f"log_probabilities must have shape (n, 10), got {logp.shape}")
+    top = logp.max(axis=1, initial=-np.inf)
+    with np.errstate(invalid="ignore", over="ignore"):
+        weights = np.exp(logp - top[:, None])  # shifted, so that tiny masses do not underflow
+        total = weights.sum(axis=1)
+        mass = total * np.exp(top)
+    weights[~(mass <= _LARGEST_MASS) | ~np.isfinite(top)] = np.nan
+    probabilities = weights / total[:, None]
+    # Not a matrix product: its rounding would depend on the other rows.
+    score = np.clip((probabilities * np.arange(10.0)).sum(axis=1), MIN_SCORE, MAX_SCORE)
+    return Expected(score, probabilities, np.where(np.isnan(score), np.nan, np.minimum(mass, 1.0)))
+
+
+def digit_token_ids(encode: Callable[[str], Sequence[int]], context: str, name: str) -> list[int]:
+    """Ids of the tokens "0".."9" as they follow ``context``.
+
+    A digit can have several pieces in one vocabulary (Llama-2 has "5" and " 5"), so the
+    id is read off where the judge has to produce it: as what is added to the tokens of
+    ``context`` when the digit is appended.
+
+    Args:
+        encode: Text to token ids, special tokens included as for scoring.
+        context: Text as it ends right before the digit.
+        name: Name of the tokenizer, for the error.
+
+    Returns:
+        Ten distinct token ids, for "0".."9".
+
+    Raises:
+        JudgeError: If a digit is not exactly one token, or two digits share one.
+    """
+    base = list(encode(context))
+    ids: list[int] = []
+    for digit in DIGITS:
+        extended = list(encode(context + digit))
+        if extended[: len(base)] != base or len(extended) != len(base) + 1:
+            if extended[-1] == base[-1]:  # a token that ends every text
+                raise JudgeError(
+                    f"{name} cannot judge by the next token: its tokenizer ends every text with a "
+                    "token of its own, as encoders do. An encoder is trained with selfj train "
+                    "judge (`architecture` encoder), and judges in selfj score, not in lm-eval."
+                )
+            raise JudgeError(
+                f"the tokenizer of {name} cannot be used for judging: after "
+                f"{context[-16:]!r} the digit {digit!r} is not one token of its own (it turns "
+                f"{len(base)} tokens into {len(extended)}). The ten digits must be single "
+                "tokens; use a judge whose tokenizer splits numbers into digits, such as Llama-2's."
+            )
+        ids.append(extended[-1])
+    if len(set(ids)) != len(DIGITS):
+        raise JudgeError(
+            f"the tokenizer of {name} cannot be used for judging: the ten digits have only "
+            f"{len(set(ids))} different tokens ({ids}); is its vocabulary complete?"
+        )
+    return ids

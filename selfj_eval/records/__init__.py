@@ -1,0 +1,1 @@
+"""Answers to be judged: what a record is, and how files of them are read and written."""

@@ -1,0 +1,95 @@
+"""JSONL and JSON, and the text of any file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from selfj_eval.errors import DataError
+from selfj_eval.files.documents import parse_json, unique_keys, whole
+from selfj_eval.records.formats import Rows
+
+# json.loads makes one for each line.
+_DECODER = json.JSONDecoder(object_pairs_hook=unique_keys, parse_int=whole)
+
+
+def decode(data: bytes, path: Path, first_line: int = 1) -> str:
+    """Bytes of a file as text, without a byte order mark.
+
+    Raises:
+        DataError: Naming the line, if they are not UTF-8.
+    """
+    try:
+        return data.decode("utf-8-sig" if first_line == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        line = first_line + data.count(b"\n", 0, error.start)
+        kinds = {b"\x1f\x8b": "; it is gzip: unpack it", b"PK": "; it is a ZIP archive: unpack it"}
+        kinds |= dict.fromkeys((b"\xff\xfe", b"\xfe\xff"), "; it is UTF-16")
+        kind = kinds.get(data[:2], "") if first_line == 1 else ""
+        raise DataError(
+            f"byte 0x{data[error.start]:02x} is not UTF-8{kind}; save the file as UTF-8.",
+            path=path,
+            place=f"line {line}",
+        ) from error
+
+
+def jsonl_rows(path: Path) -> Rows:
+    """One object a line; lines of white space are skipped."""
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                value = _loads(decode(line.rstrip(b"\r\n"), path, number), path, number)
+                yield f"line {number}", _object(value, path, f"line {number}")
+
+
+def json_rows(path: Path) -> Rows:
+    """An array of objects."""
+    text = decode(path.read_bytes(), path)
+    if not text.strip():
+        raise DataError("is empty.", path=path)
+    try:
+        value = _loads(text, path)
+    except DataError as error:
+        if _is_jsonl(text):
+            message = "holds one object a line, which is JSONL; name it .jsonl."
+            raise DataError(message, path=path) from error
+        raise
+    if not isinstance(value, list):
+        raise DataError(
+            f"expected a JSON array of objects, got {type(value).__name__}; one object a line "
+            "is JSONL, name that .jsonl.",
+            path=path,
+        )
+    for number, item in enumerate(value, 1):
+        yield f"row {number}", _object(item, path, f"row {number}")
+
+
+def _is_jsonl(text: str) -> bool:
+    """Whether the first line is an object by itself."""
+    try:
+        return isinstance(parse_json(text.splitlines()[0], strict=False), dict)
+    except ValueError:
+        return False
+
+
+def _loads(text: str, path: Path, first_line: int = 1) -> Any:
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"broken JSON at column {error.colno}: {error.msg}.",
+            path=path,
+            place=f"line {first_line + error.lineno - 1}",
+        ) from error
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise DataError(f"broken JSON: {reason}.", path=path, place=f"line {first_line}") from error
+
+
+def _object(value: Any, path: Path, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise DataError(
+            f"expected a JSON object, got {type(value).__name__}.", path=path, place=place
+        )
+    return value

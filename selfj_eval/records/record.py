@@ -1,0 +1,377 @@
+"""What is judged and what comes out: ``Record`` and ``Judgment``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from selfj_eval.errors import DataError, printable
+from selfj_eval.jobs.arguments import is_missing
+from selfj_eval.records.notices import Notices
+from selfj_eval.records.questions import QUESTION_FIELDS, whole_question
+
+MAX_CHARACTERS = 1_000_000
+"""Longest text a record may hold. The longest answer in public judge data has 113,077
+characters; far beyond that a file is damaged, and no judge reads it anyway."""
+
+
+NO_ANSWER = "there is no answer: the response is null"
+"""Why a record without a response is unscored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One answer to one instruction.
+
+    A number as id is taken as its decimal text. Texts that are none (``instruction``,
+    ``response``, ``reference``) leave the record unscored when it is judged.
+
+    Attributes:
+        id: Unique within a data set.
+        instruction: What the model was asked; not empty.
+        response: The answer to be judged. May be empty: that is a (bad) answer. None or NaN is no
+            answer: it becomes an empty text with an ``error``.
+        reference: A good answer to compare with, or None.
+        rating: A given rating of the answer (by people, GPT-4, ...), or None.
+        rating_min, rating_max: Ends of the rating's scale, or None when unknown.
+        model: Who wrote the answer, or None.
+        category: Kind of instruction, or None.
+        error: Why there is no answer to judge, or None. Such a record is unscored.
+        where: File and line the record came from, for messages.
+
+    Raises:
+        DataError: If the id, the model or the category is no text, a rating is no finite number,
+            or it lies outside its scale; the error names the field.
+    """
+
+    id: str
+    instruction: str
+    response: str
+    reference: str | None = None
+    rating: float | None = None
+    rating_min: float | None = None
+    rating_max: float | None = None
+    model: str | None = None
+    category: str | None = None
+    error: str | None = None
+    where: str | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if is_missing(self.response):
+            object.__setattr__(self, "response", "")
+            object.__setattr__(self, "error", self.error or NO_ANSWER)
+        for name in _OPTIONAL:  # NaN is what a table has for nothing
+            if is_missing(getattr(self, name)):
+                object.__setattr__(self, name, None)
+        if isinstance(self.reference, str) and not self.reference.strip():  # as in a file
+            object.__setattr__(self, "reference", None)
+        if type(self.id) is not str:
+            object.__setattr__(self, "id", _text_of_id(self.id))
+        for name in ("model", "category"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                message = f"expected text, got {type(value).__name__} ({_short(value)})."
+                raise DataError(message, field=name)
+        for name in _NUMBERS:
+            value = getattr(self, name)
+            if value is not None and (type(value) is not float or not math.isfinite(value)):
+                object.__setattr__(self, name, _number_of(value, name))
+        if self.rating is not None or self.rating_max is not None:
+            check_scale(self.rating, self.rating_min, self.rating_max)
+
+    def row(self) -> dict[str, Any]:
+        """Its fields as they stand in a file: an answer that is not there is null."""
+        values = {name: getattr(self, name) for name in RECORD_FIELDS}
+        return values if self.error is None else values | {"response": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """A judge's verdict on one record.
+
+    A record that could not be judged has an ``error`` and no numbers; it is *unscored*
+    and never becomes a number.
+
+    Attributes:
+        id: The record's id.
+        score: A judge's expected score in [0, 9], or another rater's on its own scale, higher
+            for a better answer; None when unscored.
+        digit_mass: Probability in [0, 1] the judge gave to the ten digits, or None.
+        probabilities: The ten probabilities of 0..9, which sum to 1, or None.
+        error: Why there is no score; None when there is one.
+        reference_used: Whether the judge saw a reference.
+        trimmed_tokens: How many tokens of the record did not fit into the prompt and were
+            cut from the middle of its texts.
+    """
+
+    id: str
+    score: float | None
+    digit_mass: float | None
+    probabilities: tuple[float, ...] | None
+    error: str | None = None
+    reference_used: bool = False
+    trimmed_tokens: int = 0
+
+
+_TEXT = ("id", "instruction", "response", "reference", "model", "category")
+_NUMBERS = ("rating", "rating_min", "rating_max")
+_OPTIONAL = ("reference", *_NUMBERS, "model", "category")
+REQUIRED = ("id", "instruction", "response")
+RECORD_FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("error", "where"))
+_QUESTION_FIELDS = frozenset(QUESTION_FIELDS)
+
+
+def record_from_mapping(
+    row: Mapping[str, Any],
+    *,
+    names: Mapping[str, str] | None = None,
+    path: str | None = None,
+    place: str | None = None,
+    notices: Notices | None = None,
+) -> Record:
+    """Check one row of data and make a ``Record`` of it.
+
+    Args:
+        row: Field name to value. Unknown fields are ignored. A number where a text is expected is
+            taken as its decimal text. ``QUESTION_FIELDS`` become part of the instruction. A null
+            response gives a record with an error; NaN is null.
+        names: Field of ``Record`` to the name it has in ``row``, where they differ.
+        path, place: Where the row stands (``place`` such as ``line 3``), for errors.
+        notices: Gets what was converted.
+
+    Returns:
+        The record.
+
+    Raises:
+        DataError: Naming file, place and field, if a required field is missing or empty, a
+            value has the wrong type, a number is not finite, or the rating lies outside
+            its scale.
+    """
+    names = names or {}
+    error = None
+    answer = names.get("response", "response")
+    if answer in row and is_missing(row[answer]):
+        given = row.get("error")
+        given = given if isinstance(given, str) else ""
+        error = NO_ANSWER if NO_ANSWER in given or not given else f"{NO_ANSWER} ({given})"
+        row = {**row, answer: ""}
+        if notices is not None:
+            notices.count("null responses, which are no answers")
+    values = checked_fields(
+        row, required=REQUIRED, names=names, path=path, place=place, notices=notices
+    )
+    where = ", ".join(part for part in (path, place) if part) or None
+    return Record(**values, error=error, where=where)
+
+
+def checked_fields(
+    row: Mapping[str, Any],
+    *,
+    required: Sequence[str],
+    numbers: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
+    path: str | None = None,
+    place: str | None = None,
+    notices: Notices | None = None,
+) -> dict[str, Any]:
+    """The fields of a ``Record`` in one row of data, checked; missing ones are skipped.
+
+    Args:
+        row: Field name to value.
+        required: Fields that must be there.
+        numbers: More fields that hold a number, if they are there.
+        names: As for ``record_from_mapping``, as are ``path``, ``place``, ``notices`` and the
+            errors.
+    """
+    hint = "%.0s" if names is None else ", or name the field that holds it with `fields` %s=NAME"
+    names = names or {}
+
+    def fail(name: str, message: str) -> DataError:
+        return DataError(message, path=path, place=place, field=names.get(name, name))
+
+    values: dict[str, Any] = {}
+    for name in _TEXT:
+        value = row.get(names.get(name, name))
+        if is_missing(value):
+            if name in required:
+                if names.get(name, name) in row:
+                    raise fail(name, "is null or empty; every record needs one.")
+                have = ", ".join(map(str, row)) or "none"
+                raise fail(name, f"missing; the fields here are: {have}. Add it{hint % name}.")
+            continue
+        # As an id, 7.0 may be the number 7 or the text "7.0".
+        if (
+            not isinstance(value, str)
+            and is_number(value)
+            and (name != "id" or isinstance(value, int))
+        ):
+            if notices is not None and name != "id":
+                notices.count(f"numbers taken as text in {name!r}")
+            value = json.dumps(value)
+        if not isinstance(value, str):
+            hint = " Write it as an integer or in quotes." if name == "id" else ""
+            raise fail(name, f"expected text, got {_kind(value)} ({_short(value)}).{hint}")
+        if not is_unicode(value):
+            raise fail(name, "holds half of a surrogate pair, which is not valid Unicode text.")
+        if name == "reference" and not value.strip():
+            continue  # an empty cell means: no reference
+        values[name] = value
+    for name in ("id", "instruction"):
+        if name in required and not values[name].strip():
+            raise fail(name, "is empty; every record needs one.")
+    if "instruction" in values and not _QUESTION_FIELDS.isdisjoint(row):
+        more = {n: row.get(n) for n in QUESTION_FIELDS if n not in names.values()}
+        response = values.get("response", "")
+        values["instruction"] = whole_question(values["instruction"], response, more, fail, notices)
+        if not is_unicode(values["instruction"]):
+            message = "or what belongs to it holds half of a surrogate pair, which is not text."
+            raise fail("instruction", message)
+    for name in (*_NUMBERS, *numbers):
+        value = row.get(names.get(name, name))
+        if is_missing(value):
+            if name in required:
+                raise fail(name, "is missing; every row needs one.")
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise fail(name, f"expected a number, got {type(value).__name__} ({_short(value)}).")
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise fail(name, f"is {number}; give a finite number, or leave the field out.")
+        values[name] = number
+    low, high, rating = (values.get(name) for name in ("rating_min", "rating_max", "rating"))
+    try:
+        check_scale(rating, low, high)
+    except DataError as error:
+        raise fail(error.field or "rating", error.message) from None
+    return values
+
+
+def check_scale(rating: float | None, low: float | None, high: float | None) -> None:
+    """Refuse a scale whose ends are the wrong way round, and a rating outside its scale.
+
+    Raises:
+        DataError: Naming the field.
+    """
+    if low is not None and high is not None and not low < high:
+        message = f"must be above rating_min, got {low:g} and {high:g}."
+        raise DataError(message, field="rating_max")
+    if rating is not None and (
+        (low is not None and rating < low) or (high is not None and rating > high)
+    ):
+        ends = f"from {low}" if high is None else f"{'' if low is None else f'{low} '}to {high}"
+        message = f"{rating:g} lies outside its scale {ends}; correct one."
+        raise DataError(message, field="rating")
+
+
+def _text_of_id(value: object) -> str:
+    """An id as text; a whole number as its digits, as in a file."""
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return str(int(value))
+    raise DataError(f"expected text, got {type(value).__name__} ({_short(value)}).", field="id")
+
+
+def _number_of(value: object, name: str) -> float:
+    """A finite number, whatever holds it."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
+        if math.isfinite(number):
+            return number
+    message = f"expected a finite number, got {type(value).__name__} ({_short(value)})."
+    raise DataError(message, field=name)
+
+
+def question_of(
+    row: Mapping[str, Any], *, path: str | Path, place: str, notices: Notices | None = None
+) -> str:
+    """The whole question of a row: its ``instruction`` with what other fields add to it.
+
+    Args:
+        row: Field name to value.
+        path, place: Where it stands, for errors.
+        notices: Counts what was added.
+
+    Raises:
+        DataError: If there is no instruction, or a field that belongs to the question is no text.
+    """
+    # Ignored fields keep their names, which the message on a missing one lists.
+    known = {k: v if k in ("instruction", *QUESTION_FIELDS) else None for k, v in row.items()}
+    values = checked_fields(
+        known, required=("instruction",), path=printable(path), place=place, notices=notices
+    )
+    return str(values["instruction"])
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a finite number; a truth value is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer far beyond what a float holds
+        return False
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text is valid: it holds no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def reason_not_text(record: Record) -> str | None:
+    """Why there is nothing in a record that a model could read, or None."""
+    where = f"{record.where}, " if record.where else ""
+    if record.error is not None:
+        return where + record.error
+    for name in ("response", "reference", "instruction"):
+        text = getattr(record, name)
+        if text is None and name == "reference":
+            continue
+        if not isinstance(text, str):  # as Python lets anybody make a record
+            kind = "null" if is_missing(text) else f"{type(text).__name__} ({_short(text)})"
+            return f"{where}field {name!r}: expected text, got {kind}."
+        if len(text) > MAX_CHARACTERS:
+            return (
+                f"{where}field {name!r}: {len(text):,} characters, more than the "
+                f"{MAX_CHARACTERS:,} that are judged; shorten it if it is what you mean to judge."
+            )
+        if not is_unicode(text):
+            return f"{where}field {name!r}: holds half of a surrogate pair, which is not text."
+    return None
+
+
+def rescaled(rating: float, low: float | None, high: float | None) -> float:
+    """A rating on 0..9, the scale of the scores; as given where its own scale is unknown."""
+    if low is None or high is None:
+        return rating
+    return 9 * (rating - low) / (high - low)
+
+
+def _kind(value: object) -> str:
+    """The type of a value, or what it seems to be in a chat program's file."""
+    first = value[0] if isinstance(value, list) and value else None
+    if isinstance(first, Mapping) and "role" in first:
+        return "a list of chat messages"
+    if isinstance(first, Mapping) and "type" in first:
+        return "a list of content parts, as chat requests have them"
+    return type(value).__name__
+
+
+def _short(value: object, limit: int = 40) -> str:
+    try:
+        text = repr(value)
+    except RecursionError:
+        return "nested deeply"
+    return text if len(text) <= limit else text[: limit - 3] + "..."

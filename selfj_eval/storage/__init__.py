@@ -1,0 +1,1 @@
+"""Finished work on disk, and going on from it."""

@@ -1,0 +1,1 @@
+"""Labels of Self-J: from ratings, or from the model's own evaluation."""

@@ -1,0 +1,397 @@
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfj_eval.errors import DataError
+from selfj_eval.evaluation import leaderboard_table as leaderboard
+from selfj_eval.evaluation.evaluate import evaluate
+from selfj_eval.evaluation.leaderboard_table import (
+    COLUMNS,
+    markdown,
+    merge,
+    read_csv,
+    read_results,
+    write_csv,
+)
+from selfj_eval.judging.scored import read_scores
+from selfj_eval.metrics import Headline
+
+HOME = "/home/someone/models"
+# What lm-eval 0.4.13 wrote of a real run, less what is not read.
+TASK = {
+    "alias": "selfj_judge_demo",
+    "pearson,none": 0.7720432440641961,
+    "pearson_stderr,none": "N/A",
+    "spearman,none": 0.7173616279693896,
+    "kendall_tau_b,none": 0.5787379148707547,
+    "acc23,none": 0.7344632768361582,
+    "auroc,none": 0.8518518518518519,
+    "augrc,none": 0.21555555555555558,
+    "aurc,none": 0.32584129372129567,
+    "prr,none": 0.7582558781787604,
+    "ece,none": 0.1421361402609514,
+    "score,none": 4.465283829673086,
+    "unscored,none": 2.0,
+}
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def lm_eval(tmp_path: Path) -> Make:
+    """Write a results file of lm-eval with one task."""
+    number = itertools.count()
+
+    def write(
+        task: str = "selfj_judge_demo", metadata: Any = None, config: Any = None, **changes: Any
+    ) -> Path:
+        document = {
+            "results": {task: TASK | changes.pop("metrics", {})},
+            "configs": {task: {"metadata": {"selfj_reference": True} | (metadata or {})}},
+            "n-samples": {task: {"original": 800, "effective": 60}},
+            "config": {
+                "model": "hf",
+                "model_args": {"pretrained": f"{HOME}/judge", "dtype": "float32"},
+                "limit": None,
+            }
+            | (config or {}),
+            "date": 1795436262.6,
+            "transformers_version": "5.23.0",
+            "lm_eval_version": "0.4.13",
+            "model_name": f"{HOME}/judge",
+        }
+        path = tmp_path / "lm" / f"results_{next(number)}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(document | changes), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def evaluation(tmp_path: Path, jsonl: Callable[..., Path]) -> Make:
+    """Write an evaluation of a few made-up scores."""
+    number = itertools.count()
+
+    def write(run: Any = None, **changes: Any) -> Path:
+        rng = random.Random(1)
+        rows = [
+            {"id": str(i), "score": i % 10 * 0.7 + rng.random(), "instruction": f"q{i % 5}"}
+            | {"response": "a", "rating": i % 10, "rating_min": 0, "rating_max": 9}
+            for i in range(40)
+        ]
+        scores = jsonl(*rows, {"id": "x", "score": None, "rating": 1}, name="s.scores.jsonl")
+        if run is not None:
+            Path(f"{scores}.run.json").write_text(json.dumps(run))
+        document = evaluate(read_scores(scores), resamples=50).to_dict()
+        path = tmp_path / "ev" / f"{next(number)}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(document | changes))
+        return path
+
+    return write
+
+
+RUN = {
+    "judge": {"model": f"{HOME}/Self-J", "adapter": "/tmp/lora", "reference": False},
+    "input": "/home/someone/answers.jsonl",
+    "command": f"selfj score /home/someone/answers.jsonl --judge {HOME}/Self-J --adapter=/tmp/lora",
+    "made": "2026-11-23T12:15:21+00:00",
+    "versions": {"torch": "2.13.0"},
+}
+
+
+def rows_of(*paths: Path) -> list[Any]:
+    return merge([], read_results(paths)[0])
+
+
+def test_a_task_of_lm_eval_is_a_row(lm_eval: Make) -> None:
+    (row,) = rows_of(lm_eval())
+    assert tuple(row) == COLUMNS
+    wanted = {
+        "judge": "judge", "dataset": "selfj_judge_demo", "reference": "yes", "n": "58",
+        "unscored": "2", "pearson": "0.772043", "pearson_low": "", "ece": "0.142136",
+        "good_at": "6", "source": "lm-eval", "versions": "lm-eval 0.4.13, transformers 5.23.0",
+        "command": "lm_eval --model hf --model_args pretrained=judge,dtype=float32 "
+        "--tasks selfj_judge_demo",
+    }  # fmt: skip
+    assert {name: row[name] for name in wanted} == wanted
+    assert all(row[name] for name in Headline._fields)
+
+
+def test_an_evaluation_is_a_row(evaluation: Make) -> None:
+    path = evaluation(RUN)
+    (row,) = rows_of(path)
+    document = json.loads(path.read_text())
+    wanted = {
+        "judge": "Self-J+lora", "dataset": "answers", "reference": "no", "n": "40",
+        "unscored": "1", "good_at": "6", "source": "selfj-eval",
+        "command": "selfj score answers.jsonl --judge Self-J --adapter=lora",
+    }  # fmt: skip
+    assert {name: row[name] for name in wanted} == wanted
+    for name, metric in document["headline"].items():
+        for column, part in ((name, "value"), (f"{name}_low", "low"), (f"{name}_high", "high")):
+            if part in metric:
+                assert float(row[column]) == pytest.approx(metric[part], rel=1e-5), column
+            else:  # the ECE has no interval
+                assert row[column] == ""
+    assert "torch 2.13.0" in row["versions"]
+    assert f"python {document['provenance']['versions']['python']}" in row["versions"]
+
+
+def test_an_evaluation_without_a_run_file_has_empty_cells(evaluation: Make) -> None:
+    (row,) = rows_of(evaluation())
+    assert (row["judge"], row["dataset"], row["reference"]) == ("s", "s", "")
+    assert (row["n"], row["command"]) == ("40", "")
+
+
+def test_missing_fields_are_empty_cells(tmp_path: Path, lm_eval: Make) -> None:
+    path = tmp_path / "e.json"
+    path.write_text('{"kind": "selfj-evaluation", "judge": "j", "provenance": null}')
+    (row,) = rows_of(path)
+    assert {name for name in COLUMNS if row[name]} == {"judge", "source"}
+    nothing = {"model": None, "model_args": None}
+    none: dict[str, Any] = {"date": None, "lm_eval_version": None, "configs": {}, "n-samples": {}}
+    (row,) = rows_of(lm_eval(config=nothing, **none))
+    assert (row["judge"], row["n"], row["command"]) == ("judge", "", "")
+    assert row["versions"] == "transformers 5.23.0"
+
+
+def test_settings_of_a_task(lm_eval: Make) -> None:
+    metadata = {"selfj_source": "pointwise_x", "selfj_reference": False, "selfj_good_at": 4.5}
+    args = f"pretrained={HOME}/base,peft={HOME}/my lora,token=hf_abc,max_length=2048"
+    (row,) = rows_of(lm_eval(metadata=metadata, config={"model_args": args}))
+    assert (row["judge"], row["dataset"], row["reference"]) == ("base+my lora", "pointwise_x", "no")
+    assert row["good_at"] == "4.5"
+    assert "--model_args 'pretrained=base,peft=my lora,max_length=2048'" in row["command"]
+
+
+def test_undefined_metrics_are_empty(lm_eval: Make, tmp_path: Path) -> None:
+    path = lm_eval(metrics={"pearson,none": float("nan"), "prr,none": None})
+    assert "NaN" in path.read_text()
+    (row,) = rows_of(path)
+    assert row["pearson"] == row["prr"] == ""
+    assert row["spearman"]
+    assert "| - | 0.717 |" in markdown([row])
+
+
+@pytest.mark.parametrize(("limit", "shown"), [(60.0, "60"), (0.25, "0.25"), (2e6, "2000000")])
+def test_a_limited_run_is_visible(lm_eval: Make, limit: float, shown: str) -> None:
+    (row,) = rows_of(lm_eval(config={"limit": limit}))
+    assert row["command"].endswith(f"--tasks selfj_judge_demo --limit {shown}")
+    assert "| 58 (limited) |" in markdown([row])
+    assert "limited" not in markdown(rows_of(lm_eval()))
+
+
+def test_no_path_of_the_machine_gets_in(lm_eval: Make, evaluation: Make, tmp_path: Path) -> None:
+    command = (
+        f"/opt/bin/selfj score '{HOME}/my answers.jsonl' --output={HOME}/o.jsonl --judge ./a/b "
+        '--field x=C:\\\\someone\\\\y --store ~someone/s \'{"data": "/home/someone/d"}\' http://h/v1'
+    )
+    run = RUN | {"command": command, "versions": {"torch": "2 (/home/someone/torch)"}}
+    args = {
+        "pretrained": HOME,
+        "max_memory": {"offload": "/home/someone/x"},
+        "l": "file:///home/someone/b",
+    }
+    rows = rows_of(evaluation(run), lm_eval(config={"model_args": args}))
+    assert "someone" not in json.dumps(rows)
+    assert rows[0]["command"] == (
+        "selfj score 'my answers.jsonl' --output=o.jsonl --judge ./a/b --field x=y --store s "
+        '\'{"data": "d"}\' http://h/v1'
+    )
+    assert rows[1]["judge"] == "models"
+    run = RUN | {"command": "selfj score '/home/someone/x"}
+    assert "someone" not in json.dumps(rows_of(evaluation(run)))
+
+
+def test_rows_are_sorted_whatever_the_order_of_the_arguments(
+    lm_eval: Make, evaluation: Make, tmp_path: Path
+) -> None:
+    files = [
+        evaluation(RUN),
+        lm_eval(task="b"),
+        lm_eval(task="b", metadata={"selfj_reference": False}),
+        lm_eval(task="b", config={"model_args": {"pretrained": "a judge"}}),
+        lm_eval(task="a", metrics={"pearson,none": 0.25}),
+        lm_eval(task="a", metrics={"pearson,none": 0.75}, date=1795436263.5),
+        lm_eval(task="a", metrics={"pearson,none": 0.5}),
+        tmp_path / "ev",
+    ]
+    texts = set()
+    for order in (files, files[::-1], files[3:] + files[:3]):
+        write_csv(tmp_path / "o.csv", rows_of(*order))
+        texts.add((tmp_path / "o.csv").read_bytes())
+    assert len(texts) == 1
+    rows = read_csv(tmp_path / "o.csv")
+    keys = [(row["dataset"], row["reference"], row["judge"]) for row in rows]
+    assert keys == [
+        ("a", "yes", "judge"), ("answers", "no", "Self-J+lora"),
+        ("b", "no", "judge"), ("b", "yes", "a judge"), ("b", "yes", "judge"),
+    ]  # fmt: skip
+    assert rows[0]["pearson"] == "0.75", "the newest counts"
+    assert read_results(files)[1] == ["a: another result of judge"] * 2
+
+
+def test_the_table_is_kept_and_its_rows_replaced_by_key(
+    command: Any, lm_eval: Make, tmp_path: Path
+) -> None:
+    output, view = tmp_path / "judges.csv", tmp_path / "judges.md"
+    first = lm_eval(task="a")
+    lm_eval(task="b")
+    done = command("selfj", "leaderboard", first.parent, "--output", output, "--markdown", view)
+    assert done.returncode == 0, done.stderr
+    assert "2 rows: 2 added, 0 replaced" in done.stdout
+    assert f"written to  {output} and {view}" in done.stdout
+    changed = lm_eval(task="b", metrics={"pearson,none": 0.125})
+    new = lm_eval(task="c")
+    done = command("selfj", "leaderboard", changed, new, "--output", output, "--json")
+    summary = json.loads(done.stdout)
+    assert summary == {
+        "rows": 3, "added": 1, "replaced": 1, "left_out": [], "written": [str(output)]
+    }  # fmt: skip
+    rows = read_csv(output)
+    assert [(r["dataset"], r["pearson"]) for r in rows] == [
+        ("a", "0.772043"), ("b", "0.125"), ("c", "0.772043")
+    ]  # fmt: skip
+    assert len(view.read_text(encoding="utf-8").splitlines()) == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["judges.csv", "judges.md", "lm"]
+
+
+NAMES = ["=1+1", "+x", "-x", "@x", "\tx", "\rx", "a,b", 'a"b', "a\nb", "a\r\nb", "a|b", "é\ud800"]
+
+
+def test_round_trip_of_names_that_spreadsheets_take_for_formulas(
+    lm_eval: Make, tmp_path: Path
+) -> None:
+    files = [lm_eval(metadata={"selfj_source": name}) for name in NAMES]
+    negative = lm_eval(metadata={"selfj_source": "-1"}, metrics={"pearson,none": -0.5})
+    rows = rows_of(*files, negative)
+    assert len(rows) == len(NAMES) + 1
+    write_csv(tmp_path / "o.csv", rows)
+    assert read_csv(tmp_path / "o.csv") == rows
+    assert merge(read_csv(tmp_path / "o.csv"), rows_of(*files, negative)) == rows
+    cells = {cell for row in rows for cell in row.values()}
+    assert {"'=1+1", "'+x", "'-x", "'@x", "'\tx", "' x", "-1", "-0.5"} <= cells
+    assert not any(cell.startswith(("=", "+", "@", "\t", "\r")) for cell in cells)
+    table = markdown(rows).splitlines()
+    assert len(table) == len(rows) + 2
+    assert {line.replace("\\|", "").count("|") for line in table} == {16}
+
+
+def test_tasks_without_our_metrics_and_groups_are_left_out(lm_eval: Make) -> None:
+    document = json.loads(lm_eval().read_text())
+    results = document["results"] | {"selfj_pair_x": {"acc,none": 1.0}, "group": {"alias": "g"}}
+    configs = document["configs"] | {"selfj_pair_x": {}}
+    rows, left_out = read_results([lm_eval(results=results, configs=configs)])
+    assert len(rows) == 1
+    assert left_out == ["selfj_pair_x: not all of the metrics"]
+    with pytest.raises(DataError, match=r"no result of a judge in .*results_.*all of pearson"):
+        read_results([lm_eval(results={"group": {"alias": "g"}})])
+
+
+def test_other_json_in_a_folder_is_passed_over(lm_eval: Make, tmp_path: Path) -> None:
+    lm_eval()
+    for name, text in {"a.json": "[1]", "b.json": "{", "c.json": '{"results": 1}'}.items():
+        (tmp_path / "lm" / name).write_text(text)
+    assert len(rows_of(tmp_path)) == 1
+    (tmp_path / "lm" / "results_half.json").write_text('{"results": {')
+    with pytest.raises(DataError, match="results_half.json: is not readable"):
+        rows_of(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", "", '{"kind": "other"}', "\x80", "[" * 100_000])
+def test_a_named_file_that_holds_no_results(lm_eval: Make, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=r"a\.json: .*expected lm-eval's results_\*\.json or"):
+        read_results([lm_eval(), path])
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"metrics": {"pearson,none": "N/A"}}, "results.selfj_judge_demo.pearson,none"),
+        ({"metrics": {"pearson,none": float("inf")}}, "results.selfj_judge_demo.pearson,none"),
+        ({"metrics": {"pearson,none": 10**400}}, "results.selfj_judge_demo.pearson,none"),
+        ({"metrics": {"unscored,none": True}}, "results.selfj_judge_demo.unscored,none"),
+        ({"results": [1]}, "results"),
+        ({"results": {"selfj_judge_demo": 1}}, "results.selfj_judge_demo"),
+        ({"metadata": {"selfj_reference": "no"}}, "metadata.selfj_reference"),
+        ({"config": {"model_args": 5}}, "config.model_args"),
+        ({"config": {"limit": "60"}}, "config.limit"),
+        ({"date": "today"}, "date"),
+    ],
+)
+def test_wrong_types_in_results_name_file_and_field(
+    lm_eval: Make, changes: dict[str, Any], field: str
+) -> None:
+    path = lm_eval(**changes)
+    with pytest.raises(DataError, match=r": expected .*, got .*; repair the file") as caught:
+        read_results([path])
+    assert caught.value.path == str(path)
+    assert caught.value.field is not None and caught.value.field.endswith(field)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"counts": {"used": "40"}}, "counts.used"),
+        ({"headline": []}, "headline"),
+        ({"headline": {"prr": {"value": 1, "low": "x"}}}, "headline.prr.low"),
+        ({"provenance": {"run": "x"}}, "provenance.run"),
+        ({"provenance": {"run": {"judge": {"model": 5}}}}, "provenance.run.judge.model"),
+        ({"provenance": {"versions": ["x"]}}, "provenance.versions"),
+    ],
+)
+def test_wrong_types_in_an_evaluation_name_file_and_field(
+    evaluation: Make, changes: dict[str, Any], field: str
+) -> None:
+    path = evaluation(**changes)
+    with pytest.raises(DataError, match="expected a") as caught:
+        read_results([path])
+    assert (caught.value.path, caught.value.field) == (str(path), field)
+
+
+def test_a_file_that_is_no_leaderboard_is_left_alone(lm_eval: Make, tmp_path: Path) -> None:
+    output = tmp_path / "o.csv"
+    for text in ("a,b\n1,2\n", "", '"', "\x80"):
+        output.write_bytes(text.encode("latin-1"))
+        with pytest.raises(DataError, match=r"o\.csv: .*name another `output`"):
+            read_csv(output)
+    write_csv(output, rows_of(lm_eval()))
+    with output.open(newline="", encoding="utf-8") as stream:
+        header, line = list(csv.reader(stream))
+    for wrong, message in (
+        (line[:-1], r"row 2: expected 36 cells"),
+        ([*line[:3], "many", *line[4:]], r"row 2, field 'n': expected a number"),
+    ):
+        with output.open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream).writerows([header, wrong])
+        with pytest.raises(DataError, match=message):
+            read_csv(output)
+
+
+def test_wrong_options(command: Any, lm_eval: Make, tmp_path: Path) -> None:
+    source = lm_eval()
+    csv_file = tmp_path / "o.csv"
+    for arguments, message in (
+        ([source, "--output", tmp_path / "no" / "o.csv"], "there is no folder"),
+        ([source, "--output", csv_file, "--markdown", csv_file], "end the name in one of .md"),
+        ([source, "--output", csv_file, "--markdown", source], "end the name in one of .md"),
+        ([tmp_path / "nowhere", "--output", csv_file], "is not readable"),
+        ([source, "--output", tmp_path], "end the name in one of .csv"),
+    ):
+        done = command("selfj", "leaderboard", *arguments)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert not csv_file.exists()
+    assert leaderboard.read_csv(csv_file) == []

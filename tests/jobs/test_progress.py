@@ -1,0 +1,67 @@
+"""What people see of long work, and what a program is told of it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from selfj_eval.jobs.progress import Bar, Step, steps
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])
+def test_bytes_are_shown_in_units_that_can_be_read(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", stream)
+    with steps(Bar(seconds=0), 723_469_398, "fetching", "byte") as progress:
+        progress(361_734_699)
+    shown = stream.getvalue()
+    expected = "362M/723M" if stream.isatty() else "fetching 361.7 MB of 723.5 MB, "
+    assert expected in shown
+    assert "361" not in shown.replace("361.7 MB", "")
+
+
+@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])
+def test_records_are_shown_to_the_last_one(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", stream)
+    bar = Bar(seconds=0)
+    for verb in ("read", "judged"):  # one part of the work after the other
+        with steps(bar, 4_001, verb) as progress:
+            progress(1_234)
+    for verb in ("read", "judged"):
+        expected = "1234/4001" if stream.isatty() else f"{verb} 1,234 of 4,001 records, "
+        assert expected in stream.getvalue() and verb in stream.getvalue()
+
+
+def test_a_function_is_told_every_step_and_the_end_also_after_an_error() -> None:
+    told: list[Step] = []
+
+    @contextmanager
+    def failing() -> Iterator[None]:
+        with pytest.raises(ZeroDivisionError):
+            yield
+
+    with failing(), steps(told.append, 3, "judged") as progress:
+        progress(2)
+        raise ZeroDivisionError
+    assert told == [
+        Step("judged", 0, 3),
+        Step("judged", 2, 3),
+        Step("judged", 2, 3, ended=True),
+    ]
+
+
+def test_nobody_sees_what_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
+    with steps(False, 3, "judged") as progress:
+        progress(3)
+    assert capsys.readouterr() == ("", "")
