@@ -231,7 +231,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 KILLED_WHILE_IT_STORES = """
 import os, sys
-from selfj_eval import store
+from selfj_eval.storage import store
 
 name, log = sys.argv.pop(1), os.open(sys.argv.pop(1), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 kind = getattr(store, name)

@@ -169,7 +169,7 @@ class Options:
         known = {own.name for own in cls.declared()}
         needed = [own.name for own in cls.declared() if own.required]
         missing = [name for name in needed if name not in values and name not in given]
-        if path is not None and missing:
+        if path is not None and missing and known.issuperset(values):
             message = f"`{missing[0]}` is missing; write it there, or give it."
             raise DataError(message, path=str(path))
         wrong_in_file = {n: v for n, v in values.items() if n not in given or n not in known}

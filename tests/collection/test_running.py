@@ -202,7 +202,6 @@ def test_what_is_ready_is_not_read_again(downloads: Path, tmp_path: Path) -> Non
 
 KILLED = """
 import os, signal, sys
-from selfj_eval import writing
 left = int(sys.argv.pop(1))
 replace = type(__import__("pathlib").Path()).replace
 def counted(self, target):

@@ -238,7 +238,8 @@ def test_memory_does_not_grow_with_the_records(
 ) -> None:
     monkeypatch.setattr(files, "WINDOW", 100)
     peak(tmp_path, 200)  # what is made once
-    small, large = peak(tmp_path, 1000), peak(tmp_path, 4000)
+    # What other threads of the test process allocate counts, too, but not every time.
+    small, large = (min(peak(tmp_path, n) for _ in range(3)) for n in (1000, 4000))
     assert large < small + 32 * 3000  # held whole, a record takes over 1,000 bytes
 
 

@@ -36,7 +36,7 @@ def test_the_first_judgment_of_a_key_stays(tmp_path: Path) -> None:
 
 KILLED_WHILE_CREATING = """
 import os, signal, sqlite3, sys
-from selfj_eval import store
+from selfj_eval.storage import store
 
 class Connection(sqlite3.Connection):
     statements = 0
