@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unicodedata import category
 
@@ -73,6 +75,26 @@ class JudgeError(SelfJError):
 
 class StoreError(SelfJError):
     """Judgments or results that cannot be read from or written to disk."""
+
+
+@contextmanager
+def loading(what: str, advice: str) -> Iterator[None]:
+    """Whatever a library raises over a damaged or foreign file says what could not be loaded.
+
+    Args:
+        what: Such as "the tokenizer of ./model".
+        advice: What to do, as a sentence.
+
+    Raises:
+        JudgeError: In place of the library's error; one of ours is passed on.
+    """
+    try:
+        yield
+    except SelfJError:
+        raise
+    except Exception as error:
+        reason = brief(error).rstrip(".")
+        raise JudgeError(f"{what} cannot be loaded: {reason}. {advice}") from error
 
 
 _LIMIT = 400

@@ -184,9 +184,9 @@ def _annotator_name(
 
 
 def _sha256(path: Path | None) -> str | None:
-    from selfj_eval.jobs.provenance import digest
+    from selfj_eval.files.hashes import sha256_of
 
-    return None if path is None else digest(path)
+    return None if path is None else sha256_of(path)
 
 
 def _write_configuration(folder: Path, name: str, client: Mapping[str, Any]) -> None:

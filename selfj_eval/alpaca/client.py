@@ -8,7 +8,6 @@ batch, so the judge behind it is one for the process.
 from __future__ import annotations
 
 import atexit
-import hashlib
 import json
 import sys
 from collections.abc import Mapping, Set
@@ -20,6 +19,7 @@ from typing import Any
 from selfj_eval.alpaca.preference import preference
 from selfj_eval.alpaca.rating import NamedRater
 from selfj_eval.errors import JudgeError
+from selfj_eval.files.hashes import sha256_of
 from selfj_eval.jobs.callers import local_of
 from selfj_eval.jobs.terminal import say
 
@@ -164,7 +164,7 @@ def _rater(judge: str, store: str, references: str | None, sha256: str | None) -
     identity = loaded.backend.identity
     same = [identity["model"], identity["adapter"]] == written_for
     if references is not None:
-        same &= hashlib.sha256(Path(references).read_bytes()).hexdigest() == sha256
+        same &= sha256_of(references) == sha256
     if not same:
         raise JudgeError(
             "the judge or its references have changed since the AlpacaEval configuration was "

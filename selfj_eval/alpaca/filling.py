@@ -179,7 +179,7 @@ def _n(row: Row) -> int:
 
 def _answers(options: RunOptions, row: Row, folder: Path) -> tuple[GenerateRun, BestOf | None]:
     """One answer per instruction, in the file that the next steps read."""
-    from selfj_eval.jobs.provenance import digest
+    from selfj_eval.files.hashes import sha256_of
 
     outputs, n = folder / "model_outputs.json", _n(row)
     generated = outputs if n == 1 else folder / "candidates.json"
@@ -188,14 +188,14 @@ def _answers(options: RunOptions, row: Row, folder: Path) -> tuple[GenerateRun, 
     values |= {"limit": options.limit, **(row.run or {}), **options.generate_options}
     values |= {"name": row.name, "output": generated}
     generate = GenerateOptions.of(values, progress=options.progress)
-    before = digest(outputs) if outputs.is_file() else None
+    before = sha256_of(outputs) if outputs.is_file() else None
     _tell(options, RunStep("generate", "alpaca_eval", generate))
     answers = generate_answers("alpaca_eval", generate)
     _tell(options, RunStep("generate", "alpaca_eval", generate, answers))
     best = None
     if n > 1 and options.judge is not None:
         best = _best(options.judge, options, generated, outputs, n, row.name)
-    if before is not None and digest(outputs) != before:
+    if before is not None and sha256_of(outputs) != before:
         _forget(folder)
     return answers, best
 

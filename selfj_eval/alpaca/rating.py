@@ -17,8 +17,8 @@ from selfj_eval.alpaca.options import ComparisonOptions
 from selfj_eval.alpaca.outputs import read_references
 from selfj_eval.alpaca.preference import TEMPERATURE
 from selfj_eval.errors import DataError
+from selfj_eval.files.hashes import sha256_of
 from selfj_eval.jobs.options import PathLike
-from selfj_eval.jobs.provenance import digest
 from selfj_eval.jobs.terminal import say
 from selfj_eval.metrics.result import Array
 from selfj_eval.raters.judge import Judge
@@ -147,4 +147,4 @@ def digest_of_references(references: PathLike | Mapping[str, str] | None) -> str
     """SHA-256 of the references: of their file, or of their texts."""
     if isinstance(references, Mapping):
         return hashlib.sha256(json.dumps(sorted(references.items())).encode()).hexdigest()
-    return None if references is None else digest(Path(references))
+    return None if references is None else sha256_of(Path(references))

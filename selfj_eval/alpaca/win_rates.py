@@ -232,7 +232,7 @@ def _settings(
 ) -> dict[str, Any]:
     """What decides the lines: those of one leaderboard are made in the same way."""
     from selfj_eval.alpaca.rating import described
-    from selfj_eval.jobs.provenance import digest
+    from selfj_eval.files.hashes import sha256_of
 
     instructions, baseline, gamed = comparison
     texts = [list(instructions.instructions), list(baseline.outputs)]
@@ -242,7 +242,7 @@ def _settings(
         "judge": described(rater, options),
         "temperature": rater.temperature if given is None else given,
         "baseline": {"name": baseline.model, "sha256": sha256},
-        "length_control": None if gamed is None else digest(gamed),
+        "length_control": None if gamed is None else sha256_of(gamed),
     }
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from selfj_eval.errors import DataError, printable
 from selfj_eval.files.atomic import FORMATS
+from selfj_eval.files.hashes import sha256_of
 from selfj_eval.records.inputs import records_of
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.reading import read_records
@@ -93,7 +94,7 @@ def read_set(
         replace(record, where=f"{shown}, {place}")
         for record, place in zip(records, places, strict=True)
     ]
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    digest = sha256_of(file)
     said = () if known else tuple(notices.sentences())
     return _set_of(shown, placed, models, unrated, path=file, sha256=digest, notices=said)
 

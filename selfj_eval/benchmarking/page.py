@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from selfj_eval import __version__
 from selfj_eval.benchmarking import rendering
 from selfj_eval.benchmarking.published import published
 from selfj_eval.benchmarking.result import Bench, Row, Table
 from selfj_eval.reports import figures
-from selfj_eval.reports.texts import label
+from selfj_eval.reports.pages import rendered
 
 
 def page(document: Bench) -> str | None:
@@ -25,19 +24,11 @@ def page(document: Bench) -> str | None:
     """
     try:
         import matplotlib  # noqa: F401
-        from jinja2 import Environment, PackageLoader, StrictUndefined
         from markupsafe import Markup
     except ImportError:
         return None
-    environment = Environment(
-        loader=PackageLoader("selfj_eval.reports", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"label": label}
-    return environment.get_template("bench.html").render(
+    return rendered(
+        "bench.html",
         sets=[
             _Shown(
                 table.name,
@@ -56,7 +47,6 @@ def page(document: Bench) -> str | None:
         published=published(),
         command=document.provenance["command"],
         made=document.provenance["made"],
-        version=__version__,
     )
 
 

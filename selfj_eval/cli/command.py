@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 from collections.abc import Callable, Iterable
@@ -51,6 +52,29 @@ def add_command(
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=run, command_parser=parser)
     return parser
+
+
+def add_group(
+    subparsers: Any, name: str, commands: Iterable[str], *, help: str, description: str, epilog: str
+) -> None:
+    """A subcommand with subcommands of its own, each in a module of the package of its name.
+
+    Args:
+        subparsers: Gets it.
+        name: The subcommand's, and its package's in ``cli``.
+        commands: Names of its subcommands and their modules.
+        help, description, epilog: As for ``add_command``.
+    """
+    parser = subparsers.add_parser(
+        name,
+        help=help,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    added = parser.add_subparsers(dest=f"{name}_command", required=True, metavar="COMMAND")
+    for command in commands:
+        importlib.import_module(f"selfj_eval.cli.{name}.{command}").add_parser(added)
 
 
 def watch(step: Step) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from selfj_eval.collection.options import FilterOptions
-from selfj_eval.errors import DataError, StoreError
+from selfj_eval.errors import DataError
 from selfj_eval.jobs.options import OptionError, PathLike, keywords, option
 from selfj_eval.jobs.progress import Watch, steps
 
@@ -77,14 +75,16 @@ def run_collection(options: CollectOptions) -> Collection:
         DataError: If a source is unknown, an evaluation set is missing, or no source is ready.
         StoreError: If something cannot be written, or another run is at work in the folder.
     """
-    from selfj_eval.collection.running import assemble, prepare_all
+    from selfj_eval.collection.running import assemble, make_folders, prepare_all
+    from selfj_eval.files.locks import alone
     from selfj_eval.jobs.provenance import provenance
 
     sources = _chosen(options)
     recipe, runner = _recipe(options), _runner(options)
     workers = os.cpu_count() or 1 if options.workers is None else options.workers
     output, start = Path(options.output), time.monotonic()
-    with _alone(output):
+    make_folders(output)
+    with alone(output / "work" / "lock", output, "selfj collect run"):
         with steps(options.progress, len(sources), "prepared", "source") as progress:
             outcomes = prepare_all(
                 sources, recipe, output, workers=workers, runner=runner, progress=progress
@@ -97,32 +97,6 @@ def run_collection(options: CollectOptions) -> Collection:
 
 
 run = keywords(run_collection, CollectOptions)
-
-
-@contextmanager
-def _alone(output: Path) -> Iterator[None]:
-    """No other run writes into the folder meanwhile.
-
-    Raises:
-        StoreError: If one does.
-    """
-    import filelock
-
-    from selfj_eval.collection.running import make_folders
-
-    make_folders(output)
-    lock = filelock.FileLock(output / "work" / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        message = (
-            f"{output}: another `selfj collect run` is at work there; wait until it has ended."
-        )
-        raise StoreError(message) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _chosen(options: CollectOptions) -> list[Source]:

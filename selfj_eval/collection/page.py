@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval import __version__
 from selfj_eval.collection.figures import Drawn
 from selfj_eval.files.formulas import guarded
+from selfj_eval.reports.pages import rendered
 from selfj_eval.reports.texts import label
 
 if TYPE_CHECKING:
@@ -109,18 +109,11 @@ def page(document: Statistics, figures: Mapping[str, Drawn]) -> str:
         document: Of ``collection.statistics.describe``, with ``provenance``.
         figures: Of ``collection_figures.draw``.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("selfj_eval.reports", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"label": label, "number": number, "percent": percent}
-    return environment.get_template("collection.html").render(
+    return rendered(
+        "collection.html",
+        filters={"number": number, "percent": percent},
         document=document,
         sections=list(document.sections()),
         header=HEADER,
@@ -128,7 +121,6 @@ def page(document: Statistics, figures: Mapping[str, Drawn]) -> str:
         captions=CAPTIONS,
         figures={name: Markup(drawn.page) for name, drawn in figures.items()},
         verbs_caption=verbs_caption(document.verbs) if document.verbs else None,
-        version=__version__,
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from selfj_eval.collection.contamination import (
     EvaluationTexts,
@@ -26,7 +26,7 @@ from selfj_eval.collection.signatures import signatures
 from selfj_eval.collection.sources import Source
 from selfj_eval.errors import DataError
 from selfj_eval.files.atomic import atomic_write, remove_left_over
-from selfj_eval.files.documents import parse_json
+from selfj_eval.files.parquet_notes import read_note, write_note
 from selfj_eval.files.stamps import Stamp, stamp
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def prepare(source: Source, recipe: Recipe, out: Path) -> Prepared:
                 {name: tally[name] for name in order},
                 counts["kept"],
             )
-            writer.add_key_value_metadata({NOTE: json.dumps(asdict(found))})
+            write_note(writer, NOTE, asdict(found))
         except BaseException:
             with suppress(Exception):
                 writer.close()  # pyarrow complains of a file that it finds closed
@@ -149,15 +149,11 @@ def _table(texts: Sequence[str]) -> pa.Table:
 
 def read_prepared(path: Path) -> Prepared | None:
     """What a file of the work folder says of itself; None if there is no whole one."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        metadata: Any = pq.read_metadata(path).metadata or {}
-        found = Prepared(**parse_json(metadata[NOTE.encode()]))
-        return found if found.is_sound() else None
-    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
+        found = Prepared(**(read_note(path, NOTE) or {}))
+    except TypeError:
         return None
+    return found if found.is_sound() else None
 
 
 def _key(source: Source, recipe: Recipe, evaluation: EvaluationTexts | None) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from selfj_eval.collection.sources import Source
 from selfj_eval.errors import DataError, brief
 from selfj_eval.files.documents import parse_json
+from selfj_eval.files.hashes import sha256_of
 from selfj_eval.records.formats.parquet import parquet_rows
 
 Placed = tuple[str, Mapping[str, Any]]
@@ -224,8 +225,7 @@ def _with_subset(source: Source, row: Mapping[str, Any], name: str) -> Mapping[s
 
 def _sha256(path: Path, source: Source) -> str:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         message = f"cannot be read: {error.strerror or error}."
         raise DataError(message, path=source.name, place=path.name) from error

@@ -24,7 +24,7 @@ from selfj_eval.collection.summary import Collection, RunSettings, SourceSummary
 from selfj_eval.collection.workers import worker_processes
 from selfj_eval.errors import DataError, SelfJError, StoreError, printable
 from selfj_eval.files.atomic import atomic_write, remove_left_over, write_json
-from selfj_eval.files.documents import parse_json
+from selfj_eval.files.parquet_notes import read_note, write_note
 
 Progress = Callable[[int], None]
 KIND = "selfj-collection"
@@ -213,15 +213,11 @@ def _written(path: Path, key: str) -> dict[str, int] | None:
 
 def _note(path: Path) -> dict[str, Any] | None:
     """What a finished file says of itself; None if it is none."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        note = parse_json((pq.read_metadata(path).metadata or {})[NOTE.encode()])
-        sound = {"key", "counts"} <= note.keys() and note["counts"].keys() == _COUNTED
-        return note if sound and all(type(n) is int for n in note["counts"].values()) else None
-    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError, AttributeError):
+    note = read_note(path, NOTE) or {}
+    counts = note.get("counts")
+    if "key" not in note or not isinstance(counts, dict) or counts.keys() != _COUNTED:
         return None
+    return note if all(type(n) is int for n in counts.values()) else None
 
 
 def _write(source: Source, out: Path, kind: NDArray[np.uint8], key: str) -> dict[str, int]:
@@ -251,7 +247,7 @@ def _write(source: Source, out: Path, kind: NDArray[np.uint8], key: str) -> dict
             columns = [pa.array(ids, pa.string()), kept["instruction"], *map(pa.array, fixed)]
             arrays = [column.cast(pa.string()) for column in columns]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-        writer.add_key_value_metadata({NOTE: json.dumps({"key": key, "counts": counts})})
+        write_note(writer, NOTE, {"key": key, "counts": counts})
     return counts
 
 

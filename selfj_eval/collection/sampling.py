@@ -139,11 +139,12 @@ def _output(options: SampleOptions, files: Sequence[Path]) -> Path | None:
 
 def _written(found: Sample, output: Path, folder: Path, options: SampleOptions) -> Sample:
     from selfj_eval.files.atomic import run_file, write_json
-    from selfj_eval.jobs.provenance import digest, provenance
+    from selfj_eval.files.hashes import sha256_of
+    from selfj_eval.jobs.provenance import provenance
     from selfj_eval.records.writing import write_rows
 
     write_rows(output, found.instructions, safe_csv=options.safe_csv)
-    found = replace(found, output=printable(output), sha256=digest(output))
+    found = replace(found, output=printable(output), sha256=sha256_of(output))
     run = found.to_dict() | {"collection": printable(folder)} | provenance()
     write_json(run_file(output), run)
     return found

@@ -34,7 +34,7 @@ def open_backend(model: str, options: JudgeOptions) -> Opened:
     Args:
         model: ``demo``, a model folder, a hub id, or with ``openai`` the name at the server.
         options: How it runs. The arguments of the engine's own are those of ``vllm.LLM``, or
-            those of ``backends.openai.OpenAIBackend``; the template is by default the judge's
+            those of ``engines.server.openai.OpenAIBackend``; the template is by default the judge's
             own. Engines but ``transformers`` decide device and batches themselves.
 
     Raises:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import NamedTuple
 
 from selfj_eval.generation.base import Generator, Request
 from selfj_eval.generation.options import PROMPTS, Sampling
 from selfj_eval.jobs.arguments import items
+from selfj_eval.storage.resume import resume
 from selfj_eval.storage.store import Answer, AnswerStore
 
 _METHOD = 1  # raise when the same key would get other answers
@@ -68,7 +68,6 @@ def answers_to(
     """
     texts = items(instructions, str, "answers_to()")
     keys = [key(generator, text, sampling) for text in texts]
-    before = {} if store is None else store.get(sorted(set(keys)))
     requests: dict[bytes, Request] = {}
     errors: dict[bytes, str] = {}
     for text, own in zip(texts, keys, strict=True):
@@ -84,26 +83,27 @@ def answers_to(
             )
         else:
             requests[own] = Request(own, tokens, min(sampling.max_new_tokens, room))
-    count = Counter(keys)
-    report = progress or (lambda _: None)
-    report(sum(own in before or own in errors for own in keys))
+    new = set[bytes]()
 
-    finished = dict(before)
-    for batch in generator.batches(list(requests.values()), sampling):
-        # All or nothing, unless another list of instructions has shared the store.
-        missing = [request for request in batch if request.key not in before]
-        if not missing:
-            continue
-        answers = generator.run(missing, sampling)
-        done = {request.key: own for request, own in zip(missing, answers, strict=True)}
-        if store is not None:
-            store.put(done)
-            done = store.get(list(done))  # another process may have been first
-        finished |= done
-        report(sum(count[own] for own in done))
+    def run(left: Mapping[bytes, int]) -> Iterator[dict[bytes, tuple[Answer, ...]]]:
+        for batch in generator.batches(list(requests.values()), sampling):
+            # All or nothing, unless another list of instructions has shared the store.
+            missing = [request for request in batch if request.key in left]
+            if not missing:
+                continue
+            answers = generator.run(missing, sampling)
+            done = {request.key: own for request, own in zip(missing, answers, strict=True)}
+            if store is not None:
+                store.put(done)
+                done = store.get(list(done))  # another process may have been first
+            new.update(done)
+            yield done
+
+    answerable = [b"" if own in errors else own for own in keys]
+    finished, _ = resume(answerable, store, run, progress)
     return [
         Outcome((), errors[own], False)
         if own in errors
-        else Outcome(finished[own], None, own in before)
+        else Outcome(finished[own], None, own not in new)
         for own in keys
     ]

@@ -14,7 +14,7 @@ from selfj_eval.engines.models.text_encoder import (
     TextEncoder,
     fill_chat_template,
 )
-from selfj_eval.errors import JudgeError, brief
+from selfj_eval.errors import JudgeError, loading
 from selfj_eval.generation.options import PROMPTS, Sampling
 from selfj_eval.storage.store import Answer
 
@@ -105,13 +105,13 @@ class PromptTokenizer:
         from transformers import AutoConfig, AutoTokenizer, GenerationConfig
         from transformers.utils import logging as transformers_logging
 
-        from selfj_eval.engines.models.tokenizer import context_length
+        from selfj_eval.engines.models.tokenizer import INCOMPLETE, context_length
 
         if prompt not in PROMPTS:
             raise JudgeError(f"no prompt form {prompt!r}; there are: {', '.join(PROMPTS)}.")
         # "sequence length is longer than ...": that is measured here and told by the caller.
         transformers_logging.get_logger("transformers.tokenization_utils_base").setLevel(40)
-        try:
+        with loading(f"the tokenizer of {folder}", INCOMPLETE):
             config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
             place = tokenizer or folder
             self.tokenizer: PreTrainedTokenizerBase = within(
@@ -122,13 +122,6 @@ class PromptTokenizer:
             sources = [self.tokenizer, config]
             if (folder / "generation_config.json").is_file():
                 sources.append(GenerationConfig.from_pretrained(folder))
-        except JudgeError:
-            raise
-        except Exception as error:  # whatever a damaged file makes the library raise
-            raise JudgeError(
-                f"the tokenizer of {folder} cannot be loaded: {brief(error).rstrip('.')}. Give a "
-                "folder that is complete, with config.json and tokenizer.json."
-            ) from error
         if prompt == "chat" and not self.tokenizer.chat_template:
             raise JudgeError(
                 f"{folder} has no chat template; use `prompt` wizardlm or plain, whichever the "

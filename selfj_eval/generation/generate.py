@@ -135,9 +135,10 @@ def generate_answers(instructions: str | Path | Asked, options: GenerateOptions)
         StoreError: If a file cannot be written.
     """
     from selfj_eval.files.atomic import run_file, write_json
+    from selfj_eval.files.hashes import sha256_of
     from selfj_eval.generation.answering import answers_to
     from selfj_eval.generation.opening import open_generator
-    from selfj_eval.jobs.provenance import digest, provenance
+    from selfj_eval.jobs.provenance import provenance
     from selfj_eval.records.notices import Notices
     from selfj_eval.storage.store import AnswerStore
 
@@ -167,7 +168,7 @@ def generate_answers(instructions: str | Path | Asked, options: GenerateOptions)
         notices=tuple(notices.sentences()),
     )
     run = _run_of(options, generator, name)
-    run |= {"input": place, "input_sha256": None if source is None else digest(source)}
+    run |= {"input": place, "input_sha256": None if source is None else sha256_of(source)}
     run |= {**provenance(*_packages(options)), "counts": result.counts()}
     if output is not None:
         _write(output, result.records, options)

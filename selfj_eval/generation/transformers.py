@@ -36,7 +36,7 @@ class TransformersGenerator:
         adapter: Folder or hub id of a LoRA adapter (peft) to merge into the model.
         prompt: Name of the prompt form.
         revision: Branch, tag or commit of the model on the hub.
-        dtype, device: As for ``backends.transformers.TransformersBackend``.
+        dtype, device: As for ``engines.local.transformers.TransformersBackend``.
         batch_size: Answers that are generated together; by default chosen by the device.
         trust_remote_code: Whether to run Python code that comes with the model.
 

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from lm_eval.api.instance import Instance
+
 from selfj_eval.errors import JudgeError
 from selfj_eval.harness.task import SelfJTask
 from selfj_eval.metrics import Headline
@@ -87,5 +89,19 @@ class JudgeTask(SelfJTask):
             "score": score,
             "digit_mass": digit_mass,
             "unscored": int(score is None),
-            "trimmed": int(self.judge_prompt(record).trimmed_tokens > 0),
+            "trimmed": int(self.trimmed_tokens(record) > 0),
         }
+
+
+class SeveralPromptsTask(JudgeTask):
+    """A task whose documents have several prompts each: ``fewshot_context`` gives a list."""
+
+    def construct_requests(
+        self, doc: Mapping[str, Any], ctx: Sequence[str], **kwargs: Any
+    ) -> list[Instance]:
+        """lm-eval's hook: ten choices for each prompt."""
+        arguments = [(prompt, digit) for prompt in ctx for digit in DIGITS]
+        return [
+            Instance("loglikelihood", doc, argument, index, metadata=kwargs["metadata"])
+            for index, argument in enumerate(arguments)
+        ]

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lm_eval.api.instance import Instance
-
 from selfj_eval.errors import JudgeError
-from selfj_eval.harness.judge_task import JudgeTask
+from selfj_eval.harness.judge_task import SeveralPromptsTask
 from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.prompts.labels import DIGITS
 from selfj_eval.records.record import Record
@@ -16,8 +14,8 @@ from selfj_eval.records.record import Record
 _LABELS = {"A": 1, "tie": 0, "B": -1}
 
 
-class PairTask(JudgeTask):
-    """Both answers of a pair are judged alone, so that their order cannot matter."""
+class PairTask(SeveralPromptsTask):
+    """Both answers of a pair are judged alone, A first, so that their order cannot matter."""
 
     def doc_to_text(self, doc: Mapping[str, Any], doc_to_text: Any = None) -> str:
         """The judge's prompt for answer A."""
@@ -41,16 +39,6 @@ class PairTask(JudgeTask):
         prompts = [self.judge_prompt(self._side(doc, side)).text for side in "ab"]
         return [self.wrap(prompt, kwargs.get("chat_template")) for prompt in prompts]
 
-    def construct_requests(
-        self, doc: Mapping[str, Any], ctx: Sequence[str], **kwargs: Any
-    ) -> list[Instance]:
-        """lm-eval's hook: ten choices for A, then ten for B."""
-        arguments = [(prompt, digit) for prompt in ctx for digit in DIGITS]
-        return [
-            Instance("loglikelihood", doc, argument, index, metadata=kwargs["metadata"])
-            for index, argument in enumerate(arguments)
-        ]
-
     def values(
         self, doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]
     ) -> dict[str, Any]:
@@ -70,7 +58,7 @@ class PairTask(JudgeTask):
             "score_b": score_b,
             "digit_mass": mass,
             "unscored": int(pair is None),
-            "trimmed": int(any(self.judge_prompt(side).trimmed_tokens for side in sides)),
+            "trimmed": int(any(map(self.trimmed_tokens, sides))),
         }
 
     def _side(self, doc: Mapping[str, Any], side: str) -> Record:

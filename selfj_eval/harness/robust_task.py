@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datasets import Dataset, Features, Value
-from lm_eval.api.instance import Instance
 
 from selfj_eval.benchmarking.robustness.attacks import CHANGES, Change
 from selfj_eval.benchmarking.robustness.choosing import Answers, chosen
 from selfj_eval.benchmarking.robustness.report import DIGIT_TOLERANCE
 from selfj_eval.errors import JudgeError
-from selfj_eval.harness.judge_task import JudgeTask
+from selfj_eval.harness.judge_task import SeveralPromptsTask
 from selfj_eval.prompts.labels import DIGITS
 from selfj_eval.raters.judge import reason_unjudgeable
 from selfj_eval.records.record import Record
@@ -22,11 +21,11 @@ from selfj_eval.records.record import reason_not_text as unreadable
 logger = logging.getLogger(__name__)
 
 
-class RobustTask(JudgeTask):
+class RobustTask(SeveralPromptsTask):
     """Each answer is judged as it is and changed; a document holds both.
 
-    The documents are those of ``robustness.robustness`` with the same limit and seed: of the
-    chosen answers, those that the change applies to.
+    The documents are those of ``robustness`` with the same limit and seed: of the chosen answers,
+    those that the change applies to.
     """
 
     @property
@@ -70,16 +69,6 @@ class RobustTask(JudgeTask):
             records.pop()
         return [self.wrap(self.judge_prompt(r).text, kwargs.get("chat_template")) for r in records]
 
-    def construct_requests(
-        self, doc: Mapping[str, Any], ctx: Sequence[str], **kwargs: Any
-    ) -> list[Instance]:
-        """lm-eval's hook: ten choices for each prompt."""
-        arguments = [(prompt, digit) for prompt in ctx for digit in DIGITS]
-        return [
-            Instance("loglikelihood", doc, argument, index, metadata=kwargs["metadata"])
-            for index, argument in enumerate(arguments)
-        ]
-
     def values(
         self, doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]
     ) -> dict[str, Any]:
@@ -94,7 +83,7 @@ class RobustTask(JudgeTask):
         if base is not None and changed is not None:
             difference = changed - base
             wrong = self.change.wrong_move(difference)
-            trimmed = any(self.judge_prompt(record).trimmed_tokens for record in records)
+            trimmed = any(map(self.trimmed_tokens, records))
         return {
             "wrong_way": None if wrong is None else float(wrong > DIGIT_TOLERANCE),
             "moved": wrong,

@@ -35,7 +35,7 @@ class Settings:
 
     Attributes:
         source: Data set, such as ``pointwise_mtbench``.
-        data: Folder with ``judge_bench/`` in it; default that of ``data_folder``.
+        data: Folder with ``judge_bench/`` in it; default that of ``registry.folder.data_folder``.
         reference: Show the judge the reference of documents that have one.
         template: Name of the prompt template.
         max_tokens: Longest prompt; default the model's context, at most 4096.
@@ -132,6 +132,7 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
         self.settings = Settings.from_metadata(metadata)
         self.template = get_template(self.settings.template)
         self._tokenizer_state = ""
+        self._trimmed: dict[tuple[str, str, str | None], int] = {}
         self._trim = self._trimmer(metadata)
         super().__init__(config=config)
 
@@ -170,13 +171,29 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
 
     def judge_prompt(self, record: Record) -> Prompt:
         """The prompt for the judge, within the model's context."""
+        texts = self._texts(record)
+        if self._trim is None:
+            return Prompt(self.template.render(*texts), 0)
+        prompt = fit_prompt(self.template, *texts, **self._trim)
+        self._trimmed[texts] = prompt.trimmed_tokens
+        return prompt
+
+    def trimmed_tokens(self, record: Record) -> int:
+        """How many tokens the prompt for a record lacks; as known since it was made."""
+        texts = self._texts(record)
+        if texts in self._trimmed:
+            return self._trimmed[texts]
+        return self.judge_prompt(record).trimmed_tokens
+
+    def _texts(self, record: Record) -> tuple[str, str, str | None]:
         reference = record.reference if self.settings.reference else None
         # lm-eval wants a prompt for each document. What is no text is left out of this one, and
         # the document is unscored whatever the model says (``reason_not_text``).
-        texts = (_text(record.instruction), _text(record.response), reference and _text(reference))
-        if self._trim is None:
-            return Prompt(self.template.render(*texts), 0)
-        return fit_prompt(self.template, *texts, **self._trim)
+        return (
+            _text(record.instruction),
+            _text(record.response),
+            None if reference is None else _text(reference),
+        )
 
     def record(self, doc: Mapping[str, Any], **changes: Any) -> Record:
         """The document as a record; NaN, pandas' word for missing, is missing.

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from selfj_eval import __version__
 
 command: ContextVar[str | None] = ContextVar("command", default=None)
 """The command line that is at work, or None where a program calls the library."""
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def provenance(*packages: str) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class Source:
 
     Attributes:
         path: The file.
-        names: As for ``reading.read_records``.
+        names: As for ``records.reading.read_records``.
         limit: Only the first so many records, or None.
     """
 
@@ -174,7 +174,7 @@ def score_file(
         survey: Of the source.
         progress: Called as records finish.
         note: Kept in the output's metadata (Parquet), together with the totals.
-        safe_csv: As for ``writing.row_writer``.
+        safe_csv: As for ``records.writing.row_writer``.
 
     Returns:
         The totals.
@@ -192,7 +192,7 @@ def score_file(
         totals.from_store = judge.from_store - stored
         totals.failed = judge.failed - failed
         if note is not None and isinstance(writer, ParquetWriter):
-            writer.note(NOTE, json.dumps({**note, "totals": asdict(totals)}))
+            writer.note(NOTE, {**note, "totals": asdict(totals)})
     return totals
 
 

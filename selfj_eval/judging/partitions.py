@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.errors import DataError
-from selfj_eval.files.documents import parse_json
+from selfj_eval.files.parquet_notes import read_note
 from selfj_eval.judging.files import NOTE, Source, Survey, Totals, score_file
 from selfj_eval.raters.judge import Judge
 from selfj_eval.raters.protocol import Progress, Rater
@@ -111,7 +111,7 @@ def partitions(folder: Path, output: Path, names: Mapping[str, str]) -> list[Par
     Args:
         folder: The input.
         output: Folder of the scores files, which have the names of the inputs.
-        names: As for ``reading.read_records``.
+        names: As for ``records.reading.read_records``.
 
     Raises:
         DataError: If there is no such file, or something else stands where an output is to be.
@@ -170,16 +170,10 @@ def made_by(rater: Rater) -> str:
 
 
 def _note(output: Path) -> dict[str, Any] | None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    note = read_note(output, NOTE)
+    if note is not None and {"judge", "input_sha256", "totals"} <= note.keys():
+        return {"reading": None} | note
     if not output.exists():
         return None
-    try:
-        note = parse_json(pq.read_metadata(output).metadata[NOTE.encode()])
-        return {name: note[name] for name in ("judge", "input_sha256", "totals")} | {
-            "reading": note.get("reading")
-        }
-    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
-        message = "stands where scores are to be written, and is none; name another `output`."
-        raise DataError(message, path=output) from error
+    message = "stands where scores are to be written, and is none; name another `output`."
+    raise DataError(message, path=output)

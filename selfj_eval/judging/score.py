@@ -232,7 +232,7 @@ def _opened(options: ScoreOptions, store: PathLike | None) -> AbstractContextMan
 
 def _score_file(path: Path, options: ScoreOptions) -> ScoreRun:
     from selfj_eval.files.atomic import run_file, write_json
-    from selfj_eval.jobs.provenance import digest
+    from selfj_eval.files.hashes import sha256_of
     from selfj_eval.judging.files import Source, score_file
 
     output, store_file = _files(path, options)
@@ -251,7 +251,7 @@ def _score_file(path: Path, options: ScoreOptions) -> ScoreRun:
             )
         totals.from_store = rater.from_store - before
         seconds = time.monotonic() - start
-    run = run_of(options, rater, path) | {"input_sha256": digest(path)}
+    run = run_of(options, rater, path) | {"input_sha256": sha256_of(path)}
     write_json(run_file(output), run)
     return score_run(totals, seconds, output, usage_of(rater), survey.notices, run)
 

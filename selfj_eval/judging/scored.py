@@ -14,6 +14,7 @@ import numpy as np
 from selfj_eval.errors import DataError, printable
 from selfj_eval.files.atomic import run_file
 from selfj_eval.files.documents import read_json
+from selfj_eval.files.hashes import sha256_of
 from selfj_eval.raters.specs import short_name
 from selfj_eval.records.formats.spreadsheet import EMPTY_ANSWERS
 from selfj_eval.records.inputs import rows_of
@@ -155,7 +156,7 @@ def _read(given: Any) -> Scores:
     return Scores(
         name=_judge_name(run) or _stem(path),
         path=printable(path),
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=sha256_of(path),
         answers=answers,
         run=run,
         warnings=warnings,

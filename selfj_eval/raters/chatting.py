@@ -5,10 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from selfj_eval.engines.server.failures import Failure
-from selfj_eval.engines.server.traffic import ARGUMENTS, Traffic, check_bounds, checked_arguments
+from selfj_eval.engines.server.traffic import (
+    ARGUMENTS,
+    ServerArguments,
+    Traffic,
+    check_bounds,
+    checked_arguments,
+)
 from selfj_eval.storage.store import Answer, AnswerStore
 
 if TYPE_CHECKING:
@@ -27,36 +33,18 @@ class ChatAsker:
     Args:
         model: The model's name at the server.
         max_new_tokens: Longest reply.
-        base_url, concurrency, timeout, retries, price_in, price_out: As for
-            ``backends.traffic.Traffic``.
+        **server: ``base_url`` and what else ``engines.server.traffic.Traffic`` takes.
 
     Raises:
         JudgeError: If the package ``openai`` is missing, or an argument cannot be used.
     """
 
     def __init__(
-        self,
-        model: str,
-        *,
-        max_new_tokens: int,
-        base_url: str | None = None,
-        concurrency: int = 32,
-        timeout: float = 300.0,
-        retries: int = 6,
-        price_in: float | None = None,
-        price_out: float | None = None,
+        self, model: str, *, max_new_tokens: int, **server: Unpack[ServerArguments]
     ) -> None:
         check_bounds("max_new_tokens", max_new_tokens, 1, 1_000_000)
         self._model, self._limit = model, max_new_tokens
-        self._traffic = Traffic(
-            base_url,
-            concurrency=concurrency,
-            timeout=timeout,
-            retries=retries,
-            price_in=price_in,
-            price_out=price_out,
-            more=_BYTES * max_new_tokens,
-        )
+        self._traffic = Traffic(**server, more=_BYTES * max_new_tokens)
         self.identity: Mapping[str, str] = {
             "engine": "openai",
             "api": "chat",
@@ -82,7 +70,7 @@ class ChatAsker:
 
     @property
     def usage(self) -> Mapping[str, float]:
-        """As for ``backends.traffic.Traffic``."""
+        """As for ``engines.server.traffic.Traffic``."""
         return self._traffic.usage
 
     def key(self, prompt: str) -> bytes:

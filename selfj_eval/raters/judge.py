@@ -72,7 +72,7 @@ class Judge:
         template: Name of the prompt template.
         reference: Show the judge the reference of the records that have one.
         max_tokens: Longest prompt; what is longer is cut in the middle of its texts
-            (``prompts.fit_prompt``). By default the backend's limit.
+            (``prompts.templates.fit_prompt``). By default the backend's limit.
         allow_markers: Judge answers that hold text of the prompt template.
         store: Where finished judgments are looked up and kept.
 
@@ -145,7 +145,7 @@ class Judge:
             model: ``demo`` (embedded), a model folder, a hub id such as ``oceanpty/Self-J``, or
                 with the engine ``openai`` the model's name at the server.
             reference, store: As for ``Judge``.
-            **options: Those of ``judging.options.JudgeOptions``: adapter, template, max_tokens,
+            **options: Those of ``engines.options.JudgeOptions``: adapter, template, max_tokens,
                 allow_markers, revision, dtype, device, batch_tokens, trust_remote_code, engine,
                 engine_args. By default the template is the judge's own: ``sections`` for an
                 encoder, ``self-j`` for others.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,8 @@ from selfj_eval.engines.models.weights import model_folders
 from selfj_eval.errors import JudgeError
 from selfj_eval.generation.base import PromptTokenizer
 from selfj_eval.generation.options import DEFAULT_PROMPT
-from selfj_eval.raters.base import Outcome, StoredRater
+from selfj_eval.raters.base import Outcome
+from selfj_eval.raters.batched import BatchedRater
 from selfj_eval.records.record import Record
 from selfj_eval.storage.store import Measure, MeasureStore
 
@@ -48,7 +49,7 @@ class _Row:
         return len(self.ids)
 
 
-class PerplexityRater(StoredRater):
+class PerplexityRater(BatchedRater[_Row]):
     """Minus the perplexity of the answer, given the instruction, under a causal model.
 
     The perplexity is exp of the mean negative log-probability of the answer's tokens, each given
@@ -67,7 +68,7 @@ class PerplexityRater(StoredRater):
         log: Give the logarithm of the perplexity, whose tail does not rule Pearson's r. What
             is stored serves both.
         revision, dtype, device, batch_tokens, trust_remote_code: As for
-            ``backends.transformers.TransformersBackend``.
+            ``engines.local.transformers.TransformersBackend``.
         store: Where mean negative log-probabilities are looked up and kept.
 
     Attributes:
@@ -130,39 +131,17 @@ class PerplexityRater(StoredRater):
         """What decides the scores, for the record: strict JSON."""
         return super().description | {"log": self.log}
 
-    def measure(self, records: Sequence[Record]) -> Iterator[Mapping[int, Outcome]]:
-        """Mean negative log-probabilities, longest rows first."""
-        rows: list[_Row] = []
-        places: list[int] = []
-        trimmed: list[int] = []
-        failed: dict[int, Outcome] = {}
-        for at, record in enumerate(records):
-            try:
-                row, cut = self._row(record)
-            except JudgeError as error:
-                failed[at] = Outcome(None, str(error))
-                continue
-            rows.append(row)
-            places.append(at)
-            trimmed.append(cut)
-        if failed:
-            yield failed
-        for indices, values, _ in self._batcher.run(rows, self._forward):
-            yield {
-                places[i]: self._outcome(value, trimmed[i])
-                for i, value in zip(indices, values[:, 0].tolist(), strict=True)
-            }
-
-    def _outcome(self, value: float, trimmed: int) -> Outcome:
-        if value < _HIGHEST:  # not if it is NaN
-            return Outcome(Measure(value, trimmed))
+    def outcome(self, measure: Measure) -> Outcome:
+        """Unscored where the perplexity is no number."""
+        if measure.value < _HIGHEST:  # not if it is NaN
+            return Outcome(measure)
         return Outcome(
             None,
             f"the model gives the answer no probability above 0 in {self.dtype}; try `dtype` "
             "float32 or bfloat16.",
         )
 
-    def _row(self, record: Record) -> tuple[_Row, int]:
+    def row(self, record: Record) -> tuple[_Row, int]:
         """The tokens of a record, and how many did not fit.
 
         Raises:
@@ -188,13 +167,13 @@ class PerplexityRater(StoredRater):
     def _reorder(self) -> bool:
         """Reorder the weights for the CPU; whether the model still says the same."""
         row = _Row(self._prompts.tokenizer("Sort ascending: seven, three, five.").input_ids, 1)
-        return reorder_checked(self._model, lambda: self._forward([row]), 1e-2)
+        return reorder_checked(self._model, lambda: self.forward([row]), 1e-2)
 
     def _check_causal(self, name: str) -> None:
         """Refuse a model that sees what follows a token, or the padding."""
         ids = self._prompts.tokenizer("Sort ascending: seven, three.").input_ids
         row = _Row(ids, 1)
-        alone, padded = self._forward([row]), self._forward([row, _Row(ids * 3, 1)])
+        alone, padded = self.forward([row]), self.forward([row, _Row(ids * 3, 1)])
         tolerance = 1e-2 if self.dtype == "float32" else 0.5
         if not np.allclose(alone[0], padded[0], atol=tolerance, rtol=0, equal_nan=True):
             raise JudgeError(
@@ -202,7 +181,7 @@ class PerplexityRater(StoredRater):
                 "is not a causal (left-to-right) language model. Use a decoder such as Llama."
             )
 
-    def _forward(self, rows: Sequence[_Row]) -> Scores:
+    def forward(self, rows: Sequence[_Row]) -> Scores:
         """Mean negative log-probability of each row's answer, shape (len(rows), 1)."""
         import torch
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,8 @@ from selfj_eval.engines.models.weights import fingerprint, model_folders
 from selfj_eval.errors import JudgeError
 from selfj_eval.prompts.labels import DIGITS
 from selfj_eval.prompts.templates import Offsets, keep_ends
-from selfj_eval.raters.base import Outcome, StoredRater
+from selfj_eval.raters.base import Outcome
+from selfj_eval.raters.batched import BatchedRater
 from selfj_eval.records.record import Record
 from selfj_eval.storage.store import Measure, MeasureStore
 
@@ -57,7 +58,7 @@ class _Row:
         return len(self.ids)
 
 
-class RewardRater(StoredRater):
+class RewardRater(BatchedRater[_Row]):
     """The reward of an answer, on the model's own scale: any real number.
 
     Reward models of the classifier kind: one output, read at the last token of a decoder or at an
@@ -72,7 +73,7 @@ class RewardRater(StoredRater):
             training; by default ``chat`` for a tokenizer with a chat template, else ``pair`` for an
             encoder and ``human`` for a decoder.
         revision, dtype, device, batch_tokens, trust_remote_code: As for
-            ``backends.transformers.TransformersBackend``.
+            ``engines.local.transformers.TransformersBackend``.
         max_tokens: Longest input; by default what the model takes, at most
             ``DEFAULT_MAX_TOKENS``.
         store: Where rewards are looked up and kept.
@@ -130,7 +131,7 @@ class RewardRater(StoredRater):
         # UltraRM's own code reads the last token, whatever it is.
         own = None if renamed else config.get_text_config().pad_token_id
         self._padding = own if own is not None and 0 <= own < self._vocabulary else None
-        self._row("x", "x")  # fails now if the form cannot be filled in
+        self._formed("x", "x")  # fails now if the form cannot be filled in
         tokens = batch_tokens or default_tokens(config, self.device, self._model.dtype.itemsize)
         self._batcher = Batcher(longest_first, tokens, self.device)
 
@@ -147,32 +148,12 @@ class RewardRater(StoredRater):
             )
         return prompt
 
-    def measure(self, records: Sequence[Record]) -> Iterator[Mapping[int, Outcome]]:
-        """Rewards, longest rows first."""
-        rows: list[_Row] = []
-        places: list[int] = []
-        trimmed: list[int] = []
-        failed: dict[int, Outcome] = {}
-        for at, record in enumerate(records):
-            try:
-                row, cut = self._fitting(record.instruction, record.response)
-            except JudgeError as error:
-                failed[at] = Outcome(None, str(error))
-                continue
-            rows.append(row)
-            places.append(at)
-            trimmed.append(cut)
-        if failed:
-            yield failed
+    def outcome(self, measure: Measure) -> Outcome:
+        """The reward; the reason is that of one that is not finite."""
         reason = f"the model gives no finite reward in {self.dtype}; try `dtype` float32 or "
-        reason += "bfloat16."  # said of those that are not finite
-        for indices, values, _ in self._batcher.run(rows, self._forward):
-            yield {
-                places[i]: Outcome(Measure(value, trimmed[i]), reason)
-                for i, value in zip(indices, values[:, 0].tolist(), strict=True)
-            }
+        return Outcome(measure, f"{reason}bfloat16.")
 
-    def _row(self, instruction: str, response: str) -> _Row:
+    def _formed(self, instruction: str, response: str) -> _Row:
         """The two texts in the model's form.
 
         Raises:
@@ -191,13 +172,14 @@ class RewardRater(StoredRater):
         encoded = self._encoder.encode(*texts, special=special)
         return _Row(encoded.ids, encoded.types if self._types else [])
 
-    def _fitting(self, instruction: str, response: str) -> tuple[_Row, int]:
+    def row(self, record: Record) -> tuple[_Row, int]:
         """A row of at most ``max_tokens``, and how many tokens of the texts are not in it.
 
         Raises:
             JudgeError: If there is none.
         """
-        row = self._row(instruction, response)
+        instruction, response = record.instruction, record.response
+        row = self._formed(instruction, response)
         if len(row) <= self.max_tokens:
             return row, 0
         texts = (response, instruction)
@@ -213,14 +195,14 @@ class RewardRater(StoredRater):
                 )
             keep[index] = max(least[index], keep[index] - excess)
             response, instruction = map(keep_ends, texts, spans, keep)
-            row = self._row(instruction, response)
+            row = self._formed(instruction, response)
         return row, sum(map(len, spans)) - sum(keep)
 
     def _spans(self, text: str) -> Offsets:
         offsets = self._encoder.encode(text, special=False).offsets
         return [span for span in offsets if span[1] > span[0]]
 
-    def _forward(self, rows: Sequence[_Row]) -> Scores:
+    def forward(self, rows: Sequence[_Row]) -> Scores:
         """Rewards of rows, shape (len(rows), 1)."""
         import torch
 

@@ -41,12 +41,12 @@ def records_of(
     names: Mapping[str, str] | None = None,
     notices: Notices | None = None,
 ) -> list[Record]:
-    """Records from what is in memory; the rules are those of ``reading.read_records``.
+    """Records from what is in memory; the rules are those of ``records.reading.read_records``.
 
     Args:
         answers: Records, rows as mappings, a pandas table, a ``datasets.Dataset``, or the result
             of ``generate``.
-        names, notices: As for ``reading.read_records``.
+        names, notices: As for ``records.reading.read_records``.
 
     Raises:
         DataError: If there is none, one is no record, or an id occurs twice.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, Protocol
 
 from selfj_eval.files.formulas import GUARD, GUARD_COLUMN, guarded
+from selfj_eval.files.parquet_notes import write_note
 
 _BLOCK = 4096  # rows that make a row group of a Parquet file
 
@@ -68,7 +69,7 @@ class _Csv:
 
 
 class SafeCsv(_Csv):
-    """As CSV, with texts that no spreadsheet takes for formulas (``formulas``)."""
+    """As CSV, with texts that no spreadsheet takes for formulas (``files.formulas``)."""
 
     def __init__(self, stream: BinaryIO, fields: Sequence[str]) -> None:
         super().__init__(stream, [*fields, GUARD_COLUMN])
@@ -104,9 +105,9 @@ class ParquetWriter:
             self._flush(self._waiting[:_BLOCK])
             del self._waiting[:_BLOCK]
 
-    def note(self, name: str, text: str) -> None:
+    def note(self, name: str, note: dict[str, Any]) -> None:
         """Add a note to the file's own metadata."""
-        self._file.add_key_value_metadata({name: text})
+        write_note(self._file, name, note)
 
     def close(self) -> None:
         """End the file."""

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 from selfj_eval.errors import DataError, SelfJError, brief
 from selfj_eval.files.atomic import atomic_write, remove_left_over
+from selfj_eval.files.hashes import sha256_of
 from selfj_eval.registry.cache import unwritable
-from selfj_eval.registry.checksums import sha256_of
 from selfj_eval.registry.columns import FLOATS, expected
 from selfj_eval.registry.downloading import Origin, Progress
 from selfj_eval.registry.made import records, remember, state

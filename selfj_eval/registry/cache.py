@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from selfj_eval.errors import DataError, StoreError
 from selfj_eval.files.atomic import remove_left_over
+from selfj_eval.files.locks import alone
 from selfj_eval.registry.made import record_file
 from selfj_eval.registry.paths import inside
 from selfj_eval.registry.sets import DataSet
@@ -25,24 +26,15 @@ def opened(folder: Path) -> Iterator[Path]:
     Raises:
         StoreError: If it cannot be made, or another process is at work there.
     """
-    import filelock
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        cache = inside(folder, _NAME)
-        cache.mkdir(exist_ok=True)
-        lock = filelock.FileLock(cache / _LOCK)
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise StoreError(
-            f"{folder}: another `selfj data get` is at work there; wait until it has ended."
-        ) from error
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            cache = inside(folder, _NAME)
+            cache.mkdir(exist_ok=True)
+            stack.enter_context(alone(cache / _LOCK, folder, "selfj data get"))
+        except OSError as error:
+            raise unwritable(folder, error) from error
         yield cache
-    finally:
-        lock.release()
 
 
 def unwritable(folder: Path, error: OSError) -> StoreError:

@@ -5,13 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from selfj_eval.files.hashes import sha256_of
 from selfj_eval.registry.sets import SourceFile
-
-
-def sha256_of(path: Path) -> str:
-    """Checksum of a file's content."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def difference(file: SourceFile, path: Path) -> str | None:

@@ -40,7 +40,7 @@ def data_file(
     Args:
         pack: The pack's folder, such as ``judge_bench``.
         name: Path below it.
-        selfj_data: As for ``data_folder``.
+        selfj_data: As for ``registry.folder.data_folder``.
         second_way: How else than by ``SELFJ_DATA`` the caller's user can name the folder; for the
             error, such as ``the setting selfj_data``.
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.errors import brief
+from selfj_eval.files.hashes import sha256_of
 from selfj_eval.jobs.results import Result
-from selfj_eval.registry.checksums import sha256_of
 from selfj_eval.registry.columns import expected, needed
 from selfj_eval.registry.folder import data_folder
 from selfj_eval.registry.made import records, state

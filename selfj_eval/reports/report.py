@@ -9,7 +9,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from selfj_eval import __version__
 from selfj_eval.errors import DataError, printable, shown
 from selfj_eval.evaluation.options import BootstrapOptions
 from selfj_eval.jobs.options import PathLike, keywords, option
@@ -172,25 +171,16 @@ def page(
         command: What it is made with, to be shown.
         progress: Told how many bootstrap evaluations are done.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     from selfj_eval.evaluation.evaluate import evaluated
     from selfj_eval.judging.scored import distinct_names
     from selfj_eval.metrics import LABELS, LOWER_IS_BETTER
     from selfj_eval.reports import figures
-    from selfj_eval.reports.texts import label
+    from selfj_eval.reports.pages import rendered
 
     names = distinct_names(judges)
     documents = [evaluated(scores, options, progress) for scores in judges]
-    environment = Environment(
-        loader=PackageLoader("selfj_eval.reports", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"label": label}
-    html = environment.get_template("page.html").render(
+    html = rendered(
+        "page.html",
         title=options.title,
         names=names,
         judges=list(zip(names, documents, strict=True)),
@@ -204,7 +194,6 @@ def page(
         disagreements=[(n, _worst(s, options.texts)) for n, s in zip(names, judges, strict=True)],
         texts=options.texts,
         command=command,
-        version=__version__,
     )
     return html, dict(zip(names, documents, strict=True))
 

@@ -16,7 +16,8 @@ from selfj_eval.engines.models.loading import choose_device
 from selfj_eval.errors import DataError, JudgeError, StoreError, brief, printable
 from selfj_eval.files.atomic import write_json
 from selfj_eval.files.documents import parse_json, read_json
-from selfj_eval.jobs.provenance import digest, provenance
+from selfj_eval.files.hashes import sha256_of
+from selfj_eval.jobs.provenance import provenance
 from selfj_eval.jobs.terminal import say
 from selfj_eval.training.base import training_dtype
 from selfj_eval.training.card import write_card
@@ -77,7 +78,7 @@ class Run(Generic[R]):
             )
         named = {name: getattr(config, name) for name in (*data, *validation)}
         paths = {name: Path(file) for name, file in named.items() if file is not None}
-        self._files = {n: DataFile(printable(f), digest(f)) for n, f in paths.items()}
+        self._files = {n: DataFile(printable(f), sha256_of(f)) for n, f in paths.items()}
         self._made = provenance(*packages)
         own = config.noted() | {"base": base, "dtype": training_dtype(config)}
         own["processes"] = int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun sets it

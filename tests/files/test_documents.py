@@ -53,7 +53,7 @@ BAD = {
 
 
 def test_every_document_is_read_here() -> None:
-    """Whoever reads JSON or YAML elsewhere meets what ``documents`` has met already."""
+    """Whoever reads JSON or YAML elsewhere meets what ``files.documents`` has met already."""
     package = Path(__file__).parents[2] / "selfj_eval"
     own = {
         "documents.py",

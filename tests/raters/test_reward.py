@@ -253,7 +253,7 @@ def test_what_is_too_long_loses_its_middle(form: str, decoder: Path, tmp_path: P
     own = AutoTokenizer.from_pretrained(folder)
     lengths = []
     for record in (wordy, both):
-        row, trimmed = rater._fitting(record.instruction, record.response)
+        row, trimmed = rater.row(record)
         text = own.decode(row.ids)
         whole = len(FORMS[form](own, record.instruction, record.response))
         assert 230 < len(row) <= 256 and trimmed >= whole - 256
@@ -263,7 +263,7 @@ def test_what_is_too_long_loses_its_middle(form: str, decoder: Path, tmp_path: P
     assert "Count these:" in text and "thanks" in text
     assert lengths[0] > 2 * lengths[1] > 0  # an instruction that is long has room, too
     short = RewardRater(str(folder), device="cpu", prompt=form, max_tokens=128)
-    assert len(short._fitting(both.instruction, both.response)[0]) <= 128
+    assert len(short.row(both)[0]) <= 128
     assert short.key(both) != rater.key(both)
     with pytest.raises(JudgeError, match=r"max_tokens must be in 16\.\.256"):
         RewardRater(str(folder), device="cpu", max_tokens=257)

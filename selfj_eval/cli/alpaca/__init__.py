@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
 from typing import Any
+
+from selfj_eval.cli.command import add_group
 
 _COMMANDS = ("config", "evaluate", "rank", "table", "run")
 _EPILOG = """examples:
@@ -20,13 +20,11 @@ alpaca_eval` (docs/alpaca.md).
 
 def add_parser(subparsers: Any) -> None:
     """Add the subcommand with its own subcommands."""
-    parser = subparsers.add_parser(
+    add_group(
+        subparsers,
         "alpaca",
+        _COMMANDS,
         help="AlpacaEval with a local judge: annotator, win rates, ranking, the paper's table",
         description="AlpacaEval with a local judge.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="alpaca_command", required=True, metavar="COMMAND")
-    for name in _COMMANDS:
-        importlib.import_module(f"selfj_eval.cli.alpaca.{name}").add_parser(commands)

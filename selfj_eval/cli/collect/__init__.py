@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
 from typing import Any
+
+from selfj_eval.cli.command import add_group
 
 _COMMANDS = ("run", "sample", "stats")
 _EPILOG = """examples:
@@ -16,13 +16,11 @@ _EPILOG = """examples:
 
 def add_parser(subparsers: Any) -> None:
     """Add the subcommand with its own subcommands."""
-    parser = subparsers.add_parser(
+    add_group(
+        subparsers,
         "collect",
+        _COMMANDS,
         help="the collection of instructions that judges are trained with",
         description="The instruction collection of Self-J: 37 public sources in three categories.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="collect_command", required=True, metavar="COMMAND")
-    for name in _COMMANDS:
-        importlib.import_module(f"selfj_eval.cli.collect.{name}").add_parser(commands)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
 from typing import Any
+
+from selfj_eval.cli.command import add_group
 
 _COMMANDS = ("judge", "sft")
 _EPILOG = """examples:
@@ -19,13 +19,11 @@ docs/training.md tells the whole way.
 
 def add_parser(subparsers: Any) -> None:
     """Add the subcommand with its own subcommands."""
-    parser = subparsers.add_parser(
+    add_group(
+        subparsers,
         "train",
+        _COMMANDS,
         help="train a judge, or instruction-tune a model",
         description="Train a judge, or instruction-tune a model.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="train_command", required=True, metavar="COMMAND")
-    for name in _COMMANDS:
-        importlib.import_module(f"selfj_eval.cli.train.{name}").add_parser(commands)

@@ -44,7 +44,7 @@ class EncoderBackend:
     Args:
         model: A model folder or hub id.
         revision, dtype, device, batch_tokens, trust_remote_code: As for
-            ``backends.transformers.TransformersBackend``.
+            ``engines.local.transformers.TransformersBackend``.
 
     Raises:
         JudgeError: If it cannot be loaded whole and safely, or its classes are not the digits.

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from selfj_eval.engines.models.deadlines import LOADING_SECONDS, within
-from selfj_eval.errors import JudgeError, brief
+from selfj_eval.errors import JudgeError, brief, loading
 
 _WRAPPERS = re.compile(r"\.(base_layer|modules_to_save|original_module)$")  # peft's own
 Shapes = dict[str, tuple[int, ...]]
@@ -81,7 +81,8 @@ def tokenizer_folder(adapter: Path, model: Path, trust_remote_code: bool) -> Pat
     if any((adapter / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
         from transformers import AutoTokenizer
 
-        try:
+        advice = "Put the one that the adapter was trained with there."
+        with loading(f"the tokenizer of {adapter}", advice):
             tokens = within(
                 LOADING_SECONDS,
                 lambda: len(
@@ -89,13 +90,6 @@ def tokenizer_folder(adapter: Path, model: Path, trust_remote_code: bool) -> Pat
                 ),
                 f"the tokenizer of {adapter}",
             )
-        except JudgeError:
-            raise
-        except Exception as error:  # whatever a damaged file makes the library raise
-            raise JudgeError(
-                f"the tokenizer of {adapter} cannot be loaded: {brief(error).rstrip('.')}. "
-                "Put the one that the adapter was trained with there."
-            ) from error
     if tokens is None or tokens > rows:
         has = "no tokenizer" if tokens is None else f"a tokenizer of {tokens:,} tokens"
         raise JudgeError(

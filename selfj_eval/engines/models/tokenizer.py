@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 from selfj_eval.engines.models.deadlines import LOADING_SECONDS, RUNNING_SECONDS, within
 from selfj_eval.engines.models.text_encoder import TextEncoder
 from selfj_eval.engines.models.weights import resolve_folder
-from selfj_eval.errors import JudgeError, brief
+from selfj_eval.errors import JudgeError, loading
 from selfj_eval.prompts.labels import digit_token_ids
 from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, Offsets, get_template
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
+INCOMPLETE = "Give a folder that is complete, with config.json and tokenizer.json."
+"""What to do about a tokenizer that cannot be loaded."""
 DEFAULT_MAX_TOKENS = 4096
 """Prompts are held to the judge's own context length, but to no more than this: Self-J's
 released judge has a context of 4096 tokens."""
@@ -99,7 +101,7 @@ def load_tokenizer(
 
     # "sequence length is longer than ...": prompts are trimmed after they are measured.
     transformers_logging.get_logger("transformers.tokenization_utils_base").setLevel(40)
-    try:
+    with loading(f"the tokenizer of {name}", INCOMPLETE):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         place = tokenizer or folder
         loaded: PreTrainedTokenizerBase = within(
@@ -107,13 +109,6 @@ def load_tokenizer(
             lambda: AutoTokenizer.from_pretrained(place, trust_remote_code=trust_remote_code),
             f"reading the tokenizer of {name}",
         )
-    except JudgeError:
-        raise
-    except Exception as error:  # whatever a damaged file makes the library raise
-        raise JudgeError(
-            f"the tokenizer of {name} cannot be loaded: {brief(error).rstrip('.')}. Give a folder "
-            "that is complete, with config.json and tokenizer.json."
-        ) from error
     if not loaded.is_fast:
         raise JudgeError(
             f"the tokenizer of {name} gives no character offsets, which trimming needs; "

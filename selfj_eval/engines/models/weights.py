@@ -16,6 +16,7 @@ from selfj_eval.engines.models.folders import (
     shards,
 )
 from selfj_eval.errors import JudgeError, brief
+from selfj_eval.files.hashes import sha256_of
 
 _DECIDES_SCORES = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.py", "merges.txt")
 _IN_SUBFOLDERS = tuple(f"{name}/{p}" for name in SUBFOLDERS for p in ("*.jinja", "*.py"))
@@ -204,7 +205,5 @@ def fingerprint(folder: Path) -> str:
     for name, file in sorted(files.items()):
         if name in _IRRELEVANT or not file.is_file():  # a pipe would be waited for
             continue
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        total.update(f"{name} {digest}\n".encode())
+        total.update(f"{name} {sha256_of(file)}\n".encode())
     return total.hexdigest()

@@ -76,7 +76,8 @@ class Question:
     """How one server is asked.
 
     Without token ids, a digit is the token whose text is exactly that digit: the prompt ends
-    in text that no space follows, so this is the token which ``scale.digit_token_ids`` finds.
+    in text that no space follows, so this is the token which
+    ``prompts.labels.digit_token_ids`` finds.
     " 5" and "▁5" are other tokens and never count. Of several tokens with the same text (the
     byte 0x35 also reads "5") the likeliest counts.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from selfj_eval.engines.server.traffic import (
     TEXT,
     WHOLE,
     Kind,
+    ServerArguments,
     Traffic,
     check_bounds,
     checked_arguments,
@@ -57,16 +58,11 @@ class OpenAIBackend:
     Args:
         model: The model's name at the server.
         template: Name of the prompt template, to find the digits' tokens after it.
-        base_url: The server's address, usually ending in ``/v1``; by default the variable
-            OPENAI_BASE_URL.
         api: ``completions``, which shows the judge the prompt as it is, or ``chat``.
         tokenizer: ``demo``, a folder or a hub id: the model's tokenizer. With it prompts are
             measured exactly, and vLLM gives exactly the ten digits.
-        concurrency: Requests under way at once, 1 to 1000.
-        timeout: Seconds for one request.
-        retries: How often a request is sent again after a passing failure.
         top_logprobs: How many of the likeliest tokens are asked for.
-        price_in, price_out: Money for a million tokens of prompts and of answers, for ``usage``.
+        **server: ``base_url`` and what else ``engines.server.traffic.Traffic`` takes.
 
     Raises:
         JudgeError: If the server cannot be asked: it is not there, refuses key or model, gives
@@ -78,29 +74,16 @@ class OpenAIBackend:
         model: str,
         *,
         template: str = DEFAULT_TEMPLATE,
-        base_url: str | None = None,
         api: str = "completions",
         tokenizer: str | None = None,
-        concurrency: int = 32,
-        timeout: float = 300.0,
-        retries: int = 6,
         top_logprobs: int = 20,
-        price_in: float | None = None,
-        price_out: float | None = None,
+        **server: Unpack[ServerArguments],
     ) -> None:
         known = next((name for name in APIS if name == api), None)
         if known is None:
             raise JudgeError(f"no api {api!r}; there are: {', '.join(APIS)}.")
         check_bounds("top_logprobs", top_logprobs, 1, 1_000_000)
-        self._traffic = Traffic(
-            base_url,
-            concurrency=concurrency,
-            timeout=timeout,
-            retries=retries,
-            price_in=price_in,
-            price_out=price_out,
-            more=_BYTES * top_logprobs,
-        )
+        self._traffic = Traffic(**server, more=_BYTES * top_logprobs)
         self._endpoint = self._traffic.endpoint
         self._tokenizer = None
         if tokenizer is not None:

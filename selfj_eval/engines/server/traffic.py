@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from selfj_eval.engines.server.endpoint import Endpoint
 from selfj_eval.engines.server.failures import Failure
@@ -38,6 +38,17 @@ ARGUMENTS: Mapping[str, Kind] = {
 
 T = TypeVar("T")
 Reply = TypeVar("Reply")
+
+
+class ServerArguments(TypedDict, total=False):
+    """How a server is asked: the arguments of ``Traffic`` that its users pass on."""
+
+    base_url: str | None
+    concurrency: int
+    timeout: float
+    retries: int
+    price_in: float | None
+    price_out: float | None
 
 
 class Traffic:

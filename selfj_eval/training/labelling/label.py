@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from selfj_eval.errors import DataError, StoreError, printable
 from selfj_eval.files.atomic import write_json
 from selfj_eval.files.documents import read_json
+from selfj_eval.files.hashes import sha256_of
 from selfj_eval.generation.instructions import Instruction
 from selfj_eval.jobs.options import keywords
-from selfj_eval.jobs.provenance import digest, provenance
+from selfj_eval.jobs.provenance import provenance
 from selfj_eval.jobs.results import Result, first_of, plain
 from selfj_eval.jobs.terminal import say
 from selfj_eval.metrics.correlation import spearman
@@ -219,10 +220,10 @@ def label_answers(answers: str | Path | Asked, options: LabelOptions) -> LabelRu
     about = {
         **{role: plain(one) for role, one in used.items() if one is not None},
         "input": None if path is None else printable(path),
-        "input_sha256": None if path is None else digest(path),
+        "input_sha256": None if path is None else sha256_of(path),
         "rule": {name: getattr(data.rule, name) for name in _RULE} | {"file": made_by},
         "split": {"validation": options.validation, "seed": options.seed},
-        "files": {file.name: digest(file) for file in written},
+        "files": {file.name: sha256_of(file) for file in written},
         **provenance(*_PACKAGES),
         "counts": result.counts(),
     }

@@ -1,0 +1,32 @@
+"""What every HTML page has in common: templates, escaping, and the version that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from selfj_eval import __version__
+from selfj_eval.reports.texts import label
+
+
+def rendered(
+    template: str, *, filters: Mapping[str, Callable[..., Any]] | None = None, **values: object
+) -> str:
+    """A page: every text that comes from the data is escaped.
+
+    Args:
+        template: Its name in this package.
+        filters: What the template calls beside ``label``.
+        **values: What the template shows; SVG as ``markupsafe.Markup``.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("selfj_eval.reports", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"label": label, **(filters or {})}
+    return environment.get_template(template).render(version=__version__, **values)
