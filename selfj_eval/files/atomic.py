@@ -36,8 +36,9 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if not isinstance(error, OSError) or isinstance(error, ConnectionError):
-            raise  # a connection is something else's
+        connection = isinstance(error, ConnectionError) or getattr(error, "errno", None) is None
+        if not isinstance(error, OSError) or connection:
+            raise  # no fault of the disk
         if error.errno == errno.ENAMETOOLONG:
             raise StoreError(_too_long(path)) from error
         if error.errno == errno.ENOSPC:

@@ -14,7 +14,6 @@ from selfj_eval.registry.made import record_file
 from selfj_eval.registry.paths import inside
 from selfj_eval.registry.sets import DataSet
 
-PART = ".part"
 _NAME = ".upstream"
 _LOCK = "lock"
 
@@ -68,7 +67,7 @@ def tidy(
         others: Sets that it does not make; what an interrupted command left for them stays.
     """
     needed = _places(unfinished) | (_places(others) - _places(finished))
-    kept = {name for place in needed for name in (place, place + PART)} | {_LOCK}
+    kept = needed | {_LOCK}
     for parent, _, names in os.walk(cache, topdown=False):  # follows no links
         for name in names:
             if (path := Path(parent, name)).relative_to(cache).as_posix() not in kept:

@@ -1,4 +1,4 @@
-"""Upstream files onto this disk: from the web, resumed and checked, or from a folder."""
+"""Upstream files onto this disk: from the web, whole and checked, or from a folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from urllib.parse import quote, urlsplit
 
 from selfj_eval import __version__
 from selfj_eval.errors import DataError, brief
-from selfj_eval.registry.cache import PART, unwritable
+from selfj_eval.files.atomic import atomic_write
+from selfj_eval.registry.cache import unwritable
 from selfj_eval.registry.checksums import difference
 from selfj_eval.registry.paths import inside
 from selfj_eval.registry.sets import SourceFile
@@ -138,7 +139,7 @@ class Web:
 
     def fetch(self, file: SourceFile, cache: Path, progress: Progress) -> Path:
         """The file in the cache; see ``Origin``."""
-        target, part = inside(cache, file.place), inside(cache, file.place + PART)
+        target = inside(cache, file.place)
         try:
             if target.is_file():
                 if difference(file, target) is None:
@@ -146,107 +147,78 @@ class Web:
                     return target
                 target.unlink()
             target.parent.mkdir(parents=True, exist_ok=True)
-            begun = part.is_file()
-            if begun:
-                progress(part.stat().st_size)
-            self._download(file, part, progress)
-            found = difference(file, part)
-            if found is not None and begun:  # what was left of an earlier run can be the reason
-                _drop(part, progress)
-                self._download(file, part, progress)
-                found = difference(file, part)
-            if found is not None:
-                _drop(part, progress)
-                raise self._wrong(file, found)
-            part.replace(target)
         except OSError as error:
             raise unwritable(cache.parent, error) from error
+        for pause in (*self._pauses, None):
+            try:
+                self._request(file, target, progress)
+                break
+            except _PassingError as error:
+                if pause is None:
+                    raise error.final(self._base) from error
+                time.sleep(max(pause, error.pause))
         return target
 
-    def _download(self, file: SourceFile, part: Path, progress: Progress) -> None:
-        """Go on with the part until it is whole; gives up when nothing more comes."""
-        failures = 0
-        while True:
-            before = _size(part)
-            try:
-                return self._request(file, part, progress)
-            except _PassingError as error:
-                failures = 1 if _size(part) > before else failures + 1
-                if failures > len(self._pauses):
-                    raise error.final(self._base) from error
-                time.sleep(max(self._pauses[failures - 1], error.pause))
-
-    def _request(self, file: SourceFile, part: Path, progress: Progress) -> None:
+    def _request(self, file: SourceFile, target: Path, progress: Progress) -> None:
+        """Download the whole file; it appears when it is the registered one."""
         import requests
 
-        have = _size(part)
-        if have > file.bytes:
-            _drop(part, progress)
-            have = 0
-        if have == file.bytes:
-            return
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+        received = 0
         try:
-            with self._get(file, headers) as response:
-                self._check(file, response, part, have, progress)
-                if response.status_code == 200 and have:
-                    _drop(part, progress)  # the whole file comes, although a part was asked for
-                with part.open("ab") as stream:
+            with self._get(file) as response:
+                self._check(file, response)
+                with atomic_write(target) as stream:
                     for block in response.iter_content(_BLOCK):
-                        if stream.tell() + len(block) > file.bytes:
-                            break
-                        stream.write(block)
+                        received += len(block)
                         progress(len(block))
-                    else:
-                        block = b""
-        except (requests.ConnectionError, requests.Timeout) as error:
-            reason = getattr(error.args[0], "reason", error) if error.args else error
-            raise _PassingError(f"cannot be reached ({brief(reason)})", UnreachableError) from error
-        except requests.exceptions.ChunkedEncodingError as error:
-            raise _PassingError(_ended(file, part)) from error
-        except requests.RequestException as error:
+                        if received > file.bytes:
+                            more = f"it has more bytes than the {file.bytes:,} of the registry"
+                            raise self._wrong(file, more)
+                        stream.write(block)
+                    if received < file.bytes:
+                        raise _PassingError(_ended(file, received))
+                    stream.flush()
+                    if (found := difference(file, Path(stream.name))) is not None:
+                        raise self._wrong(file, found)
+        except BaseException as error:
+            progress(-received)
+            if not isinstance(error, requests.RequestException):
+                raise
+            if isinstance(error, requests.exceptions.ChunkedEncodingError):
+                raise _PassingError(_ended(file, received)) from error
+            if isinstance(error, requests.ConnectionError | requests.Timeout):
+                cause = getattr(error.args[0], "reason", error) if error.args else error
+                message = f"cannot be reached ({brief(cause)})"
+                raise _PassingError(message, UnreachableError) from error
             raise DataError(f"cannot be fetched: {brief(error)}.", path=str(file)) from error
-        if block:
-            _drop(part, progress)
-            found = f"it has more bytes than the {file.bytes:,} that the registry says"
-            raise self._wrong(file, found)
-        if _size(part) < file.bytes:
-            raise _PassingError(_ended(file, part))
 
-    def _get(self, file: SourceFile, headers: dict[str, str]) -> Any:
+    def _get(self, file: SourceFile) -> Any:
         import requests
 
         if self._session is None:
             self._session = requests.Session()
-            self._session.headers["User-Agent"] = f"selfj-eval/{__version__}"
+            own = {"User-Agent": f"selfj-eval/{__version__}", "Accept-Encoding": "identity"}
+            self._session.headers.update(own)
         url = f"{self._base}/{quote(file.place)}"
-        return self._session.get(url, headers=headers, stream=True, timeout=self._timeout)
+        return self._session.get(url, stream=True, timeout=self._timeout)
 
-    def _check(
-        self, file: SourceFile, response: Any, part: Path, have: int, progress: Progress
-    ) -> None:
-        """Refuse an answer that does not bring what is missing."""
+    def _check(self, file: SourceFile, response: Any) -> None:
+        """Refuse an answer that does not bring the file."""
         status = response.status_code
         if status in _PASSING:
             pause = response.headers.get("Retry-After", "")
             message = f"{file}: {self._base} answered with status {status} again and again"
             seconds = min(float(pause), _LONGEST_PAUSE) if pause.isdecimal() else 0.0
             raise _PassingError(message, pause=seconds)
-        rest = f"bytes {have}-{file.bytes - 1}/"
-        ranges = (f"{rest}{file.bytes}", f"{rest}*")
-        if status == 416 or (status == 206 and response.headers.get("Content-Range") not in ranges):
-            _drop(part, progress)  # another file, or another part: from the beginning
-            raise _PassingError(f"{file}: {self._base} answers with other parts than asked for")
-        if status not in (200, 206):
+        if status != 200:
             raise DataError(
                 f"{self._base} answered with status {status} ({response.reason}). If you have the "
                 "file elsewhere, name the folder or the mirror with `origin`.",
                 path=str(file),
             )
         stated = response.headers.get("Content-Length", "")
-        whole = status == 200 and "Content-Encoding" not in response.headers
-        if whole and stated.isdecimal() and int(stated) != file.bytes:
-            _drop(part, progress)
+        plain = "Content-Encoding" not in response.headers
+        if plain and stated.isdecimal() and int(stated) != file.bytes:
             found = f"it has {int(stated):,} bytes, the registry says {file.bytes:,}"
             raise self._wrong(file, found)
 
@@ -269,19 +241,10 @@ class _PassingError(Exception):
 
     def final(self, base: str) -> DataError:
         """What the user reads when it did not pass."""
-        way = "Run the same command again to go on. Without a network, get the files elsewhere"
+        way = "Run the same command again. Without a network, get the files elsewhere"
         where = f"{base}: " if self._kind is UnreachableError else ""
         return self._kind(f"{where}{self._message}. {way} and name their folder with `origin`.")
 
 
-def _ended(file: SourceFile, part: Path) -> str:
-    return f"{file}: the connection ended after {_size(part):,} of {file.bytes:,} bytes"
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _drop(part: Path, progress: Progress) -> None:
-    progress(-_size(part))
-    part.unlink(missing_ok=True)
+def _ended(file: SourceFile, received: int) -> str:
+    return f"{file}: the connection ended after {received:,} of {file.bytes:,} bytes"

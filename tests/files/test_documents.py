@@ -56,17 +56,18 @@ def test_every_document_is_read_here() -> None:
     """Whoever reads JSON or YAML elsewhere meets what ``files.documents`` has met already."""
     package = Path(__file__).parents[2] / "selfj_eval"
     own = {
-        "documents.py",
-        "formats/text.py",  # rows, with their places
+        "files/documents.py",
+        "records/formats/text.py",  # rows, with their places
         "training/running.py",  # what it has just dumped
         "alpaca/client.py",  # the same
-        "backends/endpoint.py",  # a server's replies
-        "backends/failures.py",
-        "distributed.py",  # between its own processes
+        "engines/server/endpoint.py",  # a server's replies
+        "engines/server/failures.py",
+        "judging/ray.py",  # between its own processes
         "collection/on_ray.py",
     }
-    # What these read of a model's folder, backends/folders.py has read before.
-    models = {f"backends/{name}.py" for name in ("adapters", "encoder", "vllm", "vllm_loading")}
+    # What these read of a model's folder, engines/models/folders.py has read before.
+    models = {f"engines/{n}.py" for n in ("models/adapters", "local/encoder", "vllm/loading")}
+    models.add("engines/vllm/scoring.py")
     for file in package.rglob("*.py"):
         if (name := file.relative_to(package).as_posix()) not in own | models:
             found = re.search(r"json\.loads?\(|yaml\.(safe_|full_)?load\w*\(", file.read_text())

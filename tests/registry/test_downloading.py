@@ -1,9 +1,8 @@
-"""Downloads from a real server: resumed, checked, and never outside of their folder."""
+"""Downloads from a real server: whole, checked, and never outside of their folder."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,7 +29,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.contents: dict[str, bytes] = {}
         self.faults: list[str] = []
-        self.requests: list[tuple[str, str | None]] = []
+        self.requests: list[str] = []
 
     def handle_error(self, *_: object) -> None:
         """A client that hangs up is what is tested."""
@@ -45,28 +44,17 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        wanted = self.headers["Range"]
-        self.server.requests.append((self.path, wanted))
+        self.server.requests.append(self.path)
         fault = self.server.faults.pop(0) if self.server.faults else ""
         content = self.server.contents.get(unquote(self.path))
         if fault.isdecimal() or content is None:
             self._answer(int(fault or 404), b"<html>no</html>", {"Retry-After": "0"})
             return
-        start = 0
-        if wanted and fault != "no range":
-            start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])  # type: ignore[index]
-        if start >= len(content):
-            self._answer(416, b"", {})
-            return
-        shift = 7 if fault == "other range" else 0
-        size = len(content)
-        headers = {"Content-Range": f"bytes {start + shift}-{size - 1}/{size}"} if start else {}
-        body = content[start:]
-        cut = len(body) // 2 if fault == "cut" else 3 * len(body) // 4 if fault == "cut late" else 0
+        cut = {"cut": len(content) // 2, "cut late": 3 * len(content) // 4}.get(fault, 0)
         if fault == "short, no length":
             self._answer(200, content[:-1], {"Connection": "close"}, length=None)
         else:
-            self._answer(206 if start else 200, body[:cut] or body, headers, length=len(body))
+            self._answer(200, content[:cut] or content, {}, length=len(content))
         if cut or fault == "short, no length":
             self.close_connection = True
 
@@ -128,37 +116,21 @@ def test_a_file_is_fetched_once_and_checked(server: Server, cache: Path) -> None
     assert files_in(cache) == [f"owner/name/{COMMIT}/data copy/a#1.json"]
 
 
-def test_a_broken_connection_is_resumed_where_it_broke(server: Server, cache: Path) -> None:
+def test_a_broken_connection_is_tried_again(server: Server, cache: Path) -> None:
     web, steps = served(server), list[int]()
-    server.faults = ["cut", "cut"]
+    server.faults = ["cut", "cut late"]
     assert web.fetch(file(), cache, steps.append).read_bytes() == CONTENT
-    half = len(CONTENT) // 2
-    ranges = [asked for _, asked in server.requests]
-    assert ranges == [None, f"bytes={half}-", f"bytes={half + half // 2}-"]
-    assert sum(steps) == len(CONTENT)
-    assert min(steps) > 0  # nothing was fetched twice
+    assert len(server.requests) == 3
+    assert sum(steps) == len(CONTENT)  # what came in vain is taken back
 
 
-def test_a_later_run_resumes_too(server: Server, cache: Path) -> None:
-    web = Web(served(server)._base, pauses=())
+def test_nothing_is_left_of_a_file_that_did_not_come(server: Server, cache: Path) -> None:
+    web, steps = Web(served(server)._base, pauses=()), list[int]()
     server.faults = ["cut"]
-    with pytest.raises(DataError, match=r"ended after 524,288 of 1,048,576 bytes.*again to go on"):
-        web.fetch(file(), cache, lambda _: None)
-    assert files_in(cache) == [f"owner/name/{COMMIT}/data copy/a#1.json.part"]
-    assert web.fetch(file(), cache, lambda _: None).read_bytes() == CONTENT
-    assert server.requests[1][1] == "bytes=524288-"
-
-
-@pytest.mark.parametrize("fault", ["no range", "other range", "416"])
-def test_a_server_that_does_not_honour_the_range_is_asked_anew(
-    server: Server, cache: Path, fault: str
-) -> None:
-    web, steps = served(server), list[int]()
-    server.faults = ["cut", fault]
+    with pytest.raises(DataError, match=r"ended after 524,288 of 1,048,576 bytes.*command again"):
+        web.fetch(file(), cache, steps.append)
+    assert files_in(cache) == [] and sum(steps) == 0
     assert web.fetch(file(), cache, steps.append).read_bytes() == CONTENT
-    assert sum(steps) == len(CONTENT)
-    assert server.requests[1][1] == "bytes=524288-"
-    assert len(server.requests) == (2 if fault == "no range" else 3)
 
 
 @pytest.mark.parametrize(
@@ -170,32 +142,21 @@ def test_paths_arrive_as_they_are(server: Server, cache: Path, path: str) -> Non
     found = Web(server.url, pauses=(0,)).fetch(file(path), cache, lambda _: None)
     assert found == cache / "owner" / "name" / COMMIT / path
     assert found.read_bytes() == CONTENT
-    assert [asked for _, asked in server.requests] == [None, "bytes=524288-"]
+    assert len(server.requests) == 2
 
 
 def test_a_file_that_several_sets_need_counts_once(server: Server, cache: Path) -> None:
     origin, steps = CountedOnce(Web(served(server)._base, pauses=())), list[int]()
     server.faults = ["cut"]
-    with pytest.raises(DataError, match="ended after"):  # what is there stays, and is counted
+    with pytest.raises(DataError, match="ended after"):
         origin.fetch(file(), cache, steps.append)
-    assert sum(steps) == len(CONTENT) // 2
+    assert sum(steps) == 0
     for _ in range(3):
         origin.fetch(file(), cache, steps.append)
         assert sum(steps) == len(CONTENT)
     next(cache.rglob("a#1.json")).unlink()
     origin.fetch(file(), cache, steps.append)
     assert sum(steps) == len(CONTENT)
-
-
-def test_what_an_earlier_run_left_of_another_file_is_thrown_away(
-    server: Server, cache: Path
-) -> None:
-    web = served(server)
-    part = cache / "owner" / "name" / COMMIT / "data copy" / "a#1.json.part"
-    part.parent.mkdir(parents=True)
-    part.write_bytes(b"something else")
-    assert web.fetch(file(), cache, lambda _: None).read_bytes() == CONTENT
-    assert [asked for _, asked in server.requests] == ["bytes=14-", None]
 
 
 @pytest.mark.parametrize(
