@@ -304,10 +304,10 @@ def test_upstream_files_go_when_nothing_needs_them(
     cache = tmp_path / "cache"
     place = cache / "owner" / "name" / COMMIT
     place.mkdir(parents=True)
-    for name in ("o", "s", "t.part", "of a removed set"):
+    for name in ("o", "s", "t", "of a removed set"):
         (place / name).touch()
     tidy(cache, finished=[a], unfinished=[b], others=[other])
-    assert sorted(path.name for path in place.iterdir()) == ["s", "t.part"]
+    assert sorted(path.name for path in place.iterdir()) == ["s", "t"]
     tidy(cache, finished=[a, b, other], unfinished=[], others=[])
     assert list(cache.iterdir()) == []
 
