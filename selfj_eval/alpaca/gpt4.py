@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ from selfj_eval.alpaca.options import PACKAGES
 from selfj_eval.errors import DataError, StoreError, brief, printable
 from selfj_eval.files.documents import read_json
 from selfj_eval.jobs.results import Result
-from selfj_eval.jobs.terminal import say
 from selfj_eval.records.record import is_number
 from selfj_eval.registry import alpaca_pack
 from selfj_eval.registry.alpaca_pack import BASELINES
@@ -22,6 +21,8 @@ from selfj_eval.registry.alpaca_pack import BASELINES
 if TYPE_CHECKING:
     from selfj_eval.alpaca.evaluation import Line
     from selfj_eval.registry.alpaca_pack import Answers
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -140,10 +141,9 @@ def cache_of(result: Path, asked: str) -> Path:
         old.replace(cache)
     else:
         by = f"of {before}" if before else "of a server that nothing names"
-        say(
+        logger.warning(
             f"selfj: note: {printable(old)} holds annotations {by} and is not used; if {asked} "
-            f"gave them, rename it to {cache.name}.",
-            file=sys.stderr,
+            f"gave them, rename it to {cache.name}."
         )
     return cache
 

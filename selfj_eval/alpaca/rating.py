@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,13 +19,14 @@ from selfj_eval.alpaca.preference import TEMPERATURE
 from selfj_eval.errors import DataError
 from selfj_eval.files.hashes import sha256_of
 from selfj_eval.jobs.options import PathLike
-from selfj_eval.jobs.terminal import say
 from selfj_eval.metrics.result import Array
 from selfj_eval.raters.judge import Judge
 from selfj_eval.raters.opening import opened, rater_name
 from selfj_eval.raters.protocol import Prepared, Progress, Rater
 from selfj_eval.records.record import Record
 from selfj_eval.registry.alpaca_pack import Answers, EvaluationSet
+
+logger = logging.getLogger(__name__)
 
 
 class AnswerScores(NamedTuple):
@@ -129,7 +130,7 @@ def _references(options: ComparisonOptions, instructions: EvaluationSet) -> Mapp
     if not known:
         message = "has no reference to any of the instructions; their texts have to be equal."
         raise DataError(message, path=path, field=None if path else "references")
-    say(f"{known:,} of {len(instructions):,} instructions have a reference", file=sys.stderr)
+    logger.info(f"{known:,} of {len(instructions):,} instructions have a reference")
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,6 @@ from selfj_eval.files.documents import read_json
 from selfj_eval.jobs.options import PathLike, keywords, option
 from selfj_eval.jobs.progress import Watch, steps
 from selfj_eval.jobs.results import Result, first_of, table
-from selfj_eval.jobs.terminal import say
 from selfj_eval.raters.protocol import Rater
 from selfj_eval.registry import alpaca_pack
 
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from selfj_eval.alpaca.outputs import Outputs
     from selfj_eval.alpaca.rating import NamedRater
     from selfj_eval.registry.alpaca_pack import Answers, EvaluationSet
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,11 +307,10 @@ def _check_order(instructions: EvaluationSet, path: Path | None) -> None:
     from selfj_eval.registry.alpaca_pack import evaluation_set, is_here
 
     if not is_here():
-        say(
+        logger.warning(
             "note: AlpacaEval's data are not here (`selfj data get alpaca_eval` gets them), so it "
             "cannot be checked that the baseline's instructions are AlpacaEval's own, in its "
-            "order, as length control needs them",
-            file=sys.stderr,
+            "order, as length control needs them"
         )
         return
     official = evaluation_set().instructions

@@ -77,9 +77,12 @@ def _run(arguments: list[str]) -> int:
     for name in named or _COMMANDS:  # the one that is meant spares the others' imports
         importlib.import_module(f"selfj_eval.cli.{name}").add_parser(subparsers)
     options = parser.parse_args(arguments)
+    from selfj_eval.cli.log import logged
+
     before = command.set(printable(shlex.join(["selfj", *arguments])))
     try:
-        return int(options.run(options))
+        with logged():
+            return int(options.run(options))
     except SelfJError as error:
         text = as_flags(str(error), getattr(options, "command_parser", None))
         say(f"selfj: error: {text}", file=sys.stderr)

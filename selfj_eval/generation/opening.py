@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from typing import Any
 
 from selfj_eval.generation.base import Generator
 from selfj_eval.generation.options import GeneratorOptions
-from selfj_eval.jobs.terminal import say
+
+logger = logging.getLogger(__name__)
 
 
 def open_generator(model: str, options: GeneratorOptions) -> Generator:
@@ -22,10 +23,9 @@ def open_generator(model: str, options: GeneratorOptions) -> Generator:
     """
     generator = _load(model, options)
     if options.max_new_tokens >= generator.context:
-        say(
+        logger.warning(
             f"note: the model's context of {generator.context:,} tokens has no room for "
-            f"answers of {options.max_new_tokens:,}; they end where it ends",
-            file=sys.stderr,
+            f"answers of {options.max_new_tokens:,}; they end where it ends"
         )
     return generator
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -266,20 +266,3 @@ def _named(name: str, item: str, defined: Mapping[str, RaterSpec]) -> RaterSpec:
         f"no rater {name!r}.{hint} There are: {known}; or a judge: demo, a folder, a hub id. A "
         "model follows a colon, such as ppl:./my-model."
     )
-
-
-def answering_models(given: Sequence[str]) -> dict[str, str]:
-    """Answering models from a command line: the name in the data, and what to load.
-
-    Raises:
-        DataError: If one is not of the form ``NAME=MODEL``, or named twice.
-    """
-    found: dict[str, str] = {}
-    for item in given:
-        name, equals, model = item.partition("=")
-        if not (name and equals and model):
-            raise DataError(f"`answering` takes NAME=MODEL, got {item!r}.")
-        if name in found:
-            raise DataError(f"`answering` names {name!r} twice.")
-        found[name] = model
-    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,6 @@ from selfj_eval.engines.models.tokenizer import context_length, encoder_length, 
 from selfj_eval.engines.models.weights import check_weights, fingerprint, resolve_folder
 from selfj_eval.errors import DataError
 from selfj_eval.jobs.options import keywords
-from selfj_eval.jobs.terminal import say
 from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, SECTIONS, get_template
 from selfj_eval.training.base import load_base
 from selfj_eval.training.encoding import Encoded, Label, PairCollator, encode_pairs, label_tokens
@@ -23,6 +22,8 @@ from selfj_eval.training.steps import plan_steps
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
 
 ENCODER_LABEL = Label(list(range(10)), None)
 
@@ -109,10 +110,9 @@ def _say_trimmed(encoded: Iterable[Encoded], max_tokens: int) -> None:
     for found in encoded:
         if found.trimmed:
             worst = "; ".join(f"{w.where}: {w.tokens:,} tokens" for w in found.longest)
-            say(
+            logger.info(
                 f"note: {found.trimmed:,} of {found.prompts:,} prompts are "
-                f"longer than {max_tokens:,} tokens and lose their middles, most of all {worst}",
-                file=sys.stderr,
+                f"longer than {max_tokens:,} tokens and lose their middles, most of all {worst}"
             )
 
 

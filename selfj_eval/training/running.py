@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import shutil
-import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,6 @@ from selfj_eval.files.atomic import write_json
 from selfj_eval.files.documents import parse_json, read_json
 from selfj_eval.files.hashes import sha256_of
 from selfj_eval.jobs.provenance import provenance
-from selfj_eval.jobs.terminal import say
 from selfj_eval.training.base import training_dtype
 from selfj_eval.training.card import write_card
 from selfj_eval.training.results import DataFile, Parameters, TrainingRun
@@ -26,6 +25,8 @@ from selfj_eval.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer
+
+logger = logging.getLogger(__name__)
 
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate")
@@ -122,7 +123,7 @@ class Run(Generic[R]):
         if self._last is None and main:
             write_json(self.checkpoints / "settings.json", self._decisive)
         elif main:
-            say(f"going on from {self._last}", file=sys.stderr)
+            logger.info(f"going on from {self._last}")
         before = sums_of(trainer.model)
         trainer.add_callback(LogAtCheckpoints())
         if self._last is not None and _is_last_step(Path(self._last)):
@@ -203,7 +204,7 @@ class Run(Generic[R]):
         if other:
             raise _exists(self.output, f", a training with another {' and another '.join(other)}")
         if main:
-            say(f"{self.output} is finished: nothing is left to do", file=sys.stderr)
+            logger.info(f"{self.output} is finished: nothing is left to do")
         return done
 
     def _last_checkpoint(self) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +10,6 @@ from selfj_eval.engines.models.weights import check_weights, fingerprint, resolv
 from selfj_eval.errors import DataError, JudgeError, printable
 from selfj_eval.generation.base import PromptTokenizer
 from selfj_eval.jobs.options import keywords
-from selfj_eval.jobs.terminal import say
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.questions import QUESTION_FIELDS
 from selfj_eval.records.reading import iter_rows
@@ -23,6 +22,8 @@ from selfj_eval.training.steps import plan_steps
 
 if TYPE_CHECKING:
     from trl.trainer.sft_trainer import SFTTrainer
+
+logger = logging.getLogger(__name__)
 
 
 class Example(NamedTuple):
@@ -60,7 +61,7 @@ def read_examples(path: Path) -> list[Example]:
     if not found:
         raise DataError("holds no rows.", path=path)
     for sentence in notices.sentences():
-        say(f"note: {printable(path)}: {sentence}", file=sys.stderr)
+        logger.info(f"note: {printable(path)}: {sentence}")
     return found
 
 

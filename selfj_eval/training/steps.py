@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import math
-import sys
 from typing import TYPE_CHECKING
 
 from selfj_eval.errors import DataError
-from selfj_eval.jobs.terminal import say
 from selfj_eval.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
+
+logger = logging.getLogger(__name__)
 
 FEW = 20
 """Fewer steps than this mostly teach a model little, whatever the data."""
@@ -48,11 +49,10 @@ def plan_steps(config: TrainingConfig, settings: TrainingArguments, rows: int) -
     share = int(config.warmup_ratio * steps)
     settings.warmup_steps = share if config.warmup_steps is None else config.warmup_steps
     if steps < FEW and settings.process_index == 0:
-        say(
+        logger.warning(
             f"warning: only {steps:,} steps ({_how(config, settings, rows)}), which teach little; "
             "for more, lower batch_size or gradient_accumulation, or raise "
-            + ("max_steps" if config.max_steps > 0 else "epochs"),
-            file=sys.stderr,
+            + ("max_steps" if config.max_steps > 0 else "epochs")
         )
     return steps
 

@@ -146,7 +146,7 @@ def test_answers_without_an_annotation_are_counted_and_asked_about_once(
 
 @pytest.mark.parametrize("asked", ["OpenAI", "localhost:1", None])
 def test_a_cache_of_an_older_version_is_used_for_its_own_server_only(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: str | None
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, asked: str | None
 ) -> None:
     result, old = tmp_path / "gpt4_v1.json", tmp_path / "gpt4_v1.cache.json"
     old.write_text("[1]")
@@ -155,11 +155,12 @@ def test_a_cache_of_an_older_version_is_used_for_its_own_server_only(
     cache = cache_of(result, "OpenAI")
     assert cache == tmp_path / "gpt4_v1.OpenAI.cache.json"
     assert (cache.is_file(), old.is_file()) == (asked == "OpenAI", asked != "OpenAI")
-    said = capsys.readouterr().err
+    said = caplog.text
     note = f"annotations of {asked or 'a server that nothing names'} and is not used"
     assert (note in said) if asked != "OpenAI" else said == ""
     cache.touch()
-    assert cache_of(result, "OpenAI") == cache and not capsys.readouterr().err
+    caplog.clear()
+    assert cache_of(result, "OpenAI") == cache and not caplog.text
 
 
 def test_best_of_n_row(command: Run, data: Path, tiny_judge: Path, tmp_path: Path) -> None:

@@ -55,8 +55,10 @@ def test_outputs_in_memory_give_what_files_give(made: Any, tmp_path: Path) -> No
 
 
 def test_several_models_in_memory_and_references(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "selfj_eval")
+
     def evaluate(*outputs: Any, **options: Any) -> WinRates:
         base = rows("base", BASE)
         given: dict[str, Any] = {"judge": "demo", "output": tmp_path / "board", "baseline": base}
@@ -75,10 +77,9 @@ def test_several_models_in_memory_and_references(
         evaluate([*rows("one", MINE)[:1], {"instruction": TEXTS[1], "output": None}])
     with pytest.raises(DataError, match="there are no outputs"):
         evaluate()
-    capsys.readouterr()
     elsewhere = tmp_path / "with"
     shown = evaluate(rows("one", MINE), references={TEXTS[1]: "5"}, output=elsewhere)
-    assert "1 of 3 instructions have a reference" in capsys.readouterr().err
+    assert "1 of 3 instructions have a reference" in caplog.text
     scores = [[a["score_2"] for a in r.models[0].annotations] for r in (two, shown)]
     assert scores[0][0] == scores[1][0] and scores[0][1] != scores[1][1]
     assert json.loads((elsewhere / "run.json").read_text())["judge"]["references_sha256"]

@@ -14,7 +14,7 @@ from selfj_eval.errors import DataError
 from selfj_eval.raters.combined import combine
 from selfj_eval.raters.cosine import CosineRater, TfidfRater
 from selfj_eval.raters.length import LengthRater
-from selfj_eval.raters.specs import CombinedSpec, answering_models, parse_raters, read_raters
+from selfj_eval.raters.specs import CombinedSpec, parse_raters, read_raters
 from selfj_eval.records.reading import read_records
 from selfj_eval.records.record import Judgment, Record
 from selfj_eval.storage.store import MeasureStore
@@ -221,10 +221,3 @@ def test_wrong_files_of_raters_are_refused(tmp_path: Path, text: str, message: s
     file.write_text(text)
     with pytest.raises(DataError, match=re.escape(message)):
         read_raters(file)
-
-
-def test_answering_models() -> None:
-    assert answering_models(["a=./x", "b=y=z"]) == {"a": "./x", "b": "y=z"}
-    for wrong in (["a"], ["=x"], ["a="], ["a=x", "a=y"]):
-        with pytest.raises(DataError, match="`answering`"):
-            answering_models(wrong)

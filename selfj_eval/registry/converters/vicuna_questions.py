@@ -31,9 +31,6 @@ class Answer(NamedTuple):
     text: str
 
 
-AnswersById = dict[tuple[int, str], Answer]
-
-
 def blog(files: Sequence[UpstreamFile]) -> Iterator[Row]:
     """The first Vicuna evaluation: GPT-4 scored two answers side by side.
 

