@@ -43,24 +43,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         records), 2 for wrong usage or input, 70 for a fault of this program, 128 and the signal's
         number when it was stopped: 130 for Ctrl-C, 143 for SIGTERM.
     """
+    for stream in (sys.stdout, sys.stderr):  # an id that the terminal cannot show is no failure
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     return guarded(lambda: _run(list(sys.argv[1:] if argv is None else argv)))
 
 
 def _run(arguments: list[str]) -> int:
     # Within the guard: these take a tenth of a second.
     import importlib
-    import io
     import shlex
 
     from selfj_eval.cli.flags import as_flags
+    from selfj_eval.cli.log import logged
     from selfj_eval.cli.parser import Parser
     from selfj_eval.errors import SelfJError, printable
     from selfj_eval.jobs.provenance import command
     from selfj_eval.jobs.terminal import say
 
-    for stream in (sys.stdout, sys.stderr):  # an id that the terminal cannot show is no failure
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     if arguments[:1] == ["lm-eval"]:  # its arguments, --help included, are lm_eval's own
         from selfj_eval.cli.lm_eval import run
 
@@ -77,8 +77,6 @@ def _run(arguments: list[str]) -> int:
     for name in named or _COMMANDS:  # the one that is meant spares the others' imports
         importlib.import_module(f"selfj_eval.cli.{name}").add_parser(subparsers)
     options = parser.parse_args(arguments)
-    from selfj_eval.cli.log import logged
-
     before = command.set(printable(shlex.join(["selfj", *arguments])))
     try:
         with logged():
