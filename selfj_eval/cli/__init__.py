@@ -10,29 +10,30 @@ from selfj_eval.cli.guard import guarded
 TYPE_CHECKING = False  # as in selfj_eval/__init__.py
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
-# Name of the subcommand, and the module that has add_parser(subparsers).
-_COMMANDS = (
-    "score",
-    "generate",
-    "best_of",
-    "label",
-    "merge",
-    "eval",
-    "report",
-    "select",
-    "compare",
-    "bench",
-    "data",
-    "ladder",
-    "path",
-    "doctor",
-    "lm_eval",
-    "leaderboard",
-    "alpaca",
-    "train",
-    "collect",
-)
+# Each subcommand with what the list says of it; the module of its name has add_parser(subparsers).
+_COMMANDS = {
+    "score": "judge the answers in a file",
+    "generate": "have a model answer instructions",
+    "best-of": "keep the best of several answers to each instruction",
+    "label": "label answers as training data for a judge",
+    "merge": "put a LoRA adapter into its base",
+    "eval": "correlation, selective accuracy and calibration of scores",
+    "report": "an HTML page with figures on one or more judges",
+    "select": "choose an acceptance threshold with a guarantee, or apply one",
+    "compare": "the difference of two judges on the same records, with intervals",
+    "bench": "the correlation table: how well raters agree with ratings, model by model",
+    "data": "get public data sets of ratings and preferences, list and verify them",
+    "ladder": "write the embedded benchmark to a file",
+    "path": "print where the embedded judge or the lm-eval tasks lie",
+    "doctor": "say what is installed and what works",
+    "lm-eval": "run lm_eval with the selfj tasks and --model selfj",
+    "leaderboard": "collect results of judges into one table",
+    "alpaca": "AlpacaEval with a local judge: annotator, win rates, ranking, the paper's table",
+    "train": "train a judge, or instruction-tune a model",
+    "collect": "the collection of instructions that judges are trained with",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,12 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     # Within the guard: these take a tenth of a second.
-    import importlib
     import shlex
 
     from selfj_eval.cli.flags import as_flags
     from selfj_eval.cli.log import logged
-    from selfj_eval.cli.parser import Parser
     from selfj_eval.errors import SelfJError, printable
     from selfj_eval.jobs.provenance import command
     from selfj_eval.jobs.terminal import say
@@ -65,18 +64,7 @@ def _run(arguments: list[str]) -> int:
         from selfj_eval.cli.lm_eval import run
 
         return run(arguments[1:])
-    parser = Parser(
-        prog="selfj",
-        description="Judge language-model answers with Self-J (arXiv 2409.00935).",
-        epilog="Try it: selfj ladder --output ladder.jsonl && "
-        "selfj score ladder.jsonl --judge demo",
-    )
-    parser.add_argument("--version", action="version", version=f"selfj-eval {__version__}")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    named = [n for n in _COMMANDS if arguments[:1] == [n.replace("_", "-")]]
-    for name in named or _COMMANDS:  # the one that is meant spares the others' imports
-        importlib.import_module(f"selfj_eval.cli.{name}").add_parser(subparsers)
-    options = parser.parse_args(arguments)
+    options = _parsed(arguments)
     before = command.set(printable(shlex.join(["selfj", *arguments])))
     try:
         with logged():
@@ -87,3 +75,27 @@ def _run(arguments: list[str]) -> int:
         return 2
     finally:
         command.reset(before)
+
+
+def _parsed(arguments: list[str]) -> Any:
+    """The command line; only the module of its command is imported."""
+    import importlib
+
+    from selfj_eval.cli.parser import Parser
+
+    parser = Parser(
+        prog="selfj",
+        description="Judge language-model answers with Self-J (arXiv 2409.00935).",
+        epilog="Try it: selfj ladder --output ladder.jsonl && "
+        "selfj score ladder.jsonl --judge demo",
+    )
+    parser.add_argument("--version", action="version", version=f"selfj-eval {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    if arguments[:1] and arguments[0] in _COMMANDS:
+        module = importlib.import_module(f"selfj_eval.cli.{arguments[0].replace('-', '_')}")
+        module.add_parser(subparsers)
+        return parser.parse_args(arguments)
+    for name, text in _COMMANDS.items():
+        subparsers.add_parser(name, help=text, add_help=False)
+    parser.parse_args(arguments)
+    parser.error("name the command before all else: selfj COMMAND ...")

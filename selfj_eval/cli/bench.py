@@ -44,7 +44,6 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "bench",
         run,
-        help="the correlation table: how well raters agree with ratings, model by model",
         description="The correlation table: raters by answering models, on sets of rated answers.",
         epilog=_EXAMPLES,
     )

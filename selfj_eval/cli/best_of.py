@@ -34,7 +34,6 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "best-of",
         run,
-        help="keep the best of several answers to each instruction",
         description="Best of n: keep the answer to each instruction that a judge scores highest.",
         epilog=_EXAMPLES,
     )

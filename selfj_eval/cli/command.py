@@ -25,9 +25,9 @@ def add_command(
     name: str,
     run: Callable[[argparse.Namespace], int],
     *,
-    help: str,
     description: str,
     epilog: str,
+    help: str | None = None,
     json: bool = True,
 ) -> Parser:
     """A subcommand's parser.
@@ -36,9 +36,9 @@ def add_command(
         subparsers: Gets it.
         name: The subcommand's.
         run: Runs it; returns the exit status.
-        help: For the list of commands, one line.
         description: What it does.
         epilog: Examples, and what else is to be known.
+        help: One line for the list of a group's commands; ``cli`` has that of all others.
         json: Whether it can print its result as JSON.
     """
     parser: Parser = subparsers.add_parser(
@@ -55,7 +55,7 @@ def add_command(
 
 
 def add_group(
-    subparsers: Any, name: str, commands: Iterable[str], *, help: str, description: str, epilog: str
+    subparsers: Any, name: str, commands: Iterable[str], *, description: str, epilog: str
 ) -> None:
     """A subcommand with subcommands of its own, each in a module of the package of its name.
 
@@ -63,11 +63,10 @@ def add_group(
         subparsers: Gets it.
         name: The subcommand's, and its package's in ``cli``.
         commands: Names of its subcommands and their modules.
-        help, description, epilog: As for ``add_command``.
+        description, epilog: As for ``add_command``.
     """
     parser = subparsers.add_parser(
         name,
-        help=help,
         description=description,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -26,7 +26,6 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "compare",
         run,
-        help="the difference of two judges on the same records, with intervals",
         description="Every headline metric of two judges on the same records, and the difference.",
         epilog=_EXAMPLES,
     )

@@ -35,7 +35,6 @@ def add_parser(subparsers: Any) -> None:
     """Add the subcommand with its own subcommands."""
     parser = subparsers.add_parser(
         "data",
-        help="get public data sets of ratings and preferences, list and verify them",
         description="Public data sets of ratings and preferences: fetched from the repositories "
         "that publish them, checked, and converted.",
         epilog=_EPILOG,

@@ -14,7 +14,6 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "doctor",
         run,
-        help="say what is installed and what works",
         description="Say what is installed, which backends work, and whether lm-eval sees the "
         "tasks. Exit status 1 if something that should work does not.",
         epilog="example: selfj doctor --json",

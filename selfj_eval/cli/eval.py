@@ -29,7 +29,6 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "eval",
         run,
-        help="correlation, selective accuracy and calibration of scores",
         description="How well scores agree with ratings, and what they are worth for declining "
         "poor answers.",
         epilog=_EXAMPLES,

@@ -39,7 +39,6 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "generate",
         run,
-        help="have a model answer instructions",
         description="Have a model answer the instructions in a file, resumably.",
         epilog=_EXAMPLES,
     )

@@ -43,7 +43,6 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "label",
         run,
-        help="label answers as training data for a judge",
         description="Make labelled training data for a judge, from instructions or answers.",
         epilog=_EXAMPLES,
     )

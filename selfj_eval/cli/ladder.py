@@ -16,7 +16,6 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "ladder",
         run,
-        help="write the embedded benchmark to a file",
         description="Write the quality ladder: instructions with ten answers each, rated 0 to 9 "
         "by construction. The defaults give the embedded benchmark.",
         epilog="example: selfj ladder --output ladder.jsonl",

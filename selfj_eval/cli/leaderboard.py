@@ -28,7 +28,6 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "leaderboard",
         run,
-        help="collect results of judges into one table",
         description="Collect results of judges, from lm-eval and `selfj eval --json`, in one CSV.",
         epilog=_EXAMPLES,
     )

@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from selfj_eval.errors import SelfJError
-
-
-def add_parser(subparsers: Any) -> None:
-    """List the subcommand; its arguments are lm_eval's own (``selfj lm-eval --help``)."""
-    subparsers.add_parser(
-        "lm-eval", help="run lm_eval with the selfj tasks and --model selfj", add_help=False
-    )
 
 
 def run(arguments: list[str]) -> int:

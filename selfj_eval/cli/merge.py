@@ -25,7 +25,6 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "merge",
         run,
-        help="put a LoRA adapter into its base",
         description="Merge a LoRA adapter into its base model.",
         epilog=_EXAMPLES,
     )

@@ -12,7 +12,6 @@ def add_parser(subparsers: Any) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "path",
-        help="print where the embedded judge or the lm-eval tasks lie",
         epilog="example: lm_eval --model hf --model_args pretrained=$(selfj path judge) "
         "--tasks selfj",
     )

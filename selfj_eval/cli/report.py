@@ -25,7 +25,6 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "report",
         run,
-        help="an HTML page with figures on one or more judges",
         description="Write one self-contained HTML page on one or more judges.",
         epilog=_EXAMPLES,
     )

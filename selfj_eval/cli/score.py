@@ -36,7 +36,6 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "score",
         run,
-        help="judge the answers in a file",
         description="Judge the answers in a file: a score from 0 to 9 for each.",
         epilog=_EXAMPLES,
     )

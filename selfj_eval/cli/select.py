@@ -30,7 +30,6 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "select",
         run,
-        help="choose an acceptance threshold with a guarantee, or apply one",
         description="Decline poor answers: choose a threshold on rated answers, or apply it to "
         "new ones.",
         epilog=_EXAMPLES,

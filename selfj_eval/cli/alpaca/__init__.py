@@ -24,7 +24,6 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "alpaca",
         _COMMANDS,
-        help="AlpacaEval with a local judge: annotator, win rates, ranking, the paper's table",
         description="AlpacaEval with a local judge.",
         epilog=_EPILOG,
     )

@@ -20,7 +20,6 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "collect",
         _COMMANDS,
-        help="the collection of instructions that judges are trained with",
         description="The instruction collection of Self-J: 37 public sources in three categories.",
         epilog=_EPILOG,
     )

@@ -23,7 +23,6 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "train",
         _COMMANDS,
-        help="train a judge, or instruction-tune a model",
         description="Train a judge, or instruction-tune a model.",
         epilog=_EPILOG,
     )
