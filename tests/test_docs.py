@@ -91,11 +91,11 @@ def test_every_dependency_has_its_reason() -> None:
 def test_every_setting_of_the_tasks_is_documented() -> None:
     from dataclasses import fields
 
-    from selfj_eval.harness.task import Settings
+    from selfj_eval.harness.task import TaskSettings
 
     text = (ROOT / "docs" / "lm-eval.md").read_text(encoding="utf-8")
     internal = {"source", "reference", "default_judge"}  # for task files, not for users
-    for field in fields(Settings):
+    for field in fields(TaskSettings):
         assert field.name in internal or f"`selfj_{field.name}`" in text, field.name
 
 

@@ -20,7 +20,7 @@ from selfj_eval.errors import DataError
 from selfj_eval.files.atomic import atomic_write
 from selfj_eval.files.formulas import guarded
 from selfj_eval.raters.protocol import Progress
-from selfj_eval.registry.alpaca_pack import Answers, EvaluationSet, leaderboard_lines
+from selfj_eval.registry.alpaca_pack import EvaluationSet, ModelAnswers, leaderboard_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ class ModelResult:
     no_length_control: str | None
 
 
-class Evaluation:
+class BaselineComparison:
     """Models against one baseline.
 
     Args:
@@ -123,7 +123,7 @@ class Evaluation:
         self,
         rater: NamedRater,
         instructions: EvaluationSet,
-        baseline: Answers,
+        baseline: ModelAnswers,
         *,
         temperature: float | None = None,
         gamed: Path | None = None,
@@ -135,7 +135,7 @@ class Evaluation:
         self._gamed, self._mode, self._progress = gamed, mode, progress
         self.baseline_scores = rater.score(instructions, baseline, progress)
 
-    def evaluate(self, model: Answers) -> ModelResult:
+    def evaluate(self, model: ModelAnswers) -> ModelResult:
         """Score one model's answers and compare them with the baseline's."""
         scores = self.rater.score(self.instructions, model, self._progress)
         annotations = self._annotations(model, scores)
@@ -161,7 +161,7 @@ class Evaluation:
         )
         return ModelResult(model.model, line, annotations, unscored, reason)
 
-    def _annotations(self, model: Answers, scores: AnswerScores) -> list[Annotation]:
+    def _annotations(self, model: ModelAnswers, scores: AnswerScores) -> list[Annotation]:
         base = self.baseline_scores.score
         values = preference(base, scores.score, self.temperature)
         rows: list[Annotation] = []
@@ -190,7 +190,7 @@ class Evaluation:
         return f"instruction {position} ({self.instructions.instructions[position][:40]!r}): {why}"
 
 
-def line_of(model: Answers, annotations: Sequence[Annotation], *, mode: str) -> Line:
+def line_of(model: ModelAnswers, annotations: Sequence[Annotation], *, mode: str) -> Line:
     """A model's line of the leaderboard, but for length control and scores."""
     rates: dict[str, Any] = dict(win_rate(annotations)) if annotations else {}
     return Line(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from selfj_eval.alpaca.manifest import Row, read_manifest
+from selfj_eval.alpaca.manifest import ManifestRow, read_manifest
 from selfj_eval.alpaca.win_rates import EvaluateOptions, WinRates, evaluate_outputs
 from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.errors import DataError, printable
@@ -161,7 +161,7 @@ def run_row(row: str, options: RunOptions) -> RowRun:
 run = keywords(run_row, RunOptions)
 
 
-def _row(name: str, options: RunOptions) -> Row:
+def _row(name: str, options: RunOptions) -> ManifestRow:
     rows = read_manifest(options.manifest)
     runnable = {row.name: row for row in rows if row.run}
     if name not in runnable:
@@ -172,12 +172,14 @@ def _row(name: str, options: RunOptions) -> Row:
     return row
 
 
-def _n(row: Row) -> int:
+def _n(row: ManifestRow) -> int:
     """How many answers the row takes the best of."""
     return int((row.run or {}).get("n", 1))
 
 
-def _answers(options: RunOptions, row: Row, folder: Path) -> tuple[GenerateRun, BestOf | None]:
+def _answers(
+    options: RunOptions, row: ManifestRow, folder: Path
+) -> tuple[GenerateRun, BestOf | None]:
     """One answer per instruction, in the file that the next steps read."""
     from selfj_eval.files.hashes import sha256_of
 

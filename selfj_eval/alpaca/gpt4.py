@@ -20,7 +20,7 @@ from selfj_eval.registry.alpaca_pack import BASELINES
 
 if TYPE_CHECKING:
     from selfj_eval.alpaca.evaluation import Line
-    from selfj_eval.registry.alpaca_pack import Answers
+    from selfj_eval.registry.alpaca_pack import ModelAnswers
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Gpt4Annotation(Result):
         )
 
 
-def annotate(answers: Answers, version: str, result: Path, *, model: str) -> Gpt4Annotation:
+def annotate(answers: ModelAnswers, version: str, result: Path, *, model: str) -> Gpt4Annotation:
     """Annotate with the GPT-4 annotator of a version, and keep what came of it.
 
     Args:

@@ -38,7 +38,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Row:
+class ManifestRow:
     """A row of the manifest.
 
     Attributes:
@@ -69,7 +69,7 @@ def manifest_file() -> Path:
     raise DataError(f"alpaca_table.yaml is missing from {package}; install selfj-eval again.")
 
 
-def read_manifest(path: str | Path | None = None) -> list[Row]:
+def read_manifest(path: str | Path | None = None) -> list[ManifestRow]:
     """The rows of a manifest, by default of the one that comes with the package.
 
     Raises:
@@ -79,7 +79,7 @@ def read_manifest(path: str | Path | None = None) -> list[Row]:
     rows = read_yaml(path)
     if not isinstance(rows, list) or not rows:
         raise DataError("expected a list of rows.", path=path)
-    found: list[Row] = []
+    found: list[ManifestRow] = []
     for number, row in enumerate(rows, 1):
         place = f"row {number}"
         if not isinstance(row, dict) or not {"row", "title", "cells"} <= set(row) <= _ROW_KEYS:
@@ -93,7 +93,7 @@ def read_manifest(path: str | Path | None = None) -> list[Row]:
             message = "cells, and run where there is one, have names and values."
             raise DataError(message, path=path, place=place)
         entries = {cell: _entry(cell, value, path, place) for cell, value in cells.items()}
-        found.append(Row(name, str(row["title"]), entries, row.get("judge"), run))
+        found.append(ManifestRow(name, str(row["title"]), entries, row.get("judge"), run))
     return found
 
 

@@ -15,7 +15,7 @@ from selfj_eval.records.inputs import rows_of
 from selfj_eval.records.questions import QUESTION_FIELDS
 from selfj_eval.records.reading import iter_rows, read_rows
 from selfj_eval.records.record import Record, question_of
-from selfj_eval.registry.alpaca_pack import Answers, EvaluationSet
+from selfj_eval.registry.alpaca_pack import EvaluationSet, ModelAnswers
 
 if TYPE_CHECKING:
     from selfj_eval.records.inputs import InMemory
@@ -50,7 +50,7 @@ def path_of(outputs: Outputs) -> Path | None:
 
 def read_outputs(
     outputs: Outputs, instructions: EvaluationSet, *, name: str | None = None
-) -> Answers:
+) -> ModelAnswers:
     """A model's outputs, matched to an evaluation set by the exact text of the instruction.
 
     Args:
@@ -90,10 +90,10 @@ def read_outputs(
             place=place,
             field="instruction",
         )
-    return Answers(_valid(name or _generator(rows, path), path), tuple(found), unknown)
+    return ModelAnswers(_valid(name or _generator(rows, path), path), tuple(found), unknown)
 
 
-def read_baseline(outputs: Outputs) -> tuple[EvaluationSet, Answers]:
+def read_baseline(outputs: Outputs) -> tuple[EvaluationSet, ModelAnswers]:
     """A baseline's outputs, which make up an evaluation set of their own."""
     path, rows = path_of(outputs), _rows(outputs)
     _check_columns(rows, path)
@@ -102,7 +102,7 @@ def read_baseline(outputs: Outputs) -> tuple[EvaluationSet, Answers]:
     found = tuple(_output(row, path, place) for place, row in rows.values())
     return (
         EvaluationSet(tuple(rows), datasets),
-        Answers(_valid(_generator(rows, path), path), found),
+        ModelAnswers(_valid(_generator(rows, path), path), found),
     )
 
 

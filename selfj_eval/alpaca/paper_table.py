@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.alpaca.gpt4 import Made, read_results
-from selfj_eval.alpaca.manifest import Entry, Row, read_manifest
+from selfj_eval.alpaca.manifest import Entry, ManifestRow, read_manifest
 from selfj_eval.alpaca.options import ComparisonOptions
 from selfj_eval.errors import DataError, StoreError, brief, shown
 from selfj_eval.files.documents import read_json
@@ -191,7 +191,7 @@ def table_rows(options: TableOptions) -> PaperTable:
 table = keywords(table_rows, TableOptions)
 
 
-def build(rows: Sequence[Row], *, results: Path | None = None) -> list[TableRow]:
+def build(rows: Sequence[ManifestRow], *, results: Path | None = None) -> list[TableRow]:
     """Fill the table: replay stored preferences, and read what ``alpaca.run`` left.
 
     Args:
@@ -295,7 +295,7 @@ def _number_of(line: Line, cell: str) -> JudgeNumber | None:
     return JudgeNumber(value, line.n_total, line.n_unscored, line.n_missing)
 
 
-def _judged(folder: Path, row: Row, name: str) -> dict[str, JudgeNumber]:
+def _judged(folder: Path, row: ManifestRow, name: str) -> dict[str, JudgeNumber]:
     """What a judge gave in ``alpaca.run``, by its name."""
     from selfj_eval.alpaca.evaluation import Line, read_leaderboard
 
@@ -314,14 +314,14 @@ def _judged(folder: Path, row: Row, name: str) -> dict[str, JudgeNumber]:
 
 
 def _by_judge(
-    judge: str | Rater, options: TableOptions, rows: Sequence[Row]
+    judge: str | Rater, options: TableOptions, rows: Sequence[ManifestRow]
 ) -> tuple[dict[str, dict[str, dict[str, JudgeNumber]]], list[str]]:
     """A fresh run of the judge on the stored outputs of the rows that have some.
 
     Returns:
         By row and cell the judge's number by its name; and why answers are unscored.
     """
-    from selfj_eval.alpaca.evaluation import Evaluation
+    from selfj_eval.alpaca.evaluation import BaselineComparison
     from selfj_eval.alpaca.rating import named_rater
 
     named = {row.name: row.judge for row in rows if row.judge}
@@ -339,7 +339,7 @@ def _by_judge(
             [alpaca_pack.official_baseline(v) for v in alpaca_pack.BASELINES],
         )
         for version in alpaca_pack.BASELINES:
-            evaluation = Evaluation(
+            evaluation = BaselineComparison(
                 rater,
                 instructions,
                 alpaca_pack.official_baseline(version),

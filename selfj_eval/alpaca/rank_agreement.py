@@ -23,7 +23,7 @@ from selfj_eval.metrics.ranking import rank_biased_overlap
 from selfj_eval.metrics.result import Array
 from selfj_eval.raters.protocol import Progress
 from selfj_eval.registry import alpaca_pack
-from selfj_eval.registry.alpaca_pack import ANNOTATORS, BASELINES, Answers, EvaluationSet
+from selfj_eval.registry.alpaca_pack import ANNOTATORS, BASELINES, EvaluationSet, ModelAnswers
 
 NOT_COMPARED = {
     "v1": {"falcon-7b-instruct", "text_davinci_003", "Mistral-7B+RAHF-DUAL+LoRA"},
@@ -36,7 +36,7 @@ GPT4 = ("v1_win_rate", "v1_length_controlled", "v2_win_rate", "v2_length_control
 _COLUMN = {"win_rate": "win_rate", "length_controlled": "length_controlled_winrate"}
 
 
-class Scored(NamedTuple):
+class ScoredModels(NamedTuple):
     """All answers of all models scored.
 
     Attributes:
@@ -61,19 +61,22 @@ class Scored(NamedTuple):
 
 
 def score_models(
-    rater: NamedRater, instructions: EvaluationSet, models: Sequence[Answers], progress: Progress
-) -> Scored:
+    rater: NamedRater,
+    instructions: EvaluationSet,
+    models: Sequence[ModelAnswers],
+    progress: Progress,
+) -> ScoredModels:
     """Score the answers of all models and of both official baselines."""
     errors: list[str] = []
 
-    def scored(answers: Answers) -> AnswerScores:
+    def scored(answers: ModelAnswers) -> AnswerScores:
         found = rater.score(instructions, answers, progress)
         errors.extend(f"{answers.model}, instruction {k}: {why}" for k, why in found.errors)
         return found
 
     baseline = {v: scored(alpaca_pack.official_baseline(v)).score for v in BASELINES}
     found = [scored(answers) for answers in models]
-    return Scored(
+    return ScoredModels(
         tuple(answers.model for answers in models),
         np.array([scores.score for scores in found]),
         [len(scores.errors) for scores in found],
@@ -102,7 +105,7 @@ def gpt4_rankings() -> dict[str, dict[str, float]]:
 
 def ranking_of(
     name: str,
-    scored: Scored,
+    scored: ScoredModels,
     *,
     temperature: float,
     resamples: int = RESAMPLES,
@@ -159,7 +162,7 @@ def ranking_of(
     )
 
 
-def work(scored: Scored, resamples: int = RESAMPLES) -> int:
+def work(scored: ScoredModels, resamples: int = RESAMPLES) -> int:
     """How many evaluations ``rank`` needs, for a progress bar."""
     return evaluations(scored.score.shape[1], None, resamples)
 
@@ -200,7 +203,7 @@ def _agreement(name: str, cell: _Cell, found: Bootstrap, at: int) -> Agreement:
     return Agreement(name, cell.models, cell.own, cell.gpt4, len(cell.at), **numbers)
 
 
-def _cells(scored: Scored, gpt4: Mapping[str, Mapping[str, float]]) -> list[_Cell]:
+def _cells(scored: ScoredModels, gpt4: Mapping[str, Mapping[str, float]]) -> list[_Cell]:
     from scipy.stats import rankdata
 
     release = alpaca_pack.leaderboard("v2_release")
@@ -233,7 +236,7 @@ def _means(values: Array, counts: Any) -> Array:
 
 
 def _ranked(
-    scored: Scored, means: Mapping[str, Array], gpt4: Mapping[str, Mapping[str, float]]
+    scored: ScoredModels, means: Mapping[str, Array], gpt4: Mapping[str, Mapping[str, float]]
 ) -> list[RankedModel]:
     release = alpaca_pack.leaderboard("v2_release")
     found: list[RankedModel] = []
@@ -258,7 +261,7 @@ def _ranked(
     return found
 
 
-def _single_preferences(version: str, scored: Scored) -> PreferenceFit:
+def _single_preferences(version: str, scored: ScoredModels) -> PreferenceFit:
     """Agreement with GPT-4's stored preferences, and the temperature that fits them."""
     place = {model: k for k, model in enumerate(scored.models)}
     gaps, given = [], []

@@ -17,7 +17,7 @@ from selfj_eval.raters.protocol import Rater
 from selfj_eval.registry import alpaca_pack
 
 if TYPE_CHECKING:
-    from selfj_eval.registry.alpaca_pack import Answers, EvaluationSet
+    from selfj_eval.registry.alpaca_pack import EvaluationSet, ModelAnswers
 
 METRICS = ("spearman", "kendall_tau_b", "rbo")
 
@@ -291,7 +291,7 @@ rank = keywords(rank_models, RankOptions)
 def _ranked(
     judge: str | Rater,
     instructions: EvaluationSet,
-    models: Sequence[Answers],
+    models: Sequence[ModelAnswers],
     folder: Path,
     options: RankOptions,
 ) -> Ranking:

@@ -22,9 +22,9 @@ from selfj_eval.jobs.options import PathLike
 from selfj_eval.metrics.result import Array
 from selfj_eval.raters.judge import Judge
 from selfj_eval.raters.opening import opened, rater_name
-from selfj_eval.raters.protocol import Prepared, Progress, Rater
+from selfj_eval.raters.protocol import Preparable, Progress, Rater
 from selfj_eval.records.record import Record
-from selfj_eval.registry.alpaca_pack import Answers, EvaluationSet
+from selfj_eval.registry.alpaca_pack import EvaluationSet, ModelAnswers
 
 logger = logging.getLogger(__name__)
 
@@ -62,12 +62,12 @@ class NamedRater:
         """The default temperature of its preferences; other scores than a judge's are no odds."""
         return TEMPERATURE if isinstance(self.rater, Judge) else 0.0
 
-    def prepare(self, instructions: EvaluationSet, answers: Sequence[Answers]) -> NamedRater:
+    def prepare(self, instructions: EvaluationSet, answers: Sequence[ModelAnswers]) -> NamedRater:
         """The same; a rater that needs it, such as a sum, takes its scale from these answers.
 
         For win rates that is the baseline's: it is the same for every model of a leaderboard.
         """
-        if not isinstance(self.rater, Prepared):
+        if not isinstance(self.rater, Preparable):
             return self
         else:
             texts = instructions.instructions
@@ -78,7 +78,7 @@ class NamedRater:
             return replace(self, rater=self.rater.prepare(lambda: windows))
 
     def score(
-        self, instructions: EvaluationSet, answers: Answers, progress: Progress
+        self, instructions: EvaluationSet, answers: ModelAnswers, progress: Progress
     ) -> AnswerScores:
         """Score one model's answers; ``progress`` is told how many are done."""
         there = [k for k, output in enumerate(answers.outputs) if output is not None]

@@ -14,7 +14,7 @@ from typing import Any, NotRequired, TypedDict
 
 from selfj_eval.alpaca.annotating import Completions
 from selfj_eval.errors import JudgeError, brief
-from selfj_eval.registry.alpaca_pack import ANNOTATORS, Answers, EvaluationSet
+from selfj_eval.registry.alpaca_pack import ANNOTATORS, EvaluationSet, ModelAnswers
 
 _CHUNK = 10  # comparisons after which AlpacaEval keeps what it has
 
@@ -123,7 +123,12 @@ def length_controlled(
 
 
 def annotate_with_gpt4(
-    version: str, instructions: EvaluationSet, baseline: Answers, model: Answers, *, cache: Path
+    version: str,
+    instructions: EvaluationSet,
+    baseline: ModelAnswers,
+    model: ModelAnswers,
+    *,
+    cache: Path,
 ) -> list[Annotation]:
     """Annotate with AlpacaEval's own GPT-4 annotator of a version.
 
@@ -213,7 +218,7 @@ def _annotator(package: Any) -> Any:
     return Annotator
 
 
-def _outputs(instructions: EvaluationSet, answers: Answers) -> list[dict[str, str]]:
+def _outputs(instructions: EvaluationSet, answers: ModelAnswers) -> list[dict[str, str]]:
     pairs = zip(instructions.instructions, answers.outputs, strict=True)
     return [
         {"instruction": text, "output": output, "generator": answers.model}

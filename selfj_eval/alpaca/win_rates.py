@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from selfj_eval.alpaca.evaluation import ModelResult
     from selfj_eval.alpaca.outputs import Outputs
     from selfj_eval.alpaca.rating import NamedRater
-    from selfj_eval.registry.alpaca_pack import Answers, EvaluationSet
+    from selfj_eval.registry.alpaca_pack import EvaluationSet, ModelAnswers
 
 logger = logging.getLogger(__name__)
 
@@ -196,15 +196,15 @@ class _Comparison(NamedTuple):
     """What models are compared with: evaluation set, baseline, the file for length control."""
 
     instructions: EvaluationSet
-    baseline: Answers
+    baseline: ModelAnswers
     gamed: Path | None
 
 
 def _compared(
-    models: Sequence[Answers], comparison: _Comparison, folder: Path, options: EvaluateOptions
+    models: Sequence[ModelAnswers], comparison: _Comparison, folder: Path, options: EvaluateOptions
 ) -> tuple[dict[str, Any], list[ModelResult]]:
     """How it is made, and what came of each model."""
-    from selfj_eval.alpaca.evaluation import Evaluation
+    from selfj_eval.alpaca.evaluation import BaselineComparison
     from selfj_eval.alpaca.rating import named_rater
 
     instructions, baseline, gamed = comparison
@@ -216,7 +216,7 @@ def _compared(
         needed = _needed(baseline, models)
         total = sum(len(a.outputs) - a.missing for a in (needed, *models))
         with steps(options.progress, total, "judged", "answer") as progress:
-            evaluation = Evaluation(
+            evaluation = BaselineComparison(
                 rater,
                 instructions,
                 needed,
@@ -326,7 +326,7 @@ def _check_order(instructions: EvaluationSet, path: Path | None) -> None:
         )
 
 
-def _needed(baseline: Answers, models: Sequence[Answers]) -> Answers:
+def _needed(baseline: ModelAnswers, models: Sequence[ModelAnswers]) -> ModelAnswers:
     """The baseline's answers where a model has one too: the others need not be judged."""
     columns = zip(*(model.outputs for model in models), strict=True)
     there = [any(output is not None for output in column) for column in columns]
@@ -334,7 +334,7 @@ def _needed(baseline: Answers, models: Sequence[Answers]) -> Answers:
     return replace(baseline, outputs=tuple(text if used else None for text, used in kept))
 
 
-def _refuse_repeated(models: Sequence[Answers], paths: Sequence[Path | None]) -> None:
+def _refuse_repeated(models: Sequence[ModelAnswers], paths: Sequence[Path | None]) -> None:
     seen: dict[str, str] = {}
     for number, (model, path) in enumerate(zip(models, paths, strict=True), 1):
         if model.model in seen:

@@ -14,7 +14,7 @@ from selfj_eval.jobs.progress import Watch, steps
 if TYPE_CHECKING:
     from selfj_eval.benchmarking.data import BenchSet
     from selfj_eval.benchmarking.result import Bench, RobustBench
-    from selfj_eval.benchmarking.running import Settings
+    from selfj_eval.benchmarking.running import BenchSettings
     from selfj_eval.raters.specs import Spec
     from selfj_eval.records.inputs import InMemory
 
@@ -94,7 +94,7 @@ def bench_raters(
         StoreError: If something cannot be written.
     """
     from selfj_eval.benchmarking.data import read_sets
-    from selfj_eval.benchmarking.running import Settings
+    from selfj_eval.benchmarking.running import BenchSettings
     from selfj_eval.files.atomic import output_folder
     from selfj_eval.raters.opening import EMBEDDER
     from selfj_eval.raters.specs import parse_raters, read_raters
@@ -104,7 +104,7 @@ def bench_raters(
     specs = parse_raters(named, defined)
     limit = None if options.robust else options.limit
     sets = read_sets(_named(data), models=options.models, limit=limit, unrated=options.robust)
-    settings = Settings(options.answering, options.embedder or EMBEDDER, options.combine)
+    settings = BenchSettings(options.answering, options.embedder or EMBEDDER, options.combine)
     folder = output_folder(options.output)
     job = _tried if options.robust else _tabulated
     return job(specs, sets, settings, folder, options)
@@ -130,7 +130,7 @@ def _named(data: Any) -> Sequence[str] | Mapping[str, InMemory]:
 def _tabulated(
     specs: list[Spec],
     sets: list[BenchSet],
-    settings: Settings,
+    settings: BenchSettings,
     folder: Path,
     options: BenchOptions,
 ) -> Bench:
@@ -188,7 +188,7 @@ def _written(found: Bench, folder: Path) -> Bench:
 def _tried(
     specs: list[Spec],
     sets: list[BenchSet],
-    settings: Settings,
+    settings: BenchSettings,
     folder: Path,
     options: BenchOptions,
 ) -> RobustBench:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from selfj_eval.benchmarking import rendering
 from selfj_eval.benchmarking.published import published
-from selfj_eval.benchmarking.result import Bench, Row, Table
+from selfj_eval.benchmarking.result import Bench, RaterRow, Table
 from selfj_eval.reports import figures
 from selfj_eval.reports.pages import rendered
 
@@ -63,6 +63,6 @@ class _Shown(NamedTuple):
     figure: str | None
 
 
-def _drawn(table: Table, row: Row) -> bool:
+def _drawn(table: Table, row: RaterRow) -> bool:
     """Whether the figure has a number to show of a row."""
     return (row.average if table.columns else row.pooled).value is not None

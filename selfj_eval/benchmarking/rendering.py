@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from selfj_eval.benchmarking.published import published
-from selfj_eval.benchmarking.result import Bench, Published, Row, Table
+from selfj_eval.benchmarking.result import Bench, Published, RaterRow, Table
 from selfj_eval.errors import shown
 from selfj_eval.files.formulas import guarded
 from selfj_eval.jobs.results import table as aligned
@@ -23,7 +23,7 @@ CSV_COLUMNS = (
 )
 
 
-def sections(table: Table) -> Iterator[tuple[str, list[Row]]]:
+def sections(table: Table) -> Iterator[tuple[str, list[RaterRow]]]:
     """The rows of a set with and without reference, by title; empty sections are left out."""
     for reference, title in _SECTIONS:
         rows = [row for row in table.rows if row.reference is reference]
@@ -82,7 +82,9 @@ GridCell = tuple[str, str, str | None]
 """Value, interval, and the published value."""
 
 
-def grid(table: Table, rows: Sequence[Row]) -> tuple[list[str], list[tuple[str, list[GridCell]]]]:
+def grid(
+    table: Table, rows: Sequence[RaterRow]
+) -> tuple[list[str], list[tuple[str, list[GridCell]]]]:
     """The table's header, and for each rater its name and cells."""
     columns = table.columns
     # Published averages are over models: not to stand beside a correlation over all answers.
@@ -191,7 +193,7 @@ def text(document: Bench) -> str:
     return "\n".join([*parts, f"written to {document.folder}: {', '.join(document.written)}"])
 
 
-def _lines(data: Table, title: str, rows: Sequence[Row]) -> list[tuple[str, ...]]:
+def _lines(data: Table, title: str, rows: Sequence[RaterRow]) -> list[tuple[str, ...]]:
     averaged = bool(data.columns)
     titles = [f"mean of {len(data.columns)} models"] * averaged + ["pooled"]
     published = averaged and any(row.published for row in rows)

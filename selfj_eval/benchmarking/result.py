@@ -47,7 +47,7 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RaterRow:
     """A rater, asked in one way, on one set.
 
     Attributes:
@@ -102,7 +102,7 @@ class Table:
     too_few: Mapping[str, int]
     not_run: Sequence[str]
     warnings: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[RaterRow]
 
 
 @dataclass(frozen=True, slots=True)

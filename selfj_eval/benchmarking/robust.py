@@ -8,7 +8,7 @@ from typing import Any
 
 from selfj_eval.benchmarking.data import BenchSet
 from selfj_eval.benchmarking.robustness import Robustness, robustness, work
-from selfj_eval.benchmarking.running import Settings, with_references
+from selfj_eval.benchmarking.running import BenchSettings, with_references
 from selfj_eval.errors import DataError
 from selfj_eval.jobs.progress import Watch, steps
 from selfj_eval.raters.cosine import TfidfRater
@@ -22,7 +22,7 @@ LIMIT = 200
 def run_robust(
     specs: Sequence[Spec],
     sets: Sequence[BenchSet],
-    settings: Settings,
+    settings: BenchSettings,
     stores: Stores,
     watch: Watch,
     *,

@@ -46,7 +46,7 @@ Result = dict[str, list[Rated]]
 
 
 @dataclass(frozen=True)
-class Settings:
+class BenchSettings:
     """What changes the scores, beside raters and sets.
 
     Attributes:
@@ -63,7 +63,7 @@ class Settings:
 def run(
     specs: Sequence[Spec],
     sets: Sequence[BenchSet],
-    settings: Settings,
+    settings: BenchSettings,
     stores: Stores,
     watch: Watch,
 ) -> Result:
@@ -205,7 +205,7 @@ def _is_own(spec: RaterSpec) -> bool:
 
 
 def _rate(
-    spec: RaterSpec, sets: Sequence[BenchSet], settings: Settings, stores: Stores, watch: Watch
+    spec: RaterSpec, sets: Sequence[BenchSet], settings: BenchSettings, stores: Stores, watch: Watch
 ) -> Iterator[tuple[str, Rated]]:
     """All that one rater makes of the sets, by their names."""
     modes = [

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from selfj_eval import metrics
 from selfj_eval.benchmarking.data import BenchSet
 from selfj_eval.benchmarking.published import published_row
-from selfj_eval.benchmarking.result import Cell, Intervals, Row, Table
+from selfj_eval.benchmarking.result import Cell, Intervals, RaterRow, Table
 from selfj_eval.benchmarking.running import Rated, Result, key
 from selfj_eval.metrics import Metric
 from selfj_eval.metrics.bootstrap import RESAMPLES, bootstrap, evaluations
@@ -100,7 +100,7 @@ def _row(
     metric: str,
     intervals: Intervals,
     progress: Callable[[int], None],
-) -> Row:
+) -> RaterRow:
     chosen = _usable(data.records, rated)
     records = [data.records[k] for k in chosen]
     score = np.array([rated.judgments[k].score for k in chosen], dtype=float)
@@ -142,7 +142,7 @@ def _row(
         for record, judgment in zip(data.records, rated.judgments, strict=True)
         if judgment.score is None
     )
-    return Row(
+    return RaterRow(
         rater=rated.rater,
         reference=rated.reference,
         cells={

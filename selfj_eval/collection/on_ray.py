@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.collection.preparing import Prepared, Recipe
-from selfj_eval.collection.running import Outcome, outcome_of
+from selfj_eval.collection.preparing import PreparedSource, Recipe
+from selfj_eval.collection.running import SourceOutcome, outcome_of
 from selfj_eval.collection.sources import Source
 from selfj_eval.errors import DataError, SelfJError, StoreError
 from selfj_eval.jobs.ray_cluster import ray_cluster
@@ -35,7 +35,7 @@ class _Preparer:
 
 def on_ray(
     sources: Sequence[Source], recipe: Recipe, out: Path, workers: int
-) -> Iterator[tuple[str, Outcome]]:
+) -> Iterator[tuple[str, SourceOutcome]]:
     """A ``running.Runner``: each source is a task of Ray Data.
 
     Where the variable ``RAY_ADDRESS`` names a cluster, its machines are used; they must see the
@@ -54,7 +54,7 @@ def on_ray(
             yield row["name"], _outcome(json.loads(row["value"]))
 
 
-def _outcome(value: dict[str, Any]) -> Outcome:
+def _outcome(value: dict[str, Any]) -> SourceOutcome:
     if "error" in value:
         return _ERRORS.get(value["error"], DataError)(value["message"])
-    return Prepared(**value)
+    return PreparedSource(**value)

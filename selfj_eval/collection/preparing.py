@@ -57,7 +57,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedSource:
     """A source that is ready.
 
     Attributes:
@@ -91,7 +91,7 @@ def work_file(out: Path, source: Source) -> Path:
     return out / "work" / f"{source.name}.parquet"
 
 
-def prepare(source: Source, recipe: Recipe, out: Path) -> Prepared:
+def prepare(source: Source, recipe: Recipe, out: Path) -> PreparedSource:
     """Make a source ready, unless it is already, of the same input and by the same recipe.
 
     Args:
@@ -122,7 +122,7 @@ def prepare(source: Source, recipe: Recipe, out: Path) -> Prepared:
             while portion := list(islice(texts, _TOGETHER)):
                 writer.write_table(_table(portion))
             order = [step.name for step in _steps(recipe.filters)] + [CONTAMINATED]
-            found = Prepared(
+            found = PreparedSource(
                 source.name,
                 key,
                 counts["rows"],
@@ -147,10 +147,10 @@ def _table(texts: Sequence[str]) -> pa.Table:
     return pa.table(columns | signatures(texts).columns())
 
 
-def read_prepared(path: Path) -> Prepared | None:
+def read_prepared(path: Path) -> PreparedSource | None:
     """What a file of the work folder says of itself; None if there is no whole one."""
     try:
-        found = Prepared(**(read_note(path, NOTE) or {}))
+        found = PreparedSource(**(read_note(path, NOTE) or {}))
     except TypeError:
         return None
     return found if found.is_sound() else None

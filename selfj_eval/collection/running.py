@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from selfj_eval import __version__
 from selfj_eval.collection.duplicates import EXACT, KEPT, NEAR, THRESHOLD, find_duplicates
-from selfj_eval.collection.preparing import NOTE, Prepared, Recipe, prepare, work_file
+from selfj_eval.collection.preparing import NOTE, PreparedSource, Recipe, prepare, work_file
 from selfj_eval.collection.sampling import COLUMNS
 from selfj_eval.collection.signatures import read_signatures
 from selfj_eval.collection.sources import CATEGORIES, Source
@@ -32,9 +32,9 @@ _ROWS = 65536
 _COUNTED = {"exact_duplicate", "near_duplicate", "kept"}  # of a finished file
 _SHOWN = 5  # reasons in a message
 
-Outcome = Prepared | SelfJError
+SourceOutcome = PreparedSource | SelfJError
 """A source that is ready, or why it is not."""
-Runner = Callable[[Sequence[Source], Recipe, Path, int], Iterator[tuple[str, Outcome]]]
+Runner = Callable[[Sequence[Source], Recipe, Path, int], Iterator[tuple[str, SourceOutcome]]]
 """Makes sources ready by so many workers; yields each by name as it is finished."""
 
 
@@ -46,7 +46,7 @@ def prepare_all(
     workers: int = 1,
     runner: Runner | None = None,
     progress: Progress | None = None,
-) -> dict[str, Outcome]:
+) -> dict[str, SourceOutcome]:
     """Make sources ready, several at a time. One that fails does not stop the others.
 
     Args:
@@ -65,7 +65,7 @@ def prepare_all(
         SelfJError: If a worker process dies.
     """
     make_folders(out)
-    done: dict[str, Outcome] = {}
+    done: dict[str, SourceOutcome] = {}
     for name, outcome in (runner or on_processes)(sources, recipe, out, workers):
         if isinstance(outcome, StoreError):
             raise outcome  # such as a full disk: no other source would fare better
@@ -89,7 +89,7 @@ def make_folders(out: Path) -> None:
             raise StoreError(message) from error
 
 
-def outcome_of(source: Source, recipe: Recipe, out: Path) -> Outcome:
+def outcome_of(source: Source, recipe: Recipe, out: Path) -> SourceOutcome:
     """Make one source ready; an error of ours is what became of it."""
     try:
         return prepare(source, recipe, out)
@@ -99,7 +99,7 @@ def outcome_of(source: Source, recipe: Recipe, out: Path) -> Outcome:
 
 def on_processes(
     sources: Sequence[Source], recipe: Recipe, out: Path, workers: int
-) -> Iterator[tuple[str, Outcome]]:
+) -> Iterator[tuple[str, SourceOutcome]]:
     """A ``Runner`` of processes of this machine; with one worker, of this process."""
     if workers == 1:
         for source in sources:
@@ -108,7 +108,7 @@ def on_processes(
     with worker_processes(workers) as pool:
         # The largest first, so that no worker is left with one at the end.
         order = sorted(sources, key=lambda source: -source.expected)
-        tasks: dict[Future[Outcome], str] = {
+        tasks: dict[Future[SourceOutcome], str] = {
             pool.submit(outcome_of, source, recipe, out): source.name for source in order
         }
         waiting = set(tasks)
@@ -126,7 +126,7 @@ def on_processes(
 
 def assemble(
     sources: Sequence[Source],
-    outcomes: Mapping[str, Outcome],
+    outcomes: Mapping[str, SourceOutcome],
     recipe: Recipe,
     out: Path,
     *,
@@ -153,8 +153,8 @@ def assemble(
         DataError: If no source is ready.
         StoreError: If something cannot be written.
     """
-    ready = [s for s in sources if isinstance(outcomes[s.name], Prepared)]
-    prepared = {s.name: p for s in ready if isinstance(p := outcomes[s.name], Prepared)}
+    ready = [s for s in sources if isinstance(outcomes[s.name], PreparedSource)]
+    prepared = {s.name: p for s in ready if isinstance(p := outcomes[s.name], PreparedSource)}
     if not ready:
         reasons = [str(error).rstrip(".") for error in list(outcomes.values())[:_SHOWN]]
         if more := len(outcomes) - len(reasons):
@@ -196,7 +196,7 @@ def _kinds(files: Sequence[Path], scratch: Path, threshold: float) -> NDArray[np
         raise StoreError(message) from error
 
 
-def _key(ready: Iterable[Source], prepared: Mapping[str, Prepared], threshold: float) -> str:
+def _key(ready: Iterable[Source], prepared: Mapping[str, PreparedSource], threshold: float) -> str:
     parts = [threshold, [[s.name, s.category, prepared[s.name].key] for s in ready]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -287,10 +287,10 @@ def _collection(
 
 
 def _summarized(
-    source: Source, outcome: Outcome, counts: Mapping[str, int] | None
+    source: Source, outcome: SourceOutcome, counts: Mapping[str, int] | None
 ) -> SourceSummary:
     facts = (source.name, source.category, source.expected, source.licence)
-    if isinstance(outcome, Prepared) and counts is not None:
+    if isinstance(outcome, PreparedSource) and counts is not None:
         dropped = outcome.dropped | {k: n for k, n in counts.items() if k != "kept"}
         return SourceSummary(*facts, outcome.rows, outcome.instructions, dropped, counts["kept"])
     # Names of fields come from the data, and may be no text.

@@ -15,7 +15,7 @@ from selfj_eval.evaluation import agreement, selection
 from selfj_eval.evaluation.columns import Columns
 from selfj_eval.evaluation.options import BootstrapOptions, EvaluateOptions
 from selfj_eval.evaluation.rendering import write_csv
-from selfj_eval.evaluation.result import Counts, Evaluation, Provenance, Settings
+from selfj_eval.evaluation.result import Counts, Evaluation, EvaluationSettings, Provenance
 from selfj_eval.files.atomic import check_output
 from selfj_eval.jobs.options import keywords
 from selfj_eval.jobs.progress import steps
@@ -72,7 +72,7 @@ def evaluated(
         judge=scores.name,
         counts=_counts(scores, data),
         warnings=[*scores.warnings, *warnings_on(scores, data)],
-        settings=Settings(
+        settings=EvaluationSettings(
             options.good_at,
             options.confidence,
             options.resamples,

@@ -35,7 +35,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class EvaluationSettings:
     """What the numbers were computed with.
 
     Attributes:
@@ -219,7 +219,7 @@ class Evaluation(Result):
     judge: str
     counts: Counts
     warnings: Sequence[str]
-    settings: Settings
+    settings: EvaluationSettings
     headline: Headline
     correlation: Correlation
     pairwise: Pairwise
@@ -264,7 +264,7 @@ class Compared(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ComparisonSettings:
-    """As ``Settings``."""
+    """As ``EvaluationSettings``."""
 
     good_at: float
     confidence: float

@@ -17,7 +17,7 @@ from selfj_eval.storage.store import Answer, AnswerStore
 _METHOD = 1  # raise when the same key would get other answers
 
 
-class Outcome(NamedTuple):
+class AnswerOutcome(NamedTuple):
     """What became of an instruction.
 
     Attributes:
@@ -45,7 +45,7 @@ def answers_to(
     *,
     store: AnswerStore | None = None,
     progress: Callable[[int], None] | None = None,
-) -> list[Outcome]:
+) -> list[AnswerOutcome]:
     """Answer instructions.
 
     Batches are formed over all instructions, whether stored or not, draw from random numbers
@@ -102,8 +102,8 @@ def answers_to(
     answerable = [b"" if own in errors else own for own in keys]
     finished, _ = resume(answerable, store, run, progress)
     return [
-        Outcome((), errors[own], False)
+        AnswerOutcome((), errors[own], False)
         if own in errors
-        else Outcome(finished[own], None, own not in new)
+        else AnswerOutcome(finished[own], None, own not in new)
         for own in keys
     ]

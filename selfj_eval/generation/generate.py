@@ -17,7 +17,7 @@ from selfj_eval.jobs.results import Result, first_of
 from selfj_eval.records.writing import TableOptions
 
 if TYPE_CHECKING:
-    from selfj_eval.generation.answering import Outcome
+    from selfj_eval.generation.answering import AnswerOutcome
     from selfj_eval.generation.base import Generator
     from selfj_eval.generation.instructions import Asked, Instruction
     from selfj_eval.records.notices import Notices
@@ -236,7 +236,7 @@ def _last(folder: str) -> str:
 
 
 def _records(
-    asked: Sequence[Instruction], outcomes: Sequence[Outcome], name: str
+    asked: Sequence[Instruction], outcomes: Sequence[AnswerOutcome], name: str
 ) -> tuple[Record, ...]:
     from selfj_eval.records.record import Record
 
@@ -285,7 +285,7 @@ def _packages(options: GenerateOptions) -> list[str]:
     return ["torch", "transformers", "peft", *more]
 
 
-def _counted(asked: Sequence[Instruction], outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _counted(asked: Sequence[Instruction], outcomes: Sequence[AnswerOutcome]) -> dict[str, Any]:
     answers = [answer for outcome in outcomes for answer in outcome.answers]
     pairs = zip(asked, outcomes, strict=True)
     errors = tuple(f"{one.id}: {outcome.error}" for one, outcome in pairs if outcome.error)

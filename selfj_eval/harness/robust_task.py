@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Dataset, Features, Value
 
 from selfj_eval.benchmarking.robustness.attacks import CHANGES, Change
-from selfj_eval.benchmarking.robustness.choosing import Answers, chosen
+from selfj_eval.benchmarking.robustness.choosing import AnswerPool, chosen
 from selfj_eval.benchmarking.robustness.report import DIGIT_TOLERANCE
 from selfj_eval.errors import JudgeError
 from selfj_eval.harness.judge_task import SeveralPromptsTask
@@ -48,7 +48,7 @@ class RobustTask(SeveralPromptsTask):
         super().download(dataset_kwargs)
         docs = self.dataset["test"]
         records = [self.record(doc) for doc in docs]
-        answers, base = Answers(records), chosen(records, self.settings.limit, seed)
+        answers, base = AnswerPool(records), chosen(records, self.settings.limit, seed)
         kept = set(map(id, base))
         rows = [
             doc | {"changed": changed}

@@ -30,7 +30,7 @@ _CHAT_RESERVE = 64  # tokens left for a chat template around the judge's prompt
 
 
 @dataclass(frozen=True)
-class Settings:
+class TaskSettings:
     """What a task takes, as ``selfj_<name>``, from lm-eval's ``metadata`` or its YAML file.
 
     Attributes:
@@ -129,7 +129,7 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
         config = dict(config or {})
         config.pop("class", None)  # ConfigurableTask does not take the key that chose it
         metadata = config.get("metadata") or {}
-        self.settings = Settings.from_metadata(metadata)
+        self.settings = TaskSettings.from_metadata(metadata)
         self.template = get_template(self.settings.template)
         self._tokenizer_state = ""
         self._trimmed: dict[tuple[str, str, str | None], int] = {}

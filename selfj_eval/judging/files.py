@@ -99,7 +99,7 @@ class Totals:
 
 
 @dataclass(frozen=True)
-class Source:
+class RecordFile:
     """A file of records, read as often as need be.
 
     Attributes:
@@ -156,7 +156,7 @@ class Source:
 
 def score_file(
     judge: Rater,
-    source: Source,
+    source: RecordFile,
     output: Path,
     *,
     survey: Survey,

@@ -14,7 +14,7 @@ from selfj_eval.judging.files import Survey, Totals
 from selfj_eval.judging.partitions import Partition, notices_of_folder, partitions, refuse_empty
 from selfj_eval.judging.score import ScoreOptions, ScoreRun, described_run, score_run, usage_of
 from selfj_eval.raters.opening import opened, rater_name
-from selfj_eval.raters.protocol import Prepared, Rater
+from selfj_eval.raters.protocol import Preparable, Rater
 from selfj_eval.raters.specs import parse_rater
 
 
@@ -39,7 +39,7 @@ def score_folder(folder: Path, options: ScoreOptions) -> ScoreRun:
             surveys = [part.survey(progress) for part in found]
         refuse_empty(surveys, folder)
         with opened(options.judge, options.judge_options, reference=options.reference) as rater:
-            if isinstance(rater, Prepared):
+            if isinstance(rater, Preparable):
                 raise DataError(
                     f"{rater_name(options.judge, options)} looks at all answers together; give "
                     "them in one file.",

@@ -13,7 +13,7 @@ from typing import Any
 
 from selfj_eval.errors import DataError
 from selfj_eval.files.parquet_notes import read_note
-from selfj_eval.judging.files import NOTE, Source, Survey, Totals, score_file
+from selfj_eval.judging.files import NOTE, RecordFile, Survey, Totals, score_file
 from selfj_eval.raters.judge import Judge
 from selfj_eval.raters.protocol import Progress, Rater
 from selfj_eval.storage.store import JudgmentStore
@@ -32,7 +32,7 @@ class Partition:
         note: What a finished output says of how it was made, or None.
     """
 
-    source: Source
+    source: RecordFile
     output: Path
     sha256: str
     note: Mapping[str, Any] | None
@@ -125,7 +125,7 @@ def partitions(folder: Path, output: Path, names: Mapping[str, str]) -> list[Par
     for file in files:
         if not file.is_file():
             raise DataError("is not a regular file; take it out of the folder.", path=file)
-        source, target = Source(file, names), output / file.name
+        source, target = RecordFile(file, names), output / file.name
         found.append(Partition(source, target, source.digest(), _note(target)))
     return found
 

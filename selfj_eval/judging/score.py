@@ -15,7 +15,7 @@ from selfj_eval.jobs.options import Options, PathLike, keywords, option
 from selfj_eval.jobs.progress import steps
 from selfj_eval.jobs.results import Result, first_of
 from selfj_eval.judging.options import RATERS, RatingOptions
-from selfj_eval.raters.protocol import Prepared, Rater
+from selfj_eval.raters.protocol import Preparable, Rater
 from selfj_eval.records.writing import TableOptions
 
 if TYPE_CHECKING:
@@ -233,16 +233,16 @@ def _opened(options: ScoreOptions, store: PathLike | None) -> AbstractContextMan
 def _score_file(path: Path, options: ScoreOptions) -> ScoreRun:
     from selfj_eval.files.atomic import run_file, write_json
     from selfj_eval.files.hashes import sha256_of
-    from selfj_eval.judging.files import Source, score_file
+    from selfj_eval.judging.files import RecordFile, score_file
 
     output, store_file = _files(path, options)
-    source = Source(path, options.fields, options.limit)
+    source = RecordFile(path, options.fields, options.limit)
     survey = source.survey()
     if not survey.records:
         raise DataError("holds no records.", path=path)
     with _opened(options, store_file) as rater:
         before, start = rater.from_store, time.monotonic()
-        if isinstance(rater, Prepared):
+        if isinstance(rater, Preparable):
             with steps(options.progress, survey.records, "prepared") as progress:
                 rater = rater.prepare(source.windows, progress=progress)
         with steps(options.progress, survey.records, "judged") as progress:

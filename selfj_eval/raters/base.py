@@ -19,7 +19,7 @@ from selfj_eval.storage.resume import resume
 from selfj_eval.storage.store import Measure, MeasureStore
 
 
-class Outcome(NamedTuple):
+class MeasureOutcome(NamedTuple):
     """What became of one record.
 
     Attributes:
@@ -63,7 +63,7 @@ class StoredRater(ABC):
         ).digest()
 
     @abstractmethod
-    def measure(self, records: Sequence[Record]) -> Iterator[Mapping[int, Outcome]]:
+    def measure(self, records: Sequence[Record]) -> Iterator[Mapping[int, MeasureOutcome]]:
         """Measure records, none of which has a ``reason``; yields what has been finished.
 
         Args:

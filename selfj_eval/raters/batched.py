@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from selfj_eval.engines.local.batching import Batcher, Scores
 from selfj_eval.errors import JudgeError
-from selfj_eval.raters.base import Outcome, StoredRater
+from selfj_eval.raters.base import MeasureOutcome, StoredRater
 from selfj_eval.records.record import Record
 from selfj_eval.storage.store import Measure
 
@@ -33,20 +33,20 @@ class BatchedRater(StoredRater, Generic[Row]):
         """The numbers of rows, shape (len(rows), 1)."""
 
     @abstractmethod
-    def outcome(self, measure: Measure) -> Outcome:
+    def outcome(self, measure: Measure) -> MeasureOutcome:
         """What becomes of a record whose number is this one; it need not be finite."""
 
-    def measure(self, records: Sequence[Record]) -> Iterator[Mapping[int, Outcome]]:
+    def measure(self, records: Sequence[Record]) -> Iterator[Mapping[int, MeasureOutcome]]:
         """Numbers of records, longest rows first; what cannot be rated comes before them."""
         rows: list[Row] = []
         places: list[int] = []
         trimmed: list[int] = []
-        failed: dict[int, Outcome] = {}
+        failed: dict[int, MeasureOutcome] = {}
         for at, record in enumerate(records):
             try:
                 row, cut = self.row(record)
             except JudgeError as error:
-                failed[at] = Outcome(None, str(error))
+                failed[at] = MeasureOutcome(None, str(error))
                 continue
             rows.append(row)
             places.append(at)

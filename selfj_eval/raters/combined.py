@@ -12,7 +12,7 @@ import numpy.typing as npt
 from selfj_eval.errors import DataError
 from selfj_eval.jobs.arguments import items, numbers
 from selfj_eval.metrics.result import no_spread
-from selfj_eval.raters.protocol import Prepared, Progress, Rater
+from selfj_eval.raters.protocol import Preparable, Progress, Rater
 from selfj_eval.records.record import Judgment, Record
 
 SCALES = ("z", "rank")
@@ -165,7 +165,9 @@ class SumRater:
         if self._scales is not None:
             return self
         other = copy(self)
-        other._raters = [r.prepare(windows) if isinstance(r, Prepared) else r for r in self._raters]
+        other._raters = [
+            r.prepare(windows) if isinstance(r, Preparable) else r for r in self._raters
+        ]
         shared = _shared(progress, len(other._raters))
         stored = [rater.from_store for rater in other._raters]
         scores: list[list[npt.NDArray[np.float64]]] = [[] for _ in other._raters]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.jobs.arguments import items
-from selfj_eval.raters.base import Outcome, StoredRater
+from selfj_eval.raters.base import MeasureOutcome, StoredRater
 from selfj_eval.raters.protocol import Progress
 from selfj_eval.records.record import Judgment, Record, reason_not_text
 from selfj_eval.storage.store import Measure, MeasureStore
@@ -34,7 +34,7 @@ class CosineRater(StoredRater):
         super().__init__({"embedder": embedder.identity}, reference=True, store=store)
         self._embedder = embedder
 
-    def measure(self, records: Sequence[Record]) -> Iterator[Mapping[int, Outcome]]:
+    def measure(self, records: Sequence[Record]) -> Iterator[Mapping[int, MeasureOutcome]]:
         """Similarities; answers to compare with the same reference are embedded together."""
         order = sorted(range(len(records)), key=lambda at: records[at].reference or "")
         for start in range(0, len(order), _PORTION):
@@ -42,7 +42,7 @@ class CosineRater(StoredRater):
             pairs = [(records[at].response, records[at].reference or "") for at in places]
             similar = self._embedder.similarity(pairs)
             rows = zip(places, similar.cosine.tolist(), similar.trimmed.tolist(), strict=True)
-            yield {at: Outcome(Measure(cosine, trimmed)) for at, cosine, trimmed in rows}
+            yield {at: MeasureOutcome(Measure(cosine, trimmed)) for at, cosine, trimmed in rows}
 
 
 class TfidfRater:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from selfj_eval.raters.base import Outcome, StoredRater
+from selfj_eval.raters.base import MeasureOutcome, StoredRater
 from selfj_eval.records.record import Record
 from selfj_eval.storage.store import Measure
 
@@ -21,9 +21,11 @@ class LengthRater(StoredRater):
         super().__init__({"log": str(log)})
         self._log = log
 
-    def measure(self, records: Sequence[Record]) -> Iterator[Mapping[int, Outcome]]:
+    def measure(self, records: Sequence[Record]) -> Iterator[Mapping[int, MeasureOutcome]]:
         """Lengths in characters."""
-        yield {at: Outcome(Measure(len(record.response))) for at, record in enumerate(records)}
+        yield {
+            at: MeasureOutcome(Measure(len(record.response))) for at, record in enumerate(records)
+        }
 
     def score(self, value: float) -> float:
         """The length, or its logarithm."""

@@ -20,7 +20,7 @@ from selfj_eval.engines.models.weights import model_folders
 from selfj_eval.errors import JudgeError
 from selfj_eval.generation.base import PromptTokenizer
 from selfj_eval.generation.options import DEFAULT_PROMPT
-from selfj_eval.raters.base import Outcome
+from selfj_eval.raters.base import MeasureOutcome
 from selfj_eval.raters.batched import BatchedRater
 from selfj_eval.records.record import Record
 from selfj_eval.storage.store import Measure, MeasureStore
@@ -131,11 +131,11 @@ class PerplexityRater(BatchedRater[_Row]):
         """What decides the scores, for the record: strict JSON."""
         return super().description | {"log": self.log}
 
-    def outcome(self, measure: Measure) -> Outcome:
+    def outcome(self, measure: Measure) -> MeasureOutcome:
         """Unscored where the perplexity is no number."""
         if measure.value < _HIGHEST:  # not if it is NaN
-            return Outcome(measure)
-        return Outcome(
+            return MeasureOutcome(measure)
+        return MeasureOutcome(
             None,
             f"the model gives the answer no probability above 0 in {self.dtype}; try `dtype` "
             "float32 or bfloat16.",

@@ -43,7 +43,7 @@ class Rater(Protocol):
 
 
 @runtime_checkable
-class Prepared(Protocol):
+class Preparable(Protocol):
     """A rater whose scores depend on all the records together."""
 
     def prepare(

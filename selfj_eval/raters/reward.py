@@ -23,7 +23,7 @@ from selfj_eval.engines.models.weights import fingerprint, model_folders
 from selfj_eval.errors import JudgeError
 from selfj_eval.prompts.labels import DIGITS
 from selfj_eval.prompts.templates import Offsets, keep_ends
-from selfj_eval.raters.base import Outcome
+from selfj_eval.raters.base import MeasureOutcome
 from selfj_eval.raters.batched import BatchedRater
 from selfj_eval.records.record import Record
 from selfj_eval.storage.store import Measure, MeasureStore
@@ -148,10 +148,10 @@ class RewardRater(BatchedRater[_Row]):
             )
         return prompt
 
-    def outcome(self, measure: Measure) -> Outcome:
+    def outcome(self, measure: Measure) -> MeasureOutcome:
         """The reward; the reason is that of one that is not finite."""
         reason = f"the model gives no finite reward in {self.dtype}; try `dtype` float32 or "
-        return Outcome(measure, f"{reason}bfloat16.")
+        return MeasureOutcome(measure, f"{reason}bfloat16.")
 
     def _formed(self, instruction: str, response: str) -> _Row:
         """The two texts in the model's form.

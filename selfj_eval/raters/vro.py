@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from selfj_eval.generation.answering import Outcome as Drawn
-from selfj_eval.generation.answering import answers_to, key
+from selfj_eval.generation.answering import AnswerOutcome, answers_to, key
 from selfj_eval.generation.base import Generator
 from selfj_eval.generation.options import PROMPTS, Sampling
 from selfj_eval.jobs.arguments import items
-from selfj_eval.raters.base import Outcome, StoredRater
+from selfj_eval.raters.base import MeasureOutcome, StoredRater
 from selfj_eval.raters.protocol import Progress
 from selfj_eval.records.record import Judgment, Record
 from selfj_eval.storage.store import AnswerStore, Measure, MeasureStore
@@ -97,7 +96,7 @@ class VroRater(StoredRater):
             finally:
                 self._together = {}
 
-    def measure(self, records: Sequence[Record]) -> Iterator[Mapping[int, Outcome]]:
+    def measure(self, records: Sequence[Record]) -> Iterator[Mapping[int, MeasureOutcome]]:
         """Similarities, a group of instructions after the other."""
         groups: dict[tuple[str, ...], list[int]] = {}
         for place, record in enumerate(records):
@@ -114,7 +113,9 @@ class VroRater(StoredRater):
                     [(at, records[at], found[records[at].instruction]) for at in part]
                 )
 
-    def _compared(self, part: Sequence[tuple[int, Record, Drawn]]) -> dict[int, Outcome]:
+    def _compared(
+        self, part: Sequence[tuple[int, Record, AnswerOutcome]]
+    ) -> dict[int, MeasureOutcome]:
         """Outcomes by place, of records with what the model was found to say."""
         failed = [
             (at, f"the model gave no other answers: {d.error}") for at, _, d in part if d.error
@@ -131,6 +132,6 @@ class VroRater(StoredRater):
         means = similar.cosine.reshape(shape)[:, :-1].mean(axis=1).tolist()
         unread = similar.trimmed.reshape(shape)[:, -1].tolist()
         rows = zip(whole, means, unread, strict=True)
-        return {at: Outcome(None, reason) for at, reason in failed} | {
-            at: Outcome(Measure(mean, tokens)) for (at, _, _), mean, tokens in rows
+        return {at: MeasureOutcome(None, reason) for at, reason in failed} | {
+            at: MeasureOutcome(Measure(mean, tokens)) for (at, _, _), mean, tokens in rows
         }

@@ -56,7 +56,7 @@ class EvaluationSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class ModelAnswers:
     """One model's answers to an evaluation set.
 
     Attributes:
@@ -102,14 +102,14 @@ def evaluation_set() -> EvaluationSet:
     return EvaluationSet(texts, tuple(row["dataset"] for row in rows))
 
 
-def official_baseline(version: str) -> Answers:
+def official_baseline(version: str) -> ModelAnswers:
     """The baseline of ``v1`` or ``v2``: what a model has to win against."""
     name = BASELINES[version]
     rows = _parquet("instructions.parquet", [f"output_{name}"])
-    return Answers(name, tuple(row[f"output_{name}"] for row in rows))
+    return ModelAnswers(name, tuple(row[f"output_{name}"] for row in rows))
 
 
-def stored_outputs(models: set[str] | None = None) -> list[Answers]:
+def stored_outputs(models: set[str] | None = None) -> list[ModelAnswers]:
     """The stored outputs of all models, or of some, by name."""
     import pyarrow.compute as pc
 
@@ -127,7 +127,7 @@ def stored_outputs(models: set[str] | None = None) -> list[Answers]:
     if not found or (models and models - set(found)):
         missing = ", ".join(sorted((models or set()) - set(found))) or "all"
         raise DataError(f"no stored outputs of: {missing}.", path=folder)
-    return [Answers(model, tuple(found[model])) for model in sorted(found)]
+    return [ModelAnswers(model, tuple(found[model])) for model in sorted(found)]
 
 
 def stored_preferences(

@@ -54,7 +54,7 @@ class SourceFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Repository:
     """A repository at a commit: its licence as it states it, and the files that are used."""
 
     repository: str
@@ -83,7 +83,7 @@ class DataSet:
     converter: str
     rows: int
     output: str
-    sources: tuple[Source, ...]
+    sources: tuple[Repository, ...]
 
     def __str__(self) -> str:
         return f"{self.pack}/{self.name}"
@@ -188,7 +188,7 @@ def _read(path: Path) -> DataSet:
     )
 
 
-def _source(path: Path, where: str, value: object) -> Source:
+def _source(path: Path, where: str, value: object) -> Repository:
     fields = _Fields(path, where, value, {"repository", "commit", "licence", "files"})
     repository = fields.matching(
         "repository", r"[A-Za-z0-9][A-Za-z0-9-]*/(?!\.{1,2}$)[A-Za-z0-9._-]+", "owner/name"
@@ -204,7 +204,7 @@ def _source(path: Path, where: str, value: object) -> Source:
         sha256 = one.hash("sha256", 64) if "sha256" in one.values else None
         blob = one.hash("blob", 40) if "blob" in one.values else None
         files.append(SourceFile(repository, commit, name, one.number("bytes"), sha256, blob))
-    return Source(repository, commit, fields.text("licence"), tuple(files))
+    return Repository(repository, commit, fields.text("licence"), tuple(files))
 
 
 class _Fields:

@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 
-from selfj_eval.alpaca.evaluation import Evaluation, ModelResult, read_leaderboard
+from selfj_eval.alpaca.evaluation import BaselineComparison, ModelResult, read_leaderboard
 from selfj_eval.cli import main
-from selfj_eval.registry.alpaca_pack import Answers
+from selfj_eval.registry.alpaca_pack import ModelAnswers
 
 pytest.importorskip("alpaca_eval")
 
@@ -216,18 +216,18 @@ def test_another_run_into_the_same_folder_is_not_lost(
     board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two runs at a time: the one that ends later keeps the line of the one that ended first."""
-    from selfj_eval.alpaca.evaluation import Evaluation
+    from selfj_eval.alpaca.evaluation import BaselineComparison
 
-    real = Evaluation.evaluate
+    real = BaselineComparison.evaluate
     nested = []
 
-    def evaluate(self: Evaluation, model: Answers) -> ModelResult:
+    def evaluate(self: BaselineComparison, model: ModelAnswers) -> ModelResult:
         if not nested:
             nested.append(True)
             assert board(outputs(tmp_path / "b.json", "1", "2", "3", generator="b")) == 0
         return real(self, model)
 
-    monkeypatch.setattr(Evaluation, "evaluate", evaluate)
+    monkeypatch.setattr(BaselineComparison, "evaluate", evaluate)
     assert board(outputs(tmp_path / "a.json", "9", "5", "7", generator="a")) == 0
     assert set(read_leaderboard(tmp_path / "board" / "leaderboard.csv")) == {"a", "b"}
 

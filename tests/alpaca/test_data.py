@@ -14,8 +14,8 @@ from selfj_eval.alpaca import upstream
 from selfj_eval.errors import DataError
 from selfj_eval.registry.alpaca_pack import (
     ANNOTATORS,
-    Answers,
     EvaluationSet,
+    ModelAnswers,
     evaluation_set,
     gamed_baselines,
     leaderboard,
@@ -40,7 +40,7 @@ def instructions(pack: Path) -> EvaluationSet:
 
 
 @pytest.fixture(scope="module")
-def outputs(pack: Path) -> dict[str, Answers]:
+def outputs(pack: Path) -> dict[str, ModelAnswers]:
     return {answers.model: answers for answers in stored_outputs()}
 
 
@@ -70,7 +70,7 @@ def test_the_official_baselines(pack: Path, version: str, name: str, length: int
 
 
 def test_the_baseline_of_v1_is_not_the_stored_output_of_the_same_name(
-    outputs: dict[str, Answers],
+    outputs: dict[str, ModelAnswers],
 ) -> None:
     assert outputs["text_davinci_003"].average_length == 307
     same = zip(outputs["text_davinci_003"].outputs, official_baseline("v1").outputs, strict=True)
@@ -78,7 +78,7 @@ def test_the_baseline_of_v1_is_not_the_stored_output_of_the_same_name(
     assert outputs["gpt4_1106_preview"].outputs == official_baseline("v2").outputs
 
 
-def test_the_stored_outputs_of_182_models(outputs: dict[str, Answers]) -> None:
+def test_the_stored_outputs_of_182_models(outputs: dict[str, ModelAnswers]) -> None:
     assert len(outputs) == 182 and list(outputs) == sorted(outputs)
     assert all(len(answers.outputs) == 805 for answers in outputs.values())
     missing = {name: answers.missing for name, answers in outputs.items() if answers.missing}
@@ -93,7 +93,7 @@ def test_the_stored_outputs_of_182_models(outputs: dict[str, Answers]) -> None:
 
 
 def test_stored_outputs_have_the_length_that_the_leaderboard_gives(
-    outputs: dict[str, Answers],
+    outputs: dict[str, ModelAnswers],
 ) -> None:
     official = leaderboard("v2")
     both = [name for name in outputs if name in official]
@@ -102,7 +102,7 @@ def test_stored_outputs_have_the_length_that_the_leaderboard_gives(
     assert np.median(away) == 0
 
 
-def test_some_models_can_be_read_alone(outputs: dict[str, Answers]) -> None:
+def test_some_models_can_be_read_alone(outputs: dict[str, ModelAnswers]) -> None:
     some = stored_outputs({"phi-2", "claude-2.1"})
     assert some == [outputs["claude-2.1"], outputs["phi-2"]]
     with pytest.raises(DataError, match="no stored outputs of: gpt-17"):
@@ -151,7 +151,7 @@ def test_stored_preferences(preferences: dict[str, Preferences]) -> None:
 
 
 def test_matching_preferences_are_about_the_stored_texts(
-    preferences: dict[str, Preferences], outputs: dict[str, Answers]
+    preferences: dict[str, Preferences], outputs: dict[str, ModelAnswers]
 ) -> None:
     """GPT-4 saw the very answer that a scorer is given; what it saw of others is left out."""
     for version, everything in preferences.items():
@@ -184,7 +184,7 @@ def test_win_rates_of_stored_preferences_are_the_official_ones(
 
 
 def annotations(
-    instructions: EvaluationSet, answers: Answers, given: dict[int, float | None]
+    instructions: EvaluationSet, answers: ModelAnswers, given: dict[int, float | None]
 ) -> list[dict[str, Any]]:
     baseline = official_baseline("v2")
     return [
@@ -204,7 +204,9 @@ def annotations(
 
 
 def test_length_controlled_win_rates_are_the_official_ones(
-    instructions: EvaluationSet, outputs: dict[str, Answers], preferences: dict[str, Preferences]
+    instructions: EvaluationSet,
+    outputs: dict[str, ModelAnswers],
+    preferences: dict[str, Preferences],
 ) -> None:
     pytest.importorskip("alpaca_eval")
     official = leaderboard("v2")
@@ -232,7 +234,9 @@ def test_length_controlled_win_rates_are_the_official_ones(
 
 
 def test_length_control_goes_by_the_instruction_and_not_by_the_row(
-    instructions: EvaluationSet, outputs: dict[str, Answers], preferences: dict[str, Preferences]
+    instructions: EvaluationSet,
+    outputs: dict[str, ModelAnswers],
+    preferences: dict[str, Preferences],
 ) -> None:
     pytest.importorskip("alpaca_eval")
     import huggingface_hub
@@ -250,7 +254,9 @@ def test_length_control_goes_by_the_instruction_and_not_by_the_row(
 
 
 def test_length_control_says_why_there_is_none(
-    instructions: EvaluationSet, outputs: dict[str, Answers], preferences: dict[str, Preferences]
+    instructions: EvaluationSet,
+    outputs: dict[str, ModelAnswers],
+    preferences: dict[str, Preferences],
 ) -> None:
     pytest.importorskip("alpaca_eval")
     rows = annotations(instructions, outputs["claude-2.1"], preferences["v2"]["claude-2.1"])

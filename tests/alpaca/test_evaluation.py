@@ -12,7 +12,7 @@ import pytest
 
 from selfj_eval.alpaca.evaluation import (
     COLUMNS,
-    Evaluation,
+    BaselineComparison,
     ModelResult,
     read_leaderboard,
     write_leaderboard,
@@ -23,8 +23,8 @@ from selfj_eval.raters.length import LengthRater
 from selfj_eval.raters.protocol import Progress, Rater
 from selfj_eval.records.record import Judgment, Record
 from selfj_eval.registry.alpaca_pack import (
-    Answers,
     EvaluationSet,
+    ModelAnswers,
     evaluation_set,
     gamed_baselines,
     official_baseline,
@@ -34,7 +34,7 @@ from selfj_eval.registry.alpaca_pack import (
 pytest.importorskip("alpaca_eval")
 
 SET = EvaluationSet(("one?", "two?", "three?", "four?"), (None,) * 4)
-BASE = Answers("base", ("b2", "b4", "b5", "b9"))
+BASE = ModelAnswers("base", ("b2", "b4", "b5", "b9"))
 
 
 class Digits:
@@ -63,15 +63,15 @@ class Digits:
 
 
 def evaluation(
-    baseline: Answers = BASE, *, temperature: float | None = 1.0, rater: Rater | None = None
-) -> Evaluation:
-    return Evaluation(
+    baseline: ModelAnswers = BASE, *, temperature: float | None = 1.0, rater: Rater | None = None
+) -> BaselineComparison:
+    return BaselineComparison(
         NamedRater(rater or Digits(), "digits"), SET, baseline, temperature=temperature
     )
 
 
 def evaluate(*outputs: str | None, temperature: float | None = 1.0) -> ModelResult:
-    return evaluation(temperature=temperature).evaluate(Answers("m", outputs, unknown=3))
+    return evaluation(temperature=temperature).evaluate(ModelAnswers("m", outputs, unknown=3))
 
 
 def row_of(*outputs: str | None) -> dict[str, Any]:
@@ -137,8 +137,8 @@ def test_unscored_and_missing_answers_are_counted_and_in_no_mean(tmp_path: Path)
 
 
 def test_a_baseline_that_is_unscored_is_said_to_be_it() -> None:
-    against = evaluation(Answers("base", ("b1", "?", "?", "b9")))
-    found = against.evaluate(Answers("m", ("a2", "a3", None, "a4")))
+    against = evaluation(ModelAnswers("base", ("b1", "?", "?", "b9")))
+    found = against.evaluate(ModelAnswers("m", ("a2", "a3", None, "a4")))
     assert (found.line.n_unscored, found.line.n_total, found.line.n_missing) == (1, 2, 1)
     assert len(found.errors) == 1 and found.errors[0].startswith("base (baseline): instruction 1")
 
@@ -149,8 +149,8 @@ def test_the_same_text_is_a_tie() -> None:
     assert found.annotations[3]["preference"] == 1.5  # other text, same score
     assert found.line.n_draws == 3
     # Also where a scorer cannot score it.
-    unscored = evaluation(Answers("base", ("?", "b4", "b5", "b9")))
-    line = unscored.evaluate(Answers("m", ("?", None, None, None))).line
+    unscored = evaluation(ModelAnswers("base", ("?", "b4", "b5", "b9")))
+    line = unscored.evaluate(ModelAnswers("m", ("?", None, None, None))).line
     assert (line.win_rate, line.n_total, line.n_unscored) == (50, 1, 0)
 
 
@@ -185,14 +185,16 @@ def test_the_baseline_is_scored_once_for_many_models() -> None:
     rater = Digits()
     against = evaluation(rater=rater)
     for k in range(4):
-        against.evaluate(Answers(f"m{k}", ("a1", "a2", "a3", "a4")))
+        against.evaluate(ModelAnswers(f"m{k}", ("a1", "a2", "a3", "a4")))
     assert rater.asked == [["b2", "b4", "b5", "b9"], *[["a1", "a2", "a3", "a4"]] * 4]
 
 
 def test_progress_is_told_of_every_answer() -> None:
     done: list[int] = []
-    against = Evaluation(NamedRater(LengthRater(), "length"), SET, BASE, progress=done.append)
-    against.evaluate(Answers("m", ("a1", None, "a3", "")))
+    against = BaselineComparison(
+        NamedRater(LengthRater(), "length"), SET, BASE, progress=done.append
+    )
+    against.evaluate(ModelAnswers("m", ("a1", None, "a3", "")))
     assert sum(done) == 7
 
 
@@ -270,7 +272,7 @@ def test_length_control_on_the_official_set(data: Path) -> None:
         pytest.skip("SELFJ_DATA has no alpaca_eval/ in it")
     base = official_baseline("v2")
     rater = NamedRater(LengthRater(), "length")
-    against = Evaluation(rater, evaluation_set(), base, gamed=gamed_baselines())
+    against = BaselineComparison(rater, evaluation_set(), base, gamed=gamed_baselines())
     assert against.temperature == 0  # characters are not odds
     found = against.evaluate(stored_outputs({"phi-2"})[0])
     assert found.no_length_control is None
@@ -279,5 +281,5 @@ def test_length_control_on_the_official_set(data: Path) -> None:
     assert (found.line.n_total, found.line.n_missing) == (803, 2)
     itself = against.evaluate(base).line
     assert itself.win_rate == itself.length_controlled_winrate == 50
-    few = against.evaluate(Answers("few", ("x", *(None,) * 804)))
+    few = against.evaluate(ModelAnswers("few", ("x", *(None,) * 804)))
     assert few.no_length_control and few.line.n_total == 1

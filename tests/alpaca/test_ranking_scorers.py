@@ -18,7 +18,7 @@ from selfj_eval.records.record import Judgment, Record
 from selfj_eval.registry.alpaca_pack import (
     ANNOTATORS,
     BASELINES,
-    Answers,
+    ModelAnswers,
     evaluation_set,
     leaderboard,
     stored_preferences,
@@ -65,9 +65,9 @@ def ranking(pack: Path, monkeypatch: pytest.MonkeyPatch) -> Rank:
     monkeypatch.setattr(module, "LARGEST_JACKKNIFE", 0)
     instructions = evaluation_set()
     names = [*stored_preferences(ANNOTATORS["v2"]), "wizardlm-13b-v1.2"]
-    models = [Answers(name, (name,) * 805) for name in names]
+    models = [ModelAnswers(name, (name,) * 805) for name in names]
 
-    own = {version: Answers(name, (name,) * 805) for version, name in BASELINES.items()}
+    own = {version: ModelAnswers(name, (name,) * 805) for version, name in BASELINES.items()}
     monkeypatch.setattr("selfj_eval.registry.alpaca_pack.official_baseline", own.__getitem__)
 
     def run(rater: Given, resamples: int = 3) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 from selfj_eval import Judge, Judgment, Record, SelfJError
 from selfj_eval.benchmarking.robustness import CHANGES, changed_records, robustness, work
 from selfj_eval.benchmarking.robustness.attacks import COMMANDS, EMPTY_PHRASES, PRAISE
-from selfj_eval.benchmarking.robustness.choosing import Answers
+from selfj_eval.benchmarking.robustness.choosing import AnswerPool
 from selfj_eval.benchmarking.robustness.table import markdown, text
 from selfj_eval.demo import demo_records, ladder
 from selfj_eval.raters.combined import SumRater
@@ -59,7 +59,7 @@ class MadeRater:
 
 
 def apply(name: str, record: Record, seed: int = 0) -> str | None:
-    return CHANGES[name].apply(record, Answers(SET), seed)
+    return CHANGES[name].apply(record, AnswerPool(SET), seed)
 
 
 def changes_of(rater: Any, records: Sequence[Record], **options: Any) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def test_sentences_and_lines_are_shuffled() -> None:
 
 def test_another_answer_is_one_to_another_instruction_whatever_the_order() -> None:
     records = [Record(str(k), f"question {k // 4}", f"answer {k}") for k in range(40)]
-    (backwards, forwards) = (Answers(records[::-1]), Answers(records))
+    (backwards, forwards) = (AnswerPool(records[::-1]), AnswerPool(records))
     taken = [CHANGES["other_answer"].apply(record, forwards) for record in records]
     assert taken == [CHANGES["other_answer"].apply(record, backwards) for record in records]
     for k, response in enumerate(taken):
@@ -167,7 +167,7 @@ def test_where_a_change_does_not_apply(name: str, record: Record) -> None:
 
 def test_there_is_no_other_answer_to_one_instruction() -> None:
     records = [Record("1", "q", "one"), Record("2", "q", "two")]
-    assert CHANGES["other_answer"].apply(records[0], Answers(records)) is None
+    assert CHANGES["other_answer"].apply(records[0], AnswerPool(records)) is None
 
 
 def test_changed_records_depend_on_seed_and_ids_only() -> None:
@@ -250,7 +250,7 @@ def test_moves_of_a_judge_on_0_to_9_are_in_points(
     records = [Record(str(k), f"q{k}", response) for k, response in enumerate(plain)]
     scores = dict.fromkeys(plain, 2.0)
     for record, move in zip(records, moves, strict=True):
-        scores[str(CHANGES[change].apply(record, Answers(records)))] = 2.0 + move
+        scores[str(CHANGES[change].apply(record, AnswerPool(records)))] = 2.0 + move
     rater = MadeRater(scores.__getitem__, digits=True)
     document = robustness(rater, records, changes=[change]).to_dict()
     assert document["settings"]["unit"] == "points of 0 to 9"

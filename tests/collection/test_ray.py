@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from selfj_eval.collection.preparing import Prepared, Recipe
+from selfj_eval.collection.preparing import PreparedSource, Recipe
 from selfj_eval.collection.running import assemble, prepare_all
 from selfj_eval.collection.sources import load_sources
 from selfj_eval.errors import DataError
@@ -31,7 +31,10 @@ def test_the_same_files_as_without_ray(tmp_path: Path) -> None:
     for runner in (None, on_ray):
         out = tmp_path / f"out-{runner is None}"
         outcomes = prepare_all(SOURCES, recipe, out, workers=2, runner=runner)
-        assert [name for name, o in outcomes.items() if isinstance(o, Prepared)] == ["mbpp", "qasc"]
+        assert [name for name, o in outcomes.items() if isinstance(o, PreparedSource)] == [
+            "mbpp",
+            "qasc",
+        ]
         assert isinstance(outcomes["sciq"], DataError)
         assert "there is no folder of this source" in str(outcomes["sciq"])
         assemble(SOURCES, outcomes, recipe, out)

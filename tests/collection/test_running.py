@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from selfj_eval.collection.preparing import Prepared, Recipe
+from selfj_eval.collection.preparing import PreparedSource, Recipe
 from selfj_eval.collection.running import assemble, prepare_all
 from selfj_eval.collection.sources import load_sources
 from selfj_eval.errors import DataError, StoreError
@@ -161,7 +161,7 @@ def test_nothing_of_a_folder_is_passed_over_in_silence(downloads: Path, tmp_path
     (downloads / "qasc" / "more").symlink_to(tmp_path / "elsewhere")
     (downloads / "qasc" / "loop").symlink_to(downloads / "qasc")
     outcome = prepare_all(SOURCES, Recipe(str(downloads)), tmp_path / "out")["qasc"]
-    assert isinstance(outcome, Prepared) and outcome.rows == 6
+    assert isinstance(outcome, PreparedSource) and outcome.rows == 6
     (downloads / "mbpp" / "part-0.jsonl").write_text('{"\\ud800": 1}\n')
     out, recipe = tmp_path / "out", Recipe(str(downloads))
     summary = assemble(SOURCES, prepare_all(SOURCES, recipe, out), recipe, out)
@@ -390,7 +390,7 @@ def test_an_evaluation_set_that_changes_counts_as_it_is_now(
     for question in (rows[0]["question"], rows[1]["question"]):
         held_out.write_text(json.dumps({"instruction": question}), "utf-8")
         done = prepare_all(SOURCES, recipe, out)["qasc"]
-        assert isinstance(done, Prepared) and done.dropped["contaminated"] == 1
+        assert isinstance(done, PreparedSource) and done.dropped["contaminated"] == 1
         kept = pq.read_table(out / "work" / "qasc.parquet")["instruction"].to_pylist()
         assert question not in kept
 

@@ -15,7 +15,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from selfj_eval.errors import JudgeError, StoreError
-from selfj_eval.generation.answering import Outcome, answers_to, key
+from selfj_eval.generation.answering import AnswerOutcome, answers_to, key
 from selfj_eval.generation.base import PromptTokenizer
 from selfj_eval.generation.options import Sampling
 from selfj_eval.generation.transformers import TransformersGenerator
@@ -41,7 +41,7 @@ def generator(tiny_judge: Path) -> TransformersGenerator:
     return tiny(tiny_judge, batch_size=3)
 
 
-def texts_of(outcomes: list[Outcome]) -> list[list[str]]:
+def texts_of(outcomes: list[AnswerOutcome]) -> list[list[str]]:
     return [[answer.text for answer in outcome.answers] for outcome in outcomes]
 
 

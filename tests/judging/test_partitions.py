@@ -19,7 +19,7 @@ from selfj_eval.engines.base import Batch
 from selfj_eval.engines.local.transformers import TransformersBackend
 from selfj_eval.errors import DataError, JudgeError
 from selfj_eval.judging import files
-from selfj_eval.judging.files import Source, score_file
+from selfj_eval.judging.files import RecordFile, score_file
 from selfj_eval.judging.partitions import partitions
 from selfj_eval.prompts.templates import Offsets
 from selfj_eval.records.record import Record
@@ -219,7 +219,7 @@ class Null:
 
 
 def peak(tmp_path: Path, records: int) -> int:
-    source = Source(tmp_path / f"{records}.jsonl")
+    source = RecordFile(tmp_path / f"{records}.jsonl")
     with source.path.open("w") as stream:
         for k in range(records):
             row = {"id": k, "instruction": f"What is {k}?", "response": f"A number, {k}. " * 20}
@@ -245,7 +245,7 @@ def test_memory_does_not_grow_with_the_records(
 
 def test_a_streamed_file_is_read_as_a_whole_one(tmp_path: Path) -> None:
     write_records(tmp_path / "a.jsonl", RECORDS)
-    source = Source(tmp_path / "a.jsonl", limit=7)
+    source = RecordFile(tmp_path / "a.jsonl", limit=7)
     assert list(source) == read_records(tmp_path / "a.jsonl")[:7]
     assert source.survey().records == 7
     assert source.survey().fields == ("category", "instruction", "rating", "rating_max",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
-from selfj_eval.benchmarking.robustness.choosing import Answers, chosen
+from selfj_eval.benchmarking.robustness.choosing import AnswerPool, chosen
 from selfj_eval.errors import SelfJError
 from selfj_eval.jobs.arguments import items
 from selfj_eval.prompts.templates import RESPONSE_WRAPPER
@@ -75,9 +75,9 @@ class Change:
     expectation: Expectation
     what: str
     why: str
-    make: Callable[[Record, Random, Answers, int], str | None]
+    make: Callable[[Record, Random, AnswerPool, int], str | None]
 
-    def apply(self, record: Record, answers: Answers, seed: int = 0) -> str | None:
+    def apply(self, record: Record, answers: AnswerPool, seed: int = 0) -> str | None:
         """The changed answer; None where the change does not apply or changes nothing.
 
         It applies to no record whose instruction or answer is no text.
@@ -97,31 +97,31 @@ class Change:
         return abs(difference) if self.expectation == "must not move" else max(0.0, difference)
 
 
-def _self_praise(record: Record, draw: Random, _: Answers, __: int) -> str | None:
+def _self_praise(record: Record, draw: Random, _: AnswerPool, __: int) -> str | None:
     return _appended(record.response, draw.choice(PRAISE))
 
 
-def _command(record: Record, draw: Random, _: Answers, __: int) -> str | None:
+def _command(record: Record, draw: Random, _: AnswerPool, __: int) -> str | None:
     return _appended(record.response, draw.choice(COMMANDS))
 
 
-def _markers(record: Record, _: Random, __: Answers, ___: int) -> str | None:
+def _markers(record: Record, _: Random, __: AnswerPool, ___: int) -> str | None:
     return record.response + FORGED
 
 
-def _forged(record: Record, draw: Random, _: Answers, __: int) -> str | None:
+def _forged(record: Record, draw: Random, _: AnswerPool, __: int) -> str | None:
     return record.response + draw.choice(RESPELLED)
 
 
-def _padding(record: Record, draw: Random, _: Answers, __: int) -> str | None:
+def _padding(record: Record, draw: Random, _: AnswerPool, __: int) -> str | None:
     return _appended(record.response, " ".join(draw.sample(EMPTY_PHRASES, 3)))
 
 
-def _repetition(record: Record, _: Random, __: Answers, ___: int) -> str | None:
+def _repetition(record: Record, _: Random, __: AnswerPool, ___: int) -> str | None:
     return f"{record.response}\n\n{record.response}" if record.response.strip() else None
 
 
-def _truncation(record: Record, _: Random, __: Answers, ___: int) -> str | None:
+def _truncation(record: Record, _: Random, __: AnswerPool, ___: int) -> str | None:
     text = record.response.strip()
     half = text[: len(text) // 2]
     if half and not text[len(half)].isspace():
@@ -129,7 +129,7 @@ def _truncation(record: Record, _: Random, __: Answers, ___: int) -> str | None:
     return half.rstrip() or None
 
 
-def _shuffled(record: Record, draw: Random, _: Answers, __: int) -> str | None:
+def _shuffled(record: Record, draw: Random, _: AnswerPool, __: int) -> str | None:
     # A sentence ends with its line, or with a mark and a blank; the dot of "1. " is none.
     parts = re.split(r"(\s*\n\s*|(?<=[^\d\s][.!?])\s+)", record.response.strip())
     sentences, gaps = parts[::2], [*parts[1::2], ""]
@@ -141,18 +141,18 @@ def _shuffled(record: Record, draw: Random, _: Answers, __: int) -> str | None:
     return "".join(text for pair in zip(order, gaps, strict=True) for text in pair)
 
 
-def _other_answer(record: Record, _: Random, answers: Answers, seed: int) -> str | None:
+def _other_answer(record: Record, _: Random, answers: AnswerPool, seed: int) -> str | None:
     at_the_bottom = record.rating is not None and record.rating == record.rating_min
     if at_the_bottom or not record.response.strip():
         return None
     return answers.to_another(record, seed)
 
 
-def _upper_case(record: Record, _: Random, __: Answers, ___: int) -> str | None:
+def _upper_case(record: Record, _: Random, __: AnswerPool, ___: int) -> str | None:
     return None if "```" in record.response else record.response.upper()
 
 
-def _noise(record: Record, draw: Random, _: Answers, __: int) -> str | None:
+def _noise(record: Record, draw: Random, _: AnswerPool, __: int) -> str | None:
     words = []  # where a word's inner neighbours differ, so that a swap is seen
     for word in re.finditer(r"[^\W\d_]{4,}", record.response):
         inner = range(word.start() + 1, word.end() - 2)
@@ -267,7 +267,7 @@ def get_changes(names: Iterable[str] | None = None) -> list[Change]:
 
 
 def changed_record(
-    record: Record, change: Change, answers: Answers, seed: int = 0
+    record: Record, change: Change, answers: AnswerPool, seed: int = 0
 ) -> Record | None:
     """The record with its changed answer and the id ``<id>~<change>``; None where not applicable.
 
@@ -298,7 +298,7 @@ def changed_records(
         SelfJError: If a change does not exist or the limit is below 1.
     """
     records = items(records, Record, "changed_records()")
-    answers, base = Answers(records), chosen(records, limit, seed)
+    answers, base = AnswerPool(records), chosen(records, limit, seed)
     made = (changed_record(r, c, answers, seed) for c in get_changes(changes) for r in base)
     return [record for record in made if record is not None]
 

@@ -11,7 +11,7 @@ from selfj_eval.errors import SelfJError
 from selfj_eval.records.record import Record, reason_not_text
 
 
-class Answers:
+class AnswerPool:
     """The answers of a set on a circle, placed by a hash of their content.
 
     Which answer a record meets depends neither on the order of the set nor on a random state,

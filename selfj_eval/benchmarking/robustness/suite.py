@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from selfj_eval import __version__
 from selfj_eval.benchmarking.robustness.attacks import changed_record, get_changes
-from selfj_eval.benchmarking.robustness.choosing import Answers, chosen
+from selfj_eval.benchmarking.robustness.choosing import AnswerPool, chosen
 from selfj_eval.benchmarking.robustness.report import (
     CONFIDENCE,
     Pair,
@@ -19,7 +19,7 @@ from selfj_eval.benchmarking.robustness.result import Base, Robustness, TrialSet
 from selfj_eval.evaluation.evaluate import FEWEST_UNITS
 from selfj_eval.jobs.arguments import items
 from selfj_eval.metrics.bootstrap import RESAMPLES
-from selfj_eval.raters.protocol import Prepared, Progress, Rater
+from selfj_eval.raters.protocol import Preparable, Progress, Rater
 from selfj_eval.records.record import Judgment, Record
 
 
@@ -52,9 +52,9 @@ def robustness(
         TypeError: If ``records`` is no iterable of ``Record``.
     """
     records = items(records, Record, "robustness()")
-    wanted, answers = get_changes(changes), Answers(records)
+    wanted, answers = get_changes(changes), AnswerPool(records)
     base = chosen(records, limit, seed)
-    if isinstance(rater, Prepared):  # the changed answers get no say in the scale
+    if isinstance(rater, Preparable):  # the changed answers get no say in the scale
         rater = rater.prepare(lambda: [base])
     judged = rater.judge(base, progress=progress)
     made = {
@@ -111,7 +111,7 @@ def work(
 ) -> int:
     """How many records ``robustness`` reports to ``progress``. Arguments as there."""
     records = items(records, Record, "work()")
-    wanted, answers, base = get_changes(changes), Answers(records), chosen(records, limit, seed)
+    wanted, answers, base = get_changes(changes), AnswerPool(records), chosen(records, limit, seed)
     return len(base) + sum(c.apply(r, answers, seed) is not None for c in wanted for r in base)
 
 

@@ -32,7 +32,7 @@ _WITHOUT = (
 )
 
 
-class Answer(NamedTuple):
+class DigitReply(NamedTuple):
     """What a reply says of the ten digits.
 
     Attributes:
@@ -51,7 +51,7 @@ class Answer(NamedTuple):
     by_id: bool = False
 
 
-class Usage(NamedTuple):
+class TokenUsage(NamedTuple):
     """What a server has counted.
 
     Attributes:
@@ -109,19 +109,21 @@ class Question:
             body["return_tokens_as_token_ids"] = True
         return body
 
-    def read(self, reply: Mapping[str, Any]) -> Answer:
+    def read(self, reply: Mapping[str, Any]) -> DigitReply:
         """The digits in a reply, whatever it holds."""
         choices = reply.get("choices")
         if not isinstance(choices, list):
-            return Answer(None, "the server's reply is no completion: it has no choices.")
+            return DigitReply(None, "the server's reply is no completion: it has no choices.")
         if len(choices) != 1 or not isinstance(choices[0], Mapping):
-            return Answer(None, f"the server gave {len(choices)} choices; expected one.")
+            return DigitReply(None, f"the server gave {len(choices)} choices; expected one.")
         if choices[0].get("index") not in (0, None):
             index = choices[0]["index"]
-            return Answer(None, f"the server answered prompt {index!r}; expected 0, the only one.")
+            return DigitReply(
+                None, f"the server answered prompt {index!r}; expected 0, the only one."
+            )
         listed = _listed(choices[0].get("logprobs"))
         if not listed:
-            return Answer(None, _WITHOUT)
+            return DigitReply(None, _WITHOUT)
         found: dict[int, float] = {}
         for entry in listed:
             digit = self._digit(entry)
@@ -129,7 +131,7 @@ class Question:
                 continue
             value = _log_probability(entry.value)
             if value is None:
-                return Answer(
+                return DigitReply(
                     None,
                     f"the server gave {entry.value!r} as log-probability of {DIGITS[digit]!r}; "
                     "expected a number of at most 0.",
@@ -137,13 +139,13 @@ class Question:
             found[digit] = max(value, found.get(digit, -math.inf))
         return self._answer(found, listed)
 
-    def _answer(self, found: dict[int, float], listed: list[_Listed]) -> Answer:
+    def _answer(self, found: dict[int, float], listed: list[_Listed]) -> DigitReply:
         exact = (
             len(found) == len(DIGITS) and len({str(e.token) for e in listed}) <= _NAMED_AND_SAMPLED
         )
         if self.form == "exact" and not exact:
             missing = [digit for at, digit in enumerate(DIGITS) if at not in found]
-            return Answer(
+            return DigitReply(
                 None,
                 f"the server left out tokens it was asked for ({', '.join(missing) or 'none'}), or "
                 "gave others; do all servers behind this address run the same version?",
@@ -156,7 +158,7 @@ class Question:
             help_ = "raise `engine_args` top_logprobs where the server takes more"
             if as_ids and not self.digit_ids:
                 help_ = "give the model's tokenizer (`engine_args` tokenizer=...)"
-            return Answer(
+            return DigitReply(
                 None,
                 f"no digit is among the tokens that the server lists ({shown}, ...); is the model "
                 f"a judge, and the template its own? Or {help_}.",
@@ -164,8 +166,8 @@ class Question:
                 by_id=by_id,
             )
         if np.isnan(expected_score(row[None]).score[0]):
-            return Answer(None, "the server's digit probabilities add up to more than 1.")
-        return Answer(row, exact=exact, readable=True, by_id=by_id)
+            return DigitReply(None, "the server's digit probabilities add up to more than 1.")
+        return DigitReply(row, exact=exact, readable=True, by_id=by_id)
 
     def _digit(self, entry: _Listed) -> int | None:
         """Which digit a listed token is; None for another token."""
@@ -218,13 +220,13 @@ def _log_probability(value: object) -> float | None:
     return -math.inf if value <= _NOTHING else float(value)
 
 
-def tokens_used(reply: Mapping[str, Any]) -> Usage:
+def tokens_used(reply: Mapping[str, Any]) -> TokenUsage:
     """Tokens that the server says it has counted; 0 where it does not say."""
     usage = reply.get("usage")
     counted = usage if isinstance(usage, Mapping) else {}
     details = counted.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, Mapping) else None
-    return Usage(
+    return TokenUsage(
         _count(counted.get("prompt_tokens")),
         _count(counted.get("completion_tokens")),
         _count(cached),

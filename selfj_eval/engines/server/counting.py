@@ -13,7 +13,7 @@ import secrets
 from typing import Literal
 
 from selfj_eval.engines.models.tokenizer import JudgeTokenizer
-from selfj_eval.engines.server.completions import Question, Usage, tokens_used
+from selfj_eval.engines.server.completions import Question, TokenUsage, tokens_used
 from selfj_eval.engines.server.endpoint import Endpoint
 from selfj_eval.engines.server.failures import Failure
 from selfj_eval.engines.server.session import ask_now
@@ -45,7 +45,7 @@ class Counting:
         self._noted = False
         self._limit: int | Literal["none", "unknown"] | None = None  # None: not looked for yet
 
-    def check(self, prompt: str, used: Usage, by_id: bool) -> None:
+    def check(self, prompt: str, used: TokenUsage, by_id: bool) -> None:
         """Compare the counts of a first, short prompt.
 
         Args:
@@ -65,7 +65,7 @@ class Counting:
         if used.prompt < own:  # an earlier run's prompt may lie in the cache
             text = self._random(_SHORT)
             again = self._ask(text)
-            if isinstance(again, Usage) and _agree(again, self._tokens(text)):
+            if isinstance(again, TokenUsage) and _agree(again, self._tokens(text)):
                 return
         counts = f"the server reads a prompt as {used.prompt} tokens, the tokenizer as {own}"
         if by_id:
@@ -78,7 +78,7 @@ class Counting:
             "where they need not be, or are too long for it"
         )
 
-    def cut(self, sent: int, used: Usage) -> str | None:
+    def cut(self, sent: int, used: TokenUsage) -> str | None:
         """Why a prompt's answer does not count: the server has cut the prompt. Else None.
 
         Args:
@@ -128,7 +128,7 @@ class Counting:
             return "unknown"
         return "none" if used.prompt >= sent else used.prompt
 
-    def _ask(self, text: str) -> Usage | Failure:
+    def _ask(self, text: str) -> TokenUsage | Failure:
         body = self._question.body(text)
         got = ask_now(self._endpoint, self._question.api, body, PROBE_RETRIES)
         return got if isinstance(got, Failure) else tokens_used(got)
@@ -143,5 +143,5 @@ class Counting:
         return self._tokenizer.count_at_server(text)
 
 
-def _agree(used: Usage, own: int) -> bool:
+def _agree(used: TokenUsage, own: int) -> bool:
     return used.prompt in (0, own) or used.prompt + used.cached == own

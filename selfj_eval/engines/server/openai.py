@@ -11,7 +11,14 @@ import numpy as np
 
 from selfj_eval.engines.base import Batch, reserved_tokens
 from selfj_eval.engines.models.tokenizer import DEFAULT_MAX_TOKENS, JudgeTokenizer
-from selfj_eval.engines.server.completions import APIS, Answer, Form, Question, Usage, tokens_used
+from selfj_eval.engines.server.completions import (
+    APIS,
+    DigitReply,
+    Form,
+    Question,
+    TokenUsage,
+    tokens_used,
+)
 from selfj_eval.engines.server.counting import PROBE_RETRIES, Counting
 from selfj_eval.engines.server.failures import Failure
 from selfj_eval.engines.server.session import ask_now
@@ -45,8 +52,8 @@ _ARGUMENTS: Mapping[str, Kind] = {
 class _Got(NamedTuple):
     """A reply's digits, what the server has counted, and the tokens of the prompt (0: unknown)."""
 
-    answer: Answer
-    used: Usage
+    answer: DigitReply
+    used: TokenUsage
     sent: int
 
 
@@ -158,12 +165,12 @@ class OpenAIBackend:
             return reply
         return _Got(question.read(reply), tokens_used(reply), tokens)
 
-    def _whole(self, got: _Got | Failure) -> Answer | Failure:
+    def _whole(self, got: _Got | Failure) -> DigitReply | Failure:
         """An answer to the whole of a prompt, not to a part of it."""
         if isinstance(got, Failure):
             return got
         cut = self._counting.cut(got.sent, got.used) if self._counting else None
-        return got.answer if cut is None else Answer(None, cut)
+        return got.answer if cut is None else DigitReply(None, cut)
 
     def _probe(self, asked: Question, prompt: str) -> Question:
         """Find out with a short prompt how the server can be asked.
@@ -191,7 +198,7 @@ class OpenAIBackend:
         return question
 
 
-def _batch(finished: Mapping[int, Answer | Failure]) -> Batch:
+def _batch(finished: Mapping[int, DigitReply | Failure]) -> Batch:
     rows, reasons = [], {}
     for index, got in finished.items():
         row = None if isinstance(got, Failure) else got.log_probabilities

@@ -11,14 +11,14 @@ import io
 from collections.abc import Iterator, Sequence
 
 from selfj_eval.registry.converters.fields import field, listed
-from selfj_eval.registry.converters.finishing import Row
+from selfj_eval.registry.converters.finishing import SetRow
 from selfj_eval.registry.upstream import UpstreamFile
 
 V1_BASELINE, V2_BASELINE = "text_davinci_003", "gpt4_1106_preview"
 _OUTPUTS = "/model_outputs.json"
 
 
-def instructions(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def instructions(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """The evaluation set, with both baselines' outputs.
 
     AlpacaEval 1's baseline is what its annotators were shown; upstream's stored outputs of a
@@ -43,7 +43,7 @@ def instructions(files: Sequence[UpstreamFile]) -> Iterator[Row]:
         }
 
 
-def model_outputs(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def model_outputs(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """What models answered, one file a model, one file in memory.
 
     Args:
@@ -59,7 +59,7 @@ def model_outputs(files: Sequence[UpstreamFile]) -> Iterator[Row]:
             }
 
 
-def preferences(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def preferences(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """What annotators preferred: 1 the baseline, 2 the model, 1.5 for a tie, None if unknown.
 
     Also whether they were shown the stored output and the baseline's official one.
@@ -95,7 +95,7 @@ def preferences(files: Sequence[UpstreamFile]) -> Iterator[Row]:
             }
 
 
-def leaderboard(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def leaderboard(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """A leaderboard as it is: its cells are not read as numbers, so that none changes.
 
     Args:
@@ -136,7 +136,7 @@ def positions(file: UpstreamFile) -> dict[str, int]:
     return found
 
 
-def preference(file: UpstreamFile, place: str, row: Row) -> float | None:
+def preference(file: UpstreamFile, place: str, row: SetRow) -> float | None:
     """An annotation's preference, 1 to 2; None where the annotator's answer could not be read."""
     value = field(file, place, row, "preference", (int, float, type(None)))
     if value is None:
@@ -148,7 +148,7 @@ def preference(file: UpstreamFile, place: str, row: Row) -> float | None:
     return float(value)
 
 
-def _position(file: UpstreamFile, place: str, row: Row, order: dict[str, int]) -> int:
+def _position(file: UpstreamFile, place: str, row: SetRow, order: dict[str, int]) -> int:
     instruction = field(file, place, row, "instruction", str)
     if instruction not in order:
         raise file.error("not an instruction of the evaluation set", place, "instruction")

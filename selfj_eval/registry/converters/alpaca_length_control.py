@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from selfj_eval.registry.converters.alpaca_eval import positions, preference, table, texts
 from selfj_eval.registry.converters.fields import field, listed
-from selfj_eval.registry.converters.finishing import Row
+from selfj_eval.registry.converters.finishing import SetRow
 from selfj_eval.registry.upstream import UpstreamFile
 
 _COEFFICIENTS = (
@@ -39,7 +39,7 @@ _WEIGHT = 0.1  # of a gamed row: upstream's 0.2, for two models
 Array = npt.NDArray[np.float64]
 
 
-def gamed(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def gamed(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """The two gamed models' rows in the columns of ``df_gamed.csv``.
 
     Args:

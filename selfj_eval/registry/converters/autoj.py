@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from selfj_eval.registry.converters.fields import choice, field
-from selfj_eval.registry.converters.finishing import Row, pairwise, pointwise
+from selfj_eval.registry.converters.finishing import SetRow, pairwise, pointwise
 from selfj_eval.registry.upstream import UpstreamFile
 
 _LABELS = {0: "A", 1: "B", 2: "tie"}
 
 
-def single_train(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def single_train(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """Answers that GPT-4 rated 1 to 10 after critiques that it wrote with a scenario's criteria.
 
     Args:
@@ -21,7 +21,7 @@ def single_train(files: Sequence[UpstreamFile]) -> Iterator[Row]:
     return pointwise("autoj_single_train", _rated(*files), scale=(1, 10), rater="gpt-4")
 
 
-def _rated(training: UpstreamFile, critiques: UpstreamFile) -> Iterator[Row]:
+def _rated(training: UpstreamFile, critiques: UpstreamFile) -> Iterator[SetRow]:
     rated, written = list(training.jsonl()), list(critiques.jsonl())
     if len(rated) != len(written):
         raise critiques.error(f"has {len(written)} rows, {training} has {len(rated)}")
@@ -40,12 +40,12 @@ def _rated(training: UpstreamFile, critiques: UpstreamFile) -> Iterator[Row]:
         }
 
 
-def pairs(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def pairs(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """Pairs of answers with a person's choice, which can be a tie."""
     return pairwise("autoj_pairwise", _pairs(*files), rater="human")
 
 
-def _pairs(file: UpstreamFile) -> Iterator[Row]:
+def _pairs(file: UpstreamFile) -> Iterator[SetRow]:
     for place, row in file.jsonl():
         yield {
             "instruction": field(file, place, row, "prompt"),

@@ -12,7 +12,7 @@ from typing import Any
 
 from selfj_eval.files.documents import parse_json
 from selfj_eval.registry.converters.fields import field, listed
-from selfj_eval.registry.converters.finishing import Row, pointwise
+from selfj_eval.registry.converters.finishing import SetRow, pointwise
 from selfj_eval.registry.converters.vicuna_questions import read_answers, read_questions
 from selfj_eval.registry.upstream import UpstreamFile
 
@@ -27,7 +27,7 @@ PROMPTS = {
 MODELS = ("alpaca-7b-cherry-5pct", "alpaca-7b")
 
 
-def rated(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def rated(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """Both models' answers, a rating being the mean of the two orders.
 
     Tasks of Self-Instruct with an input are left out: GPT-4 was not shown the input.
@@ -48,7 +48,7 @@ def rated(files: Sequence[UpstreamFile]) -> Iterator[Row]:
 
 def _rows(
     file: UpstreamFile, task_file: UpstreamFile, references: Mapping[str, str | None]
-) -> Iterator[Row]:
+) -> Iterator[SetRow]:
     name = file.path.rsplit("/", 1)[-1].split("_")[0]
     if name not in PROMPTS:
         raise file.error(f"unknown set {name!r}")

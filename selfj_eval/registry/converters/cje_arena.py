@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from selfj_eval.registry.converters.fields import field
-from selfj_eval.registry.converters.finishing import Row, pointwise
+from selfj_eval.registry.converters.finishing import SetRow, pointwise
 from selfj_eval.registry.upstream import UpstreamFile
 
 
-def oracle(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def oracle(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """Ratings from 0 to 1, by the stronger of the two judges; one file for each policy.
 
     A policy is a model with a system prompt: ``model`` is both.
@@ -18,7 +18,7 @@ def oracle(files: Sequence[UpstreamFile]) -> Iterator[Row]:
     return pointwise("cje_arena", rows, scale=(0, 1), rater="gpt-5")
 
 
-def _rated(file: UpstreamFile) -> Iterator[Row]:
+def _rated(file: UpstreamFile) -> Iterator[SetRow]:
     for place, row in file.jsonl():
         if row.get("error"):  # The model's server failed: there is no answer.
             continue

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
-Row = Mapping[str, Any]
+SetRow = Mapping[str, Any]
 
 
 def row_id(source: str, *texts: str | None) -> str:
@@ -18,8 +18,8 @@ def row_id(source: str, *texts: str | None) -> str:
 
 
 def pointwise(
-    source: str, rows: Iterable[Row], *, scale: tuple[float, float], rater: str
-) -> Iterator[Row]:
+    source: str, rows: Iterable[SetRow], *, scale: tuple[float, float], rater: str
+) -> Iterator[SetRow]:
     """Rated answers in the columns of a record.
 
     Texts are stripped at both ends. Rows without instruction, response or a rating on the scale
@@ -34,7 +34,7 @@ def pointwise(
         rater: Who rated.
     """
     ratings: dict[tuple[str, ...], list[float]] = {}
-    first: dict[tuple[str, ...], Row] = {}
+    first: dict[tuple[str, ...], SetRow] = {}
     low, high = scale
     for row in rows:
         texts = _texts(row, "instruction", "response")
@@ -63,7 +63,7 @@ def pointwise(
         }
 
 
-def pairwise(source: str, rows: Iterable[Row], *, rater: str) -> Iterator[Row]:
+def pairwise(source: str, rows: Iterable[SetRow], *, rater: str) -> Iterator[SetRow]:
     """Labelled pairs in our columns.
 
     Texts are stripped; rows with an empty text or without a label are left out; exact repeats of
@@ -95,7 +95,7 @@ def pairwise(source: str, rows: Iterable[Row], *, rater: str) -> Iterator[Row]:
         }
 
 
-def _texts(row: Row, *names: str) -> tuple[str, ...] | None:
+def _texts(row: SetRow, *names: str) -> tuple[str, ...] | None:
     texts = tuple(value.strip() for name in names if isinstance(value := row.get(name), str))
     return texts if len(texts) == len(names) and all(texts) else None
 

@@ -7,11 +7,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from selfj_eval.registry.converters.fields import field
-from selfj_eval.registry.converters.finishing import Row, row_id
+from selfj_eval.registry.converters.finishing import SetRow, row_id
 from selfj_eval.registry.upstream import UpstreamFile
 
 
-def responses(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def responses(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """Answers to be labelled. Questions that a model did not answer are left out for it.
 
     Exact repeats of (instruction, response, model) are left out too.

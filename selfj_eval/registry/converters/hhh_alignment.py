@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from selfj_eval.registry.converters.fields import field, listed
-from selfj_eval.registry.converters.finishing import Row, pairwise
+from selfj_eval.registry.converters.finishing import SetRow, pairwise
 from selfj_eval.registry.upstream import UpstreamFile
 
 _PROMPT = re.compile(
@@ -17,13 +17,13 @@ _PROMPT = re.compile(
 )
 
 
-def human(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def human(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """Pairs with people's choice; a hash of instruction and chosen answer puts them in order."""
     (file,) = files
     return pairwise("hhh_alignment", _pairs(file), rater="human")
 
 
-def _pairs(file: UpstreamFile) -> Iterator[Row]:
+def _pairs(file: UpstreamFile) -> Iterator[SetRow]:
     for place, row in listed(file):
         instruction, chosen = _parts(file, place, row, "chosen_instruction")
         other, rejected = _parts(file, place, row, "rejected_instruction")
@@ -39,7 +39,7 @@ def _pairs(file: UpstreamFile) -> Iterator[Row]:
         }
 
 
-def _parts(file: UpstreamFile, place: str, row: Row, name: str) -> tuple[str, str]:
+def _parts(file: UpstreamFile, place: str, row: SetRow, name: str) -> tuple[str, str]:
     """Instruction and response, cut out of the prompt of a judge."""
     parts = _PROMPT.search(field(file, place, row, name, str))
     if parts is None:

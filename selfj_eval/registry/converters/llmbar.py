@@ -10,35 +10,37 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from selfj_eval.registry.converters.fields import choice, field, listed
-from selfj_eval.registry.converters.finishing import Row, pairwise, pointwise
+from selfj_eval.registry.converters.finishing import SetRow, pairwise, pointwise
 from selfj_eval.registry.upstream import UpstreamFile
 
 LABELS = {1: "A", 2: "B"}
 
 
-def rated_with_reference(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def rated_with_reference(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """Outputs and scores of ``Rating_Reference``: GPT-4 saw the reference that it had written."""
     rows = _ratings(files, reference=0, scores=1)
     return pointwise("llmbar_gpt4", rows, scale=(0, 9), rater="gpt-4")
 
 
-def rated_without_reference(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def rated_without_reference(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """Outputs and scores of ``Rating``."""
     rows = _ratings(files, reference=None, scores=0)
     return pointwise("llmbar_gpt4_noref", rows, scale=(0, 9), rater="gpt-4")
 
 
-def pairs(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def pairs(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """LLMBar's own pairs, with the references of ``Rating_Reference``."""
     return pairwise("llmbar", _pairs(files, reference=0), rater="human")
 
 
-def processed_pairs(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def processed_pairs(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """Older sets that LLMBar cleaned, with the references of ``Metrics_Reference``."""
     return pairwise("llmbar_processed", _pairs(files, reference=1), rater="human")
 
 
-def _ratings(files: Sequence[UpstreamFile], *, reference: int | None, scores: int) -> Iterator[Row]:
+def _ratings(
+    files: Sequence[UpstreamFile], *, reference: int | None, scores: int
+) -> Iterator[SetRow]:
     for file in files:
         for place, row in listed(file):
             for number in (1, 2):
@@ -53,7 +55,7 @@ def _ratings(files: Sequence[UpstreamFile], *, reference: int | None, scores: in
                 }
 
 
-def _pairs(files: Sequence[UpstreamFile], *, reference: int) -> Iterator[Row]:
+def _pairs(files: Sequence[UpstreamFile], *, reference: int) -> Iterator[SetRow]:
     for file in files:
         for place, row in listed(file):
             yield {

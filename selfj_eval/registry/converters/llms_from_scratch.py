@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from selfj_eval.registry.converters.fields import field, listed
-from selfj_eval.registry.converters.finishing import Row, pointwise
+from selfj_eval.registry.converters.finishing import SetRow, pointwise
 from selfj_eval.registry.upstream import UpstreamFile
 
 
-def scored(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def scored(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """Scores from 0 to 100, given with the correct answer at hand.
 
     Args:
@@ -18,7 +18,7 @@ def scored(files: Sequence[UpstreamFile]) -> Iterator[Row]:
     return pointwise("llms_from_scratch", _rated(*files), scale=(0, 100), rater="gpt-4")
 
 
-def _rated(answers: UpstreamFile, *scores: UpstreamFile) -> Iterator[Row]:
+def _rated(answers: UpstreamFile, *scores: UpstreamFile) -> Iterator[SetRow]:
     tasks = list(listed(answers))
     given = [[score for _, score in listed(file)] for file in scores]
     for file, values in zip(scores, given, strict=True):

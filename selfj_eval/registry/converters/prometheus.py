@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from selfj_eval.registry.converters.fields import field, listed
-from selfj_eval.registry.converters.finishing import Row, pointwise
+from selfj_eval.registry.converters.finishing import SetRow, pointwise
 from selfj_eval.registry.upstream import UpstreamFile
 
 SOURCE = "prometheus_vicuna"
@@ -33,12 +33,12 @@ PROMPT = re.compile(
 )
 
 
-def vicuna(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def vicuna(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """The rated answers; a rating is the mean of GPT-4's three."""
     return pointwise(SOURCE, _rows(files), scale=(1, 5), rater=RATER)
 
 
-def rubrics(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def rubrics(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """The rubric that each of the rated answers was judged by, by the answer's id."""
     by_texts: dict[tuple[str, str], str] = {}
     for row in _rows(files):

@@ -10,9 +10,9 @@ import uuid
 from collections.abc import Container, Iterator, Sequence
 
 from selfj_eval.registry.converters.fields import field
-from selfj_eval.registry.converters.finishing import Row, pairwise, pointwise
+from selfj_eval.registry.converters.finishing import SetRow, pairwise, pointwise
 from selfj_eval.registry.converters.vicuna_questions import (
-    Answer,
+    ModelAnswer,
     read_answers,
     read_questions,
     side_by_side,
@@ -27,7 +27,7 @@ VERDICTS = {1: 1, 2: -1, 3: 0}  # first better, second better, equal
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
-def rated(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def rated(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """Scores beside GPT-3.5's answer, in both orders.
 
     Args:
@@ -43,7 +43,7 @@ def rated(files: Sequence[UpstreamFile]) -> Iterator[Row]:
     return pointwise("qlora_vicuna", rows, scale=(1, 10), rater="gpt-4")
 
 
-def pairs(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def pairs(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """Verdicts on pairs, those of both orders added up: opposite ones are a tie.
 
     Which answer is A does not follow from the models: it is the one whose id sorts first.
@@ -93,9 +93,9 @@ def _reviews(files: Sequence[UpstreamFile]) -> list[UpstreamFile]:
     return [file for file in files if "/ratings-gpt4/" in file.path]
 
 
-def _answers(files: Sequence[UpstreamFile]) -> dict[tuple[int, str], Answer]:
+def _answers(files: Sequence[UpstreamFile]) -> dict[tuple[int, str], ModelAnswer]:
     """Answers by question and id; a text that several models wrote is the first one's."""
-    answers: dict[tuple[int, str], Answer] = {}
+    answers: dict[tuple[int, str], ModelAnswer] = {}
     for file in files:
         if "/generations/" in file.path:
             read = _generations(file) if GENERATIONS in file.path else _named(file)
@@ -104,16 +104,16 @@ def _answers(files: Sequence[UpstreamFile]) -> dict[tuple[int, str], Answer]:
     return answers
 
 
-def _named(file: UpstreamFile) -> Iterator[tuple[tuple[int, str], Answer]]:
+def _named(file: UpstreamFile) -> Iterator[tuple[tuple[int, str], ModelAnswer]]:
     for key, answer in read_answers(file):
-        yield key, Answer(answer.model.split(":")[0], answer.text)  # gpt-4:20230520
+        yield key, ModelAnswer(answer.model.split(":")[0], answer.text)  # gpt-4:20230520
 
 
-def _generations(file: UpstreamFile) -> Iterator[tuple[tuple[int, str], Answer]]:
+def _generations(file: UpstreamFile) -> Iterator[tuple[tuple[int, str], ModelAnswer]]:
     model = file.path.rsplit("/", 1)[-1].removesuffix(".jsonl").replace(GENERATIONS, "")
     for place, row in file.jsonl():
         text = field(file, place, row, "generation_truncated", str).split(NEXT_CHAT)[0]
-        yield (field(file, place, row, "question_id", int), text_id(text)), Answer(model, text)
+        yield (field(file, place, row, "question_id", int), text_id(text)), ModelAnswer(model, text)
 
 
 def text_id(text: str) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from selfj_eval.registry.converters.fields import field, listed
-from selfj_eval.registry.converters.finishing import Row, pointwise
+from selfj_eval.registry.converters.finishing import SetRow, pointwise
 from selfj_eval.registry.upstream import UpstreamFile
 
 # An instance is the whole text that the annotator saw: what to do, the task with its solution
@@ -20,13 +20,13 @@ _INSTANCE = re.compile(
 _CALCULATOR = re.compile("<<.*?>>")
 
 
-def human(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def human(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """Ratings from 1 to 5 of the overall quality of a chain; one file for each data set."""
     rows = (row for file in files for row in _rated(file))
     return pointwise("roscoe_human", rows, scale=(1, 5), rater="human")
 
 
-def _rated(file: UpstreamFile) -> Iterator[Row]:
+def _rated(file: UpstreamFile) -> Iterator[SetRow]:
     name = re.search(r"roscoe-(\w+)-overall", file.path)
     if name is None:
         raise file.error("is not named roscoe-<data set>-overall")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from selfj_eval.registry.converters.fields import choice, field
-from selfj_eval.registry.converters.finishing import Row, pairwise
+from selfj_eval.registry.converters.finishing import SetRow, pairwise
 from selfj_eval.registry.converters.spreadsheet import table
 from selfj_eval.registry.converters.vicuna_questions import read_answers, read_questions
 from selfj_eval.registry.upstream import UpstreamFile
@@ -14,7 +14,7 @@ _VOTES = {"1": 1, "2": 0}  # for the first answer
 JUDGES = tuple(f"judge{number}" for number in range(1, 6))
 
 
-def pairs(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def pairs(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """The pairs, with what most of the five chose as label.
 
     Args:
@@ -23,7 +23,7 @@ def pairs(files: Sequence[UpstreamFile]) -> Iterator[Row]:
     return pairwise("selfeval_human", _rows(files), rater="human")
 
 
-def _rows(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def _rows(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     question_file, answer_file, sheet = files
     # The sheet's cells are texts.
     categories = {str(n): item.category for n, item in read_questions(question_file).items()}

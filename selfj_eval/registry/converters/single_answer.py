@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from selfj_eval.registry.converters.fields import field
-from selfj_eval.registry.converters.finishing import Row, pointwise
+from selfj_eval.registry.converters.finishing import SetRow, pointwise
 from selfj_eval.registry.converters.vicuna_questions import read_answers, read_questions
 from selfj_eval.registry.upstream import UpstreamFile
 
@@ -27,7 +27,7 @@ PROMPT = re.compile(
 SELFEVAL_MODELS = {"llama2-7b-chat": "llama-2-7b-chat", "vicuna-7b": "vicuna-7b-v1.3"}
 
 
-def arena_bench(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def arena_bench(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """Prompts of Chatbot Arena, all with a reference that the judge saw.
 
     Args:
@@ -36,7 +36,7 @@ def arena_bench(files: Sequence[UpstreamFile]) -> Iterator[Row]:
     return pointwise("arena_bench", _arena_bench(files), scale=SCALE, rater="gpt-4")
 
 
-def mtbench(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def mtbench(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """First turns of MT-bench.
 
     Args:
@@ -57,7 +57,7 @@ def mtbench(files: Sequence[UpstreamFile]) -> Iterator[Row]:
     return pointwise("mtbench", rows, scale=SCALE, rater="gpt-4")
 
 
-def selfeval_vicuna(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def selfeval_vicuna(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """The Vicuna questions, answered by SelfEval's two models.
 
     Args:
@@ -73,7 +73,7 @@ def selfeval_vicuna(files: Sequence[UpstreamFile]) -> Iterator[Row]:
     return pointwise("selfeval_vicuna", rows, scale=SCALE, rater="gpt-4")
 
 
-def _arena_bench(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def _arena_bench(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     for file in files:
         for place, row in file.jsonl():
             model = field(file, place, row, "model", str)
@@ -83,7 +83,7 @@ def _arena_bench(files: Sequence[UpstreamFile]) -> Iterator[Row]:
 
 def _joined(
     files: Sequence[UpstreamFile], categories: Mapping[int, str], references: Mapping[int, str]
-) -> Iterator[Row]:
+) -> Iterator[SetRow]:
     for file in files:
         for place, row in file.jsonl():
             if field(file, place, row, "turn", int) != 1:
@@ -104,7 +104,7 @@ def _joined(
             }
 
 
-def _judged(file: UpstreamFile, place: str, row: dict[str, Any]) -> Row:
+def _judged(file: UpstreamFile, place: str, row: dict[str, Any]) -> SetRow:
     """Texts and rating; a judgment that failed upstream has no rating on the scale."""
     found = PROMPT.search(field(file, place, row, "user_prompt", str))
     if found is None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from selfj_eval.registry.converters.fields import field
-from selfj_eval.registry.converters.finishing import Row, pairwise, pointwise
+from selfj_eval.registry.converters.finishing import SetRow, pairwise, pointwise
 from selfj_eval.registry.upstream import UpstreamFile
 
 FAIREVAL_LABELS = {"CHATGPT": "A", "VICUNA13B": "B", "TIE": "tie"}
@@ -24,14 +24,14 @@ class Question(NamedTuple):
     category: str
 
 
-class Answer(NamedTuple):
+class ModelAnswer(NamedTuple):
     """What a model answered."""
 
     model: str
     text: str
 
 
-def blog(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def blog(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """The first Vicuna evaluation: GPT-4 scored two answers side by side.
 
     Args:
@@ -48,7 +48,7 @@ def blog(files: Sequence[UpstreamFile]) -> Iterator[Row]:
     return pointwise("vicuna_blog", rows, scale=(1, 10), rater="gpt-4")
 
 
-def faireval(files: Sequence[UpstreamFile]) -> Iterator[Row]:
+def faireval(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """FairEval's human verdicts on ChatGPT (A) against Vicuna-13B (B).
 
     Args:
@@ -64,7 +64,7 @@ def faireval(files: Sequence[UpstreamFile]) -> Iterator[Row]:
 
 def _verdicts(
     file: UpstreamFile, questions: Mapping[int, Question], answers: Sequence[Mapping[int, str]]
-) -> Iterator[Row]:
+) -> Iterator[SetRow]:
     verdicts = file.text().split()
     if len(verdicts) != len(questions):
         raise file.error(f"expected {len(questions)} verdicts, one a question, got {len(verdicts)}")
@@ -92,20 +92,20 @@ def read_questions(file: UpstreamFile) -> dict[int, Question]:
     }
 
 
-def read_answers(file: UpstreamFile) -> Iterator[tuple[tuple[int, str], Answer]]:
+def read_answers(file: UpstreamFile) -> Iterator[tuple[tuple[int, str], ModelAnswer]]:
     """Number of the question and id of the answer, and the answer."""
     for place, row in file.jsonl():
         key = field(file, place, row, "question_id", int), field(file, place, row, "answer_id", str)
         model, text = field(file, place, row, "model_id", str), field(file, place, row, "text", str)
-        yield key, Answer(model, text)
+        yield key, ModelAnswer(model, text)
 
 
 def side_by_side(
     reviews: Iterable[UpstreamFile],
     questions: Mapping[int, Question],
-    answers: Mapping[tuple[int, str], Answer],
+    answers: Mapping[tuple[int, str], ModelAnswer],
     references: Mapping[int, str],
-) -> Iterator[Row]:
+) -> Iterator[SetRow]:
     """A row for each score that an answer got; answers whose text is not there are left out.
 
     A review that gave no two scores has ``[-1, -1]``, which is off the scale.
