@@ -29,10 +29,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 from made_instructions import made_instructions
-from selfj_eval.files.atomic import write_json
 
 from selfj_eval import collection as collect
 from selfj_eval.collection.filters import dropped_by, steps
+from selfj_eval.files.atomic import write_json
 
 SOURCES = 8
 SHARD = 6_250

@@ -19,17 +19,17 @@ from pathlib import Path
 
 import numpy as np
 from scipy.stats import zscore
-from selfj_eval.files.atomic import write_json
 
 from selfj_eval import Judge, Record, metrics
 from selfj_eval.engines.models.embedder import Embedder
+from selfj_eval.files.atomic import write_json
 from selfj_eval.metrics import Metric
 from selfj_eval.records.reading import read_records, read_rows
 from selfj_eval.records.record import rescaled
 from selfj_eval.records.writing import write_rows
 from selfj_eval.registry.folder import data_file
 from selfj_eval.training.judge import train_judge
-from selfj_eval.training.labelling.labels import LabelRule, in_validation
+from selfj_eval.training.labelling.rules import LabelRule, in_validation
 from selfj_eval.training.pairs import Pair, write_pairs
 
 GROUPS = (

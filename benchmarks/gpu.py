@@ -35,6 +35,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it need not be installed
 
 from gpu_table import table
+
 from selfj_eval.files.atomic import atomic_write, write_json
 
 PARTS = ("tests", "score-1b", "score-7b", "train-step", "lora")

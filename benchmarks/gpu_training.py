@@ -21,7 +21,7 @@ from selfj_eval.demo import ladder
 from selfj_eval.engines.models.loading import choose_dtype
 from selfj_eval.training.base import with_new_adapter
 from selfj_eval.training.encoding import PairCollator, label_tokens
-from selfj_eval.training.running import arguments
+from selfj_eval.training.run_folder import arguments
 from selfj_eval.training.settings import JudgeConfig
 from selfj_eval.training.trainer import JudgeTrainer
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from selfj_eval import Judge, JudgmentStore, Record, metrics
-from selfj_eval.harness.data import judge_bench_pairs
+from selfj_eval.harness.documents import judge_bench_pairs
 from selfj_eval.metrics import Metric
 from selfj_eval.registry.folder import data_file
 

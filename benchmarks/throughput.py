@@ -55,7 +55,7 @@ class NullBackend:
 def child(arguments: list[str]) -> int:
     """Run `selfj` with that judge, and print the largest memory on the last line."""
     from selfj_eval.cli import main as selfj
-    from selfj_eval.engines.opening import Opened
+    from selfj_eval.engines.open_engine import Opened
     from selfj_eval.raters import judge
 
     judge.open_backend = lambda model, options: Opened(NullBackend(), "self-j")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from unicodedata import category
@@ -25,6 +25,12 @@ def shown(text: object) -> str:
         return own
     # Spaces of any width are harmless, and common in Chinese and French.
     return "".join(c if c.isprintable() or category(c) == "Zs" else _code(c) for c in own)
+
+
+def some(items: Sequence[str], limit: int, between: str = ", ") -> str:
+    """The first items of a list as one text, with how many more there are."""
+    first, others = between.join(items[:limit]), len(items) - limit
+    return f"{first}{between}and {others:,} more" if others > 0 else first
 
 
 def printable(path: str | Path) -> str:

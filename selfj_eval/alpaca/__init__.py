@@ -1,7 +1,7 @@
 """AlpacaEval with a local judge: data, annotator, win rates, table, ranking.
 
 ``evaluate``, ``rank``, ``table``, ``run`` and ``config`` do what the commands of ``selfj alpaca``
-do. Below them all works on ``data.Answers``, one text per instruction in the official order. Only
+do. Below them all works on ``ModelAnswers``, one text per instruction in the official order. Only
 ``upstream`` imports the package ``alpaca_eval``, and ``client`` is imported by it.
 """
 

@@ -21,7 +21,7 @@ from selfj_eval.files.hashes import sha256_of
 from selfj_eval.jobs.options import PathLike
 from selfj_eval.metrics.result import Array
 from selfj_eval.raters.judge import Judge
-from selfj_eval.raters.opening import opened, rater_name
+from selfj_eval.raters.open_rater import opened, rater_name
 from selfj_eval.raters.protocol import Preparable, Progress, Rater
 from selfj_eval.records.record import Record
 from selfj_eval.registry.alpaca_pack import EvaluationSet, ModelAnswers
@@ -106,7 +106,7 @@ def named_rater(
     """What rates the answers, loaded.
 
     Args:
-        judge: As for ``raters.opening.opened``.
+        judge: As for ``raters.open_rater.opened``.
         options: How it runs, and the references that it is shown.
         instructions: Those that are answered.
         store: The file that keeps judgments.

@@ -12,9 +12,9 @@ from selfj_eval.jobs.options import Options, PathLike, keywords, option
 from selfj_eval.jobs.progress import Watch, steps
 
 if TYPE_CHECKING:
-    from selfj_eval.benchmarking.data import BenchSet
+    from selfj_eval.benchmarking.bench_sets import BenchSet
+    from selfj_eval.benchmarking.rate_sets import BenchSettings
     from selfj_eval.benchmarking.result import Bench, RobustBench
-    from selfj_eval.benchmarking.running import BenchSettings
     from selfj_eval.raters.specs import Spec
     from selfj_eval.records.inputs import InMemory
 
@@ -93,10 +93,10 @@ def bench_raters(
         JudgeError: If a model cannot be loaded; what was finished is kept.
         StoreError: If something cannot be written.
     """
-    from selfj_eval.benchmarking.data import read_sets
-    from selfj_eval.benchmarking.running import BenchSettings
+    from selfj_eval.benchmarking.bench_sets import read_sets
+    from selfj_eval.benchmarking.rate_sets import BenchSettings
     from selfj_eval.files.atomic import output_folder
-    from selfj_eval.raters.opening import EMBEDDER
+    from selfj_eval.raters.open_rater import EMBEDDER
     from selfj_eval.raters.specs import parse_raters, read_raters
 
     defined = read_raters(options.raters) if options.raters is not None else {}
@@ -134,16 +134,16 @@ def _tabulated(
     folder: Path,
     options: BenchOptions,
 ) -> Bench:
-    from selfj_eval.benchmarking import running
+    from selfj_eval.benchmarking import rate_sets
     from selfj_eval.benchmarking.result import Bench, Intervals
     from selfj_eval.benchmarking.table import tabulate, work
     from selfj_eval.jobs.provenance import provenance
-    from selfj_eval.raters.opening import Stores
+    from selfj_eval.raters.open_rater import Stores
 
     with Stores.of_folder(folder) as stores:
-        result = running.run(specs, sets, settings, stores, options.progress)
+        result = rate_sets.run(specs, sets, settings, stores, options.progress)
     made = provenance(*PACKAGES)
-    files = running.write_scores(folder, sets, result, made)
+    files = rate_sets.write_scores(folder, sets, result, made)
     intervals = Intervals(options.confidence, options.resamples, options.seed)
     total = work(sets, result, options.resamples)
     with steps(options.progress, total, "computed", "resample") as progress:
@@ -151,7 +151,7 @@ def _tabulated(
             sets,
             result,
             files,
-            not_run=running.not_run(specs, sets, result),
+            not_run=rate_sets.not_run(specs, sets, result),
             metric=options.metric,
             intervals=intervals,
             progress=progress,
@@ -194,17 +194,20 @@ def _tried(
 ) -> RobustBench:
     from selfj_eval.benchmarking.result import RobustBench
     from selfj_eval.benchmarking.robust import LIMIT, run_robust
-    from selfj_eval.benchmarking.robustness import table
+    from selfj_eval.benchmarking.robustness import rendering as robustness_text
     from selfj_eval.files.atomic import atomic_write, write_json
     from selfj_eval.jobs.provenance import provenance
-    from selfj_eval.raters.opening import Stores
+    from selfj_eval.raters.open_rater import Stores
 
     chosen: dict[str, Any] = {"limit": options.limit or LIMIT, "seed": options.seed}
     with Stores.of_folder(folder) as stores:
         tried = run_robust(specs, sets, settings, stores, options.progress, **chosen)
     found = RobustBench(tried, provenance(*PACKAGES), printable(folder), _notices(sets))
     write_json(folder / "robust.json", found.to_dict())
-    parts = [f"## {table.escaped(name)}\n\n{table.markdown(rows)}" for name, rows in tried.items()]
+    parts = [
+        f"## {robustness_text.escaped(name)}\n\n{robustness_text.markdown(rows)}"
+        for name, rows in tried.items()
+    ]
     with atomic_write(folder / "robust.md") as stream:
         stream.write("\n".join(parts).encode("utf-8", "replace"))
     return found

@@ -198,7 +198,7 @@ class RobustBench(Result):
         ]
 
     def __str__(self) -> str:
-        from selfj_eval.benchmarking.robustness.table import text
+        from selfj_eval.benchmarking.robustness.rendering import text
         from selfj_eval.errors import shown
 
         parts = [f"{shown(name)}\n{text(found)}\n" for name, found in self.sets.items()]

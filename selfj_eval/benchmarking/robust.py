@@ -6,13 +6,13 @@ import gc
 from collections.abc import Sequence
 from typing import Any
 
-from selfj_eval.benchmarking.data import BenchSet
+from selfj_eval.benchmarking.bench_sets import BenchSet
+from selfj_eval.benchmarking.rate_sets import BenchSettings, with_references
 from selfj_eval.benchmarking.robustness import Robustness, robustness, work
-from selfj_eval.benchmarking.running import BenchSettings, with_references
 from selfj_eval.errors import DataError
 from selfj_eval.jobs.progress import Watch, steps
 from selfj_eval.raters.cosine import TfidfRater
-from selfj_eval.raters.opening import Stores, open_rater
+from selfj_eval.raters.open_rater import Stores, open_rater
 from selfj_eval.raters.specs import KINDS, RaterSpec, Spec
 
 LIMIT = 200

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from selfj_eval import metrics
-from selfj_eval.benchmarking.data import BenchSet
+from selfj_eval.benchmarking.bench_sets import BenchSet
 from selfj_eval.benchmarking.published import published_row
+from selfj_eval.benchmarking.rate_sets import Rated, Result, key
 from selfj_eval.benchmarking.result import Cell, Intervals, RaterRow, Table
-from selfj_eval.benchmarking.running import Rated, Result, key
 from selfj_eval.metrics import Metric
 from selfj_eval.metrics.bootstrap import RESAMPLES, bootstrap, evaluations
 from selfj_eval.metrics.result import Array
@@ -47,8 +47,8 @@ def tabulate(
     Args:
         sets: The rated sets.
         result: What the raters made of them.
-        files: Scores files (``running.write_scores``).
-        not_run: Raters that need references, by the sets that have none (``running.not_run``).
+        files: Scores files (``rate_sets.write_scores``).
+        not_run: Raters that need references, by the sets that have none (``rate_sets.not_run``).
         metric: One of ``METRICS``.
         intervals: How they are bootstrapped.
         progress: Told how many bootstrap evaluations are done.

@@ -56,14 +56,14 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, BenchOptions, renamed={"judge": ["--judges"]}, commas=("models",))
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Rate and tabulate; returns the exit status."""
-    options = options_from(found, BenchOptions, progress=watch)
-    sets = dict.fromkeys(part.strip() for part in found.data.split(",") if part.strip())
+    options = options_from(arguments, BenchOptions, progress=watch)
+    sets = dict.fromkeys(part.strip() for part in arguments.data.split(",") if part.strip())
     result = bench_raters(list(sets), options)
     for path, sentences in result.notices.items():
         print_notices(path, sentences)
     for reason in getattr(result, "left_out", ()):
         say(f"note: {reason}", file=sys.stderr)
-    show(result, found)
+    show(result, arguments)
     return 0 if result.complete else 1

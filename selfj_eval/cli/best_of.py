@@ -43,10 +43,10 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, BestOfOptions, required=("output",))
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Keep the best; returns the exit status."""
-    options = options_from(found, BestOfOptions, progress=watch)
-    result = best_of_answers(found.candidates, options)
-    print_notices(found.candidates, result.notices)
-    show(result, found)
+    options = options_from(arguments, BestOfOptions, progress=watch)
+    result = best_of_answers(arguments.candidates, options)
+    print_notices(arguments.candidates, result.notices)
+    show(result, arguments)
     return 1 if result.errors else 0

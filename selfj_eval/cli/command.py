@@ -86,12 +86,12 @@ def watch(step: Step) -> None:
     _bar(step)
 
 
-def show(result: Result, found: argparse.Namespace) -> None:
+def show(result: Result, arguments: argparse.Namespace) -> None:
     """Print a result: as JSON where that was asked for, else for people."""
-    if found.json:
+    if arguments.json:
         say(json.dumps(result.document(), allow_nan=False))
     else:
-        say(as_flags(str(result), found.command_parser))
+        say(as_flags(str(result), arguments.command_parser))
 
 
 def print_notices(path: object, sentences: Iterable[str]) -> None:

@@ -34,10 +34,10 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, CompareOptions)
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Compare the two files."""
     from selfj_eval.evaluation.compare import compare_judges
 
-    options = options_from(found, CompareOptions, progress=watch)
-    show(compare_judges(found.first, found.second, options), found)
+    options = options_from(arguments, CompareOptions, progress=watch)
+    show(compare_judges(arguments.first, arguments.second, options), arguments)
     return 0

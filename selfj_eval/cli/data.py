@@ -55,27 +55,27 @@ def add_parser(subparsers: Any) -> None:
     added["verify"].add_argument("names", nargs="*", metavar="NAME", help=names)
 
 
-def _list(found: argparse.Namespace) -> int:
+def _list(arguments: argparse.Namespace) -> int:
     from selfj_eval.registry.listing import list_data
 
-    show(list_data(), found)
+    show(list_data(), arguments)
     return 0
 
 
-def _get(found: argparse.Namespace) -> int:
+def _get(arguments: argparse.Namespace) -> int:
     from selfj_eval.registry.getting import get_data
 
-    announce = None if found.json else _announce
-    options = options_from(found, GetOptions, progress=watch, announce=announce)
-    result = get_data(found.names, options)
+    announce = None if arguments.json else _announce
+    options = options_from(arguments, GetOptions, progress=watch, announce=announce)
+    result = get_data(arguments.names, options)
     for failure in result.failures:
-        reason = as_flags(failure.reason, found.command_parser)
+        reason = as_flags(failure.reason, arguments.command_parser)
         say(f"selfj: error: {reason}", file=sys.stderr)
     if result.left:
         message = f"{result.left} of {len(result.plan.sets)} sets could not be made"
         say(message, file=sys.stderr)
-    if found.json:
-        show(result, found)
+    if arguments.json:
+        show(result, arguments)
     elif outcome := result.outcome():
         say(outcome)
     return 1 if result.failures else 0
@@ -87,23 +87,23 @@ def _announce(plan: Plan) -> None:
         sys.stdout.flush()
 
 
-def _path(found: argparse.Namespace) -> int:
+def _path(arguments: argparse.Namespace) -> int:
     from selfj_eval.registry.listing import data_path
 
-    path = data_path(found.name)
+    path = data_path(arguments.name)
     say(path)
-    if found.name is None or path.exists():
+    if arguments.name is None or path.exists():
         return 0
-    say(f"it is not there: selfj data get {found.name}", file=sys.stderr)
+    say(f"it is not there: selfj data get {arguments.name}", file=sys.stderr)
     return 1
 
 
-def _verify(found: argparse.Namespace) -> int:
+def _verify(arguments: argparse.Namespace) -> int:
     from selfj_eval.registry.verifying import verify_data
 
-    result = verify_data(found.names)
-    if found.json or result.sets:
-        show(result, found)
+    result = verify_data(arguments.names)
+    if arguments.json or result.sets:
+        show(result, arguments)
     if not result.sets:
         message = f"{result.folder}: there is nothing here; `selfj data get` gets it"
         say(message, file=sys.stderr)

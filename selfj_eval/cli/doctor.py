@@ -20,10 +20,10 @@ def add_parser(subparsers: Any) -> None:
     )
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Print the findings; returns the exit status."""
     from selfj_eval.harness.installation import examine
 
     result = examine()
-    show(result, found)
+    show(result, arguments)
     return 0 if result.works else 1

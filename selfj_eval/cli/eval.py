@@ -37,11 +37,11 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, EvaluateOptions)
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Evaluate the file."""
     from selfj_eval.evaluation.evaluate import evaluate_scores
 
-    options = options_from(found, EvaluateOptions, progress=watch)
-    result = evaluate_scores(found.scores, options)
-    show(result, found)
+    options = options_from(arguments, EvaluateOptions, progress=watch)
+    result = evaluate_scores(arguments.scores, options)
+    show(result, arguments)
     return 0 if result.counts.used else 1

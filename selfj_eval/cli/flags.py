@@ -9,8 +9,7 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
-from selfj_eval.cli.numbers import whole
-from selfj_eval.cli.parser import Parser
+from selfj_eval.cli.parser import Parser, whole
 from selfj_eval.errors import DataError, brief
 from selfj_eval.files.documents import parse_yaml
 from selfj_eval.jobs.options import Declared, Options
@@ -50,42 +49,49 @@ def add_flags(
         parser.add_argument("--config", metavar="FILE", help="YAML file with options; flags win")
     groups: dict[type[Options], Any] = {cls: parser}
     former = renamed or {}
-    for own in cls.declared():
-        if own.name in skip:
+    for option in cls.declared():
+        if option.name in skip:
             continue
-        group = _group(parser, groups, own)
-        elsewhere = config or own.name in former  # another way to give it: options refuse, if none
-        settings = _settings(own, both=config, mark=own.required and elsewhere)
+        group = _group(parser, groups, option)
+        elsewhere = config or option.name in former  # the options refuse it where all is missing
+        settings = _settings(option, both=config, mark=option.required and elsewhere)
         settings["help"] = _with_flags(settings["help"], cls)
-        if own.name in (*repeated, *commas):
-            settings |= _COMMAS if own.name in commas else {"nargs": None, "action": "append"}
-        settings["required"] = own.name in required or (own.required and not elsewhere)
-        group.add_argument(flag(own.name, own.shape), dest=own.name, **settings)
-        _add_former(parser, own, settings, former.get(own.name, ()))
+        if option.name in (*repeated, *commas):
+            settings |= _COMMAS if option.name in commas else {"nargs": None, "action": "append"}
+        settings["required"] = option.name in required or (option.required and not elsewhere)
+        group.add_argument(flag(option.name, option.shape), dest=option.name, **settings)
+        _add_former(parser, option, settings, former.get(option.name, ()))
 
 
-def _group(parser: argparse.ArgumentParser, groups: dict[type[Options], Any], own: Declared) -> Any:
+def _group(
+    parser: argparse.ArgumentParser, groups: dict[type[Options], Any], option: Declared
+) -> Any:
     """Where the help shows an option: with others of the class that declares it."""
-    if own.group not in groups:
-        named = own.group.group_title != Options.group_title
-        groups[own.group] = parser.add_argument_group(own.group.group_title) if named else parser
-    return groups[own.group]
+    if option.group not in groups:
+        named = option.group.group_title != Options.group_title
+        groups[option.group] = (
+            parser.add_argument_group(option.group.group_title) if named else parser
+        )
+    return groups[option.group]
 
 
 def _with_flags(text: str, cls: type[Options]) -> str:
-    flags = {own.name: flag(own.name, own.shape) for own in cls.declared()}
+    flags = {option.name: flag(option.name, option.shape) for option in cls.declared()}
     return re.sub(r"`([a-z][a-z0-9_]*)`", lambda m: flags.get(m[1], m[0]), text)
 
 
 def _add_former(
-    parser: argparse.ArgumentParser, own: Declared, settings: dict[str, Any], names: Sequence[str]
+    parser: argparse.ArgumentParser,
+    option: Declared,
+    settings: dict[str, Any],
+    names: Sequence[str],
 ) -> None:
     """Add the flags that an option had before, hidden."""
     for name in names:
         kind = parser._registry_get("action", settings.get("action"), settings.get("action"))
-        action = _former(kind, flag(own.name, own.shape))
+        action = _former(kind, flag(option.name, option.shape))
         more = {"help": argparse.SUPPRESS, "action": action, "required": False}
-        parser.add_argument(name, dest=own.name, **settings | more)
+        parser.add_argument(name, dest=option.name, **settings | more)
 
 
 def flag(name: str, shape: str = "one") -> str:
@@ -96,39 +102,39 @@ def flag(name: str, shape: str = "one") -> str:
     return "--" + name.replace("_", "-")
 
 
-def options_from(found: argparse.Namespace, cls: type[T], **more: Any) -> T:
+def options_from(arguments: argparse.Namespace, cls: type[T], **more: Any) -> T:
     """The options that the command line gave.
 
     Args:
-        found: The parsed command line.
+        arguments: The parsed command line.
         cls: The options.
         **more: Internal options.
 
     Raises:
         OptionError: If one makes no sense.
     """
-    return cls.of(given(found, cls), **more)
+    return cls.of(given(arguments, cls), **more)
 
 
-def given(found: argparse.Namespace, cls: type[Options]) -> dict[str, Any]:
+def given(arguments: argparse.Namespace, cls: type[Options]) -> dict[str, Any]:
     """Names and values of the options that the command line gave."""
-    values = vars(found)
-    return {own.name: values[own.name] for own in cls.declared() if own.name in values}
+    values = vars(arguments)
+    return {option.name: values[option.name] for option in cls.declared() if option.name in values}
 
 
 def arguments_of(options: Options) -> list[str]:
     """The flags that give these options; those at their default are skipped."""
     words: list[str] = []
-    for own in options.declared():
-        value, name = getattr(options, own.name), flag(own.name, own.shape)
-        if value == own.default:
+    for option in options.declared():
+        value, name = getattr(options, option.name), flag(option.name, option.shape)
+        if value == option.default:
             continue
-        if own.shape == "mapping":
+        if option.shape == "mapping":
             words += [word for key, item in value.items() for word in (name, f"{key}={item}")]
         elif isinstance(value, bool):
             words.append(name if value else f"--no-{name[2:]}")
         else:
-            words += [name, *map(str, value if own.shape == "several" else [value])]
+            words += [name, *map(str, value if option.shape == "several" else [value])]
     return words
 
 
@@ -166,32 +172,35 @@ def as_flags(text: str, parser: argparse.ArgumentParser | None) -> str:
     return re.sub(r"`([a-z][a-z0-9_]*)`", lambda m: flags.get(m[1], m[0]), text)
 
 
-def _settings(own: Declared, both: bool, mark: bool) -> dict[str, Any]:
-    kind = own.kinds[0]
-    text = own.help
-    default = own.default
-    empty = own.required or default is None or default in ("", (), {})
+def _settings(option: Declared, both: bool, mark: bool) -> dict[str, Any]:
+    kind = option.kinds[0]
+    text = option.help
+    default = option.default
+    empty = option.required or default is None or default in ("", (), {})
     if mark:
         text += " (required)"
     elif not (empty or (default is False and not both) or "default" in text):
         shown = {True: "yes", False: "no"}[default] if kind is bool else default
-        shown = " ".join(map(str, default)) if own.shape == "several" else shown
+        shown = " ".join(map(str, default)) if option.shape == "several" else shown
         text += f" (default: {shown})"
     settings: dict[str, Any] = {"help": text.replace("%", "%%"), "default": argparse.SUPPRESS}
     if kind is bool:
         on = {"action": "store_true"}
         return settings | (
-            {"action": argparse.BooleanOptionalAction} if own.default or both else on
+            {"action": argparse.BooleanOptionalAction} if option.default or both else on
         )
-    if own.shape == "mapping":
-        settings |= {"action": _Named, "metavar": own.placeholder or "NAME=VALUE"}
-        return settings | {"type": _pair(own)}
-    if own.shape == "several":
-        settings |= {"nargs": own.length or "+", "action": "store" if own.length else "extend"}
-    if own.choices:
-        settings["choices"] = own.choices
+    if option.shape == "mapping":
+        settings |= {"action": _Named, "metavar": option.placeholder or "NAME=VALUE"}
+        return settings | {"type": _pair(option)}
+    if option.shape == "several":
+        settings |= {
+            "nargs": option.length or "+",
+            "action": "store" if option.length else "extend",
+        }
+    if option.choices:
+        settings["choices"] = option.choices
     else:
-        settings["metavar"] = own.placeholder or _PLACEHOLDERS.get(kind, own.name.upper())
+        settings["metavar"] = option.placeholder or _PLACEHOLDERS.get(kind, option.name.upper())
     return settings | {"type": {int: whole, float: float}.get(kind, str)}
 
 
@@ -223,17 +232,19 @@ class _Named(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        found = dict(getattr(namespace, self.dest, {}))
-        setattr(namespace, self.dest, found | dict([values]))
+        before = dict(getattr(namespace, self.dest, {}))
+        setattr(namespace, self.dest, before | dict([values]))
 
 
-def _pair(own: Declared) -> Callable[[str], tuple[str, Any]]:
+def _pair(option: Declared) -> Callable[[str], tuple[str, Any]]:
     def read(text: str) -> tuple[str, Any]:
         name, equals, value = text.partition("=")
-        if not (name and equals and (value or str not in own.kinds)):
-            expected = own.placeholder or "NAME=VALUE"
-            raise DataError(f"{flag(own.name, own.shape)} takes {expected}; got {text!r:.60}.")
-        return name, value if str in own.kinds else _value(name, value)
+        if not (name and equals and (value or str not in option.kinds)):
+            expected = option.placeholder or "NAME=VALUE"
+            raise DataError(
+                f"{flag(option.name, option.shape)} takes {expected}; got {text!r:.60}."
+            )
+        return name, value if str in option.kinds else _value(name, value)
 
     return read
 

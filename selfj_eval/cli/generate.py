@@ -48,10 +48,10 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, GenerateOptions, required=("output",))
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Generate; returns the exit status."""
-    options = options_from(found, GenerateOptions, progress=watch)
-    result = generate_answers(found.input, options)
-    print_notices(found.input, result.notices)
-    show(result, found)
+    options = options_from(arguments, GenerateOptions, progress=watch)
+    result = generate_answers(arguments.input, options)
+    print_notices(arguments.input, result.notices)
+    show(result, arguments)
     return 1 if result.unanswered or result.nothing else 0

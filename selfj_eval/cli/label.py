@@ -52,11 +52,11 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, LabelOptions)
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Label; returns the exit status."""
     from selfj_eval.training.labelling.label import label_answers
 
-    result = label_answers(found.input, options_from(found, LabelOptions, progress=watch))
-    print_notices(found.input, result.notices)
-    show(result, found)
+    result = label_answers(arguments.input, options_from(arguments, LabelOptions, progress=watch))
+    print_notices(arguments.input, result.notices)
+    show(result, arguments)
     return 1 if result.left_out else 0

@@ -23,7 +23,7 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, LadderFileOptions)
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Write the file; returns the exit status."""
-    show(write_ladder_file(options_from(found, LadderFileOptions)), found)
+    show(write_ladder_file(options_from(arguments, LadderFileOptions)), arguments)
     return 0

@@ -40,7 +40,7 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, LeaderboardOptions)
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Collect the results; returns the exit status."""
-    show(leaderboard_of(found.results, options_from(found, LeaderboardOptions)), found)
+    show(leaderboard_of(arguments.results, options_from(arguments, LeaderboardOptions)), arguments)
     return 0

@@ -31,9 +31,9 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, MergeOptions)
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Merge; returns the exit status."""
     from selfj_eval.training.merge import merge_adapter
 
-    show(merge_adapter(options_from(found, MergeOptions)), found)
+    show(merge_adapter(options_from(arguments, MergeOptions)), arguments)
     return 0

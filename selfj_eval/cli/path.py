@@ -21,10 +21,10 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Print the path; returns the exit status."""
     from selfj_eval.demo import JUDGE_DIR
     from selfj_eval.harness.installation import tasks_folder
 
-    say(JUDGE_DIR if found.what == "judge" else tasks_folder())
+    say(JUDGE_DIR if arguments.what == "judge" else tasks_folder())
     return 0

@@ -32,9 +32,9 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, ReportOptions, required=("output",))
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Write the page."""
-    options = options_from(found, ReportOptions, progress=watch)
-    result = report_scores(found.scores, options)
-    show(result, found)
+    options = options_from(arguments, ReportOptions, progress=watch)
+    result = report_scores(arguments.scores, options)
+    show(result, arguments)
     return 1 if result.without_ratings else 0

@@ -47,11 +47,11 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, ScoreOptions)
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Judge the file or the folder; returns the exit status."""
-    options = options_from(found, ScoreOptions, progress=watch)
-    result = score_answers(found.input, options)
-    show(result, found)
-    if result.rated and result.scored and not found.json and found.input != result.output:
+    options = options_from(arguments, ScoreOptions, progress=watch)
+    result = score_answers(arguments.input, options)
+    show(result, arguments)
+    if result.rated and result.scored and not arguments.json and arguments.input != result.output:
         say(f"  {result.rated:,} records have a rating: selfj eval {result.output}")
     return 0 if result.unscored == 0 else 1

@@ -38,8 +38,8 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, SelectOptions)
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Choose or apply."""
-    result = select_answers(found.scores, options_from(found, SelectOptions))
-    show(result, found)
+    result = select_answers(arguments.scores, options_from(arguments, SelectOptions))
+    show(result, arguments)
     return 1 if isinstance(result, Selection) and not result.certified else 0

@@ -2,7 +2,7 @@
 
 ``sources`` reads what is known of them (``sources.yaml``), ``reading`` their rows, ``converters``
 make instructions of rows, ``filters`` and ``contamination`` drop some, ``duplicates`` finds what is
-there twice. ``preparing`` makes one source ready, ``running`` all of them. ``sampling``,
+there twice. ``preparing`` makes one source ready, ``pipeline`` all of them. ``sampling``,
 ``statistics`` and ``verbs`` work on what came out. Users know this package as
 ``selfj_eval.collect``: ``run``, ``sample`` and ``stats``.
 """

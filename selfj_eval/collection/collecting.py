@@ -14,8 +14,8 @@ from selfj_eval.jobs.options import OptionError, PathLike, keywords, option
 from selfj_eval.jobs.progress import Watch, steps
 
 if TYPE_CHECKING:
+    from selfj_eval.collection.pipeline import Runner
     from selfj_eval.collection.preparing import Recipe
-    from selfj_eval.collection.running import Runner
     from selfj_eval.collection.sources import Source
     from selfj_eval.collection.summary import Collection
 
@@ -75,7 +75,7 @@ def run_collection(options: CollectOptions) -> Collection:
         DataError: If a source is unknown, an evaluation set is missing, or no source is ready.
         StoreError: If something cannot be written, or another run is at work in the folder.
     """
-    from selfj_eval.collection.running import assemble, make_folders, prepare_all
+    from selfj_eval.collection.pipeline import assemble, make_folders, prepare_all
     from selfj_eval.files.locks import alone
     from selfj_eval.jobs.provenance import provenance
 
@@ -143,6 +143,6 @@ def _runner(options: CollectOptions) -> Runner:
         from selfj_eval.collection.on_ray import on_ray
 
         return on_ray
-    from selfj_eval.collection.running import on_processes
+    from selfj_eval.collection.pipeline import on_processes
 
     return on_processes

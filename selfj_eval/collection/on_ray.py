@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from selfj_eval.collection.pipeline import SourceOutcome, outcome_of
 from selfj_eval.collection.preparing import PreparedSource, Recipe
-from selfj_eval.collection.running import SourceOutcome, outcome_of
 from selfj_eval.collection.sources import Source
 from selfj_eval.errors import DataError, SelfJError, StoreError
 from selfj_eval.jobs.ray_cluster import ray_cluster
@@ -36,7 +36,7 @@ class _Preparer:
 def on_ray(
     sources: Sequence[Source], recipe: Recipe, out: Path, workers: int
 ) -> Iterator[tuple[str, SourceOutcome]]:
-    """A ``running.Runner``: each source is a task of Ray Data.
+    """A ``pipeline.Runner``: each source is a task of Ray Data.
 
     Where the variable ``RAY_ADDRESS`` names a cluster, its machines are used; they must see the
     folders, of sources and of the output, under the same paths. A source whose worker dies is given

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from selfj_eval.collection.options import FilterOptions
-from selfj_eval.errors import shown
-from selfj_eval.jobs.results import Result, plain, table
+from selfj_eval.jobs.results import Result, first_of, plain, table
 
 _SHOWN = 10  # failures
 
@@ -132,9 +131,8 @@ class Collection(Result):
         lines = [table([*cells, (*total, f"{self.expected:,}")]), "", "dropped by step"]
         lines.append(table([(name, f"{count:,}") for name, count in dropped.items()]))
         failed = [source for source in self.sources if source.error is not None]
-        lines += [f"  FAILED {s.name}: {shown(s.error or '')}" for s in failed[:_SHOWN]]
-        if len(failed) > _SHOWN:
-            lines.append(f"  ... and {len(failed) - _SHOWN} more that failed, in summary.json")
+        reasons = [f"FAILED {source.name}: {source.error}" for source in failed]
+        lines += first_of(reasons, _SHOWN, " that failed, in summary.json")
         if self.removed:
             names = ", ".join(self.removed)
             lines.append(f"  removed, of sources that failed or were not named: {names}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from selfj_eval import __version__, metrics
-from selfj_eval.evaluation import agreement, selection
+from selfj_eval.evaluation import agreement, decision_metrics
 from selfj_eval.evaluation.columns import Columns
 from selfj_eval.evaluation.options import BootstrapOptions, EvaluateOptions
 from selfj_eval.evaluation.rendering import write_csv
@@ -93,10 +93,10 @@ def evaluated(
         mean_over_categories=agreement.mean_over(by_category),
         mean_over_models=agreement.mean_over(by_model),
         models=agreement.models(data, drawing),
-        selective=selection.selective(data),
-        calibration=selection.calibration(data),
+        selective=decision_metrics.selective(data),
+        calibration=decision_metrics.calibration(data),
         length=agreement.length(data, options.confidence),
-        distribution=selection.distribution(data),
+        distribution=decision_metrics.distribution(data),
         provenance=provenance(scores),
     )
 

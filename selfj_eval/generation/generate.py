@@ -137,7 +137,7 @@ def generate_answers(instructions: str | Path | Asked, options: GenerateOptions)
     from selfj_eval.files.atomic import run_file, write_json
     from selfj_eval.files.hashes import sha256_of
     from selfj_eval.generation.answering import answers_to
-    from selfj_eval.generation.opening import open_generator
+    from selfj_eval.generation.open_generator import open_generator
     from selfj_eval.jobs.provenance import provenance
     from selfj_eval.records.notices import Notices
     from selfj_eval.storage.store import AnswerStore

@@ -18,7 +18,7 @@ from selfj_eval.harness.aggregate import (
     pair_accuracy,
     pair_accuracy_with_ties,
 )
-from selfj_eval.harness.data import (
+from selfj_eval.harness.documents import (
     demo_answers,
     demo_instructions,
     judge_bench_pairs,

@@ -20,7 +20,7 @@ from selfj_eval.engines.base import Batch
 from selfj_eval.engines.models.text_encoder import TextEncoder, fill_template
 from selfj_eval.engines.models.tokenizer import load_tokenizer
 from selfj_eval.engines.models.weights import model_folders, resolve_folder
-from selfj_eval.engines.opening import open_backend
+from selfj_eval.engines.open_engine import open_backend
 from selfj_eval.engines.options import ENGINES, JudgeOptions
 from selfj_eval.errors import JudgeError, shown
 from selfj_eval.harness.answer_cache import claim

@@ -9,8 +9,8 @@ from typing import Any
 from datasets import Dataset, Features, Value
 
 from selfj_eval.benchmarking.robustness.attacks import CHANGES, Change
+from selfj_eval.benchmarking.robustness.change_numbers import DIGIT_TOLERANCE
 from selfj_eval.benchmarking.robustness.choosing import AnswerPool, chosen
-from selfj_eval.benchmarking.robustness.report import DIGIT_TOLERANCE
 from selfj_eval.errors import JudgeError
 from selfj_eval.harness.judge_task import SeveralPromptsTask
 from selfj_eval.prompts.labels import DIGITS

@@ -100,9 +100,18 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def first_of(items: Sequence[str], limit: int = 10, rest: str = "") -> list[str]:
-    """Lines with the first items of a list, and one that says how many more there are."""
+def first_of(
+    items: Sequence[str], limit: int = 10, rest: str = "", *, total: int | None = None
+) -> list[str]:
+    """Lines with the first items of a list, and one that says how many more there are.
+
+    Args:
+        items: The list, or its beginning.
+        limit: How many are shown.
+        rest: What follows the number of the others.
+        total: How many there are, where ``items`` is only the beginning.
+    """
     lines = [f"    {shown(item)}" for item in items[:limit]]
-    if len(items) > limit:
-        lines.append(f"    ... and {len(items) - limit:,} more{rest}")
+    if (others := (len(items) if total is None else total) - len(lines)) > 0:
+        lines.append(f"    ... and {others:,} more{rest}")
     return lines

@@ -275,7 +275,7 @@ def _read(
 
 
 def _judged(records: Sequence[Record], store: Path | None, options: BestOfOptions) -> _Scored:
-    from selfj_eval.raters.opening import opened
+    from selfj_eval.raters.open_rater import opened
 
     judge = options.judge or ""
     how = options.part(JudgeOptions)

@@ -19,7 +19,7 @@ from selfj_eval.raters.protocol import Progress, Rater
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.reading import iter_records, refuse_repeated_ids
 from selfj_eval.records.record import Judgment, Record
-from selfj_eval.records.writers import ParquetWriter
+from selfj_eval.records.row_writers import ParquetWriter
 from selfj_eval.records.writing import fields_of, judgment_fields, judgment_rows, row_writer
 
 NOTE = "selfj_eval"

@@ -13,7 +13,7 @@ from selfj_eval.jobs.progress import steps
 from selfj_eval.judging.files import Survey, Totals
 from selfj_eval.judging.partitions import Partition, notices_of_folder, partitions, refuse_empty
 from selfj_eval.judging.score import ScoreOptions, ScoreRun, described_run, score_run, usage_of
-from selfj_eval.raters.opening import opened, rater_name
+from selfj_eval.raters.open_rater import opened, rater_name
 from selfj_eval.raters.protocol import Preparable, Rater
 from selfj_eval.raters.specs import parse_rater
 

@@ -11,7 +11,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, some
 from selfj_eval.files.parquet_notes import read_note
 from selfj_eval.judging.files import NOTE, RecordFile, Survey, Totals, score_file
 from selfj_eval.raters.judge import Judge
@@ -150,13 +150,11 @@ def notices_of_folder(
     read = {part.source.path.name for part in parts}
     others = sorted(file.name for file in folder.iterdir() if file.name not in read)
     if others := [name for name in others if not name.startswith((".", "_"))]:
-        more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
-        found.append(
-            f"not read: {others[0]}{more}; only the .parquet files of the folder itself are"
-        )
+        named = some(others, 1, " ")
+        found.append(f"not read: {named}; only the .parquet files of the folder itself are")
     if empty:
-        more = f" and {len(empty) - 1:,} more hold" if len(empty) > 1 else " holds"
-        found.append(f"{empty[0]}{more} no records; the output has none either")
+        verb = "hold" if len(empty) > 1 else "holds"
+        found.append(f"{some(empty, 1, ' ')} {verb} no records; the output has none either")
     return found
 
 

@@ -181,12 +181,8 @@ class ScoreRun(Result):
             lines.append(f"  trimmed         {self.trimmed:,}")
         if self.unscored:
             lines.append(f"  UNSCORED        {self.unscored:,}")
-            shown = list(self.errors[:10])
-            lines += first_of(shown)
-            if self.unscored > 10:
-                lines.append(
-                    f"    ... and {self.unscored - 10:,} more in the output's field 'error'"
-                )
+            place = " in the output's field 'error'"
+            lines += first_of(self.errors, rest=place, total=self.unscored)
         lines += [f"  note: {sentence}" for sentence in self.notices]
         for name, value in self.usage.items():
             lines.append(f"  {name.replace('_', ' '):<15} {value:,.10g}")
@@ -225,7 +221,7 @@ score = keywords(score_answers, ScoreOptions)
 
 
 def _opened(options: ScoreOptions, store: PathLike | None) -> AbstractContextManager[Rater]:
-    from selfj_eval.raters.opening import opened
+    from selfj_eval.raters.open_rater import opened
 
     return opened(options.judge, options.judge_options, reference=options.reference, store=store)
 

@@ -47,16 +47,8 @@ from selfj_eval.metrics.pairwise import (
     accuracy_of_counts,
     pair_counts,
     preference_accuracy,
-    within_groups,
 )
-from selfj_eval.metrics.ranking import (
-    RankingAgreement,
-    agreement,
-    bradley_terry,
-    rank_biased_overlap,
-    ranking_agreement,
-    separability,
-)
+from selfj_eval.metrics.ranking import RankingAgreement, rank_biased_overlap, ranking_agreement
 from selfj_eval.metrics.result import Interval, Metric
 from selfj_eval.metrics.selective import (
     RiskCoverage,
@@ -90,12 +82,10 @@ __all__ = [
     "acc23",
     "accuracy_at_coverage",
     "accuracy_of_counts",
-    "agreement",
     "augrc",
     "aurc",
     "auroc",
     "bootstrap",
-    "bradley_terry",
     "brier",
     "certify",
     "coverage_at_risk",
@@ -122,7 +112,5 @@ __all__ = [
     "reliability",
     "risk_coverage",
     "score_ece",
-    "separability",
     "spearman",
-    "within_groups",
 ]

@@ -28,22 +28,13 @@ class PreferenceAccuracy(NamedTuple):
     with_ties: Metric
 
 
-def within_groups(score: Numbers, rating: Numbers, group: Numbers) -> PreferenceAccuracy:
-    """Accuracy on all pairs of answers to the same instruction, labelled by their ratings.
+def pair_counts(score: Numbers, rating: Numbers, group: Numbers) -> Array:
+    """Pairs of answers within each of g groups, counted: so that groups can be resampled.
 
     Args:
         score: Shape (n,), finite.
         rating: Shape (n,), finite: of two answers, the one rated higher is preferred.
         group: Shape (n,): equal for answers to the same instruction.
-
-    Returns:
-        Both accuracies, in [0, 1], over pairs; undefined with their reason where no pair counts.
-    """
-    return accuracy_of_counts(pair_counts(score, rating, group))
-
-
-def pair_counts(score: Numbers, rating: Numbers, group: Numbers) -> Array:
-    """What ``within_groups`` adds up, for each of g groups: so that groups can be resampled.
 
     Returns:
         Shape (g, 4): pairs right (ties half), pairs whose ratings differ, pairs right with ties
@@ -76,7 +67,7 @@ def pair_counts(score: Numbers, rating: Numbers, group: Numbers) -> Array:
 
 
 def accuracy_of_counts(counts: Numbers) -> PreferenceAccuracy:
-    """The accuracies of ``within_groups`` from counts of shape (g, 4)."""
+    """Accuracy on pairs within groups, from ``pair_counts`` of shape (g, 4)."""
     table = numbers(counts, "counts")
     if table.ndim != 2 or table.shape[1] != 4:
         raise ValueError(f"counts must have shape (g, 4), got {table.shape}")

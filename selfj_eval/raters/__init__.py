@@ -1,5 +1,5 @@
-"""The other rows of the correlation table: what rates answers and is no Self-J judge.
+"""Whatever rates answers: the Self-J judge, and the other rows of the correlation table.
 
-``base`` says what a rater is, one file a rater, ``opening`` makes them from what a user says.
+``base`` says what a rater is, one file a rater, ``open_rater`` makes them from what a user says.
 Heavy imports happen inside their functions.
 """

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from selfj_eval.engines.base import Backend
-from selfj_eval.engines.opening import open_backend
+from selfj_eval.engines.open_engine import open_backend
 from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.errors import JudgeError
 from selfj_eval.jobs.arguments import items

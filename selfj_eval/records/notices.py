@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from selfj_eval.errors import some
+
 _NAMES = 20  # of ignored fields that are listed
 
 
@@ -41,6 +43,5 @@ class Notices:
         found = [*self._said, *(f"{what}: {count:,}" for what, count in self._counts.items())]
         if self.ignored:
             names = [str(name) for name in self.ignored]
-            more = f", and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""
-            found.append(f"ignored: {', '.join(names[:_NAMES])}{more}")
+            found.append(f"ignored: {some(names, _NAMES)}")
         return found

@@ -12,7 +12,7 @@ from selfj_eval.errors import DataError
 from selfj_eval.files.atomic import atomic_write, check_output
 from selfj_eval.jobs.options import Options, option
 from selfj_eval.records.record import Judgment, Record
-from selfj_eval.records.writers import WRITERS, RowWriter, SafeCsv
+from selfj_eval.records.row_writers import WRITERS, RowWriter, SafeCsv
 
 
 @dataclass(frozen=True, kw_only=True)

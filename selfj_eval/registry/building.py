@@ -154,7 +154,7 @@ def _write_parquet(stream: BinaryIO, table: Any) -> None:
 
 
 def _write_csv(stream: BinaryIO, names: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> None:
-    from selfj_eval.records.writers import WRITERS
+    from selfj_eval.records.row_writers import WRITERS
 
     writer = WRITERS[".csv"](stream, names)
     writer.write(lines)

@@ -16,7 +16,7 @@ from selfj_eval.training.base import load_base
 from selfj_eval.training.encoding import Encoded, Label, PairCollator, encode_pairs, label_tokens
 from selfj_eval.training.pairs import Pair, read_pairs
 from selfj_eval.training.results import JudgeRun, PairCounts
-from selfj_eval.training.running import PACKAGES, Run, arguments, free_output
+from selfj_eval.training.run_folder import PACKAGES, Run, arguments, free_output
 from selfj_eval.training.settings import JudgeConfig
 from selfj_eval.training.steps import plan_steps
 

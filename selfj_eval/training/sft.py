@@ -16,7 +16,7 @@ from selfj_eval.records.reading import iter_rows
 from selfj_eval.records.record import question_of
 from selfj_eval.training.base import load_base
 from selfj_eval.training.results import RowCounts, SftRun
-from selfj_eval.training.running import PACKAGES, Run, arguments, free_output
+from selfj_eval.training.run_folder import PACKAGES, Run, arguments, free_output
 from selfj_eval.training.settings import SftConfig
 from selfj_eval.training.steps import plan_steps
 

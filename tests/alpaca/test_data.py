@@ -28,13 +28,6 @@ Preferences = dict[str, dict[int, float | None]]
 
 
 @pytest.fixture(scope="module")
-def pack(data: Path) -> Path:
-    if not (data / "alpaca_eval").is_dir():
-        pytest.skip("SELFJ_DATA has no alpaca_eval/ in it")
-    return data / "alpaca_eval"
-
-
-@pytest.fixture(scope="module")
 def instructions(pack: Path) -> EvaluationSet:
     return evaluation_set()
 

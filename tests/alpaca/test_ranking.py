@@ -43,13 +43,6 @@ class Run(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def pack(data: Path) -> Path:
-    if not (data / "alpaca_eval").is_dir():
-        pytest.skip("SELFJ_DATA has no alpaca_eval/ in it")
-    return data / "alpaca_eval"
-
-
-@pytest.fixture(scope="module")
 def ranked(pack: Path, command: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
     pytest.importorskip("resource")
     folder = tmp_path_factory.mktemp("ranking")

@@ -28,13 +28,6 @@ from selfj_eval.registry.alpaca_pack import (
 OTHER_TEXTS = ["falcon-7b-instruct", "text_davinci_003", "Mistral-7B+RAHF-DUAL+LoRA"]
 
 
-@pytest.fixture(scope="module")
-def pack(data: Path) -> Path:
-    if not (data / "alpaca_eval").is_dir():
-        pytest.skip("SELFJ_DATA has no alpaca_eval/ in it")
-    return data / "alpaca_eval"
-
-
 class Given:
     """A rater that knows only texts: an answer's is its model's name; None: unscored."""
 

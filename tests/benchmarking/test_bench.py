@@ -16,21 +16,15 @@ from scipy.stats import pearsonr, spearmanr
 
 from selfj_eval import bench
 from selfj_eval.benchmarking import rendering
-from selfj_eval.benchmarking.data import read_set, read_sets
+from selfj_eval.benchmarking.bench_sets import read_set, read_sets
 from selfj_eval.benchmarking.published import published, published_row
+from selfj_eval.benchmarking.rate_sets import Rated, Result, key
 from selfj_eval.benchmarking.result import Bench, Intervals
-from selfj_eval.benchmarking.running import Rated, Result, key
 from selfj_eval.benchmarking.table import tabulate
 from selfj_eval.errors import DataError, StoreError
 from selfj_eval.records.reading import read_records
 from selfj_eval.records.record import Judgment
 from selfj_eval.records.writing import write_records
-
-
-@pytest.fixture
-def command(in_process: Callable[..., Any]) -> Callable[..., Any]:
-    """The command without another start of Python."""
-    return in_process
 
 
 @pytest.fixture
@@ -183,11 +177,11 @@ def test_sets(rated: Path, tmp_path: Path, data: Path, monkeypatch: pytest.Monke
         read_sets([str(rated), str(rated)])
 
 
-def test_the_command(command: Callable[..., Any], rated: Path, tmp_path: Path) -> None:
+def test_the_command(in_process: Callable[..., Any], rated: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ["bench", "--judge", "length,tfidf,demo,2*demo+tfidf", "--data", rated]
     arguments += ["--output", out, "--resamples", 50, "--json"]
-    first = command("selfj", *arguments)
+    first = in_process("selfj", *arguments)
     assert first.returncode == 0, first.stderr
     document = json.loads(first.stdout)
     rows = document["sets"][0]["rows"]
@@ -199,24 +193,24 @@ def test_the_command(command: Callable[..., Any], rated: Path, tmp_path: Path) -
         ("demo", False),
     ]
     for row in rows:  # each is a scores file like any other
-        shown = command("selfj", "eval", out / row["scores"], "--json", "--resamples", 20)
+        shown = in_process("selfj", "eval", out / row["scores"], "--json", "--resamples", 20)
         found = json.loads(shown.stdout)["correlation"]["pearson"]["value"]
         assert found == pytest.approx(row["pooled"]["value"])
     lines = list(csv.DictReader((out / "table.csv").open(encoding="utf-8")))
     assert len(lines) == 5 * 4
     assert (out / "table.md").read_text("utf-8").count("| length |") == 1
     assert "\\toprule" in (out / "table.tex").read_text("utf-8")
-    again = command("selfj", *arguments)
+    again = in_process("selfj", *arguments)
     same = json.loads(again.stdout)
     assert same["sets"] == document["sets"]
 
 
 def test_an_answering_models_own_view(
-    command: Callable[..., Any], rated: Path, tmp_path: Path
+    in_process: Callable[..., Any], rated: Path, tmp_path: Path
 ) -> None:
     arguments = ["bench", "--judge", "self-eval,self-eval+tfidf", "--data", rated, "--output"]
     arguments += [tmp_path / "out", "--resamples", 20, "--json", "--answering", "b_model=demo"]
-    done = command("selfj", *arguments)
+    done = in_process("selfj", *arguments)
     assert done.returncode == 1, done.stderr
     rows = json.loads(done.stdout)["sets"][0]["rows"]
     assert [(r["rater"], r["reference"]) for r in rows] == [
@@ -248,16 +242,16 @@ def test_an_answering_models_own_view(
     ],
 )
 def test_wrong_usage(
-    command: Callable[..., Any], rated: Path, tmp_path: Path, more: list[object], message: str
+    in_process: Callable[..., Any], rated: Path, tmp_path: Path, more: list[object], message: str
 ) -> None:
     arguments = ["bench", "--judge", "length", "--data", rated, "--output", tmp_path / "o", *more]
-    done = command("selfj", *arguments)
+    done = in_process("selfj", *arguments)
     assert done.returncode == 2
     assert message in done.stderr
 
 
 def test_sets_without_references(
-    command: Callable[..., Any], jsonl: Callable[..., Path], tmp_path: Path
+    in_process: Callable[..., Any], jsonl: Callable[..., Path], tmp_path: Path
 ) -> None:
     rows = [
         {"id": str(k), "instruction": f"Q{k}?", "response": "a" * (k + 1), "rating": k}
@@ -266,7 +260,7 @@ def test_sets_without_references(
     none = jsonl(*rows, name="none.jsonl")
     half = jsonl(*(r | {"reference": "aa" if k % 2 else None} for k, r in enumerate(rows)))
     judges = ["bench", "--judge", "tfidf,demo,demo+length", "--resamples", 20, "--json"]
-    done = command("selfj", *judges, "--data", none, "--output", tmp_path / "a")
+    done = in_process("selfj", *judges, "--data", none, "--output", tmp_path / "a")
     (table,) = json.loads(done.stdout)["sets"]
     assert [(r["rater"], r["reference"]) for r in table["rows"]] == [
         ("demo", False),
@@ -274,7 +268,7 @@ def test_sets_without_references(
     ]
     assert table["not_run"] == ["tfidf"] and done.returncode == 1
     assert "NOT RUN, for want of references: tfidf." in (tmp_path / "a" / "table.md").read_text()
-    done = command("selfj", *judges, "--data", half, "--output", tmp_path / "b")
+    done = in_process("selfj", *judges, "--data", half, "--output", tmp_path / "b")
     rows_of = {(r["rater"], r["reference"]): r for r in json.loads(done.stdout)["sets"][0]["rows"]}
     for rater in ("tfidf", "demo"):  # all with reference, or unscored
         assert (rows_of[rater, True]["scored"], rows_of[rater, True]["unscored"]) == (3, 3)
@@ -326,10 +320,10 @@ def test_the_output_may_be_called_as_the_set(
 
 
 def test_what_is_missing_is_said_before_anything_is_rated(
-    command: Callable[..., Any], rated: Path, tmp_path: Path
+    in_process: Callable[..., Any], rated: Path, tmp_path: Path
 ) -> None:
     arguments = ["bench", "--judge", "demo,cosine", "--data", rated, "--output", tmp_path / "o"]
-    done = command("selfj", *arguments, "--embedder", tmp_path / "no")
+    done = in_process("selfj", *arguments, "--embedder", tmp_path / "no")
     assert done.returncode == 2
     assert "the rater cosine: no folder" in done.stderr and "--embedder" in done.stderr
     from selfj_eval.storage.store import JudgmentStore
@@ -339,20 +333,20 @@ def test_what_is_missing_is_said_before_anything_is_rated(
 
 
 def test_scores_of_other_answers_do_not_stay(
-    command: Callable[..., Any], rated: Path, tmp_path: Path
+    in_process: Callable[..., Any], rated: Path, tmp_path: Path
 ) -> None:
     base = ["bench", "--data", rated, "--output", tmp_path / "out", "--resamples", 20, "--judge"]
     folder = tmp_path / "out" / "scores" / "rated"
-    assert command("selfj", *base, "tfidf").returncode == 0
-    assert command("selfj", *base, "length").returncode == 0
+    assert in_process("selfj", *base, "tfidf").returncode == 0
+    assert in_process("selfj", *base, "length").returncode == 0
     assert len(list(folder.glob("*.parquet"))) == 2  # of the same answers
     rated.write_text(rated.read_text().replace("Question 3?", "Question three?"))
-    assert command("selfj", *base, "length").returncode == 0
+    assert in_process("selfj", *base, "length").returncode == 0
     assert [p.name for p in folder.glob("*.parquet")] == ["length.free.parquet"]
 
 
 def test_long_and_odd_names_of_raters(rated: Path, tmp_path: Path) -> None:
-    from selfj_eval.benchmarking.running import write_scores
+    from selfj_eval.benchmarking.rate_sets import write_scores
 
     sets, result, _ = result_of(rated)
     judgments = result["rated"][0].judgments

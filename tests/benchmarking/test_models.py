@@ -15,12 +15,6 @@ from selfj_eval.judging.scored import read_scores
 
 
 @pytest.fixture
-def command(in_process: Callable[..., Any]) -> Callable[..., Any]:
-    """The command without another start of Python."""
-    return in_process
-
-
-@pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """Address of a chat server whose replies stand in the records (``reply_server.py``)."""
     pytest.importorskip("openai", reason="the extra openai is not installed")
@@ -64,7 +58,7 @@ def rated(jsonl: Callable[..., Path]) -> Path:
 
 
 def test_a_file_of_raters(
-    command: Callable[..., Any],
+    in_process: Callable[..., Any],
     rated: Path,
     reward_model: Path,
     server: str,
@@ -89,7 +83,7 @@ def test_a_file_of_raters(
     arguments = ["bench", "--raters", raters, "--judge", names, "--data", rated, "--output", out]
     arguments += ["--embedder", minilm, "--resamples", 20, "--models", "m", "--json"]
     key = {"OPENAI_API_KEY": "sk-secret"}
-    done = command("selfj", *arguments, **key)
+    done = in_process("selfj", *arguments, **key)
     assert done.returncode == 1, done.stderr  # the reply without a rating
     document = json.loads(done.stdout)
     rows = {(r["rater"], r["reference"]): r for r in document["sets"][0]["rows"]}
@@ -112,7 +106,7 @@ def test_a_file_of_raters(
     )
     requests = len((tmp_path / "log").read_text().splitlines())
     assert requests == 12
-    again = json.loads(command("selfj", *arguments, **key).stdout)
+    again = json.loads(in_process("selfj", *arguments, **key).stdout)
     assert again["sets"] == document["sets"]
     assert len((tmp_path / "log").read_text().splitlines()) == requests  # replies are kept
     written = [p for p in out.rglob("*") if p.is_file()]
@@ -120,28 +114,28 @@ def test_a_file_of_raters(
 
 
 def test_the_leaderboard_knows_the_raters(
-    command: Callable[..., Any], rated: Path, tmp_path: Path
+    in_process: Callable[..., Any], rated: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     arguments = ["bench", "--judge", "length,demo,ppl:demo", "--data", rated, "--resamples", 20]
-    assert command("selfj", *arguments, "--output", out).returncode == 0
+    assert in_process("selfj", *arguments, "--output", out).returncode == 0
     results = tmp_path / "results"
     results.mkdir()
     for file in (out / "scores").rglob("*.parquet"):
-        shown = command("selfj", "eval", file, "--resamples", 20, "--json")
+        shown = in_process("selfj", "eval", file, "--resamples", 20, "--json")
         (results / f"{file.stem}.json").write_text(shown.stdout)
     board = tmp_path / "board.csv"
-    done = command("selfj", "leaderboard", results, "--output", board)
+    done = in_process("selfj", "leaderboard", results, "--output", board)
     assert done.returncode == 0, done.stderr
     lines = [line.split(",")[:3] for line in board.read_text().splitlines()[1:]]
     free = [[name, "rated", "no"] for name in ("demo", "length", "ppl:demo")]
     assert lines == [*free, ["demo", "rated", "yes"]]
 
 
-def test_the_robustness_suite(command: Callable[..., Any], rated: Path, tmp_path: Path) -> None:
+def test_the_robustness_suite(in_process: Callable[..., Any], rated: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ["bench", "--robust", "--judge", "length,tfidf,demo", "--data", rated]
-    done = command("selfj", *arguments, "--output", out, "--limit", 4, "--json")
+    done = in_process("selfj", *arguments, "--output", out, "--limit", 4, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["sets"]["rated"]
     modes = ["demo (with reference)", "demo (without reference)"]
@@ -152,12 +146,12 @@ def test_the_robustness_suite(command: Callable[..., Any], rated: Path, tmp_path
     assert found["tfidf"]["changes"]["repetition"]["mean_change"]["value"] == pytest.approx(0)
     assert found[modes[0]]["changes"]["markers"]["refused"] == 4
     assert (out / "robust.md").read_text().count("| repetition |") == 4
-    assert command("selfj", *arguments[:2], "--judge", "demo+length", *arguments[4:],
+    assert in_process("selfj", *arguments[:2], "--judge", "demo+length", *arguments[4:],
                    "--output", out).returncode == 2  # fmt: skip
 
 
 def test_wrong_options_are_refused(
-    command: Callable[..., Any], rated: Path, tmp_path: Path
+    in_process: Callable[..., Any], rated: Path, tmp_path: Path
 ) -> None:
     raters = tmp_path / "raters.yaml"
     for entry, message in (
@@ -180,6 +174,6 @@ def test_wrong_options_are_refused(
     ):
         raters.write_text(json.dumps([{"name": "x", **entry}]))
         arguments = ["bench", "--raters", raters, "--judge", "x", "--data", rated]
-        done = command("selfj", *arguments, "--output", tmp_path / "out")
+        done = in_process("selfj", *arguments, "--output", tmp_path / "out")
         assert done.returncode == 2
         assert message in done.stderr

@@ -14,7 +14,7 @@ from selfj_eval import Judge, Judgment, Record, SelfJError
 from selfj_eval.benchmarking.robustness import CHANGES, changed_records, robustness, work
 from selfj_eval.benchmarking.robustness.attacks import COMMANDS, EMPTY_PHRASES, PRAISE
 from selfj_eval.benchmarking.robustness.choosing import AnswerPool
-from selfj_eval.benchmarking.robustness.table import markdown, text
+from selfj_eval.benchmarking.robustness.rendering import markdown, text
 from selfj_eval.demo import demo_records, ladder
 from selfj_eval.raters.combined import SumRater
 from selfj_eval.raters.cosine import TfidfRater

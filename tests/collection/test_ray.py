@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from selfj_eval.collection.pipeline import assemble, prepare_all
 from selfj_eval.collection.preparing import PreparedSource, Recipe
-from selfj_eval.collection.running import assemble, prepare_all
 from selfj_eval.collection.sources import load_sources
 from selfj_eval.errors import DataError
 

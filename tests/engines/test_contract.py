@@ -14,7 +14,7 @@ from selfj_eval import Judge, Record
 from selfj_eval.demo import JUDGE_DIR, ladder
 from selfj_eval.engines.base import Backend
 from selfj_eval.engines.local.transformers import TransformersBackend
-from selfj_eval.engines.opening import open_backend
+from selfj_eval.engines.open_engine import open_backend
 from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.engines.server.openai import OpenAIBackend
 from selfj_eval.prompts.templates import TEMPLATES

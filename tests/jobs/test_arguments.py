@@ -192,7 +192,6 @@ PROBABILITY = [x / 16 for x in SCORE]
 GOOD = [x >= 4 for x in RATING]
 GROUP = [k % 5 for k in range(12)]
 LABEL = [1, -1, 0] * 4
-WINS = [[0, 2, 1], [1, 0, 3], [2, 1, 0]]
 BOOTSTRAP: dict[str, Any] = {"resamples": 20}
 
 NUMERIC: dict[str, tuple[Callable[..., Any], list[list[Any]]]] = {
@@ -220,7 +219,7 @@ NUMERIC: dict[str, tuple[Callable[..., Any], list[list[Any]]]] = {
     "cross_fitted": (lambda s, g: metrics.cross_fitted(s, g, "platt"), [SCORE, GOOD]),
     "certify": (lambda s, g: metrics.certify(s, g, max_risk=0.6, confidence=0.5), [SCORE, GOOD]),
     "one_of_each": (metrics.one_of_each, [GROUP]),
-    "within_groups": (metrics.within_groups, [SCORE, RATING, GROUP]),
+    "pair_counts": (metrics.pair_counts, [SCORE, RATING, GROUP]),
     "preference_accuracy": (metrics.preference_accuracy, [SCORE, RATING, LABEL]),
     "risk_coverage": (metrics.risk_coverage, [SCORE, GOOD]),
     "ranking_agreement": (
@@ -228,8 +227,6 @@ NUMERIC: dict[str, tuple[Callable[..., Any], list[list[Any]]]] = {
         [SCORE, RATING],
     ),
     "rank_biased_overlap": (metrics.rank_biased_overlap, [sorted(set(SCORE)), RATING[3:7]]),
-    "bradley_terry": (metrics.bradley_terry, [WINS]),
-    "separability": (metrics.separability, [SCORE, [x + 1 for x in SCORE]]),
     "expected_best": (lambda s, v: expected_best(s, 3, v), [SCORE, RATING]),
     "preference": (lambda b, m: preference(b, m, 1.0), [SCORE, RATING]),
     "fit_temperature": (fit_temperature, [SCORE, [1 + x / 9 for x in RATING]]),
@@ -300,14 +297,14 @@ def test_a_missing_value_is_neither_a_number_nor_false_nor_a_group(missing: Any)
         with pytest.raises(ValueError, match="good must hold nothing but true"):
             function(PROBABILITY, [*GOOD[:-1], missing], **more)  # type: ignore[operator]
     with pytest.raises(ValueError, match="group: item 11 is missing"):
-        metrics.within_groups(SCORE, RATING, [*GROUP[:-1], missing])
+        metrics.pair_counts(SCORE, RATING, [*GROUP[:-1], missing])
     assert np.isnan(preference([missing, 1], [2, 2], 1.0)).tolist() == [True, False]
     assert group(RECORDS[:2], [missing, 3])[0].scores == [None, 3.0]
 
 
 def test_groups_of_another_number_of_records_are_refused() -> None:
     for call in (
-        lambda: metrics.within_groups(SCORE, RATING, GROUP[:-1]),
+        lambda: metrics.pair_counts(SCORE, RATING, GROUP[:-1]),
         lambda: metrics.headline_intervals(SCORE, RATING, GOOD, group=GROUP[:-1]),
         lambda: metrics.cross_fitted(SCORE, GOOD, "platt", group=GROUP[:-1]),
     ):

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from hypothesis import strategies as st
 from selfj_eval.metrics import (
     Concordance,
     acc23,
+    accuracy_of_counts,
     kendall_tau_b,
     pair_counts,
     partial_correlation,
@@ -20,19 +19,12 @@ from selfj_eval.metrics import (
     preference_accuracy,
     risk_coverage,
     spearman,
-    within_groups,
 )
 
 CORRELATIONS = (pearson, spearman, kendall_tau_b)
 coarse = st.lists(
     st.tuples(st.integers(0, 9), st.integers(0, 5)), min_size=2, max_size=40
 )  # many ties
-
-
-@pytest.fixture(scope="module")
-def oracles(data: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads((data.parent / "oracles" / "metrics.json").read_text())
-    return values
 
 
 def test_correlation_oracles(oracles: dict[str, Any]) -> None:
@@ -82,14 +74,14 @@ def test_accuracy_within_groups(rows: list[tuple[int, int]]) -> None:
     i, j = np.triu_indices(len(rows), 1)
     same = group[i] == group[j]
     wanted = preference_accuracy(x[i][same], x[j][same], np.sign(y[i] - y[j])[same])
-    found = within_groups(x, y, group)
+    found = accuracy_of_counts(pair_counts(x, y, group))
     assert found.decided.value == pytest.approx(wanted.decided.value)
     assert found.with_ties == pytest.approx(wanted.with_ties)
     shuffled = np.random.default_rng(0).permutation(len(rows))
-    again = within_groups(x[shuffled], y[shuffled], group[shuffled])
+    again = accuracy_of_counts(pair_counts(x[shuffled], y[shuffled], group[shuffled]))
     assert again.decided == pytest.approx(found.decided)
     assert again.with_ties == pytest.approx(found.with_ties)
-    alone = within_groups(x, y, np.arange(len(rows)))
+    alone = accuracy_of_counts(pair_counts(x, y, np.arange(len(rows))))
     assert alone.decided.undefined == "no two scored answers are to the same instruction"
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +13,6 @@ from sklearn.metrics import confusion_matrix_at_thresholds, roc_auc_score
 from selfj_eval import metrics
 
 coarse = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=30)
-
-
-@pytest.fixture(scope="module")
-def oracles(data: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads((data.parent / "oracles" / "metrics.json").read_text())
-    return values
 
 
 @pytest.fixture(scope="module")

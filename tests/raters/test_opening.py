@@ -22,7 +22,7 @@ from selfj_eval.judging import files
 from selfj_eval.raters.combined import SumRater, combine
 from selfj_eval.raters.cosine import TfidfRater
 from selfj_eval.raters.length import LengthRater
-from selfj_eval.raters.opening import opened, rater_name
+from selfj_eval.raters.open_rater import opened, rater_name
 from selfj_eval.storage.store import JudgmentStore
 
 ROWS = [

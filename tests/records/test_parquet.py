@@ -112,11 +112,11 @@ def test_memory_does_not_follow_what_a_small_file_can_expand_to(tmp_path: Path) 
     assert (tmp_path / "x.parquet").stat().st_size < 100_000
     code = (
         "import resource, sys\n"
-        "from selfj_eval.judging.files import Source\n"
+        "from selfj_eval.judging.files import RecordFile\n"
         "from pathlib import Path\n"
         "from selfj_eval.records.reading import iter_records\n"
         "start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "print(Source(Path(sys.argv[1])).survey().records)\n"
+        "print(RecordFile(Path(sys.argv[1])).survey().records)\n"
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start) // 1024)\n"
     )
     done = subprocess.run(

@@ -99,7 +99,7 @@ def die_at(moment: str, patch: pytest.MonkeyPatch) -> None:
     elif moment == "model written":
         dying(Trainer, "save_model", lambda _, folder, *__: folder.endswith("finished"))
     else:
-        patch.setattr("selfj_eval.training.running.remove_checkpoints", _die)
+        patch.setattr("selfj_eval.training.run_folder.remove_checkpoints", _die)
 
 
 def _die(*_: Any) -> None:

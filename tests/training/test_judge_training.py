@@ -20,7 +20,7 @@ from transformers import AutoTokenizer, EvalPrediction, LlamaConfig, LlamaForCau
 
 from selfj_eval.demo import JUDGE_DIR
 from selfj_eval.training.pairs import Pair, write_pairs
-from selfj_eval.training.running import last_whole_checkpoint, mean_loss
+from selfj_eval.training.run_folder import last_whole_checkpoint, mean_loss
 from selfj_eval.training.trainer import LengthBatches, agreement
 
 Train = Callable[..., subprocess.CompletedProcess[str]]

@@ -1,7 +1,7 @@
 """Does a rater's score go where an answer's quality does not?
 
-``choosing`` takes records and other answers, ``attacks`` has the changes, ``report`` the numbers
-of one, ``suite`` runs a rater on all of them, ``table`` shows what came out.
+``choosing`` takes records and other answers, ``attacks`` has the changes, ``change_numbers`` the
+numbers of one, ``suite`` runs a rater on all of them, ``rendering`` shows what came out.
 """
 
 from selfj_eval.benchmarking.robustness.attacks import CHANGES, Change, changed_records

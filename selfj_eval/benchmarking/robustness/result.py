@@ -114,6 +114,6 @@ class Robustness(Result):
         return [{"change": name} | plain(change) for name, change in self.changes.items()]
 
     def __str__(self) -> str:
-        from selfj_eval.benchmarking.robustness.table import text
+        from selfj_eval.benchmarking.robustness.rendering import text
 
         return text({str(self.rater.get("rater", "judge")): self})

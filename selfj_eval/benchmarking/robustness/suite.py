@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from selfj_eval import __version__
 from selfj_eval.benchmarking.robustness.attacks import changed_record, get_changes
-from selfj_eval.benchmarking.robustness.choosing import AnswerPool, chosen
-from selfj_eval.benchmarking.robustness.report import (
+from selfj_eval.benchmarking.robustness.change_numbers import (
     CONFIDENCE,
     Pair,
     Unit,
@@ -15,6 +14,7 @@ from selfj_eval.benchmarking.robustness.report import (
     measure,
     spread_unit,
 )
+from selfj_eval.benchmarking.robustness.choosing import AnswerPool, chosen
 from selfj_eval.benchmarking.robustness.result import Base, Robustness, TrialSettings
 from selfj_eval.evaluation.evaluate import FEWEST_UNITS
 from selfj_eval.jobs.arguments import items

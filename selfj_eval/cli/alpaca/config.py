@@ -34,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, ConfigOptions)
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Write the configuration."""
-    show(config_annotator(options_from(found, ConfigOptions)), found)
+    show(config_annotator(options_from(arguments, ConfigOptions)), arguments)
     return 0

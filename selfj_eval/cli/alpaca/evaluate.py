@@ -42,9 +42,9 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, EvaluateOptions)
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Evaluate the models; returns the exit status."""
-    options = options_from(found, EvaluateOptions, progress=watch)
-    result = evaluate_outputs(found.outputs, options)
-    show(result, found)
+    options = options_from(arguments, EvaluateOptions, progress=watch)
+    result = evaluate_outputs(arguments.outputs, options)
+    show(result, arguments)
     return 0 if result.complete else 1

@@ -36,8 +36,8 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, RankOptions, renamed={"judge": ["--scorer"]})
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Rank with each judge; returns the exit status."""
-    result = rank_models(options_from(found, RankOptions, progress=watch))
-    show(result, found)
+    result = rank_models(options_from(arguments, RankOptions, progress=watch))
+    show(result, arguments)
     return 1 if result.unscored else 0

@@ -59,13 +59,15 @@ def add_parser(subparsers: Any) -> None:
     )
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Run the steps; returns the exit status."""
-    found.judge_options = parsed_flags("--judge-options", found.judge_options, JudgeOptions)
-    found.generate_options = parsed_flags("--generate", found.generate_options, GenerateOptions)
-    options = options_from(found, RunOptions, progress=watch, report=_report)
-    result = run_row(found.row, options)
-    say(f"{result.closing}: selfj alpaca table --results {shlex.quote(found.output)}")
+    arguments.judge_options = parsed_flags("--judge-options", arguments.judge_options, JudgeOptions)
+    arguments.generate_options = parsed_flags(
+        "--generate", arguments.generate_options, GenerateOptions
+    )
+    options = options_from(arguments, RunOptions, progress=watch, report=_report)
+    result = run_row(arguments.row, options)
+    say(f"{result.closing}: selfj alpaca table --results {shlex.quote(arguments.output)}")
     return 0 if result.complete else 1
 
 

@@ -37,10 +37,10 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, TableOptions)
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Print the table; returns the exit status."""
-    result = table_rows(options_from(found, TableOptions, progress=watch))
+    result = table_rows(options_from(arguments, TableOptions, progress=watch))
     for error in result.errors[:10]:
         say(f"UNSCORED {shown(error)}", file=sys.stderr)
-    show(result, found)
+    show(result, arguments)
     return 1 if result.errors else 0

@@ -40,8 +40,8 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, CollectOptions, renamed={"output": ["--out"]}, commas=commas)
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Make the collection; returns the exit status."""
-    made = run_collection(options_from(found, CollectOptions, progress=watch))
-    show(made, found)
+    made = run_collection(options_from(arguments, CollectOptions, progress=watch))
+    show(made, arguments)
     return 1 if made.failed else 0

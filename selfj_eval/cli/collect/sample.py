@@ -33,8 +33,8 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, SampleOptions, repeated=("category", "exclude"), required=("output",))
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Draw the sample; returns the exit status."""
-    options = options_from(found, SampleOptions, progress=watch)
-    show(sample_collection(found.collection, options), found)
+    options = options_from(arguments, SampleOptions, progress=watch)
+    show(sample_collection(arguments.collection, options), arguments)
     return 0

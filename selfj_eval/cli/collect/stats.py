@@ -40,11 +40,11 @@ def add_parser(subparsers: Any) -> None:
     add_flags(parser, StatsOptions)
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Count, draw and write; returns the exit status."""
-    result = stats_of(found.collection, options_from(found, StatsOptions, progress=watch))
+    result = stats_of(arguments.collection, options_from(arguments, StatsOptions, progress=watch))
     for reason in result.left_out.values():
-        reason = as_flags(shown(reason), found.command_parser)
+        reason = as_flags(shown(reason), arguments.command_parser)
         say(f"LEFT OUT {reason}", file=sys.stderr)
-    show(result, found)
+    show(result, arguments)
     return 1 if result.left_out else 0

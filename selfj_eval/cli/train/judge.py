@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from selfj_eval.cli.train.running import add_training, trained
+from selfj_eval.cli.train.training import add_training, trained
 from selfj_eval.training.settings import JudgeConfig
 
 _EXAMPLES = """examples:
@@ -39,8 +39,8 @@ def add_parser(subparsers: Any) -> None:
     )
 
 
-def run(found: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Train; returns the exit status."""
     from selfj_eval.training.judge import train_judge_model
 
-    return trained(found, JudgeConfig, train_judge_model)
+    return trained(arguments, JudgeConfig, train_judge_model)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from selfj_eval.registry.converters.fields import choice, field
 from selfj_eval.registry.converters.finishing import SetRow, pairwise
-from selfj_eval.registry.converters.spreadsheet import table
 from selfj_eval.registry.converters.vicuna_questions import read_answers, read_questions
+from selfj_eval.registry.converters.xlsx import table
 from selfj_eval.registry.upstream import UpstreamFile
 
 _VOTES = {"1": 1, "2": 0}  # for the first answer

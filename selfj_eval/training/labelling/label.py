@@ -20,7 +20,7 @@ from selfj_eval.metrics.correlation import spearman
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.reading import read_rows
 from selfj_eval.records.record import Record, rescaled
-from selfj_eval.training.labelling.labelling import (
+from selfj_eval.training.labelling.labelled_files import (
     TRAIN,
     VALIDATION,
     Files,
@@ -31,14 +31,14 @@ from selfj_eval.training.labelling.labelling import (
     read_input,
     write_labelled,
 )
-from selfj_eval.training.labelling.labels import LabelRule
-from selfj_eval.training.labelling.measuring import (
+from selfj_eval.training.labelling.measures import (
     EmbedderUsed,
     GeneratorUsed,
     JudgeUsed,
     Measured,
     measure,
 )
+from selfj_eval.training.labelling.rules import LabelRule
 from selfj_eval.training.settings import SOURCES, LabelOptions
 
 if TYPE_CHECKING:

@@ -180,7 +180,7 @@ def test_generation_tuning_and_perplexity_read_an_answer_as_text(chat_model: Pat
     ).encode(TURNS)  # fmt: skip
     assert end not in answer and answer[-1] == prompts.tokenizer.eos_token_id
     rater = PerplexityRater(str(chat_model), prompt="chat", device="cpu")
-    row, trimmed = rater._row(Record("1", TURNS, TURNS))
+    row, trimmed = rater.row(Record("1", TURNS, TURNS))
     assert (row.ids[: row.start], row.ids[row.start :], trimmed) == (prompt, answer[:-1], 0)
 
 

@@ -10,14 +10,14 @@ from scipy.stats import rankdata, spearmanr
 
 from selfj_eval import Record
 from selfj_eval.errors import DataError
-from selfj_eval.training.labelling.labelling import (
+from selfj_eval.training.labelling.labelled_files import (
     Files,
     given_ratings,
     labelled,
     reason_unlabelled,
     write_labelled,
 )
-from selfj_eval.training.labelling.labels import LabelRule, Scale, in_validation
+from selfj_eval.training.labelling.rules import LabelRule, Scale, in_validation
 from selfj_eval.training.pairs import read_pairs
 
 

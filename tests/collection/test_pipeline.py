@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from selfj_eval.collection.pipeline import assemble, prepare_all
 from selfj_eval.collection.preparing import PreparedSource, Recipe
-from selfj_eval.collection.running import assemble, prepare_all
 from selfj_eval.collection.sources import load_sources
 from selfj_eval.errors import DataError, StoreError
 from selfj_eval.jobs.options import OptionError
@@ -29,12 +29,6 @@ pytest.importorskip("py3langid", reason="the extra collect is not installed")
 
 NAMES = ("quora", "quora_coding", "mbpp", "qasc")
 SOURCES = [source for source in load_sources() if source.name in NAMES]
-
-
-@pytest.fixture
-def command(in_process: Callable[..., Any]) -> Callable[..., Any]:
-    """The command without another start of Python."""
-    return in_process
 
 
 def sentence(draw: random.Random) -> str:
@@ -85,12 +79,12 @@ def rows_of(file: Path) -> list[dict[str, str]]:
 
 
 def test_a_run(
-    command: Callable[..., Any], downloads: Path, evaluation: Path, tmp_path: Path
+    in_process: Callable[..., Any], downloads: Path, evaluation: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     arguments = ["collect", "run", "--output", out, "--from", downloads, "--workers", 1]
     arguments += ["--sources", ",".join(NAMES), "--evaluation", evaluation, "--json"]
-    done = command("selfj", *arguments)
+    done = in_process("selfj", *arguments)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     rows = {row["name"]: row for row in summary["sources"]}
@@ -132,7 +126,7 @@ def test_the_same_bytes_on_any_number_of_workers(downloads: Path, tmp_path: Path
 
 
 def test_a_source_that_fails_does_not_stop_the_others(
-    command: Callable[..., Any], downloads: Path, tmp_path: Path
+    in_process: Callable[..., Any], downloads: Path, tmp_path: Path
 ) -> None:
     rows = downloads / "mbpp" / "part-0.jsonl"
     rows.write_text(rows.read_text() + '{"prompt": "Write a function."}\n')
@@ -140,7 +134,7 @@ def test_a_source_that_fails_does_not_stop_the_others(
     out = tmp_path / "out"
     arguments = ["collect", "run", "--output", out, "--from", downloads, "--workers", 2]
     arguments += ["--sources", ",".join(NAMES), "--evaluation", "none"]
-    done = command("selfj", *arguments)
+    done = in_process("selfj", *arguments)
     assert done.returncode == 1
     assert "FAILED mbpp: mbpp, part-0.jsonl, line 10, field 'text'" in done.stdout
     assert "the schema has changed" in done.stdout
@@ -150,7 +144,7 @@ def test_a_source_that_fails_does_not_stop_the_others(
     summary = json.loads((out / "summary.json").read_text())
     assert summary["failed"] == ["mbpp", "qasc"]
     rows.write_text(rows.read_text().replace('"prompt"', '"text"'))
-    again = command("selfj", *arguments)
+    again = in_process("selfj", *arguments)
     assert "FAILED mbpp" not in again.stdout and (out / "Coding" / "mbpp.parquet").exists()
 
 
@@ -169,14 +163,14 @@ def test_nothing_of_a_folder_is_passed_over_in_silence(downloads: Path, tmp_path
 
 
 def test_two_runs_at_once_are_refused(
-    command: Callable[..., Any], downloads: Path, tmp_path: Path
+    in_process: Callable[..., Any], downloads: Path, tmp_path: Path
 ) -> None:
     import filelock
 
     (tmp_path / "out" / "work").mkdir(parents=True)
     with filelock.FileLock(tmp_path / "out" / "work" / "lock"):
         arguments = ["--output", tmp_path / "out", "--from", downloads, "--evaluation", "none"]
-        done = command("selfj", "collect", "run", *arguments)
+        done = in_process("selfj", "collect", "run", *arguments)
     assert done.returncode == 2 and "another `selfj collect run` is at work" in done.stderr
 
 
@@ -217,12 +211,12 @@ sys.exit(main())
 
 
 def test_killed_anywhere_and_resumed_gives_the_same_bytes(
-    command: Callable[..., Any], downloads: Path, tmp_path: Path
+    in_process: Callable[..., Any], downloads: Path, tmp_path: Path
 ) -> None:
     """Killed before each of the files appears that a run writes."""
     arguments = ["collect", "run", "--from", downloads, "--workers", 1, "--evaluation", "none"]
     arguments += ["--sources", ",".join(NAMES)]
-    assert command("selfj", *arguments, "--output", tmp_path / "whole").returncode == 0
+    assert in_process("selfj", *arguments, "--output", tmp_path / "whole").returncode == 0
     expected = files_of(tmp_path / "whole")
     program = [sys.executable, "-c", KILLED]
     for files in (0, 3, 4, 6, 8):
@@ -231,16 +225,18 @@ def test_killed_anywhere_and_resumed_gives_the_same_bytes(
         done = subprocess.run([str(part) for part in run], capture_output=True, text=True)
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert files_of(out) != expected
-        assert command("selfj", *arguments, "--output", out).returncode == 0
+        assert in_process("selfj", *arguments, "--output", out).returncode == 0
         assert files_of(out) == expected
         assert not [p for p in out.rglob("*") if p.name.endswith(".tmp")]
 
 
-def test_killed_at_any_moment(command: Callable[..., Any], downloads: Path, tmp_path: Path) -> None:
+def test_killed_at_any_moment(
+    in_process: Callable[..., Any], downloads: Path, tmp_path: Path
+) -> None:
     """Killed by the clock, with workers that are killed too, and resumed until it is done."""
     arguments = ["collect", "run", "--from", downloads, "--workers", 2, "--evaluation", "none"]
     arguments += ["--sources", ",".join(NAMES)]
-    assert command("selfj", *arguments, "--output", tmp_path / "whole").returncode == 0
+    assert in_process("selfj", *arguments, "--output", tmp_path / "whole").returncode == 0
     out = tmp_path / "killed"
     program = [sys.executable, "-m", "selfj_eval", *arguments, "--output", out]
     for seconds in (1.5, 3.0):
@@ -253,7 +249,7 @@ def test_killed_at_any_moment(command: Callable[..., Any], downloads: Path, tmp_
         time.sleep(seconds)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert command("selfj", *arguments, "--output", out).returncode == 0
+    assert in_process("selfj", *arguments, "--output", out).returncode == 0
     assert files_of(out) == files_of(tmp_path / "whole")
 
 
@@ -294,10 +290,10 @@ def test_no_source_at_all(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_usage(
-    command: Callable[..., Any], tmp_path: Path, more: list[Any], message: str
+    in_process: Callable[..., Any], tmp_path: Path, more: list[Any], message: str
 ) -> None:
     base = ["collect", "run", "--output", tmp_path / "out", "--evaluation", "none"]
-    done = command("selfj", *base, *more)
+    done = in_process("selfj", *base, *more)
     assert done.returncode == 2
     assert message in done.stderr
     assert not (tmp_path / "out").exists()
@@ -307,22 +303,22 @@ def test_wrong_usage(
     ("field", "value"), [("name", "../../x"), ("name", "/x"), ("name", ".x"), ("hub", "../../x")]
 )
 def test_names_of_sources_are_no_paths(
-    command: Callable[..., Any], tmp_path: Path, field: str, value: str
+    in_process: Callable[..., Any], tmp_path: Path, field: str, value: str
 ) -> None:
     own = {"name": "x", "category": "Common", "expected": 1, "hub": "x/y", "split": "train",
            "licence": "none", "fields": ["text"], "converter": "single"}  # fmt: skip
     (tmp_path / "sources.yaml").write_text(json.dumps([own | {field: value}]))
     arguments = ["collect", "run", "--output", tmp_path / "a" / "b", "--evaluation", "none"]
-    done = command("selfj", *arguments, "--source-file", tmp_path / "sources.yaml")
+    done = in_process("selfj", *arguments, "--source-file", tmp_path / "sources.yaml")
     assert done.returncode == 2
     assert f"entry 1, field '{field}': expected letters" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["sources.yaml"]
 
 
 def test_without_the_evaluation_sets_it_says_what_to_do(
-    command: Callable[..., Any], downloads: Path, tmp_path: Path
+    in_process: Callable[..., Any], downloads: Path, tmp_path: Path
 ) -> None:
-    done = command("selfj", "collect", "run", "--output", tmp_path / "out", "--from", downloads)
+    done = in_process("selfj", "collect", "run", "--output", tmp_path / "out", "--from", downloads)
     assert done.returncode == 2
     assert "selfj data get alpaca_eval" in done.stderr
 
@@ -335,13 +331,13 @@ def collection(downloads: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_sample_is_the_same_on_any_number_of_workers(
-    command: Callable[..., Any], collection: Path, tmp_path: Path
+    in_process: Callable[..., Any], collection: Path, tmp_path: Path
 ) -> None:
     digests = set()
     for workers in (1, 2, 3):
         file = tmp_path / f"sample{workers}.jsonl"
         arguments = ["--n", 20, "--seed", 7, "--workers", workers, "--output", file]
-        done = command("selfj", "collect", "sample", collection, *arguments)
+        done = in_process("selfj", "collect", "sample", collection, *arguments)
         assert done.returncode == 0, done.stderr
         digests.add(hashlib.sha256(file.read_bytes()).hexdigest())
     assert len(digests) == 1
@@ -354,29 +350,29 @@ def test_a_sample_is_the_same_on_any_number_of_workers(
 
 
 def test_samples_that_have_nothing_in_common(
-    command: Callable[..., Any], collection: Path, tmp_path: Path
+    in_process: Callable[..., Any], collection: Path, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     base = ["collect", "sample", collection, "--n", 20]
-    assert command("selfj", *base, "--output", first).returncode == 0
-    done = command("selfj", *base, "--exclude", first, "--output", second, "--json")
+    assert in_process("selfj", *base, "--output", first).returncode == 0
+    done = in_process("selfj", *base, "--exclude", first, "--output", second, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["excluded"] == 20
     ids = [{json.loads(x)["id"] for x in f.read_text().splitlines()} for f in (first, second)]
     assert len(ids[0]) == len(ids[1]) == 20 and not ids[0] & ids[1]
-    other = command("selfj", *base, "--seed", 1, "--output", second)
+    other = in_process("selfj", *base, "--seed", 1, "--output", second)
     assert other.returncode == 0 and first.read_bytes() != second.read_bytes()
-    only = command("selfj", *base[:3], "--n", 8, "--category", "Coding", "--output", second)
+    only = in_process("selfj", *base[:3], "--n", 8, "--category", "Coding", "--output", second)
     assert only.returncode == 0
     kinds = {json.loads(x)["category"] for x in second.read_text().splitlines()}
     assert kinds == {"Coding"}
     inside = collection / "Common" / "quora.parquet"
-    assert command("selfj", *base, "--output", inside).returncode == 2
+    assert in_process("selfj", *base, "--output", inside).returncode == 2
     (collection / "summary.json").rename(collection / "gone")
-    half = command("selfj", *base, "--output", second)
+    half = in_process("selfj", *base, "--output", second)
     assert half.returncode == 2 and "the collection is not finished" in half.stderr
     (collection / "gone").rename(collection / "summary.json")
-    much = command("selfj", *base[:3], "--n", 1000, "--output", second)
+    much = in_process("selfj", *base[:3], "--n", 1000, "--output", second)
     assert much.returncode == 2 and "instructions to draw from, not 1,000" in much.stderr
 
 
@@ -437,11 +433,11 @@ def test_from_python_errors_name_options(tmp_path: Path) -> None:
 
 
 def test_the_former_flag_of_the_output(
-    command: Callable[..., Any], downloads: Path, tmp_path: Path
+    in_process: Callable[..., Any], downloads: Path, tmp_path: Path
 ) -> None:
     arguments = ["--from", downloads, "--sources", "qasc", "--evaluation", "none", "--workers", 1]
-    done = command("selfj", "collect", "run", "--out", tmp_path / "out", *arguments)
+    done = in_process("selfj", "collect", "run", "--out", tmp_path / "out", *arguments)
     assert done.returncode == 0
     assert done.stderr.startswith("note: --out is called --output now.\n")
     assert (tmp_path / "out" / "Academic" / "qasc.parquet").exists()
-    assert "--output is missing" in command("selfj", "collect", "run", *arguments).stderr
+    assert "--output is missing" in in_process("selfj", "collect", "run", *arguments).stderr

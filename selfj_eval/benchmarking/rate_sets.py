@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.benchmarking.data import BenchSet
+from selfj_eval.benchmarking.bench_sets import BenchSet
 from selfj_eval.errors import DataError, StoreError
 from selfj_eval.files.atomic import run_file, write_json
 from selfj_eval.files.documents import read_json
 from selfj_eval.jobs.progress import Watch, steps
 from selfj_eval.raters.combined import combine
-from selfj_eval.raters.opening import EMBEDDER, Stores, check_rater, open_rater
+from selfj_eval.raters.open_rater import EMBEDDER, Stores, check_rater, open_rater
 from selfj_eval.raters.specs import KINDS, CombinedSpec, RaterSpec, Spec
 from selfj_eval.records.record import Judgment, Record
 from selfj_eval.records.writing import write_judgments

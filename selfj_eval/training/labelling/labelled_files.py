@@ -26,7 +26,7 @@ from selfj_eval.records.notices import Notices
 from selfj_eval.records.reading import iter_rows, read_records
 from selfj_eval.records.record import Record, rescaled
 from selfj_eval.records.writing import write_rows
-from selfj_eval.training.labelling.labels import LABELS, LabelRule, Labels, in_validation
+from selfj_eval.training.labelling.rules import LABELS, LabelRule, Labels, in_validation
 from selfj_eval.training.pairs import Pair, write_pairs
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from selfj_eval.collection.signatures import read_signatures
 from selfj_eval.collection.sources import CATEGORIES, Source
 from selfj_eval.collection.summary import Collection, RunSettings, SourceSummary
 from selfj_eval.collection.workers import worker_processes
-from selfj_eval.errors import DataError, SelfJError, StoreError, printable
+from selfj_eval.errors import DataError, SelfJError, StoreError, printable, some
 from selfj_eval.files.atomic import atomic_write, remove_left_over, write_json
 from selfj_eval.files.parquet_notes import read_note, write_note
 
@@ -156,10 +156,8 @@ def assemble(
     ready = [s for s in sources if isinstance(outcomes[s.name], PreparedSource)]
     prepared = {s.name: p for s in ready if isinstance(p := outcomes[s.name], PreparedSource)}
     if not ready:
-        reasons = [str(error).rstrip(".") for error in list(outcomes.values())[:_SHOWN]]
-        if more := len(outcomes) - len(reasons):
-            reasons.append(f"... and {more} more")
-        raise DataError(f"no source is ready: {'; '.join(reasons)}.")
+        reasons = [str(error).rstrip(".") for error in outcomes.values()]
+        raise DataError(f"no source is ready: {some(reasons, _SHOWN, '; ')}.")
     key = _key(ready, prepared, threshold)
     report = progress or (lambda _: None)
     results = {s.name: _written(_target(out, s), key) for s in ready}

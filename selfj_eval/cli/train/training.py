@@ -35,11 +35,13 @@ def add_training(
     add_flags(parser, config, config=True)
 
 
-def trained(found: argparse.Namespace, config: type[C], train: Callable[[C], TrainingRun]) -> int:
+def trained(
+    arguments: argparse.Namespace, config: type[C], train: Callable[[C], TrainingRun]
+) -> int:
     """Train with the settings of the file and of the flags; returns the exit status."""
-    settings = config.load(found.config, given(found, config))
+    settings = config.load(arguments.config, given(arguments, config))
     with redirect_stdout(sys.stderr):  # transformers writes its log there
         result = train(settings)
     if result.main_process:
-        show(result, found)
+        show(result, arguments)
     return 0

@@ -14,13 +14,13 @@ from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.errors import DataError
 from selfj_eval.generation.answering import answers_to
 from selfj_eval.generation.instructions import Instruction
-from selfj_eval.generation.opening import open_generator
+from selfj_eval.generation.open_generator import open_generator
 from selfj_eval.generation.options import Sampling
 from selfj_eval.jobs.progress import steps
 from selfj_eval.raters.judge import Judge
 from selfj_eval.records.record import Record
 from selfj_eval.storage.store import AnswerStore, JudgmentStore
-from selfj_eval.training.labelling.labelling import given_ratings, reason_unlabelled
+from selfj_eval.training.labelling.labelled_files import given_ratings, reason_unlabelled
 from selfj_eval.training.settings import LabelOptions
 
 
