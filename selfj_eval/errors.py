@@ -27,6 +27,11 @@ def shown(text: object) -> str:
     return "".join(c if c.isprintable() or category(c) == "Zs" else _code(c) for c in own)
 
 
+def flat(text: str) -> str:
+    """A text in which blanks stand for control characters and line breaks."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def some(items: Sequence[str], limit: int, between: str = ", ") -> str:
     """The first items of a list as one text, with how many more there are."""
     first, others = between.join(items[:limit]), len(items) - limit
@@ -167,8 +172,7 @@ def _invalid_fields(lines: list[str]) -> str:
 
 def _plain(text: str) -> list[str]:
     """Lines without colours and control characters."""
-    lines = _TERMINAL.sub("", text).splitlines()
-    return ["".join(c if c.isprintable() else " " for c in line) for line in lines]
+    return [flat(line) for line in _TERMINAL.sub("", text).splitlines()]
 
 
 def _code(character: str) -> str:

@@ -31,6 +31,17 @@ os.environ["XDG_DATA_HOME"] = _DATA_HOME.name
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
+SLOW = ("training", "alpaca", "harness", "judging", "collection", "test_docs.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files first, so that no process waits for another one's last file."""
+    items.sort(key=lambda item: SLOW.index(name) if (name := _part(item)) in SLOW else len(SLOW))
+
+
+def _part(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).parts[0]
+
 
 @pytest.fixture(scope="session")
 def data() -> Path:

@@ -62,7 +62,7 @@ class Declared(NamedTuple):
         return self.default is MISSING
 
 
-def checked(value: Any, own: Declared) -> Any:
+def checked(value: Any, option: Declared) -> Any:
     """The value of an option: lists as tuples, mappings copied, numpy's numbers as Python's.
 
     A path is taken for its text where the option is a text.
@@ -70,19 +70,19 @@ def checked(value: Any, own: Declared) -> Any:
     Raises:
         OptionError: If it is of the wrong type, or out of range.
     """
-    if value is None and own.optional:
+    if value is None and option.optional:
         return None
-    if own.shape == "several":
+    if option.shape == "several":
         if isinstance(value, str) or not isinstance(value, Sequence):
-            raise OptionError(own.name, f"must be a list, got {value!r:.60}.")
-        if own.length is not None and len(value) != own.length:
-            raise OptionError(own.name, f"must have {own.length} values, got {len(value)}.")
-        return tuple(_checked_one(item, own) for item in value)
-    if own.shape == "mapping":
+            raise OptionError(option.name, f"must be a list, got {value!r:.60}.")
+        if option.length is not None and len(value) != option.length:
+            raise OptionError(option.name, f"must have {option.length} values, got {len(value)}.")
+        return tuple(_checked_one(item, option) for item in value)
+    if option.shape == "mapping":
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-            raise OptionError(own.name, f"must be names with their values, got {value!r:.60}.")
-        return {key: _checked_one(item, own) for key, item in value.items()}
-    return _checked_one(value, own)
+            raise OptionError(option.name, f"must be names with their values, got {value!r:.60}.")
+        return {key: _checked_one(item, option) for key, item in value.items()}
+    return _checked_one(value, option)
 
 
 _CALLED = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
@@ -93,13 +93,13 @@ def _called(kind: Any) -> str:
     return _CALLED.get(kind) or _CALLED_AS.get(get_origin(kind) or kind, "a loaded object")
 
 
-def _checked_one(value: Any, own: Declared) -> Any:
-    kinds = own.kinds
+def _checked_one(value: Any, option: Declared) -> Any:
+    kinds = option.kinds
     if Any in kinds:
         return value
 
     def fail(expected: str) -> OptionError:
-        return OptionError(own.name, f"must be {expected}, got {value!r:.60}.")
+        return OptionError(option.name, f"must be {expected}, got {value!r:.60}.")
 
     called = " or ".join(dict.fromkeys(_called(kind) for kind in kinds))
     if hasattr(value, "item") and not isinstance(value, str):  # numpy's numbers
@@ -120,26 +120,26 @@ def _checked_one(value: Any, own: Declared) -> Any:
         raise fail(called)
     if isinstance(value, float) and not math.isfinite(value):
         raise fail("a finite number")
-    if own.choices and value not in own.choices:
-        raise fail(f"one of {', '.join(own.choices)}")
+    if option.choices and value not in option.choices:
+        raise fail(f"one of {', '.join(option.choices)}")
     if isinstance(value, int | float) and not isinstance(value, bool):
-        _check_range(value, own)
+        _check_range(value, option)
     return value
 
 
-def _check_range(value: float, own: Declared) -> None:
-    low, high = own.low, own.high
+def _check_range(value: float, option: Declared) -> None:
+    low, high = option.low, option.high
     if isinstance(value, int):
         high = LARGEST if high is None else high
     if (low is None or value >= low) and (high is None or value <= high):
         return
-    if low is not None and own.high is not None:
-        expected = f"must lie between {_shown(low)} and {_shown(own.high)}"
+    if low is not None and option.high is not None:
+        expected = f"must lie between {_shown(low)} and {_shown(option.high)}"
     elif low is not None and value < low:
         expected = f"must be at least {_shown(low)}"
     else:
         expected = f"must be at most {high:,}"
-    raise OptionError(own.name, f"{expected}, got {value:,}.")
+    raise OptionError(option.name, f"{expected}, got {value:,}.")
 
 
 def _shown(number: float) -> str:

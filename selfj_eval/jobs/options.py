@@ -80,8 +80,8 @@ def option(
 
 def like(options: type[Options], name: str) -> Any:
     """A field that is the same as another class's, where the class itself is no base."""
-    (own,) = (f for f in _fields(options) if f.name == name)
-    return field(default=own.default, metadata=own.metadata)
+    (each,) = (f for f in _fields(options) if f.name == name)
+    return field(default=each.default, metadata=each.metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +96,8 @@ class Options:
     """What its options are called together in help texts."""
 
     def __post_init__(self) -> None:
-        for own in self.declared():
-            object.__setattr__(self, own.name, checked(getattr(self, own.name), own))
+        for each in self.declared():
+            object.__setattr__(self, each.name, checked(getattr(self, each.name), each))
         self.check()
 
     def check(self) -> None:
@@ -136,7 +136,7 @@ class Options:
         Raises:
             DataError: Naming the option that is unknown, missing or wrong.
         """
-        known = {own.name: own for own in cls.declared()}
+        known = {each.name: each for each in cls.declared()}
         shown = None if path is None else os.fspath(path)
         for name in values:
             if name not in known:
@@ -145,8 +145,8 @@ class Options:
                 there = f"There are: {', '.join(known)}." if known else "There are none."
                 message = f"no such option.{hint} {there}"
                 raise DataError(message, path=shown, place=place, field=str(name))
-        for name, own in known.items():
-            if own.required and name not in values:
+        for name, each in known.items():
+            if each.required and name not in values:
                 raise DataError(f"`{name}` is missing; give it.", path=shown, place=place)
         try:
             return cls(**values, **internal)
@@ -166,8 +166,8 @@ class Options:
         values: Any = {} if path is None else read_yaml(path) or {}
         if not isinstance(values, dict):
             raise DataError("expected options, one 'name: value' per line.", path=str(path))
-        known = {own.name for own in cls.declared()}
-        needed = [own.name for own in cls.declared() if own.required]
+        known = {each.name for each in cls.declared()}
+        needed = [each.name for each in cls.declared() if each.required]
         missing = [name for name in needed if name not in values and name not in given]
         if path is not None and missing and known.issuperset(values):
             message = f"`{missing[0]}` is missing; write it there, or give it."
@@ -184,7 +184,7 @@ class Options:
 
     def changed(self) -> list[str]:
         """Names of the options that are not at their default."""
-        return [own.name for own in self.declared() if getattr(self, own.name) != own.default]
+        return [each.name for each in self.declared() if getattr(self, each.name) != each.default]
 
     def with_values(self, **values: Any) -> Self:
         """The same options, some of them with other values."""
@@ -192,7 +192,7 @@ class Options:
 
     def part(self, cls: type[O]) -> O:
         """The options of another class whose options are all among these."""
-        return cls(**{own.name: getattr(self, own.name) for own in fields(cls)})
+        return cls(**{each.name: getattr(self, each.name) for each in fields(cls)})
 
 
 _KNOWN: dict[type[Any], tuple[Declared, ...]] = {}
@@ -206,16 +206,16 @@ def _declared(cls: type[Options]) -> tuple[Declared, ...]:
 
 def _declarations(cls: type[Options]) -> Iterator[Declared]:
     hints = get_type_hints(cls)
-    for own in _fields(cls):
-        if own.metadata and not own.metadata["internal"]:
-            yield _declaration(own, hints[own.name], cls)
+    for each in _fields(cls):
+        if each.metadata and not each.metadata["internal"]:
+            yield _declaration(each, hints[each.name], cls)
 
 
 def _fields(cls: type[Any]) -> tuple[Field[Any], ...]:
     return fields(cls)
 
 
-def _declaration(own: Field[Any], kind: Any, cls: type[Options]) -> Declared:
+def _declaration(each: Field[Any], kind: Any, cls: type[Options]) -> Declared:
     kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
     optional, kinds = type(None) in kinds, tuple(k for k in kinds if k is not type(None))
     shapes = {tuple: "several", Sequence: "several", dict: "mapping"}
@@ -226,10 +226,14 @@ def _declaration(own: Field[Any], kind: Any, cls: type[Options]) -> Declared:
     if shape != "one":
         held = get_args(kinds[0])[0 if shape == "several" else 1]
         kinds = get_args(held) if get_origin(held) in (Union, types.UnionType) else (held,)
-    default = own.default if own.default_factory is MISSING else own.default_factory()
-    declaring = [c for c in cls.__mro__ if own.name in inspect.get_annotations(c)]
-    facts = {name: own.metadata[name] for name in ("help", "choices", "low", "high", "placeholder")}
-    return Declared(own.name, kinds, shape, length, optional, default, group=declaring[-1], **facts)
+    default = each.default if each.default_factory is MISSING else each.default_factory()
+    declaring = [c for c in cls.__mro__ if each.name in inspect.get_annotations(c)]
+    facts = {
+        name: each.metadata[name] for name in ("help", "choices", "low", "high", "placeholder")
+    }
+    return Declared(
+        each.name, kinds, shape, length, optional, default, group=declaring[-1], **facts
+    )
 
 
 @overload
@@ -254,7 +258,7 @@ def keywords(job: Any, options: Any) -> Any:
     """
     given = list(inspect.signature(job).parameters.values())[:-1]
     named = [p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in given]
-    defaults = {own.name: own.default for own in options.declared() if not own.required}
+    defaults = {each.name: each.default for each in options.declared() if not each.required}
     keyword = [
         p.replace(default=defaults.get(p.name, p.default))
         for p in inspect.signature(options).parameters.values()
@@ -292,11 +296,11 @@ def keywords(job: Any, options: Any) -> Any:
 
 def _described(options: type[Options]) -> str:
     lines = []
-    for own in options.declared():
-        said = own.required or own.default is None or "default:" in own.help
-        default = "" if said else f" Default: {own.default!r}."
-        choices = f" One of {', '.join(own.choices)}." if own.choices else ""
-        lines.append(f"    {own.name}: {own.help[:1].upper()}{own.help[1:]}.{choices}{default}")
-    if any(own.name == "progress" for own in fields(options)):
+    for each in options.declared():
+        said = each.required or each.default is None or "default:" in each.help
+        default = "" if said else f" Default: {each.default!r}."
+        choices = f" One of {', '.join(each.choices)}." if each.choices else ""
+        lines.append(f"    {each.name}: {each.help[:1].upper()}{each.help[1:]}.{choices}{default}")
+    if any(each.name == "progress" for each in fields(options)):
         lines.append("    progress: True shows a bar on stderr; a function is told each ``Step``.")
     return "\n".join(lines)

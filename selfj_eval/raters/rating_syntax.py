@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from selfj_eval.errors import flat
 from selfj_eval.storage.store import Answer
 
 _SHOWN = 80  # characters of a reply's end that a reason quotes
@@ -139,7 +140,7 @@ def _result(text: str) -> list[str]:
 def _line(text: str) -> str:
     """A judge's text in one line of valid characters, its end."""
     valid = text.encode("utf-8", "replace").decode()
-    line = " ".join("".join(c if c.isprintable() else " " for c in valid).split())
+    line = " ".join(flat(valid).split())
     return line if len(line) <= _SHOWN else "..." + line[-_SHOWN:]
 
 

@@ -91,6 +91,7 @@ def real(command: Run, data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return {"folder": folder, "config": config, "logs": logs, "data": data}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_stock_command_and_our_own_give_the_same_numbers(
     real: Mapping[str, Any], command: Run, version: str
@@ -125,6 +126,7 @@ def test_stock_command_and_our_own_give_the_same_numbers(
     assert bool(rows[MODELS[0]]["length_controlled_winrate"]) == (version == "v2")
 
 
+@pytest.mark.long
 def test_second_run_does_not_call_the_judge(real: Mapping[str, Any]) -> None:
     folder, model = real["folder"], MODELS[0]
     # Nothing to judge with: the second run has to do without.
@@ -152,6 +154,7 @@ def test_second_run_does_not_call_the_judge(real: Mapping[str, Any]) -> None:
     assert store.is_file()
 
 
+@pytest.mark.long
 def test_hostile_texts_are_unscored_and_counted(command: Run, tmp_path: Path) -> None:
     from selfj_eval.alpaca.client import SEPARATOR
 

@@ -99,6 +99,7 @@ def test_every_file_of_judge_bench_has_its_tasks(data: Path) -> None:
         assert (data / "judge_bench" / f"{source}.parquet").is_file()
 
 
+@pytest.mark.long
 def test_demo_group_needs_nothing_but_the_package(command: Any, tmp_path: Path) -> None:
     done = command(
         "lm_eval", "--model", "hf", "--model_args", f"pretrained={JUDGE_DIR}", "--tasks", "selfj",

@@ -42,6 +42,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.long
 def test_killed_ten_times_nothing_is_lost_or_computed_twice(tmp_path: Path) -> None:
     """kill -9 at random moments; the log of the runs tells what was computed and kept when."""
     rng = random.Random(7)

@@ -167,6 +167,7 @@ def killed(train: Train, tmp_path: Path, when: str, *flags: str) -> None:
         stop.unlink()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("when", "kind"),
     [
@@ -194,6 +195,7 @@ def test_killed_and_resumed_is_never_killed(
     assert not (tmp_path / "b.checkpoints").exists()
 
 
+@pytest.mark.long
 def test_two_processes_train_as_one(train: Train, tmp_path: Path) -> None:
     flags = ("--logging-steps=1",)
     launcher = (sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone",

@@ -115,6 +115,7 @@ def test_the_card_names_a_base_of_the_hub_for_the_hub(base: str, named: bool) ->
     assert (f"\nbase_model: {base}\n" in head.split("---\n")[1]) == named
 
 
+@pytest.mark.long
 def test_a_base_of_the_hub_is_named_as_such(trained: Path, tmp_path: Path) -> None:
     """Not as the place where it lies on this machine, where nobody else would find it."""
     cached = tmp_path / "hub" / "models--owner--tiny"

@@ -13,7 +13,7 @@ from selfj_eval.engines.models.adapters import (
     resized_to,
     tensor_shapes,
 )
-from selfj_eval.errors import JudgeError, brief
+from selfj_eval.errors import JudgeError, brief, loading
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -116,43 +116,38 @@ def load_weights(
     transformers_logging.disable_progress_bar()
     if new_head:
         transformers_logging.set_verbosity_error()  # says at length that the head is new
+    advice = "Is the folder complete, and of a kind that this transformers knows?"
     try:
-        _refuse_larger(auto, folder, trust_remote_code)
-        model, loading = auto.from_pretrained(
-            folder,
-            dtype=getattr(torch, dtype),
-            use_safetensors=True,
-            trust_remote_code=trust_remote_code,
-            output_loading_info=True,
-            # They are refused below, by name; the library's own error only points to its log.
-            ignore_mismatched_sizes=True,
-            **more,
-        )
-    except SafetensorError as error:
+        with loading(f"the model {folder}", advice):
+            _refuse_larger(auto, folder, trust_remote_code)
+            model, info = auto.from_pretrained(
+                folder,
+                dtype=getattr(torch, dtype),
+                use_safetensors=True,
+                trust_remote_code=trust_remote_code,
+                output_loading_info=True,
+                # They are refused below, by name; the library's own error only points to its log.
+                ignore_mismatched_sizes=True,
+                **more,
+            )
+    except JudgeError as error:
+        if not isinstance(error.__cause__, SafetensorError):
+            raise
         raise JudgeError(
-            f"the weights in {folder} are damaged ({error}). Is the download or the Git LFS "
-            "checkout complete? Fetch it again."
-        ) from error
-    except JudgeError:
-        raise
-    except Exception as error:  # whatever a damaged or foreign folder makes the library raise
-        raise JudgeError(
-            f"the model {folder} cannot be loaded: {brief(error).rstrip('.')}. Is the folder "
-            "complete, and of a kind that this transformers knows?"
-        ) from error
+            f"the weights in {folder} are damaged ({error.__cause__}). Is the download or the Git "
+            "LFS checkout complete? Fetch it again."
+        ) from error.__cause__
     finally:
         transformers_logging.set_verbosity(verbosity)
         if progress_was_on:
             transformers_logging.enable_progress_bar()
     # transformers fills missing weights with random numbers and only warns.
-    missing = set(loading["missing_keys"])
+    missing = set(info["missing_keys"])
     if new_head:
         # Whatever the base model itself does not have belongs to the head.
         missing = {key for key in missing if key.startswith(f"{model.base_model_prefix}.")}
         missing -= {key for key in missing if ".pooler." in key}
-    shapes = {
-        str(k[0]): f" ({_sizes(k[1])}, not {_sizes(k[2])})" for k in loading["mismatched_keys"]
-    }
+    shapes = {str(k[0]): f" ({_sizes(k[1])}, not {_sizes(k[2])})" for k in info["mismatched_keys"]}
     broken = sorted({*missing, *shapes})
     if broken:
         raise JudgeError(

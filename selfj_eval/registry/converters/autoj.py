@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from selfj_eval.registry.converters.fields import choice, field
+from selfj_eval.registry.converters.fields import field, pair_rows
 from selfj_eval.registry.converters.finishing import SetRow, pairwise, pointwise
 from selfj_eval.registry.upstream import UpstreamFile
 
@@ -42,15 +42,7 @@ def _rated(training: UpstreamFile, critiques: UpstreamFile) -> Iterator[SetRow]:
 
 def pairs(files: Sequence[UpstreamFile]) -> Iterator[SetRow]:
     """Pairs of answers with a person's choice, which can be a tie."""
-    return pairwise("autoj_pairwise", _pairs(*files), rater="human")
-
-
-def _pairs(file: UpstreamFile) -> Iterator[SetRow]:
-    for place, row in file.jsonl():
-        yield {
-            "instruction": field(file, place, row, "prompt"),
-            "response_a": field(file, place, row, "response 1"),
-            "response_b": field(file, place, row, "response 2"),
-            "label": choice(file, place, row, "label", _LABELS),
-            "category": field(file, place, row, "scenario"),
-        }
+    (file,) = files
+    columns = {"instruction": "prompt", "response_a": "response 1", "response_b": "response 2"}
+    columns["category"] = "scenario"
+    return pairwise("autoj_pairwise", pair_rows(file, columns, _LABELS), rater="human")

@@ -82,3 +82,18 @@ def choice(file: UpstreamFile, place: str, row: Any, name: str, known: Mapping[A
         expected = f"{', '.join(map(str, others))} or {last}"
         raise file.error(f"expected {expected}, got {value!r}", place, name)
     return known[value]
+
+
+def pair_rows(
+    file: UpstreamFile, columns: Mapping[str, str], labels: Mapping[Any, str]
+) -> Iterator[dict[str, Any]]:
+    """Pairs of a file with one pair per line, whose label stands in ``label``.
+
+    Args:
+        file: The file.
+        columns: What our fields are called there.
+        labels: Our label for each of theirs.
+    """
+    for place, row in file.jsonl():
+        values = {name: field(file, place, row, column) for name, column in columns.items()}
+        yield values | {"label": choice(file, place, row, "label", labels)}
