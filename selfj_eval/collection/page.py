@@ -107,7 +107,7 @@ def page(document: Statistics, figures: Mapping[str, Drawn]) -> str:
 
     Args:
         document: Of ``collection.statistics.describe``, with ``provenance``.
-        figures: Of ``collection_figures.draw``.
+        figures: Of ``figures.draw``.
     """
     from markupsafe import Markup
 

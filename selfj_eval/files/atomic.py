@@ -36,9 +36,8 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        connection = isinstance(error, ConnectionError) or getattr(error, "errno", None) is None
-        if not isinstance(error, OSError) or connection:
-            raise  # no fault of the disk
+        if not isinstance(error, OSError) or isinstance(error, ConnectionError):
+            raise  # a connection is something else's
         if error.errno == errno.ENAMETOOLONG:
             raise StoreError(_too_long(path)) from error
         if error.errno == errno.ENOSPC:

@@ -83,7 +83,7 @@ class Bar:
         """Show how far the work has come."""
         if not step.done and not step.ended:
             self._start = self._last = time.monotonic()
-            if sys.stderr.isatty():
+            if sys.stderr.isatty() and self._bar is None:
                 self._open(step)
         if self._bar is not None:
             self._bar.update(step.done - self._bar.n)

@@ -166,9 +166,13 @@ class Web:
 
         received = 0
         try:
-            with self._get(file) as response:
+            response = self._get(file)
+        except requests.RequestException as error:
+            raise _failure(file, error, received) from error
+        try:
+            with response, atomic_write(target) as stream:
                 self._check(file, response)
-                with atomic_write(target) as stream:
+                try:
                     for block in response.iter_content(_BLOCK):
                         received += len(block)
                         progress(len(block))
@@ -176,22 +180,17 @@ class Web:
                             more = f"it has more bytes than the {file.bytes:,} of the registry"
                             raise self._wrong(file, more)
                         stream.write(block)
-                    if received < file.bytes:
-                        raise _PassingError(_ended(file, received))
-                    stream.flush()
-                    if (found := difference(file, Path(stream.name))) is not None:
-                        raise self._wrong(file, found)
-        except BaseException as error:
-            progress(-received)
-            if not isinstance(error, requests.RequestException):
-                raise
-            if isinstance(error, requests.exceptions.ChunkedEncodingError):
-                raise _PassingError(_ended(file, received)) from error
-            if isinstance(error, requests.ConnectionError | requests.Timeout):
-                cause = getattr(error.args[0], "reason", error) if error.args else error
-                message = f"cannot be reached ({brief(cause)})"
-                raise _PassingError(message, UnreachableError) from error
-            raise DataError(f"cannot be fetched: {brief(error)}.", path=str(file)) from error
+                except requests.RequestException as error:  # an OSError, and none of the disk
+                    raise _failure(file, error, received) from error
+                if received < file.bytes:
+                    raise _PassingError(_ended(file, received))
+                stream.flush()
+                if (found := difference(file, Path(stream.name))) is not None:
+                    raise self._wrong(file, found)
+        except BaseException:
+            if received:
+                progress(-received)
+            raise
 
     def _get(self, file: SourceFile) -> Any:
         import requests
@@ -245,6 +244,18 @@ class _PassingError(Exception):
         way = "Run the same command again. Without a network, get the files elsewhere"
         where = f"{base}: " if self._kind is UnreachableError else ""
         return self._kind(f"{where}{self._message}. {way} and name their folder with `origin`.")
+
+
+def _failure(file: SourceFile, error: Exception, received: int) -> Exception:
+    """What is raised in place of an error of requests."""
+    import requests
+
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return _PassingError(_ended(file, received))
+    if isinstance(error, requests.ConnectionError | requests.Timeout):
+        cause = getattr(error.args[0], "reason", error) if error.args else error
+        return _PassingError(f"cannot be reached ({brief(cause)})", UnreachableError)
+    return DataError(f"cannot be fetched: {brief(error)}.", path=str(file))
 
 
 def _ended(file: SourceFile, received: int) -> str:

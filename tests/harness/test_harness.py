@@ -426,6 +426,17 @@ def test_doctor(command: Any, data: Path) -> None:
     assert "FAIL data: SELFJ_DATA=/nowhere has no judge_bench" in broken.stdout
 
 
+def test_what_is_broken_does_not_stop_the_doctor(command: Any, tmp_path: Path) -> None:
+    broken = tmp_path / "lm_eval" / "__init__.py"
+    broken.parent.mkdir()
+    broken.write_text("raise ImportError('made to fail')\n")
+    done = command("selfj", "doctor", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1, done.stderr
+    assert "FAIL lm-eval tasks" in done.stdout and "ok   backend transformers" in done.stdout
+    path = command("selfj", "path", "judge", PYTHONPATH=str(tmp_path))
+    assert path.returncode == 0 and Path(path.stdout.strip()).is_dir()
+
+
 def with_documents(
     monkeypatch: pytest.MonkeyPatch, function: str, rows: list[dict[str, Any]]
 ) -> None:

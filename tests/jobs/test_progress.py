@@ -65,3 +65,15 @@ def test_nobody_sees_what_nobody_watches(capsys: pytest.CaptureFixture[str]) -> 
     with steps(False, 3, "judged") as progress:
         progress(3)
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_goes_back_to_nothing_is_one_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A download that failed and begins again."""
+    stream = Terminal()
+    monkeypatch.setattr("sys.stderr", stream)
+    bar = Bar()
+    for done in (0, 0, 5, 0, 10):
+        bar(Step("fetched", done, 10, "byte"))
+    bar(Step("fetched", 10, 10, "byte", ended=True))
+    assert bar._bar is None
+    assert stream.getvalue().count("\n") == 1  # of the one bar, where it ends
