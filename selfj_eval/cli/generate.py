@@ -12,7 +12,7 @@ from selfj_eval.generation.generate import GenerateOptions, generate_answers
 _EXAMPLES = """examples:
   selfj generate alpaca_eval --model ./my-model --output my-model.json
   selfj generate questions.jsonl --model ./base --adapter ./my-lora --output answers.jsonl
-  selfj generate questions.csv --model owner/name --prompt chat --n 8 --temperature 0.7 \\
+  selfj generate questions.csv --model owner/name --n 8 --temperature 0.7 \\
       --output samples.parquet
 
 INSTRUCTIONS is a file whose rows have an instruction and, if known, an id, a reference and a
@@ -21,8 +21,10 @@ the end of its name,
   .json                    AlpacaEval's model_outputs: dataset, instruction, output, generator
   .jsonl, .csv, .parquet   records that selfj score reads: id (ID-0, ID-1, ... with --n), ...
 
-Prompt forms: wizardlm is the instruction, an empty line and "### Response:", which Self-J's models
-were trained with; chat is the tokenizer's chat template; plain is the instruction alone.
+Prompt forms: chat is the tokenizer's chat template; wizardlm is the instruction, an empty line and
+"### Response:", which Self-J's models were trained with; plain is the instruction alone. auto takes
+the form that selfj train sft noted beside the model, else chat where there is a template, else
+wizardlm.
 
 Every finished batch is kept in a store beside the output (OUTPUT.store). After an interruption run
 the same command again: it gives the answers that an undisturbed run gives, sampled ones too. An

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from selfj_eval.engines.models.deadlines import LOADING_SECONDS, RUNNING_SECONDS, within
+from selfj_eval.engines.models.folders import read_json
 from selfj_eval.engines.models.text_encoder import (
     Encoded,
     Templated,
@@ -15,7 +16,7 @@ from selfj_eval.engines.models.text_encoder import (
     fill_chat_template,
 )
 from selfj_eval.errors import JudgeError, loading
-from selfj_eval.generation.options import PROMPTS, Sampling
+from selfj_eval.generation.options import AUTO, PROMPT_CHOICES, PROMPTS, Sampling
 from selfj_eval.storage.store import Answer
 
 if TYPE_CHECKING:
@@ -82,11 +83,13 @@ class PromptTokenizer:
 
     Args:
         folder: The model's folder.
-        prompt: Name of the prompt form.
+        prompt: Name of the prompt form, or ``auto``.
+        adapter: Folder of the adapter that is put on the model.
         trust_remote_code: Whether to run Python code that comes with the model.
         tokenizer: Folder of the tokenizer, where it is not the model's.
 
     Attributes:
+        prompt: Name of the prompt form; no longer ``auto``.
         context: Context length of the model.
         stop_ids: The tokens that end an answer, in ascending order.
 
@@ -99,6 +102,7 @@ class PromptTokenizer:
         folder: Path,
         prompt: str,
         *,
+        adapter: Path | None = None,
         trust_remote_code: bool = False,
         tokenizer: Path | None = None,
     ) -> None:
@@ -107,8 +111,8 @@ class PromptTokenizer:
 
         from selfj_eval.engines.models.tokenizer import INCOMPLETE, context_length
 
-        if prompt not in PROMPTS:
-            raise JudgeError(f"no prompt form {prompt!r}; there are: {', '.join(PROMPTS)}.")
+        if prompt not in PROMPT_CHOICES:
+            raise JudgeError(f"no prompt form {prompt!r}; there are: {', '.join(PROMPT_CHOICES)}.")
         # "sequence length is longer than ...": that is measured here and told by the caller.
         transformers_logging.get_logger("transformers.tokenization_utils_base").setLevel(40)
         with loading(f"the tokenizer of {folder}", INCOMPLETE):
@@ -122,6 +126,8 @@ class PromptTokenizer:
             sources = [self.tokenizer, config]
             if (folder / "generation_config.json").is_file():
                 sources.append(GenerationConfig.from_pretrained(folder))
+        if prompt == AUTO:
+            prompt = _form(self.tokenizer, [*([] if adapter is None else [adapter]), folder])
         if prompt == "chat" and not self.tokenizer.chat_template:
             raise JudgeError(
                 f"{folder} has no chat template; use `prompt` wizardlm or plain, whichever the "
@@ -179,3 +185,15 @@ class PromptTokenizer:
     def encode_answer(self, answer: str) -> list[int]:
         """The tokens of an answer that stands alone, without special tokens."""
         return self._encoder.encode(answer, special=False).ids
+
+
+def _form(tokenizer: PreTrainedTokenizerBase, folders: Sequence[Path]) -> str:
+    """The prompt form that a model was trained with, as far as its folders tell."""
+    for folder in folders:
+        if (file := folder / "training.json").is_file():
+            notes = read_json(file)
+            config = notes.get("config") if notes.get("kind") == "sft" else None
+            noted = config.get("prompt") if isinstance(config, Mapping) else None
+            if noted in PROMPTS:
+                return str(noted)
+    return "chat" if tokenizer.chat_template else "wizardlm"

@@ -18,7 +18,10 @@ PROMPTS: Mapping[str, str] = {
 }
 """Prompt forms by name. ``wizardlm`` is what Self-J's models were trained with: nothing, not
 even a space, follows its colon."""
-DEFAULT_PROMPT = "wizardlm"
+AUTO = "auto"
+PROMPT_CHOICES = (AUTO, *PROMPTS)
+"""What a user may name. ``auto`` is the form that ``selfj train sft`` noted beside the model, else
+its chat template where it has one, else ``wizardlm``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,10 @@ class GeneratorOptions(ModelOptions, Sampling):
 
     engine: str = option("transformers", "what runs the model", ("transformers", "vllm"))
     prompt: str = option(
-        DEFAULT_PROMPT, "prompt form; the one that the model was trained with", tuple(PROMPTS)
+        AUTO,
+        "how the instruction is put; auto is the form that `train sft` noted, else the model's "
+        "chat template where it has one, else wizardlm",
+        PROMPT_CHOICES,
     )
     batch_size: int | None = option(
         None,

@@ -11,7 +11,7 @@ from selfj_eval.engines.models.loading import choose_device, choose_dtype, load_
 from selfj_eval.engines.models.weights import model_folders
 from selfj_eval.errors import DataError, JudgeError
 from selfj_eval.generation.base import PromptTokenizer, Request, seed_of
-from selfj_eval.generation.options import DEFAULT_PROMPT, Sampling
+from selfj_eval.generation.options import AUTO, Sampling
 from selfj_eval.storage.store import Answer
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class TransformersGenerator:
     Args:
         model: ``demo``, a model folder, or a hub id.
         adapter: Folder or hub id of a LoRA adapter (peft) to merge into the model.
-        prompt: Name of the prompt form.
+        prompt: Name of the prompt form, or ``auto``.
         revision: Branch, tag or commit of the model on the hub.
         dtype, device: As for ``engines.local.transformers.TransformersBackend``.
         batch_size: Answers that are generated together; by default chosen by the device.
@@ -49,7 +49,7 @@ class TransformersGenerator:
         model: str,
         *,
         adapter: str | None = None,
-        prompt: str = DEFAULT_PROMPT,
+        prompt: str = AUTO,
         revision: str | None = None,
         dtype: str = "auto",
         device: str = "auto",
@@ -63,9 +63,13 @@ class TransformersGenerator:
         folders = model_folders(model, adapter, revision=revision, code=trust_remote_code)
         folder, adapter_folder = folders.model, folders.adapter
         self._tokenizer = PromptTokenizer(
-            folder, prompt, trust_remote_code=trust_remote_code, tokenizer=folders.tokenizer
+            folder,
+            prompt,
+            adapter=adapter_folder,
+            trust_remote_code=trust_remote_code,
+            tokenizer=folders.tokenizer,
         )
-        self.prompt, self.encode = prompt, self._tokenizer.encode
+        self.prompt, self.encode = self._tokenizer.prompt, self._tokenizer.encode
         self.context = self._tokenizer.context
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)

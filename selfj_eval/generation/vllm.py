@@ -10,7 +10,7 @@ from selfj_eval.engines.models.weights import model_folders
 from selfj_eval.engines.vllm.loading import engine_settings, load_llm, said
 from selfj_eval.errors import JudgeError
 from selfj_eval.generation.base import PromptTokenizer, Request, seed_of
-from selfj_eval.generation.options import DEFAULT_PROMPT, Sampling
+from selfj_eval.generation.options import AUTO, Sampling
 from selfj_eval.storage.store import Answer
 
 CHUNK = 256
@@ -28,7 +28,7 @@ class VllmGenerator:
     Args:
         model: ``demo``, a model folder, or a hub id.
         adapter: Folder or hub id of a LoRA adapter (peft) to put on the model.
-        prompt: Name of the prompt form.
+        prompt: Name of the prompt form, or ``auto``.
         revision: Branch, tag or commit of the model on the hub.
         dtype: ``auto`` (the model's own), ``float32``, ``bfloat16`` or ``float16``.
         trust_remote_code: Whether to run Python code that comes with the model.
@@ -42,7 +42,7 @@ class VllmGenerator:
         model: str,
         *,
         adapter: str | None = None,
-        prompt: str = DEFAULT_PROMPT,
+        prompt: str = AUTO,
         revision: str | None = None,
         dtype: str = "auto",
         trust_remote_code: bool = False,
@@ -52,9 +52,9 @@ class VllmGenerator:
         if folders.adapter is not None:
             check_adapter_for_vllm(folders.adapter, folders.model)
         self._tokenizer = PromptTokenizer(
-            folders.model, prompt, trust_remote_code=trust_remote_code
+            folders.model, prompt, adapter=folders.adapter, trust_remote_code=trust_remote_code
         )
-        self.prompt, self.encode = prompt, self._tokenizer.encode
+        self.prompt, self.encode = self._tokenizer.prompt, self._tokenizer.encode
         loaded = load_llm(folders, settings, dtype=dtype, trust_remote_code=trust_remote_code)
         self._llm, self._lora = loaded.llm, loaded.lora
         self._lock = Lock()  # an engine that two threads step mixes up their answers

@@ -368,7 +368,7 @@ def _generative(model: str, options: dict[str, Any], stores: Stores) -> dict[boo
     else:
         if "engine_args" in options:
             raise JudgeError("engine_args are for the engine openai; leave them out.")
-        generator = _generator(model, {"prompt": "chat"} | options)
+        generator = _generator(model, options)
         asker = GeneratorAsker(generator, max_new_tokens=limit)
     prompts = {True: form.with_reference, False: form.without_reference}
     return {

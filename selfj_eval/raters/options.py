@@ -27,7 +27,7 @@ class PerplexityOptions(ModelOptions):
 
     group_title: ClassVar[str] = "perplexity"
 
-    prompt: str | None = option(None, "form of the prompt: wizardlm, chat or plain")
+    prompt: str | None = option(None, "form of the prompt: auto, wizardlm, chat or plain")
     batch_tokens: int | None = option(None, "tokens per batch", low=1)
 
 
@@ -48,7 +48,7 @@ class RewardOptions(Options):
 class VroOptions(ModelOptions):
     """Of the similarity to other answers that the model samples."""
 
-    prompt: str | None = option(None, "form of the prompt: wizardlm, chat or plain")
+    prompt: str | None = option(None, "form of the prompt: auto, wizardlm, chat or plain")
     n: int | None = option(None, "answers that are sampled per instruction", low=1)
     temperature: float | None = option(None, "of the sampling", low=0)
     top_p: float | None = option(None, "of the sampling", low=0, high=1)
@@ -65,7 +65,7 @@ class GenerativeOptions(ModelOptions):
 
     format: str | None = option(None, "form of the question and the reply")
     prompt_file: str | None = option(None, "YAML file with a form of one's own")
-    prompt: str | None = option(None, "form of the prompt: wizardlm, chat or plain")
+    prompt: str | None = option(None, "form of the prompt: auto, wizardlm, chat or plain")
     allow_markers: bool = option(False, "also rate answers that hold text of the prompt")
     max_new_tokens: int | None = option(None, "longest reply", low=1)
     engine: str = option("transformers", "what runs the model", ENGINES)

@@ -19,7 +19,7 @@ from selfj_eval.engines.models.loading import choose_device, choose_dtype, load_
 from selfj_eval.engines.models.weights import model_folders
 from selfj_eval.errors import JudgeError
 from selfj_eval.generation.base import PromptTokenizer
-from selfj_eval.generation.options import DEFAULT_PROMPT
+from selfj_eval.generation.options import AUTO
 from selfj_eval.raters.base import MeasureOutcome
 from selfj_eval.raters.batched import BatchedRater
 from selfj_eval.records.record import Record
@@ -63,8 +63,8 @@ class PerplexityRater(BatchedRater[_Row]):
     Args:
         model: ``demo``, a model folder, or a hub id.
         adapter: Folder or hub id of a LoRA adapter (peft) to put on the model.
-        prompt: Name of the prompt form that the model was trained with
-            (``generation.base.PROMPTS``).
+        prompt: Name of the prompt form that the model was trained with, or ``auto``
+            (``generation.options.PROMPT_CHOICES``).
         log: Give the logarithm of the perplexity, whose tail does not rule Pearson's r. What
             is stored serves both.
         revision, dtype, device, batch_tokens, trust_remote_code: As for
@@ -85,7 +85,7 @@ class PerplexityRater(BatchedRater[_Row]):
         model: str,
         *,
         adapter: str | None = None,
-        prompt: str = DEFAULT_PROMPT,
+        prompt: str = AUTO,
         log: bool = False,
         revision: str | None = None,
         dtype: str = "auto",
@@ -97,7 +97,11 @@ class PerplexityRater(BatchedRater[_Row]):
         folders = model_folders(model, adapter, revision=revision, code=trust_remote_code)
         folder, adapter_folder = folders.model, folders.adapter
         self._prompts = PromptTokenizer(
-            folder, prompt, trust_remote_code=trust_remote_code, tokenizer=folders.tokenizer
+            folder,
+            prompt,
+            adapter=adapter_folder,
+            trust_remote_code=trust_remote_code,
+            tokenizer=folders.tokenizer,
         )
         if not self._prompts.tokenizer.is_fast:
             raise JudgeError(
@@ -107,7 +111,9 @@ class PerplexityRater(BatchedRater[_Row]):
         self.log = log
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)
-        super().__init__({**folders.identity(), "dtype": self.dtype, "prompt": prompt}, store=store)
+        super().__init__(
+            {**folders.identity(), "dtype": self.dtype, "prompt": self._prompts.prompt}, store=store
+        )
         load = partial(
             load_model, folder, adapter_folder, self.dtype, self.device, trust_remote_code
         )

@@ -10,6 +10,7 @@ from selfj_eval.errors import DataError, JudgeError
 from selfj_eval.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -36,7 +37,7 @@ def load_base(
         folder: The base.
         tokenizer: Its tokenizer.
         encoder: Whether it is an encoder, which gets a head with the ten digits.
-        freeze_layers: Train neither embeddings nor so many first layers.
+        freeze_layers: Train neither embeddings nor so many first layers; an adapter skips them.
 
     Raises:
         DataError: If the settings name layers that it does not have.
@@ -62,7 +63,7 @@ def load_base(
     if encoder and model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     if config.lora_r:
-        return with_new_adapter(model, config)
+        return with_new_adapter(model, config, above=freeze_layers)
     if freeze_layers:
         _freeze(model, freeze_layers)
     return model
@@ -88,8 +89,15 @@ def _quantization(config: TrainingConfig) -> Any:
     )
 
 
-def with_new_adapter(model: PreTrainedModel, config: TrainingConfig) -> PreTrainedModel:
+def with_new_adapter(
+    model: PreTrainedModel, config: TrainingConfig, *, above: int = 0
+) -> PreTrainedModel:
     """A model with a new LoRA adapter, which alone is trained.
+
+    Args:
+        model: The base.
+        config: The settings.
+        above: Give the first so many layers no adapter.
 
     Raises:
         DataError: If the settings name layers that the model does not have.
@@ -102,11 +110,13 @@ def with_new_adapter(model: PreTrainedModel, config: TrainingConfig) -> PreTrain
         )
     elif config.gradient_checkpointing:
         model.enable_input_require_grads()
+    adapted_layers = list(range(above, len(_layers(model, above, 1)))) if above else None
     settings = LoraConfig(
         r=config.lora_r,
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
         target_modules=list(config.lora_modules),
+        layers_to_transform=adapted_layers,
         task_type="CAUSAL_LM",
     )
     try:
@@ -122,13 +132,20 @@ def with_new_adapter(model: PreTrainedModel, config: TrainingConfig) -> PreTrain
 
 def _freeze(model: PreTrainedModel, layers: int) -> None:
     """No gradients for the embeddings and the first layers."""
+    stack = _layers(model, layers, 0)
+    for part in (getattr(model.base_model, "embeddings", model.get_input_embeddings()),
+                 *stack[:layers]):  # fmt: skip
+        part.requires_grad_(False)
+
+
+def _layers(model: PreTrainedModel, frozen: int, trained: int) -> torch.nn.ModuleList:
+    """All layers; so many are to be frozen, and at least so many of the others trained."""
     import torch
 
     inner = getattr(model.base_model, "encoder", model.base_model)
     stack = getattr(inner, "layer", getattr(inner, "layers", None))
-    if not isinstance(stack, torch.nn.ModuleList) or layers > len(stack):
-        known = len(stack) if isinstance(stack, torch.nn.ModuleList) else "unknown"
-        raise DataError(f"the base has {known} layers, got {layers}.", field="freeze_layers")
-    for part in (getattr(model.base_model, "embeddings", model.get_input_embeddings()),
-                 *stack[:layers]):  # fmt: skip
-        part.requires_grad_(False)
+    known = len(stack) if isinstance(stack, torch.nn.ModuleList) else "unknown"
+    if not isinstance(stack, torch.nn.ModuleList) or frozen + trained > len(stack):
+        left = ", and an adapter needs one that is not frozen" if trained else ""
+        raise DataError(f"the base has {known} layers{left}; got {frozen}.", field="freeze_layers")
+    return stack

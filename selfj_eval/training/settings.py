@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from selfj_eval.engines.options import DTYPES, JudgeOptions
 from selfj_eval.errors import DataError, printable
-from selfj_eval.generation.options import DEFAULT_PROMPT, PROMPTS, GeneratorOptions
+from selfj_eval.generation.options import AUTO, PROMPT_CHOICES, GeneratorOptions
 from selfj_eval.jobs.options import Options, PathLike, like, option
 from selfj_eval.jobs.progress import Watch
 
@@ -132,9 +132,7 @@ class JudgeConfig(TrainingConfig):
     label_spread: float = option(
         0.0, "width, in points, of a normal curve around each label", low=0
     )
-    freeze_layers: int = option(
-        0, "train neither embeddings nor the first N layers (lora_r 0)", low=0
-    )
+    freeze_layers: int = option(0, "train neither embeddings nor the first N layers", low=0)
     group_by_length: bool = option(True, "batches of about equal length: less padding")
 
     def check(self) -> None:
@@ -155,11 +153,6 @@ class JudgeConfig(TrainingConfig):
             "lora_r",
             "must be 0: an encoder is trained whole, and its new head with it",
         )
-        self.need(
-            self.freeze_layers == 0 or self.lora_r == 0,
-            "freeze_layers",
-            "must be 0: an adapter leaves all layers as they are (or give `lora_r` 0)",
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +167,7 @@ class SftConfig(TrainingConfig):
     validation: PathLike | None = option(
         None, "rows of the same kind, for the loss", placeholder="FILE"
     )
-    prompt: str = option(DEFAULT_PROMPT, "prompt form, as for generate", tuple(PROMPTS))
+    prompt: str = option(AUTO, "prompt form, as for generate", PROMPT_CHOICES)
     max_tokens: int = option(1024, "longest prompt with answer; longer rows are skipped", low=1)
     epochs: float = option(3.0, "passes over the data")
     learning_rate: float = option(2e-4, "highest learning rate")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -126,6 +127,8 @@ def train_sft_model(config: SftConfig) -> SftRun:
     folder = resolve_folder(str(config.base), code=config.trust_remote_code)
     check_weights(folder)
     tokenizer = PromptTokenizer(folder, config.prompt, trust_remote_code=config.trust_remote_code)
+    # Noted by name, so that ``auto`` finds it when the model answers.
+    config = replace(config, prompt=tokenizer.prompt)
     if config.max_tokens > tokenizer.context:
         message = f"{config.max_tokens} is more than the {tokenizer.context} the base has room for."
         raise DataError(message, field="max_tokens")

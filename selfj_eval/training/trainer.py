@@ -39,6 +39,9 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
         self.config, self.label = config, label
         self.model_accepts_loss_kwargs = False
         self._sums = torch.zeros(len(_PARTS) + 2, dtype=torch.float64)
+        head = self.model.get_output_embeddings()
+        if head is not None:
+            head.register_forward_pre_hook(_contiguous)
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Any:
         rows: Any = self.train_dataset if train_dataset is None else train_dataset
@@ -135,6 +138,11 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
             return logits[:, None]
         logits = model(**own, use_cache=False, logits_to_keep=2).logits
         return logits
+
+
+def _contiguous(_: torch.nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+    """One product for all rows: a slice of the positions would copy the head once per row."""
+    return (inputs[0].contiguous(),)
 
 
 class LengthBatches(Sampler[int]):

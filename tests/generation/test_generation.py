@@ -197,7 +197,7 @@ def test_prompt_forms(tiny_judge: Path, tmp_path: Path) -> None:
         assert ids[0] == tokenizer.bos_token_id
     with pytest.raises(JudgeError, match="has no chat template; use `prompt` wizardlm or plain"):
         PromptTokenizer(tiny_judge, "chat")
-    with pytest.raises(JudgeError, match="no prompt form 'x'; there are: wizardlm, chat, plain"):
+    with pytest.raises(JudgeError, match="no prompt form 'x'; there are: auto, wizardlm, chat"):
         PromptTokenizer(tiny_judge, "x")
     folder = shutil.copytree(tiny_judge, tmp_path / "chat")
     (folder / "chat_template.jinja").write_text(
@@ -209,6 +209,24 @@ def test_prompt_forms(tiny_judge: Path, tmp_path: Path) -> None:
     (folder / "chat_template.jinja").write_text("{{ raise_exception('no') }}")
     with pytest.raises(JudgeError, match="the chat template of the model cannot be filled in: no"):
         PromptTokenizer(folder, "chat").encode(text)
+
+
+def test_the_form_is_what_tuning_noted_then_the_chat_template(
+    tiny_judge: Path, tmp_path: Path
+) -> None:
+    assert PromptTokenizer(tiny_judge, "auto").prompt == "wizardlm"
+    folder = shutil.copytree(tiny_judge, tmp_path / "chat")
+    (folder / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
+    assert PromptTokenizer(folder, "auto").prompt == "chat"
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    for kind, noted, form in (
+        ("sft", "plain", "plain"), ("sft", "auto", "chat"), ("judge", "plain", "chat"),
+    ):  # fmt: skip
+        notes = json.dumps({"kind": kind, "config": {"prompt": noted}})
+        (adapter / "training.json").write_text(notes)
+        assert PromptTokenizer(folder, "auto", adapter=adapter).prompt == form
+    assert PromptTokenizer(folder, "wizardlm", adapter=adapter).prompt == "wizardlm"
 
 
 def test_stores_of_one_kind_are_not_taken_for_the_other(tmp_path: Path) -> None:

@@ -56,7 +56,6 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
         ("architecture: encoder", "lora_r", "an encoder is trained whole"),
         ("quantization: 4bit\nlora_r: 0", "lora_r", "rank above 0"),
         ("validation_ref: x", "validation_ref", "both files"),
-        ("freeze_layers: 2", "freeze_layers", "must be 0"),
         ("seed: 4294967296", "seed", "must lie between 0 and 4"),
         ("lora_r: -1", "lora_r", "must be at least 0, got -1"),
     ],

@@ -235,3 +235,14 @@ def test_the_distillation_too_is_warm_before_the_end(train: Run) -> None:
 def test_a_share_of_few_steps_wastes_none(train: Run, tmp_path: Path) -> None:
     assert train("judge", "a", "--max-steps=1").returncode == 0
     assert any(tensor.abs().max() > 0 for n, tensor in weights(tmp_path / "a").items() if "_B" in n)
+
+
+def test_an_adapter_skips_the_frozen_layers(train: Run, tmp_path: Path) -> None:
+    layers = json.loads((JUDGE_DIR / "config.json").read_text())["num_hidden_layers"]
+    done = train("judge", "a", "--max-steps=1", f"--freeze-layers={layers - 1}")
+    assert done.returncode == 0
+    of = {name.split(".layers.")[1].partition(".")[0] for name in weights(tmp_path / "a")}
+    assert of == {str(layers - 1)}
+    refused = train("judge", "b", "--max-steps=1", f"--freeze-layers={layers}")
+    assert refused.returncode == 2
+    assert f"field 'freeze_layers': the base has {layers} layers" in refused.stderr

@@ -85,6 +85,7 @@ def test_it_learns_and_generation_gives_it_back(
     assert "2 of 3 rows used, 1 too long" in capsys.readouterr().out
     about = json.loads((output / "training.json").read_text())
     assert about["data"]["train"]["too_long"] == 1
+    assert about["config"]["prompt"] == "wizardlm"  # the base has no chat template
     losses = [line["loss"] for line in about["history"] if "loss" in line]
     assert losses[-1] < 0.1 < 1 < losses[0]
     found = answers_to(

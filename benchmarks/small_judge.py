@@ -1,0 +1,48 @@
+"""Train the judge `small` and everything it is compared with, and measure it on unseen sources.
+
+Ratings whose repositories state Apache-2.0 or MIT are in two halves. A judge that is trained on
+one half scores the sets of the other, none of whose instructions it has seen; the sets that are
+never trained on are scored by all judges. The judge that is shipped is trained on both halves.
+Each recipe is trained in both ways, so that recipes are compared on the same unseen sources.
+
+Finished parts are kept in the work folder, and the same command goes on where it was ended. It
+runs on a CPU (hours) or on a GPU (minutes); the numbers in docs/results.md are the CPU's.
+
+examples:
+  python benchmarks/small_judge.py --work work
+  python benchmarks/small_judge.py --work work --recipes small --runs fold1 fold2
+  python benchmarks/small_judge.py --work work --base ./SmolLM2-135M-Instruct
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from small_judge_data import RUNS, read_sets
+from small_judge_recipes import RECIPES
+from small_judge_runs import score, train
+from small_judge_tables import tables
+
+
+def main() -> None:
+    """Train, score, print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--base", default="small-base", help="a folder works too")
+    parser.add_argument("--work", type=Path, required=True, help="folder for judges and scores")
+    parser.add_argument("--recipes", nargs="+", choices=sorted(RECIPES), default=sorted(RECIPES))
+    parser.add_argument("--runs", nargs="+", choices=sorted(RUNS), default=list(RUNS))
+    parser.add_argument("--scored", type=int, default=150, help="answers of a set, at most")
+    options = parser.parse_args()
+    sets = read_sets()
+    for recipe in options.recipes:
+        for run in options.runs:
+            judge = train(options.base, options.work, RECIPES[recipe], RUNS[run], sets)
+            score(judge, options.base, RUNS[run], sets, options.scored)
+    print(tables(options.work, options.recipes, sets, options.scored))
+
+
+if __name__ == "__main__":
+    main()

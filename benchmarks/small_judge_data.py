@@ -1,0 +1,82 @@
+"""The rated sets that `small` is trained and measured on, and who sees which."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from selfj_eval import Record
+from selfj_eval.records.reading import read_records
+from selfj_eval.records.record import rescaled
+from selfj_eval.registry.folder import data_file
+
+Sets = Mapping[str, list[Record]]
+
+HALVES = (
+    ("qlora_vicuna", "vicuna_blog", "prometheus_vicuna", "just_eval", "cje_arena"),
+    ("arena_bench", "mtbench", "llmbar_gpt4", "llmbar_gpt4_noref", "llms_from_scratch"),
+)
+"""Sets under Apache-2.0 or MIT. Those with the same instructions are in the same half."""
+NEVER_TRAINED = (
+    "selfeval_vicuna", "cherry", "autoj_single_train", "shepherd_human", "roscoe_human"
+)  # fmt: skip
+"""Sets without a stated licence, or with one that forbids it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A judge that is trained without some sets.
+
+    Attributes:
+        name: Of its files.
+        trained: The sets it learns from.
+        scored: The sets that it does not learn from: their unseen instructions are scored.
+    """
+
+    name: str
+    trained: tuple[str, ...]
+    scored: tuple[str, ...]
+
+
+RUNS = {
+    run.name: run
+    for run in (
+        Run("fold1", HALVES[1], (*HALVES[0], *NEVER_TRAINED)),
+        Run("fold2", HALVES[0], (*HALVES[1], *NEVER_TRAINED)),
+        Run("all", HALVES[0] + HALVES[1], NEVER_TRAINED),
+    )
+}
+
+
+def read_sets() -> Sets:
+    """All sets, ratings on 0..9."""
+    names = (*HALVES[0], *HALVES[1], *NEVER_TRAINED)
+    return {name: _read(name) for name in names}
+
+
+def _read(name: str) -> list[Record]:
+    records = read_records(data_file("judge_bench", f"pointwise_{name}.parquet"))
+    return [
+        replace(r, rating=rescaled(r.rating or 0.0, r.rating_min, r.rating_max),
+                rating_min=0.0, rating_max=9.0)
+        for r in records
+    ]  # fmt: skip
+
+
+def trainable(sets: Sets, run: Run) -> dict[str, list[Record]]:
+    """Of each trained set, the answers to instructions that the other half does not have."""
+    rated = (name for half in HALVES for name in half if name in run.scored)
+    held = {r.instruction for name in rated for r in sets[name]}
+    return {name: [r for r in sets[name] if r.instruction not in held] for name in run.trained}
+
+
+def unseen(sets: Sets, run: Run) -> dict[str, list[Record]]:
+    """Of each scored set, the answers to instructions that the judge was not trained on."""
+    seen = {r.instruction for records in trainable(sets, run).values() for r in records}
+    return {name: [r for r in sets[name] if r.instruction not in seen] for name in run.scored}
+
+
+def sample(records: list[Record], most: int, seed: int) -> list[Record]:
+    """At most so many, the same ones each time."""
+    return random.Random(seed).sample(records, min(most, len(records)))

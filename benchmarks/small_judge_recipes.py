@@ -1,0 +1,33 @@
+"""The recipes: what the labels are, and how the judge learns them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train the judge.
+
+    Attributes:
+        name: Of its files.
+        answers: Of a set in training, at most.
+        kl_weight: Weight of the distillation.
+        reference_tokens: A longer reference loses its middle, so that the answer is kept whole.
+        max_tokens: Longest prompt in training.
+        rank: Of the adapter.
+        freeze_layers: So many of the 30 layers get no adapter.
+        learning_rate: Its highest value.
+    """
+
+    name: str
+    answers: int = 300
+    kl_weight: float = 1.0
+    reference_tokens: int = 160
+    max_tokens: int = 512
+    rank: int = 16
+    freeze_layers: int = 12
+    learning_rate: float = 5e-4
+
+
+RECIPES = {recipe.name: recipe for recipe in (Recipe("small"),)}

@@ -1,0 +1,5 @@
+"""Tables."""
+
+
+def tables(*_):
+    return ""
