@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for judges and scores")
     parser.add_argument("--recipes", nargs="+", choices=sorted(RECIPES), default=sorted(RECIPES))
     parser.add_argument("--runs", nargs="+", choices=sorted(RUNS), default=list(RUNS))
+    parser.add_argument("--embedder", help="sentence-transformers folder, for the cosine")
     parser.add_argument("--scored", type=int, default=150, help="answers of a set, at most")
     options = parser.parse_args()
     sets = read_sets()
@@ -41,7 +42,7 @@ def main() -> None:
         for run in options.runs:
             judge = train(options.base, options.work, RECIPES[recipe], RUNS[run], sets)
             score(judge, options.base, RUNS[run], sets, options.scored)
-    print(tables(options.work, options.recipes, sets, options.scored))
+    print(tables(options.work, options.recipes, sets, options.scored, options.embedder))
 
 
 if __name__ == "__main__":

