@@ -21,7 +21,8 @@ class ComparisonOptions(JudgeOptions):
 
     references: PathLike | Mapping[str, str] | None = option(
         None,
-        "reference answers to show the judge: rows with instruction and reference",
+        "reference answers to show the judge: a file whose rows have instruction and reference, "
+        "or v1 or v2: the answers of that version's baseline",
         placeholder="FILE",
     )
     temperature: float | None = option(

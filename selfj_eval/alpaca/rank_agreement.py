@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from selfj_eval.alpaca.ranking import (
     Ranking,
     RankSettings,
 )
-from selfj_eval.alpaca.rating import AnswerScores, NamedRater
+from selfj_eval.alpaca.rating import NamedRater
 from selfj_eval.metrics.bootstrap import RESAMPLES, Bootstrap, bootstrap, evaluations
 from selfj_eval.metrics.ranking import rank_biased_overlap
 from selfj_eval.metrics.result import Array
@@ -48,6 +49,7 @@ class ScoredModels(NamedTuple):
         average_length: Shape (models,). Mean characters of an answer.
         baseline: Version to the scores of its baseline's answers, shape (instructions,).
         errors: Why answers are unscored.
+        positions: Shape (instructions,). Which of AlpacaEval's instructions they are, from 0.
     """
 
     models: tuple[str, ...]
@@ -58,6 +60,11 @@ class ScoredModels(NamedTuple):
     average_length: list[int]
     baseline: Mapping[str, Array]
     errors: list[str]
+    positions: Sequence[int]
+
+
+_TOGETHER = 16
+"""Instructions whose answers by all models are judged together: they begin alike."""
 
 
 def score_models(
@@ -65,26 +72,51 @@ def score_models(
     instructions: EvaluationSet,
     models: Sequence[ModelAnswers],
     progress: Progress,
+    positions: Sequence[int] | None = None,
 ) -> ScoredModels:
-    """Score the answers of all models and of both official baselines."""
-    errors: list[str] = []
+    """Score the answers of all models and of both official baselines.
 
-    def scored(answers: ModelAnswers) -> AnswerScores:
-        found = rater.score(instructions, answers, progress)
-        errors.extend(f"{answers.model}, instruction {k}: {why}" for k, why in found.errors)
-        return found
-
-    baseline = {v: scored(alpaca_pack.official_baseline(v)).score for v in BASELINES}
-    found = [scored(answers) for answers in models]
+    Args:
+        rater: Scores them.
+        instructions: AlpacaEval's, all of them.
+        models: The models' answers.
+        progress: Told how many answers are done.
+        positions: The instructions that count, from 0; by default all.
+    """
+    positions = range(len(instructions)) if positions is None else positions
+    everyone = [*map(alpaca_pack.official_baseline, BASELINES), *models]
+    score = np.full((len(everyone), len(positions)), np.nan)
+    trimmed = [0] * len(everyone)
+    errors: list[tuple[int, int, str]] = []
+    for start in range(0, len(positions), _TOGETHER):
+        asked = [
+            (column, position, row, output)
+            for column, position in enumerate(positions[start : start + _TOGETHER], start)
+            for row, answers in enumerate(everyone)
+            if (output := answers.outputs[position]) is not None
+        ]
+        texts = instructions.instructions
+        records = [rater.record(k, texts[k], output) for _, k, _, output in asked]
+        judgments = rater.rater.judge(records, progress=progress)
+        for (column, position, row, _), judgment in zip(asked, judgments, strict=True):
+            trimmed[row] += judgment.trimmed_tokens > 0
+            if judgment.score is not None:
+                score[row, column] = judgment.score
+            if judgment.error:
+                errors.append((row, position, judgment.error))
+    first = len(BASELINES)
+    unscored = Counter(row for row, *_ in errors)
+    missing = [sum(own.outputs[k] is None for k in positions) for own in models]
     return ScoredModels(
-        tuple(answers.model for answers in models),
-        np.array([scores.score for scores in found]),
-        [len(scores.errors) for scores in found],
-        [scores.trimmed for scores in found],
-        [answers.missing for answers in models],
-        [answers.average_length for answers in models],
-        baseline,
-        errors,
+        models=tuple(answers.model for answers in models),
+        score=score[first:],
+        unscored=[unscored[row] for row in range(first, len(everyone))],
+        trimmed=trimmed[first:],
+        missing=missing,
+        average_length=[answers.average_length for answers in models],
+        baseline=dict(zip(BASELINES, score, strict=False)),
+        errors=[f"{everyone[r].model}, instruction {k}: {why}" for r, k, why in sorted(errors)],
+        positions=positions,
     )
 
 
@@ -157,7 +189,7 @@ def ranking_of(
         models=_ranked(scored, {n: _means(v, everything) for n, v in own.items()}, gpt4),
         agreement=[_agreement(name, cell, found, 3 * k) for k, cell in enumerate(cells)],
         preferences=[_single_preferences(v, scored) for v in BASELINES],
-        settings=RankSettings(resamples, confidence, seed),
+        settings=RankSettings(scored.score.shape[1], resamples, confidence, seed),
         judge=judge,
     )
 
@@ -264,12 +296,16 @@ def _ranked(
 def _single_preferences(version: str, scored: ScoredModels) -> PreferenceFit:
     """Agreement with GPT-4's stored preferences, and the temperature that fits them."""
     place = {model: k for k, model in enumerate(scored.models)}
+    column = {position: at for at, position in enumerate(scored.positions)}
     gaps, given = [], []
     for model, values in alpaca_pack.stored_preferences(ANNOTATORS[version], matching=True).items():
         if model not in place or model in NOT_COMPARED.get(version, ()):
             continue
         for position, value in values.items():
-            gap = scored.score[place[model], position] - scored.baseline[version][position]
+            if position not in column:
+                continue
+            at = column[position]
+            gap = scored.score[place[model], at] - scored.baseline[version][at]
             if value is not None and np.isfinite(gap):
                 gaps.append(gap)
                 given.append(value)

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from random import Random
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selfj_eval.alpaca.options import PACKAGES, ComparisonOptions
 from selfj_eval.errors import DataError, printable, shown
@@ -27,11 +28,16 @@ class RankOptions(ComparisonOptions):
     """How models are ranked."""
 
     judge: Sequence[str | Rater] = option(
-        help="'length', 'demo', a judge's folder or hub id; may be repeated", placeholder="JUDGE"
+        help="'small', a judge's folder or hub id, or any other rater, such as length or "
+        "small+tfidf; may be repeated",
+        placeholder="JUDGE",
     )
     output: PathLike = option(help="folder of CSVs and figure", placeholder="DIR")
+    instructions: int | None = option(
+        None, "only so many instructions, drawn at random (default: all 805)", low=2
+    )
     resamples: int = option(1000, "of the bootstrap over instructions", low=20)
-    seed: int = option(0, "of the bootstrap", low=0)
+    seed: int = option(0, "of the bootstrap, and of the instructions drawn", low=0)
     store: PathLike | None = option(
         None,
         "file that keeps judgments (default: judgments.store in the folder)",
@@ -154,8 +160,9 @@ class PreferenceFit:
 
 @dataclass(frozen=True)
 class RankSettings:
-    """Of the bootstrap."""
+    """Of the bootstrap, and how many instructions count."""
 
+    instructions: int
     resamples: int
     confidence: float
     seed: int
@@ -197,7 +204,8 @@ class Ranking:
 
     def __str__(self) -> str:
         lines = [
-            f"{shown(self.name)}: {len(self.models)} models, {self.answers:,} answers, "
+            f"{shown(self.name)}: {len(self.models)} models, {self.answers:,} answers to "
+            f"{self.settings.instructions} instructions, "
             f"{self.unscored:,} unscored, {self.missing:,} missing, {self.trimmed:,} trimmed to "
             "the judge's context",
             self._table(),
@@ -280,7 +288,12 @@ def rank_models(options: RankOptions) -> Rankings:
     check_can_draw()
     folder = output_folder(options.output)
     instructions, models = alpaca_pack.evaluation_set(), alpaca_pack.stored_outputs()
-    rankings = [_ranked(judge, instructions, models, folder, options) for judge in options.judge]
+    size = len(instructions)
+    if options.instructions is not None and options.instructions > size:
+        raise DataError(f"`instructions` must be at most {size}, got {options.instructions}.")
+    drawn = Random(options.seed).sample(range(size), options.instructions or size)
+    data = _Data(instructions, models, sorted(drawn))
+    rankings = [_ranked(judge, data, folder, options) for judge in options.judge]
     _write(rankings, options.file_names, folder)
     return Rankings(rankings, printable(folder))
 
@@ -288,23 +301,27 @@ def rank_models(options: RankOptions) -> Rankings:
 rank = keywords(rank_models, RankOptions)
 
 
-def _ranked(
-    judge: str | Rater,
-    instructions: EvaluationSet,
-    models: Sequence[ModelAnswers],
-    folder: Path,
-    options: RankOptions,
-) -> Ranking:
+class _Data(NamedTuple):
+    """What is ranked: the answers, and the positions of the instructions that count."""
+
+    instructions: EvaluationSet
+    models: Sequence[ModelAnswers]
+    positions: Sequence[int]
+
+
+def _ranked(judge: str | Rater, data: _Data, folder: Path, options: RankOptions) -> Ranking:
     from selfj_eval.alpaca.rank_agreement import ranking_of, score_models, work
     from selfj_eval.alpaca.rating import described, named_rater
     from selfj_eval.raters.length import LengthRater
 
+    instructions, models, positions = data
     store = options.store or folder / "judgments.store"
     with named_rater(judge, options, instructions, store) as rater:
-        rater = rater.prepare(instructions, models)
-        total = sum(len(a.outputs) - a.missing for a in models) + 2 * len(instructions)
+        rater = rater.prepare(instructions, models, positions)
+        answered = sum(own.outputs[k] is not None for own in models for k in positions)
+        total = answered + len(alpaca_pack.BASELINES) * len(positions)
         with steps(options.progress, total, f"{rater.name}: scored", "answer") as progress:
-            scored = score_models(rater, instructions, models, progress)
+            scored = score_models(rater, instructions, models, progress, positions)
         about = None if isinstance(rater.rater, LengthRater) else described(rater, options)
         temperature = rater.temperature if options.temperature is None else options.temperature
     total = work(scored, options.resamples)

@@ -24,7 +24,13 @@ from selfj_eval.raters.judge import Judge
 from selfj_eval.raters.open_rater import opened, rater_name
 from selfj_eval.raters.protocol import Preparable, Progress, Rater
 from selfj_eval.records.record import Record
-from selfj_eval.registry.alpaca_pack import EvaluationSet, ModelAnswers
+from selfj_eval.registry.alpaca_pack import (
+    BASELINES,
+    EvaluationSet,
+    ModelAnswers,
+    evaluation_set,
+    official_baseline,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -62,17 +68,24 @@ class NamedRater:
         """The default temperature of its preferences; other scores than a judge's are no odds."""
         return TEMPERATURE if isinstance(self.rater, Judge) else 0.0
 
-    def prepare(self, instructions: EvaluationSet, answers: Sequence[ModelAnswers]) -> NamedRater:
+    def prepare(
+        self,
+        instructions: EvaluationSet,
+        answers: Sequence[ModelAnswers],
+        positions: Sequence[int] | None = None,
+    ) -> NamedRater:
         """The same; a rater that needs it, such as a sum, takes its scale from these answers.
 
         For win rates that is the baseline's: it is the same for every model of a leaderboard.
+        With ``positions``, only answers to these instructions count.
         """
         if not isinstance(self.rater, Preparable):
             return self
         else:
             texts = instructions.instructions
+            asked = range(len(texts)) if positions is None else positions
             windows = [
-                [self.record(k, texts[k], o) for k, o in enumerate(own.outputs) if o is not None]
+                [self.record(k, texts[k], o) for k in asked if (o := own.outputs[k]) is not None]
                 for own in answers
             ]
             return replace(self, rater=self.rater.prepare(lambda: windows))
@@ -124,6 +137,10 @@ def _references(options: ComparisonOptions, instructions: EvaluationSet) -> Mapp
     given = options.references
     if given is None:
         return {}
+    if given in BASELINES:
+        baseline = official_baseline(str(given)).outputs
+        own = zip(evaluation_set().instructions, baseline, strict=True)
+        return {text: output for text, output in own if output is not None}
     path = None if isinstance(given, Mapping) else Path(given)
     found = given if isinstance(given, Mapping) else read_references(given)
     known = sum(text in found for text in instructions.instructions)
@@ -145,7 +162,9 @@ def described(named: NamedRater, options: ComparisonOptions) -> dict[str, Any]:
 
 
 def digest_of_references(references: PathLike | Mapping[str, str] | None) -> str | None:
-    """SHA-256 of the references: of their file, or of their texts."""
+    """SHA-256 of the references: of their file, or of their texts; or the baseline's name."""
     if isinstance(references, Mapping):
         return hashlib.sha256(json.dumps(sorted(references.items())).encode()).hexdigest()
+    if references in BASELINES:
+        return BASELINES[str(references)]
     return None if references is None else sha256_of(Path(references))
