@@ -22,6 +22,8 @@ NEVER_TRAINED = (
     "selfeval_vicuna", "cherry", "autoj_single_train", "shepherd_human", "roscoe_human"
 )  # fmt: skip
 """Sets without a stated licence, or with one that forbids it."""
+UNSTATED = {"mtbench": {"llama2-7b-chat", "vicuna-7b", "gpt-3", "mamba2-hybrid-8b-3t-128k"}}
+"""Models of a set whose ratings come from repositories without a stated licence."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,13 @@ class Run:
         name: Of its files.
         trained: The sets it learns from.
         scored: The sets that it does not learn from: their unseen instructions are scored.
+        shipped: Whether others get it: then it learns only from ratings under a stated licence.
     """
 
     name: str
     trained: tuple[str, ...]
     scored: tuple[str, ...]
+    shipped: bool = False
 
 
 RUNS = {
@@ -44,7 +48,7 @@ RUNS = {
     for run in (
         Run("fold1", HALVES[1], (*HALVES[0], *NEVER_TRAINED)),
         Run("fold2", HALVES[0], (*HALVES[1], *NEVER_TRAINED)),
-        Run("all", HALVES[0] + HALVES[1], NEVER_TRAINED),
+        Run("all", HALVES[0] + HALVES[1], NEVER_TRAINED, shipped=True),
     )
 }
 
@@ -68,7 +72,14 @@ def trainable(sets: Sets, run: Run) -> dict[str, list[Record]]:
     """Of each trained set, the answers to instructions that the other half does not have."""
     rated = (name for half in HALVES for name in half if name in run.scored)
     held = {r.instruction for name in rated for r in sets[name]}
-    return {name: [r for r in sets[name] if r.instruction not in held] for name in run.trained}
+    left_out = UNSTATED if run.shipped else {}
+    return {
+        name: [
+            r for r in sets[name]
+            if r.instruction not in held and r.model not in left_out.get(name, ())
+        ]
+        for name in run.trained
+    }  # fmt: skip
 
 
 def unseen(sets: Sets, run: Run) -> dict[str, list[Record]]:

