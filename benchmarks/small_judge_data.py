@@ -14,14 +14,16 @@ from selfj_eval.registry.folder import data_file
 Sets = Mapping[str, list[Record]]
 
 HALVES = (
-    ("qlora_vicuna", "vicuna_blog", "prometheus_vicuna", "just_eval", "cje_arena"),
-    ("arena_bench", "mtbench", "llmbar_gpt4", "llmbar_gpt4_noref", "llms_from_scratch"),
+    ("qlora_vicuna", "vicuna_blog", "prometheus_vicuna", "just_eval"),
+    ("arena_bench", "mtbench", "cje_arena", "llms_from_scratch"),
 )
 """Sets under Apache-2.0 or MIT. Those with the same instructions are in the same half."""
 NEVER_TRAINED = (
-    "selfeval_vicuna", "cherry", "autoj_single_train", "shepherd_human", "roscoe_human"
+    "llmbar_gpt4", "llmbar_gpt4_noref",
+    "selfeval_vicuna", "cherry", "autoj_single_train", "shepherd_human", "roscoe_human",
 )  # fmt: skip
-"""Sets without a stated licence, or with one that forbids it."""
+"""Sets without a stated licence, or with one that forbids it; and LLMBar, whose answers are
+written to mislead: from them a judge of this size learns that long answers are bad."""
 UNSTATED = {"mtbench": {"llama2-7b-chat", "vicuna-7b", "gpt-3", "mamba2-hybrid-8b-3t-128k"}}
 """Models of a set whose ratings come from repositories without a stated licence."""
 
@@ -69,8 +71,11 @@ def _read(name: str) -> list[Record]:
 
 
 def trainable(sets: Sets, run: Run) -> dict[str, list[Record]]:
-    """Of each trained set, the answers to instructions that the other half does not have."""
-    rated = (name for half in HALVES for name in half if name in run.scored)
+    """Of each trained set, the answers to instructions that the other half does not have.
+
+    just_eval asks the questions of both halves: there ``unseen`` sees to it.
+    """
+    rated = [name for half in HALVES for name in half if name in run.scored and name != "just_eval"]
     held = {r.instruction for name in rated for r in sets[name]}
     left_out = UNSTATED if run.shipped else {}
     return {

@@ -26,8 +26,8 @@ class Recipe:
     reference_tokens: int = 160
     max_tokens: int = 512
     rank: int = 16
-    freeze_layers: int = 12
-    learning_rate: float = 5e-4
+    freeze_layers: int = 16
+    learning_rate: float = 1e-3
 
 
 RECIPES = {recipe.name: recipe for recipe in (Recipe("small"),)}

@@ -21,7 +21,9 @@ _EXAMPLES = """examples:
 
 Raters (docs/bench.md):
   length, log-length        characters of the answer: the null rater
-  tfidf, cosine[:MODEL]     similarity of answer and reference, by words or sentence embeddings
+  trigrams, tfidf, cosine[:MODEL]
+                            similarity of answer and reference, by characters, words or sentence
+                            embeddings
   ppl[:MODEL], log-ppl      perplexity of the answer given the instruction
   vro[:MODEL]               similarity of the answer to others that the model samples
   self-eval[:MODEL]         the model as judge of its answers, with and without reference

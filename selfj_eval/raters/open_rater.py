@@ -259,6 +259,10 @@ def _open(spec: RaterSpec, stores: Stores, model: str | None, embedder: str) -> 
             from selfj_eval.raters.length import LengthRater
 
             return {False: LengthRater(log=spec.kind == "log-length")}
+        case "trigrams":
+            from selfj_eval.raters.trigrams import TrigramRater
+
+            return {True: TrigramRater()}
         case "tfidf":
             from selfj_eval.raters.cosine import TfidfRater
 

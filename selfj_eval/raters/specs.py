@@ -44,6 +44,7 @@ KINDS: Mapping[str, Kind] = {
     "length": Kind((False,), "none", NoOptions),
     "log-length": Kind((False,), "none", NoOptions),
     "tfidf": Kind((True,), "none", NoOptions),
+    "trigrams": Kind((True,), "none", NoOptions),
     "cosine": Kind((True,), "embedder", CosineOptions),
     "ppl": Kind((False,), "answering", PerplexityOptions),
     "log-ppl": Kind((False,), "answering", PerplexityOptions),

@@ -15,6 +15,7 @@ from selfj_eval.raters.combined import combine
 from selfj_eval.raters.cosine import CosineRater, TfidfRater
 from selfj_eval.raters.length import LengthRater
 from selfj_eval.raters.specs import CombinedSpec, parse_raters, read_raters
+from selfj_eval.raters.trigrams import TrigramRater
 from selfj_eval.records.reading import read_records
 from selfj_eval.records.record import Judgment, Record
 from selfj_eval.storage.store import MeasureStore
@@ -71,6 +72,28 @@ def test_tfidf_against_a_computation_by_hand() -> None:
     assert scores(TfidfRater().judge(records())) == pytest.approx(expected, abs=1e-12)
     assert expected[2] == pytest.approx(1)
     assert expected[4] == expected[6] == 0
+
+
+def test_trigrams_against_a_computation_by_hand() -> None:
+    def vector(text: str) -> dict[str, float]:
+        small = text.lower()
+        counts = Counter(small[at : at + 3] for at in range(len(small) - 2))
+        found = {gram: math.log1p(n) for gram, n in counts.items()}
+        norm = math.sqrt(sum(v * v for v in found.values())) or 1.0
+        return {gram: v / norm for gram, v in found.items()}
+
+    pairs = [*TEXTS, ("The cat sat.", "the CAT sat."), ("ab", "abc"), ("hahaha", "ha haha")]
+    expected = []
+    for a, b in pairs:
+        left, right = vector(a), vector(b)
+        expected.append(sum(value * right.get(gram, 0.0) for gram, value in left.items()))
+    together = TrigramRater().judge(records(pairs))
+    assert scores(together) == pytest.approx(expected, abs=1e-9)
+    assert expected[-3] == pytest.approx(1) and expected[-2] == 0 and expected[-1] > 0.3
+    for record, judgment in zip(records(pairs), together, strict=True):  # nothing is fitted
+        assert TrigramRater().judge([record])[0].score == pytest.approx(judgment.score)
+    without = TrigramRater().judge([Record("1", "What?", "This.")])[0]
+    assert without.score is None and "has no reference" in str(without.error)
 
 
 def test_tfidf_of_texts_without_words() -> None:
