@@ -28,8 +28,8 @@ class RankOptions(ComparisonOptions):
     """How models are ranked."""
 
     judge: Sequence[str | Rater] = option(
-        help="'small', a judge's folder or hub id, or any other rater, such as length or "
-        "small+tfidf; may be repeated",
+        help="a judge's folder or hub id, or any other rater, such as length, trigrams or "
+        "tfidf+length; may be repeated",
         placeholder="JUDGE",
     )
     output: PathLike = option(help="folder of CSVs and figure", placeholder="DIR")

@@ -21,7 +21,6 @@ from selfj_eval.raters.options import (
     RewardOptions,
     VroOptions,
 )
-from selfj_eval.registry.judges import packaged_judge
 from selfj_eval.registry.models import packaged_model
 
 
@@ -258,8 +257,8 @@ def _named(name: str, item: str, defined: Mapping[str, RaterSpec]) -> RaterSpec:
         if colon and (not model or KINDS[kind].model == "none"):
             raise DataError(f"{item!r}: the rater {kind} takes {'a' if not model else 'no'} model.")
         return RaterSpec(name, kind, model or None)
-    named = name == "demo" or packaged_judge(name) or packaged_model(name)
-    if named or Path(name).expanduser().is_dir() or name.count("/") == 1:
+    known_model = name == "demo" or packaged_model(name) is not None
+    if known_model or Path(name).expanduser().is_dir() or name.count("/") == 1:
         return RaterSpec(name, "judge", name)
     if name in KINDS:
         raise DataError(f"the rater {name} needs a model: {name}:MODEL.")
@@ -267,6 +266,6 @@ def _named(name: str, item: str, defined: Mapping[str, RaterSpec]) -> RaterSpec:
     close = get_close_matches(name, [*KINDS, *defined], 1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise DataError(
-        f"no rater {name!r}.{hint} There are: {known}; or a judge: small, demo, a folder, a hub id."
+        f"no rater {name!r}.{hint} There are: {known}; or a judge: demo, a folder, a hub id."
         " A model follows a colon, such as ppl:./my-model."
     )

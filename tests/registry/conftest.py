@@ -1,4 +1,4 @@
-"""What the tests of packaged models share: the package's wheel, and the model made of it."""
+"""What the tests of packaged models share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from selfj_eval.registry.models import MODELS, fetch_model
+from selfj_eval.registry.models import MODELS
 
 
 @pytest.fixture(scope="session")
@@ -21,20 +21,3 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if done.returncode:
         pytest.skip(f"{requirement} cannot be had here")
     return folder
-
-
-@pytest.fixture(scope="session")
-def models_folder(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for models, in which small-base is."""
-    folder = tmp_path_factory.mktemp("models")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SELFJ_MODELS", str(folder))
-        fetch_model(MODELS[0], origin=wheels)
-    return folder
-
-
-@pytest.fixture
-def small_base(models_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of small-base, which is found by its name."""
-    monkeypatch.setenv("SELFJ_MODELS", str(models_folder))
-    return models_folder / "small-base"

@@ -41,7 +41,7 @@ def left_over(home: Path) -> list[str]:
 def test_its_names(home: Path) -> None:
     assert packaged_model("small-base") is packaged_model("smollm2-135m") is SMALL
     assert packaged_model("demo") is None
-    assert model_folder(SMALL) == home / "small-base"
+    assert data.path("small-base") == model_folder(SMALL) == home / "small-base"
     (listed,) = data.list().models
     assert (listed.name, listed.here, listed.licence) == ("small-base", False, "Apache-2.0")
 

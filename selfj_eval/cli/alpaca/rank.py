@@ -12,8 +12,8 @@ from selfj_eval.cli.flags import add_flags, options_from
 _EPILOG = """examples:
   selfj alpaca rank --judge length --output ranking
   selfj alpaca rank --judge length --judge oceanpty/Self-J --output ranking
-  selfj alpaca rank --judge small --instructions 50 --dtype bfloat16 --output ranking
-  selfj alpaca rank --judge tfidf --references v2 --output ranking
+  selfj alpaca rank --judge oceanpty/Self-J --instructions 50 --output ranking
+  selfj alpaca rank --judge trigrams --references v2 --output ranking
 
 Scores the stored outputs of all models (182 x 805) and both baselines, ranks the models by mean
 score and by win rate, and compares with GPT-4's AlpacaEval 1 and 2 rankings, raw and
