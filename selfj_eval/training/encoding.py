@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
+    from selfj_eval.training.frozen import FrozenOutput
+
 
 _NAMED = 3
 
@@ -143,13 +145,19 @@ class PairCollator:
     decoder's rows are padded on the left, so that all labels stand at the end: teacher and
     student are aligned whatever their lengths.
 
+    Of rows that have a ``row``, hidden states of shape (rows, width, hidden size) take the place of
+    the token ids, as ``*_inputs_embeds``.
+
     Attributes:
         pad: Id of the padding token.
         left: Whether to pad on the left (decoders).
+        frozen: What the frozen layers give: of the answer ``row`` with reference at 2 * ``row``,
+            without at 2 * ``row`` + 1.
     """
 
     pad: int
     left: bool
+    frozen: FrozenOutput | None = None
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """The batch."""
@@ -158,20 +166,32 @@ class PairCollator:
         referred = [at for at, row in enumerate(rows) if row["ref"]]
         # Without any reference the teacher gets a stand-in that does not count, since all
         # processes of a sharded model must run it equally often.
-        teachers = [rows[at]["ref"] for at in referred] or [rows[0]["free"]]
+        teachers = [(rows[at], "ref") for at in referred] or [(rows[0], "free")]
         batch = {
             "labels": torch.tensor([row["label"] for row in rows]),
             "referred": torch.tensor(referred, dtype=torch.long),
         }
-        for name, ids in (("ref", teachers), ("free", [row["free"] for row in rows])):
-            width = max(map(len, ids))
-            padded = torch.full((len(ids), width), self.pad)
-            mask = torch.zeros(len(ids), width, dtype=torch.long)
-            for at, row in enumerate(ids):
-                place = slice(width - len(row), None) if self.left else slice(len(row))
-                padded[at, place] = torch.tensor(row)
+        for name, prompts in (("ref", teachers), ("free", [(row, "free") for row in rows])):
+            kind, values = self._values(prompts)
+            width = max(map(len, values))
+            padded = values[0].new_full((len(values), width, *values[0].shape[1:]), self.pad)
+            mask = torch.zeros(len(values), width, dtype=torch.long)
+            for at, own in enumerate(values):
+                place = slice(width - len(own), None) if self.left else slice(len(own))
+                padded[at, place] = own
                 mask[at, place] = 1
-            batch |= {f"{name}_input_ids": padded, f"{name}_attention_mask": mask}
+            batch |= {f"{name}_{kind}": padded, f"{name}_attention_mask": mask}
             if self.left:
                 batch[f"{name}_position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
         return batch
+
+    def _values(
+        self, prompts: Sequence[tuple[Mapping[str, Any], str]]
+    ) -> tuple[str, list[torch.Tensor]]:
+        """What the model is given for each prompt, and what it is called."""
+        import torch
+
+        if self.frozen is None or "row" not in prompts[0][0]:
+            return "input_ids", [torch.tensor(row[name]) for row, name in prompts]
+        places = [2 * row["row"] + (name == "free") for row, name in prompts]
+        return "inputs_embeds", [self.frozen[place] for place in places]

@@ -16,7 +16,13 @@ from selfj_eval.training.base import load_base
 from selfj_eval.training.encoding import Encoded, Label, PairCollator, encode_pairs, label_tokens
 from selfj_eval.training.pairs import Pair, read_pairs
 from selfj_eval.training.results import JudgeRun, PairCounts
-from selfj_eval.training.run_folder import PACKAGES, Run, arguments, free_output
+from selfj_eval.training.run_folder import (
+    PACKAGES,
+    Run,
+    arguments,
+    checkpoints,
+    free_output,
+)
 from selfj_eval.training.settings import JudgeConfig
 from selfj_eval.training.steps import plan_steps
 
@@ -80,17 +86,29 @@ def train_judge_model(config: JudgeConfig) -> JudgeRun:
 
     from selfj_eval.training.trainer import JudgeTrainer
 
+    model = load_base(
+        config, folder, tokenizer,
+        encoder=config.architecture == "encoder", freeze_layers=config.freeze_layers,
+    )  # fmt: skip
+    rows, frozen, output = encoded["train"].dataset, None, None
+    if config.cache_frozen:
+        from selfj_eval.training.frozen import FrozenLayers
+
+        if settings.world_size > 1:
+            raise DataError("is for one process; leave it out.", field="cache_frozen")
+        frozen = FrozenLayers(model, config.freeze_layers)
+        prompts = [prompt for row in rows for prompt in (row["ref"], row["free"])]
+        output = frozen.output(prompts, checkpoints(config), run.base)
+        rows = rows.add_column("row", list(range(len(rows))))
     pad = tokenizer.pad_token_id
     trainer = JudgeTrainer(
         config=config,
         label=label,
-        model=load_base(
-            config, folder, tokenizer,
-            encoder=config.architecture == "encoder", freeze_layers=config.freeze_layers,
-        ),
+        frozen=frozen,
+        model=model,
         args=settings,
-        data_collator=PairCollator(0 if pad is None else pad, left=label.end is not None),
-        train_dataset=encoded["train"].dataset,
+        data_collator=PairCollator(0 if pad is None else pad, label.end is not None, output),
+        train_dataset=rows,
         eval_dataset=encoded["validation"].dataset if validation is not None else None,
         processing_class=tokenizer,
     )  # fmt: skip

@@ -133,6 +133,11 @@ class JudgeConfig(TrainingConfig):
         0.0, "width, in points, of a normal curve around each label", low=0
     )
     freeze_layers: int = option(0, "train neither embeddings nor the first N layers", low=0)
+    cache_frozen: bool = option(
+        False,
+        "run the frozen layers once and keep what they give, in OUTPUT.checkpoints: later epochs "
+        "skip them",
+    )
     group_by_length: bool = option(True, "batches of about equal length: less padding")
 
     def check(self) -> None:
@@ -152,6 +157,11 @@ class JudgeConfig(TrainingConfig):
             self.architecture == "decoder" or self.lora_r == 0,
             "lora_r",
             "must be 0: an encoder is trained whole, and its new head with it",
+        )
+        self.need(
+            not self.cache_frozen or (self.freeze_layers > 0 and self.lora_r > 0),
+            "cache_frozen",
+            "needs `freeze_layers` and an adapter (`lora_r`): else no layer stays as it is",
         )
 
 

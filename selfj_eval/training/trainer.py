@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from transformers import Trainer
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from selfj_eval.training.encoding import Label
+from selfj_eval.training.frozen import FrozenLayers
 from selfj_eval.training.loss import PairLoss, Targets, pair_loss
 from selfj_eval.training.settings import JudgeConfig
 
@@ -28,15 +30,22 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
     Args:
         config: Weights of the loss.
         label: How labels are written.
+        frozen: The layers that a batch of hidden states has been through already.
         **rest: As for ``transformers.Trainer``.
     """
 
     # Each step's loss is a mean already; without this, accumulation would add them up.
     loss_is_scaled_for_ga = False
 
-    def __init__(self, config: JudgeConfig, label: Label, **rest: Any) -> None:
+    def __init__(
+        self,
+        config: JudgeConfig,
+        label: Label,
+        frozen: FrozenLayers | None = None,
+        **rest: Any,
+    ) -> None:
         super().__init__(compute_metrics=agreement, **rest)
-        self.config, self.label = config, label
+        self.config, self.label, self.frozen = config, label, frozen
         self.model_accepts_loss_kwargs = False
         self._sums = torch.zeros(len(_PARTS) + 2, dtype=torch.float64)
         head = self.model.get_output_embeddings()
@@ -136,7 +145,9 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
         if self.label.end is None:
             logits = model(**own).logits
             return logits[:, None]
-        logits = model(**own, use_cache=False, logits_to_keep=2).logits
+        skipped = self.frozen.skipped() if "inputs_embeds" in own and self.frozen else nullcontext()
+        with skipped:
+            logits = model(**own, use_cache=False, logits_to_keep=2).logits
         return logits
 
 

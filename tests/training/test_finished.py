@@ -246,3 +246,18 @@ def test_an_adapter_skips_the_frozen_layers(train: Run, tmp_path: Path) -> None:
     refused = train("judge", "b", "--max-steps=1", f"--freeze-layers={layers}")
     assert refused.returncode == 2
     assert f"field 'freeze_layers': the base has {layers} layers" in refused.stderr
+
+
+def test_frozen_layers_that_are_run_once_change_nothing(train: Run, tmp_path: Path) -> None:
+    flags = ("--freeze-layers=1", "--epochs=2", "--save-steps=4", "--logging-steps=1")
+    assert train("judge", "a", *flags).returncode == 0
+    done = train("judge", "b", *flags, "--cache-frozen")
+    assert done.returncode == 0, done.stderr
+    one, two = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert one.keys() == two.keys()
+    assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-4
+    losses = [[line["loss"] for line in log_of(tmp_path / n) if "loss" in line] for n in "ab"]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert not (tmp_path / "b.checkpoints").exists()
+    refused = train("judge", "c", "--cache-frozen")
+    assert refused.returncode == 2 and "needs --freeze-layers and an adapter" in refused.stderr
