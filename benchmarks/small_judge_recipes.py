@@ -16,18 +16,20 @@ class Recipe:
         reference_tokens: A longer reference loses its middle, so that the answer is kept whole.
         max_tokens: Longest prompt in training.
         rank: Of the adapter.
-        freeze_layers: So many of the 30 layers get no adapter.
+        freeze_layers: So many of the 30 layers get no adapter, and run once for all epochs.
+        epochs: Passes over the data; one teaches a judge of this size little.
         learning_rate: Its highest value.
     """
 
     name: str
     answers: int = 300
     kl_weight: float = 1.0
-    reference_tokens: int = 160
-    max_tokens: int = 512
+    reference_tokens: int = 100
+    max_tokens: int = 384
     rank: int = 16
-    freeze_layers: int = 16
-    learning_rate: float = 1e-3
+    freeze_layers: int = 22
+    epochs: int = 3
+    learning_rate: float = 5e-4
 
 
 RECIPES = {recipe.name: recipe for recipe in (Recipe("small"),)}

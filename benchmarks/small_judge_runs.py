@@ -34,8 +34,8 @@ def train(base: str, work: Path, recipe: Recipe, run: Run, sets: Sets) -> Path:
                       "down_proj"),
         freeze_layers=recipe.freeze_layers, max_tokens=recipe.max_tokens,
         kl_weight=recipe.kl_weight, student_weight=1.0, label_spread=1.0, dtype="bfloat16",
-        epochs=1, learning_rate=recipe.learning_rate, warmup_ratio=0.1, batch_size=8,
-        gradient_accumulation=2, logging_steps=5, save_steps=10,
+        epochs=recipe.epochs, learning_rate=recipe.learning_rate, warmup_ratio=0.05, batch_size=8,
+        gradient_accumulation=2, logging_steps=5, save_steps=20, cache_frozen=True,
     )  # fmt: skip
     return output
 

@@ -16,7 +16,15 @@ from selfj_eval.records.reading import read_rows
 Scores = Mapping[str, float]
 
 SOURCES = (*HALVES[0], *HALVES[1], *NEVER_TRAINED)
-COLUMNS = ("without", "with", "log-length", "tfidf", "cosine", "without + tfidf", "with + tfidf")
+COLUMNS = (
+    "without",
+    "with",
+    "log-length",
+    "trigrams",
+    "cosine",
+    "without + trigrams",
+    "with + trigrams",
+)
 
 
 def tables(work: Path, recipes: Sequence[str], sets: Sets, most: int, embedder: str | None) -> str:
@@ -61,11 +69,11 @@ def _agreements(
     raters["log-length"] = _rated(chosen, "log-length")
     referred = {i: r for i, r in chosen.items() if r.reference is not None}
     if len(referred) > 2:
-        raters["tfidf"] = _rated(referred, "tfidf")
+        raters["trigrams"] = _rated(referred, "trigrams")
         if embedder is not None:
             raters["cosine"] = _rated(referred, "cosine", embedder=embedder)
         for name in ("without", "with"):
-            raters[f"{name} + tfidf"] = _sum(raters[name], raters["tfidf"])
+            raters[f"{name} + trigrams"] = _sum(raters[name], raters["trigrams"])
     found = {"n": float(len(chosen))}
     for name, scores in raters.items():
         ratings = [chosen[i].rating or 0.0 for i in scores]
