@@ -173,5 +173,5 @@ def _note(output: Path) -> dict[str, Any] | None:
         return {"reading": None} | note
     if not output.exists():
         return None
-    message = "stands where scores are to be written, and is none; name another `output`."
+    message = "is in the place of scores, but no file of scores; name another `output`."
     raise DataError(message, path=output)

@@ -1,4 +1,4 @@
-"""The look that all figures share: SVG to stand inside HTML, coloured by the page's style sheet."""
+"""What all figures share: SVG inside HTML, coloured by the page's style sheet."""
 
 from __future__ import annotations
 

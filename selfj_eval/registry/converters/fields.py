@@ -87,7 +87,7 @@ def choice(file: UpstreamFile, place: str, row: Any, name: str, known: Mapping[A
 def pair_rows(
     file: UpstreamFile, columns: Mapping[str, str], labels: Mapping[Any, str]
 ) -> Iterator[dict[str, Any]]:
-    """Pairs of a file with one pair per line, whose label stands in ``label``.
+    """Pairs of a file that has one per line, with the label in ``label``.
 
     Args:
         file: The file.
