@@ -137,8 +137,8 @@ def _references(options: ComparisonOptions, instructions: EvaluationSet) -> Mapp
     given = options.references
     if given is None:
         return {}
-    if given in BASELINES:
-        baseline = official_baseline(str(given)).outputs
+    if isinstance(given, str) and given in BASELINES:
+        baseline = official_baseline(given).outputs
         own = zip(evaluation_set().instructions, baseline, strict=True)
         return {text: output for text, output in own if output is not None}
     path = None if isinstance(given, Mapping) else Path(given)
@@ -165,6 +165,6 @@ def digest_of_references(references: PathLike | Mapping[str, str] | None) -> str
     """SHA-256 of the references: of their file, or of their texts; or the baseline's name."""
     if isinstance(references, Mapping):
         return hashlib.sha256(json.dumps(sorted(references.items())).encode()).hexdigest()
-    if references in BASELINES:
-        return BASELINES[str(references)]
+    if isinstance(references, str) and references in BASELINES:
+        return BASELINES[references]
     return None if references is None else sha256_of(Path(references))
