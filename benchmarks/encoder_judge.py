@@ -12,22 +12,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from rated_sets import read_set, sample
 from scipy.stats import zscore
 
 from selfj_eval import Judge, Record, metrics
 from selfj_eval.engines.models.embedder import Embedder
 from selfj_eval.files.atomic import write_json
 from selfj_eval.metrics import Metric
-from selfj_eval.records.reading import read_records, read_rows
-from selfj_eval.records.record import rescaled
+from selfj_eval.records.reading import read_rows
 from selfj_eval.records.writing import write_rows
-from selfj_eval.registry.folder import data_file
 from selfj_eval.training.judge import train_judge
 from selfj_eval.training.labelling.rules import LabelRule, in_validation
 from selfj_eval.training.pairs import Pair, write_pairs
@@ -71,23 +68,13 @@ def main() -> None:
         print(tables(options.work, sets))
 
 
-def read_set(name: str) -> list[Record]:
-    """A rated set, ratings on 0..9."""
-    records = read_records(data_file("judge_bench", f"pointwise_{name}.parquet"))
-    return [
-        replace(r, rating=rescaled(r.rating or 0.0, r.rating_min, r.rating_max),
-                rating_min=0.0, rating_max=9.0)
-        for r in records
-    ]  # fmt: skip
-
-
 def training_pairs(
     sets: dict[str, list[Record]], held_out: Iterable[str], answers: int
 ) -> list[Pair]:
     """Labelled answers of the other sets, equally frequent labels within each."""
     pairs = []
     for usable, _ in split(sets, held_out).values():
-        chosen = random.Random(0).sample(usable, min(answers, len(usable)))
+        chosen = sample(usable, answers, seed=0)
         ratings = {"rating": [r.rating or 0.0 for r in chosen]}
         labels = LabelRule.fit(ratings, source="rating").apply(ratings).label
         pairs += [
@@ -152,11 +139,11 @@ def score_group(
         for source, records in sets.items():
             unseen = source in held_out
             if unseen:
-                chosen = sample(records, options.scored)
+                chosen = sample(records, options.scored, seed=1)
             elif source not in known:
                 continue
             else:
-                chosen = sample(known[source][1], options.scored // 4)
+                chosen = sample(known[source][1], options.scored // 4, seed=1)
             if with_reference:
                 chosen = [r for r in chosen if r.reference is not None]
             for record, judgment in zip(chosen, judge.judge(chosen), strict=True):
@@ -170,11 +157,6 @@ def score_group(
     print(f"{name} done", flush=True)
 
 
-def sample(records: list[Record], most: int) -> list[Record]:
-    """At most so many, the same ones each time."""
-    return random.Random(1).sample(records, min(most, len(records)))
-
-
 def write_cosine(options: argparse.Namespace, sets: dict[str, list[Record]]) -> None:
     """Similarity of answer and reference; without one, of answer and instruction."""
     done = options.work / "cosine.json"
@@ -182,7 +164,7 @@ def write_cosine(options: argparse.Namespace, sets: dict[str, list[Record]]) -> 
         return
     embedder, found = Embedder(options.encoder), {}
     for records in sets.values():
-        chosen = sample(records, options.scored)
+        chosen = sample(records, options.scored, seed=1)
         pairs = [(r.response, r.reference or r.instruction) for r in chosen]
         cosine = embedder.similarity(pairs).cosine
         found |= {r.id: float(c) for r, c in zip(chosen, cosine, strict=True)}

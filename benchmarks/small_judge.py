@@ -1,12 +1,12 @@
-"""Train the judge `small` and everything it is compared with, and measure it on unseen sources.
+"""Train a judge on `small-base` from GPT-4's ratings, and measure it on unseen sources.
 
 Ratings whose repositories state Apache-2.0 or MIT are in two halves. A judge that is trained on
 one half scores the sets of the other, none of whose instructions it has seen; the sets that are
-never trained on are scored by all judges. The judge that is shipped is trained on both halves.
+never trained on are scored by all judges. The run `all` trains on both halves.
 Each recipe is trained in both ways, so that recipes are compared on the same unseen sources.
 
 Finished parts are kept in the work folder, and the same command goes on where it was ended. It
-runs on a CPU (hours) or on a GPU (minutes); the numbers in docs/results.md are the CPU's.
+takes hours on a CPU.
 
 examples:
   python benchmarks/small_judge.py --work work

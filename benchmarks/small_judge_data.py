@@ -1,15 +1,13 @@
-"""The rated sets that `small` is trained and measured on, and who sees which."""
+"""The rated sets that a small judge is trained and measured on, and who sees which."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from rated_sets import read_set
 
 from selfj_eval import Record
-from selfj_eval.records.reading import read_records
-from selfj_eval.records.record import rescaled
-from selfj_eval.registry.folder import data_file
 
 Sets = Mapping[str, list[Record]]
 
@@ -58,16 +56,7 @@ RUNS = {
 def read_sets() -> Sets:
     """All sets, ratings on 0..9."""
     names = (*HALVES[0], *HALVES[1], *NEVER_TRAINED)
-    return {name: _read(name) for name in names}
-
-
-def _read(name: str) -> list[Record]:
-    records = read_records(data_file("judge_bench", f"pointwise_{name}.parquet"))
-    return [
-        replace(r, rating=rescaled(r.rating or 0.0, r.rating_min, r.rating_max),
-                rating_min=0.0, rating_max=9.0)
-        for r in records
-    ]  # fmt: skip
+    return {name: read_set(name) for name in names}
 
 
 def trainable(sets: Sets, run: Run) -> dict[str, list[Record]]:
@@ -91,8 +80,3 @@ def unseen(sets: Sets, run: Run) -> dict[str, list[Record]]:
     """Of each scored set, the answers to instructions that the judge was not trained on."""
     seen = {r.instruction for records in trainable(sets, run).values() for r in records}
     return {name: [r for r in sets[name] if r.instruction not in seen] for name in run.scored}
-
-
-def sample(records: list[Record], most: int, seed: int) -> list[Record]:
-    """At most so many, the same ones each time."""
-    return random.Random(seed).sample(records, min(most, len(records)))

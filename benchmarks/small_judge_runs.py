@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from small_judge_data import Run, Sets, sample, trainable, unseen
+from rated_sets import sample
+from small_judge_data import Run, Sets, trainable, unseen
 from small_judge_recipes import Recipe
 
 from selfj_eval import Judge, Record

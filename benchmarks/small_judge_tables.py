@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 
+from rated_sets import sample
 from scipy.stats import zscore
-from small_judge_data import HALVES, NEVER_TRAINED, RUNS, Sets, sample, unseen
+from small_judge_data import HALVES, NEVER_TRAINED, RUNS, Sets, unseen
 from small_judge_runs import score_file
 
 from selfj_eval import Record, metrics, score

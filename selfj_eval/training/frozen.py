@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
@@ -58,7 +59,7 @@ class FrozenLayers:
 
         Raises:
             JudgeError: If the layers of this architecture cannot be run apart.
-            StoreError: If the file cannot be written.
+            StoreError: If the disk has no room for the file.
         """
         dtype = next(self._decoder.parameters()).dtype
         content = hashlib.sha256(json.dumps([base, self._layers, str(dtype), rows]).encode())
@@ -68,16 +69,18 @@ class FrozenLayers:
         size = shape[0] * shape[1]
         if not file.is_file():
             self._check(next(row for row in rows if row))
+            folder.mkdir(exist_ok=True)
+            needed, free = size * dtype.itemsize, shutil.disk_usage(folder).free
+            if needed > free:  # a mapped file that finds the disk full ends the process
+                raise StoreError(
+                    f"{folder} has {free:,} bytes free, and what the frozen layers give takes "
+                    f"{needed:,}; free some, lower `max_tokens`, or leave out `cache_frozen`."
+                )
             draft = file.with_suffix(".draft")
-            try:
-                folder.mkdir(exist_ok=True)
-                states = torch.from_file(str(draft), True, size, dtype=dtype).view(shape)
-                self._compute(rows, FrozenOutput(states, lengths))
-                del states  # written and closed
-                draft.replace(file)
-            except (OSError, RuntimeError) as error:
-                draft.unlink(missing_ok=True)
-                raise StoreError(f"{file} cannot be written: {error}.") from error
+            states = torch.from_file(str(draft), True, size, dtype=dtype).view(shape)
+            self._compute(rows, FrozenOutput(states, lengths))
+            del states  # written and closed
+            draft.replace(file)
         states = torch.from_file(str(file), False, size, dtype=dtype).view(shape)
         return FrozenOutput(states, lengths)
 
