@@ -22,7 +22,7 @@ class Recipe:
     """
 
     name: str
-    answers: int = 300
+    answers: int = 200
     kl_weight: float = 1.0
     reference_tokens: int = 100
     max_tokens: int = 384

@@ -292,6 +292,8 @@ def _row(
 def _sum(spec: CombinedSpec, mode: bool, parts: Sequence[Rated], scale: str) -> Rated:
     weights = [weight for weight, _ in spec.parts]
     names = [part.rater for part in parts]
-    judgments = combine(names, [part.judgments for part in parts], weights, scale=scale)
+    judgments = combine(
+        names, [part.judgments for part in parts], weights, scale=scale, fixed=spec.fixed
+    )
     about = {"sum_of": names, "weights": weights, "scale": scale}
     return Rated(spec.name, mode, judgments, about)

@@ -50,11 +50,11 @@ def add_parser(subparsers: Any) -> None:
         for name, run in runs.items()
     }
     added["get"].add_argument(
-        "names", nargs="+", metavar="NAME", help=f"{_NAMES}; or a model: small-base"
+        "names", nargs="+", metavar="NAME", help=f"{_NAMES}; or a model: small-base, small"
     )
     add_flags(added["get"], GetOptions)
     added["path"].add_argument(
-        "name", nargs="?", metavar="NAME", help="a pack, a set, or a model: small-base"
+        "name", nargs="?", metavar="NAME", help="a pack, a set, or a model: small-base, small"
     )
     names = f"{_NAMES} (default: what is here)"
     added["verify"].add_argument("names", nargs="*", metavar="NAME", help=names)

@@ -13,9 +13,9 @@ from selfj_eval.jobs.progress import Watch
 from selfj_eval.raters.protocol import Rater
 
 RATERS = (
-    "'demo' (a toy), a model folder, a hub id, or with engine openai a model's name at a "
+    "'small', 'demo' (a toy), a model folder, a hub id, or with engine openai a model's name at a "
     "server; or another rater: length, trigrams, tfidf, cosine:MODEL, ppl:MODEL, reward:MODEL, "
-    "generative:MODEL, a sum such as demo+trigrams, or a YAML file (docs/bench.md)"
+    "generative:MODEL, a sum such as small+trigrams, or a YAML file (docs/bench.md)"
 )
 
 

@@ -24,12 +24,13 @@ def combine(
     weights: Iterable[float],
     *,
     scale: str = "z",
+    fixed: Sequence[tuple[float, float]] | None = None,
 ) -> list[Judgment]:
     """The weighted sum of several raters' scores of the same records.
 
     Self-J adds the model's own evaluation and the similarity to the reference (arXiv 2409.00935,
     section 3, z = z1 + z2); how they come on one scale is not published. Here each is brought on
-    one over all records that every rater has scored.
+    one over all records that every rater has scored, unless the scales are given.
 
     Args:
         names: Of the raters, for messages.
@@ -37,6 +38,8 @@ def combine(
         weights: One a rater, not 0.
         scale: ``z``: minus the mean, divided by the standard deviation. ``rank``: the midrank over
             the number of records.
+        fixed: Mean and standard deviation that count for each rater, in place of those of these
+            records: then a record's sum does not depend on the others.
 
     Returns:
         One judgment a record: unscored where any rater has no score, or where one gives all
@@ -57,6 +60,8 @@ def combine(
             "one of each per rater"
         )
     rows = list(zip(*judged, strict=True))
+    if fixed is not None:
+        return _summed(rows, names, factors, [_Scale(None, *own, None) for own in fixed])
     fitted = [
         _Scale.of(n, c, scale) for n, c in zip(names, _columns(rows, len(names)), strict=True)
     ]
@@ -127,16 +132,22 @@ class SumRater:
 
     Args:
         parts: Name, weight and rater of each.
+        fixed: As for ``combine``.
 
     Attributes:
         from_store, failed: As for ``Rater``.
     """
 
-    def __init__(self, parts: Sequence[tuple[str, float, Rater]]) -> None:
+    def __init__(
+        self,
+        parts: Sequence[tuple[str, float, Rater]],
+        fixed: Sequence[tuple[float, float]] | None = None,
+    ) -> None:
         self._names = [name for name, _, _ in parts]
         self._weights = [weight for _, weight, _ in parts]
         self._raters = [rater for _, _, rater in parts]
-        self._scales: list[_Scale] | None = None
+        self._fixed = fixed
+        self._scales = None if fixed is None else [_Scale(None, *own, None) for own in fixed]
         self.from_store = 0
 
     @property
@@ -148,7 +159,8 @@ class SumRater:
     def description(self) -> dict[str, Any]:
         """What decides the scores."""
         parts = [dict(rater.description) for rater in self._raters]
-        return {"sum_of": self._names, "weights": self._weights, "scale": "z", "parts": parts}
+        scale = "z" if self._fixed is None else [list(own) for own in self._fixed]
+        return {"sum_of": self._names, "weights": self._weights, "scale": scale, "parts": parts}
 
     def prepare(
         self,

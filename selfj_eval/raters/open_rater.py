@@ -161,7 +161,7 @@ def opened(
             (own.name, weight, _asked(own, options, reference, stores))
             for weight, own in spec.parts
         ]
-        yield parts[0][2] if isinstance(spec, RaterSpec) else SumRater(parts)
+        yield parts[0][2] if isinstance(spec, RaterSpec) else SumRater(parts, spec.fixed)
 
 
 def _keeping(rater: Rater, stores: Stores) -> Rater:

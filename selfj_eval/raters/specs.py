@@ -21,6 +21,7 @@ from selfj_eval.raters.options import (
     RewardOptions,
     VroOptions,
 )
+from selfj_eval.registry.judges import packaged_judge
 from selfj_eval.registry.models import packaged_model
 
 
@@ -94,10 +95,12 @@ class CombinedSpec:
     Attributes:
         name: What it is called in tables.
         parts: Weights and raters, at least two.
+        fixed: Mean and standard deviation that count for each; None: those of the records.
     """
 
     name: str
     parts: tuple[tuple[float, RaterSpec], ...]
+    fixed: tuple[tuple[float, float], ...] | None = None
 
     @property
     def modes(self) -> tuple[bool, ...]:
@@ -109,6 +112,16 @@ class CombinedSpec:
 
 
 Spec = RaterSpec | CombinedSpec
+
+SUMS = {
+    "small-ref": CombinedSpec(
+        "small-ref",
+        ((1.0, RaterSpec("small", "judge", "small")), (1.0, RaterSpec("trigrams", "trigrams"))),
+        ((0.0, 1.0), (0.0, 1.0)),
+    )
+}
+"""Sums with a name of their own and fixed scales. ``benchmarks/small_judge.py`` has fitted them to
+GPT-4's ratings (0..9) of the answers that the judges of its folds had not seen."""
 
 
 def parse_raters(text: str, defined: Mapping[str, RaterSpec]) -> list[Spec]:
@@ -127,6 +140,9 @@ def parse_raters(text: str, defined: Mapping[str, RaterSpec]) -> list[Spec]:
     found: list[Spec] = []
     items = [re.sub(r"\s*([+*])\s*", r"\1", item.strip()) for item in text.split(",")]
     for item in filter(None, items):
+        if item in SUMS and item not in defined:
+            found.append(SUMS[item])
+            continue
         terms = [_term(part.strip(), item, defined) for part in item.split("+")]
         if len(terms) == 1 and terms[0][0] == 1:
             found.append(terms[0][1])
@@ -161,8 +177,8 @@ def parse_rater(text: str) -> Spec:
     if Path(text).suffix.lower() in (".yaml", ".yml") and "+" not in text:
         return _defined_in(text)
     kind = text.partition(":")[0]
-    known = kind in KINDS or any(c in text for c in "+*,") or get_close_matches(text, KINDS, 1, 0.8)
-    if Path(text).expanduser().is_dir() or not known:
+    known = kind in KINDS or text in SUMS or any(c in text for c in "+*,")
+    if Path(text).expanduser().is_dir() or not (known or get_close_matches(text, KINDS, 1, 0.8)):
         return RaterSpec(text, "judge", text)
     specs = parse_raters(text, {})
     if len(specs) != 1:
@@ -257,15 +273,17 @@ def _named(name: str, item: str, defined: Mapping[str, RaterSpec]) -> RaterSpec:
         if colon and (not model or KINDS[kind].model == "none"):
             raise DataError(f"{item!r}: the rater {kind} takes {'a' if not model else 'no'} model.")
         return RaterSpec(name, kind, model or None)
-    known_model = name == "demo" or packaged_model(name) is not None
-    if known_model or Path(name).expanduser().is_dir() or name.count("/") == 1:
+    named = name == "demo" or packaged_judge(name) or packaged_model(name)
+    if named or Path(name).expanduser().is_dir() or name.count("/") == 1:
         return RaterSpec(name, "judge", name)
+    if name in SUMS:
+        raise DataError(f"{item!r}: {name} is a sum itself; add its parts.")
     if name in KINDS:
         raise DataError(f"the rater {name} needs a model: {name}:MODEL.")
-    known = ", ".join([*KINDS, *defined])
-    close = get_close_matches(name, [*KINDS, *defined], 1)
+    known = ", ".join([*KINDS, *SUMS, *defined])
+    close = get_close_matches(name, [*KINDS, *SUMS, *defined], 1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise DataError(
-        f"no rater {name!r}.{hint} There are: {known}; or a judge: demo, a folder, a hub id."
+        f"no rater {name!r}.{hint} There are: {known}; or a judge: small, demo, a folder, a hub id."
         " A model follows a colon, such as ppl:./my-model."
     )

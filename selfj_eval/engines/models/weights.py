@@ -17,6 +17,7 @@ from selfj_eval.engines.models.folders import (
 )
 from selfj_eval.errors import JudgeError, brief
 from selfj_eval.files.hashes import sha256_of
+from selfj_eval.registry.judges import packaged_judge
 from selfj_eval.registry.models import fetch_model, packaged_model
 
 _DECIDES_SCORES = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.py", "merges.txt")
@@ -36,7 +37,8 @@ def resolve_folder(
 
     Args:
         model: ``demo`` for the embedded judge, a packaged model such as ``small-base``, a folder,
-            or a hub id such as ``owner/name``.
+            or a hub id such as ``owner/name``; or a packaged judge such as ``small``, whose
+            weights are an adapter, while tokenizer and configuration are its base's.
         revision: Branch, tag or commit on the hub.
         code: Also fetch Python files (for ``trust_remote_code``).
         weights: Also fetch the weights; without them it is the tokenizer and configuration.
@@ -61,6 +63,8 @@ def _found(model: str, revision: str | None, code: bool, weights: bool) -> Path:
         return JUDGE_DIR
     if (packaged := packaged_model(model)) is not None:
         return fetch_model(packaged)
+    if (judge := packaged_judge(model)) is not None:
+        return judge.folder if weights else fetch_model(judge.model)
     folder = Path(model).expanduser()
     if model and folder.is_dir():
         return folder
@@ -68,8 +72,8 @@ def _found(model: str, revision: str | None, code: bool, weights: bool) -> Path:
         raise JudgeError(f"{model} is a file; give the model's folder.")
     if not model or folder.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
         raise JudgeError(
-            f"no folder {model!r}; give a model folder, a hub id such as oceanpty/Self-J, or "
-            "'demo' for the embedded judge."
+            f"no folder {model!r}; give a model folder, a hub id such as oceanpty/Self-J, "
+            "'small', or 'demo' for the toy judge."
         )
     from huggingface_hub import list_repo_files, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -120,13 +124,18 @@ def model_folders(
     """Find model and adapter, and check that both can be loaded whole and safely.
 
     Args:
-        model, revision, code: As for ``resolve_folder``.
+        model, revision, code: As for ``resolve_folder``. A packaged judge is its base with its
+            adapter.
         adapter: Folder or hub id of the adapter, or None.
 
     Raises:
         JudgeError: As for ``resolve_folder`` and ``check_weights``, or if the adapter has more
             or fewer token embeddings than the model and no tokenizer that explains them.
     """
+    if (judge := packaged_judge(model)) is not None:
+        if adapter is not None:
+            raise JudgeError(f"{model} is an adapter on {judge.base} itself; leave out `adapter`.")
+        model, adapter = judge.base, judge.name
     folder = resolve_folder(model, revision=revision, code=code)
     check_weights(folder)
     adapter_folder = None if adapter is None else resolve_folder(adapter, code=code)
