@@ -22,6 +22,7 @@ _COMMANDS = {
     "eval": "correlation, selective accuracy and calibration of scores",
     "report": "an HTML page with figures on one or more judges",
     "select": "choose an acceptance threshold with a guarantee, or apply one",
+    "export": "write a result as .eval_results (hub) or Every Eval Ever",
     "compare": "the difference of two judges on the same records, with intervals",
     "bench": "the correlation table: how well raters agree with ratings, model by model",
     "data": "get public data sets of ratings and preferences, list and verify them",

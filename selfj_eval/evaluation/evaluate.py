@@ -19,6 +19,7 @@ from selfj_eval.evaluation.result import Counts, Evaluation, EvaluationSettings,
 from selfj_eval.files.atomic import check_output
 from selfj_eval.jobs.options import keywords
 from selfj_eval.jobs.progress import steps
+from selfj_eval.jobs.tracking import tracked
 from selfj_eval.judging.scored import Scores, as_scores, groups
 from selfj_eval.metrics.bootstrap import evaluations
 
@@ -44,17 +45,28 @@ def evaluate_scores(scores: ScoresLike, options: EvaluateOptions) -> Evaluation:
             ``samples_*.jsonl`` of a ``selfj_judge_*`` task, or rows in memory.
 
     Raises:
-        DataError: If they cannot be read.
-        StoreError: If the CSV table cannot be written.
+        DataError: If they cannot be read, or the package for ``log`` is missing.
+        StoreError: If the CSV table cannot be written, or nothing can be logged.
     """
     if options.csv is not None:
         check_output(options.csv, formats=(".csv",), inputs=(scores, options.ratings))
     read = as_scores(scores, ratings=options.ratings)
-    with steps(options.progress, work(read, options), "evaluated", "resample") as progress:
-        result = evaluated(read, options, progress)
-    if options.csv is not None:
-        write_csv(Path(options.csv), result)
+    with tracked(options.log, "selfj eval") as log:
+        with steps(options.progress, work(read, options), "evaluated", "resample") as progress:
+            result = evaluated(read, options, progress)
+        if options.csv is not None:
+            write_csv(Path(options.csv), result)
+        about = {"judge": result.judge, "scores": read.path, "ratings": read.ratings}
+        log(result, numbers=_headline(result), about=about, files=[options.csv])
     return result
+
+
+def _headline(result: Evaluation) -> dict[str, float | None]:
+    """The headline metrics with the ends of their intervals, and what they were computed on."""
+    found: dict[str, float | None] = {}
+    for name, metric in result.headline._asdict().items():
+        found |= {name: metric.value, f"{name}_low": metric.low, f"{name}_high": metric.high}
+    return found | {"used": result.counts.used, "unscored": result.counts.unscored}
 
 
 evaluate = keywords(evaluate_scores, EvaluateOptions)

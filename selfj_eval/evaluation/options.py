@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from selfj_eval.jobs.options import Options, PathLike, option
 from selfj_eval.jobs.progress import Watch
+from selfj_eval.jobs.tracking import LogOptions
 
 GOOD_AT = 6.0
 """Default of the lowest good rating on 0..9: 7 of 1..10, 4 of 1..5."""
@@ -57,12 +58,17 @@ class BootstrapOptions(RatingOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(BootstrapOptions):
+class EvaluateOptions(BootstrapOptions, LogOptions):
     """How scores are evaluated."""
 
     csv: PathLike | None = option(
         None, "also write every metric as a CSV table", placeholder="FILE"
     )
+
+    def check(self) -> None:
+        """As its bases do."""
+        super().check()
+        self.check_log()
 
 
 @dataclass(frozen=True, kw_only=True)

