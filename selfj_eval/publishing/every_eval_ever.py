@@ -16,6 +16,7 @@ from selfj_eval.files.documents import Document
 from selfj_eval.judging.scored import Scored
 from selfj_eval.prompts.templates import get_template
 from selfj_eval.publishing.findings import Finding, Findings
+from selfj_eval.publishing.names import is_place
 from selfj_eval.publishing.options import ExportOptions
 from selfj_eval.raters.rating_formats import get_format
 
@@ -180,14 +181,10 @@ def _judge_name(found: Findings, options: ExportOptions) -> str:
         raise DataError(f"{message}, and its prompt as `judge_prompt`.")
     known = [name for name in names if isinstance(name, str)]
     for name in known:
-        if name.startswith((".", "~")) or "\\" in name or Path(name).is_absolute() or _here(name):
+        if is_place(name):
             message = f"the judge {name!r} is a folder of this machine; give its public name as "
             raise DataError(f"{message}`judge`.")
     return "+".join(known)
-
-
-def _here(name: str) -> bool:
-    return "/" in name and Path(name).exists()
 
 
 def _prompts(found: Findings, options: ExportOptions) -> list[str] | None:
