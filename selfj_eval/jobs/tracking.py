@@ -87,7 +87,7 @@ def tracked(tracker: str | None, job: str) -> Iterator[Log]:
         yield lambda result, *, numbers, about, files=(): None
         return
     with _speaking_for(tracker):
-        run: _Mlflow | _Wandb = {"mlflow": _Mlflow, "wandb": _Wandb}[tracker](job)
+        run = _Mlflow(job) if tracker == "mlflow" else _Wandb(job)
 
     def log(
         result: Result,

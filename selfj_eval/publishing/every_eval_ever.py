@@ -163,7 +163,7 @@ def _scoring(found: Findings, options: ExportOptions) -> dict[str, Any]:
     hashes = {"sha256": identity.get("model"), "adapter_sha256": identity.get("adapter")}
     more = {name: str(value) for name, value in hashes.items() if local and value}
     where = "self_deployed" if local else "unknown"
-    scoring = {
+    scoring: dict[str, Any] = {
         "judges": [{"model_info": _model(judge, where, "unknown", **more)}],
         "input_prompt": prompts[0],
     }
@@ -177,14 +177,19 @@ def _judge_name(found: Findings, options: ExportOptions) -> str:
         return options.judge
     names = [found.judge.get(part) for part in ("model", "adapter")]
     if not isinstance(names[0], str):
-        message = "no run file says which judge made the scores; name it as `judge`"
-        raise DataError(f"{message}, and its prompt as `judge_prompt`.")
+        message = "which judge made the scores; name it as `judge`, and its prompt as"
+        raise _unsaid(found, f"{message} `judge_prompt`")
     known = [name for name in names if isinstance(name, str)]
     for name in known:
         if is_place(name):
             message = f"the judge {name!r} is a folder of this machine; give its public name as "
             raise DataError(f"{message}`judge`.")
     return "+".join(known)
+
+
+def _unsaid(found: Findings, what: str) -> DataError:
+    """The error of a run file that is not there, or does not say what it should."""
+    return DataError(f"no run file ({found.source}.run.json) says {what}.")
 
 
 def _prompts(found: Findings, options: ExportOptions) -> list[str] | None:
@@ -195,8 +200,8 @@ def _prompts(found: Findings, options: ExportOptions) -> list[str] | None:
     if template is None and form is None:
         if found.judge:
             return None
-        message = "no run file says with which prompt the answers were judged; give its text"
-        raise DataError(f"{message} as `judge_prompt`.")
+        message = "with which prompt the answers were judged; give its text as `judge_prompt`"
+        raise _unsaid(found, message)
     try:
         known: Any = get_template(str(template)) if form is None else get_format(str(form))
     except JudgeError:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from selfj_eval.errors import DataError, some
+from selfj_eval.errors import DataError, printable, some
 from selfj_eval.evaluation.result import KIND, Evaluation
 from selfj_eval.files.documents import Document, read_json
 from selfj_eval.judging.scored import Scored, as_scores, groups
 from selfj_eval.metrics import LABELS, LOWER_IS_BETTER, Headline
 from selfj_eval.metrics.bootstrap import RESAMPLES, bootstrap_of_counts
+from selfj_eval.metrics.resampled import Counts
 from selfj_eval.metrics.result import Array, Interval
 from selfj_eval.prompts.labels import MAX_SCORE, MIN_SCORE
 from selfj_eval.publishing.options import ExportOptions
@@ -72,6 +73,7 @@ class Findings:
         undefined: The metrics that have no value, with their reasons.
         answers: The scored answers; of an evaluation none, it does not hold them.
         records, unscored: How many answers there were, and how many of them have no score.
+        source: The scores file, or what stands for it; of an evaluation the document.
         source_sha256: Of the content that the numbers were computed on.
         judge: What the run file says of the judge; empty where there is no such file.
         made: When the answers were scored (ISO 8601), if it is known.
@@ -84,6 +86,7 @@ class Findings:
     answers: Sequence[Scored]
     records: int
     unscored: int
+    source: str
     source_sha256: str
     judge: Mapping[str, Any]
     made: str | None
@@ -161,6 +164,7 @@ def _of_scores(given: Any, options: ExportOptions) -> Findings:
         answers=scored,
         records=len(answers),
         unscored=len(answers) - len(scored),
+        source=scores.path,
         source_sha256=scores.sha256,
         judge=judge,
         made=run.get(str, "made"),
@@ -189,8 +193,8 @@ def _of_one_model(answers: Sequence[Scored], options: ExportOptions, path: str) 
 def _mean(scored: Sequence[Scored], scale: tuple[float, float]) -> Finding:
     values = np.array([a.score for a in scored], dtype=float)
 
-    def mean(times_drawn: Array) -> Array:
-        return np.array([times_drawn @ values / times_drawn.sum()])
+    def mean(count: Counts) -> Array:
+        return np.array([count @ values / count.sum()])
 
     drawn = bootstrap_of_counts(mean, len(values), group=groups(scored))
     return Finding(
@@ -247,6 +251,7 @@ def _of_evaluation(document: Document) -> Findings:
         answers=(),
         records=int(records),
         unscored=int(unscored),
+        source=printable(document.path),
         source_sha256=document.get(str, "provenance", "scores_sha256") or "",
         judge=document.get(dict, *run, "judge") or {},
         made=document.get(str, *run, "made"),
