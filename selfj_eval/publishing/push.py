@@ -117,6 +117,8 @@ def push_path(path: PathLike, options: PushOptions) -> Push:
         message = "must be hf://datasets/OWNER/NAME[@BRANCH][/FOLDER] or hf://OWNER/NAME[@BRANCH]"
         raise DataError(f"`to` {message}, got {options.to!r}.")
     path = Path(path)
+    if not path.exists():
+        raise DataError("is not there; name a scores file or a judge's folder.", path=path)
     kind = "dataset" if target["kind"] == "datasets/" else "model"
     wanted = "model" if path.is_dir() else "dataset"
     if kind != wanted:
@@ -130,9 +132,7 @@ def push_path(path: PathLike, options: PushOptions) -> Push:
     url = None
     if not options.dry_run:
         url = _sent(target["repo"], kind, target["revision"], places, public=options.public)
-    sizes = [
-        Sent(n, v.stat().st_size if isinstance(v, Path) else len(v)) for n, v in places.items()
-    ]
+    sizes = [Sent(name, _size(content)) for name, content in places.items()]
     revision = target["revision"]
     return Push(target["repo"], kind, revision, sizes, plan.left_out, plan.notes, url)
 

@@ -144,6 +144,8 @@ def test_what_is_no_judge_and_no_scores_is_refused(tmp_path: Path) -> None:
     (judge / "config.json").unlink()
     with pytest.raises(DataError, match="neither a scores file nor a judge's folder"):
         push(judge, to="hf://me/judge", dry_run=True)
+    with pytest.raises(DataError, match="nothing: is not there"):
+        push(tmp_path / "nothing", to="hf://me/judge")
     answers = tmp_path / "answers.jsonl"
     answers.write_text(json.dumps(ROWS[0]) + "\n")
     with pytest.raises(DataError, match="no row has a score"):
