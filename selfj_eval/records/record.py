@@ -12,8 +12,10 @@ from typing import Any, TypeGuard
 
 from selfj_eval.errors import DataError, printable
 from selfj_eval.jobs.arguments import is_missing
+from selfj_eval.records.names import on_missing
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.questions import QUESTION_FIELDS, whole_question
+from selfj_eval.records.ratings import number_in
 
 MAX_CHARACTERS = 1_000_000
 """Longest text a record may hold. The longest answer in public judge data has 113,077
@@ -188,8 +190,7 @@ def checked_fields(
         names: As for ``record_from_mapping``, as are ``path``, ``place``, ``notices`` and the
             errors.
     """
-    hint = "%.0s" if names is None else ", or name the field that holds it with `fields` %s=NAME"
-    names = names or {}
+    can_name, names = names is not None, names or {}
 
     def fail(name: str, message: str) -> DataError:
         return DataError(message, path=path, place=place, field=names.get(name, name))
@@ -201,8 +202,11 @@ def checked_fields(
             if name in required:
                 if names.get(name, name) in row:
                     raise fail(name, "is null or empty; every record needs one.")
-                have = ", ".join(map(str, row)) or "none"
-                raise fail(name, f"missing; the fields here are: {have}. Add it{hint % name}.")
+                missing = [field for field in required if names.get(field, field) not in row]
+                message = on_missing(missing, row, can_name)
+                if len(missing) == 1:
+                    raise fail(name, message)
+                raise DataError(message, path=path, place=place)
             continue
         # As an id, 7.0 may be the number 7 or the text "7.0".
         if (
@@ -237,6 +241,10 @@ def checked_fields(
             if name in required:
                 raise fail(name, "is missing; every row needs one.")
             continue
+        if isinstance(value, str) and (written := number_in(value)) is not None:
+            value = written
+            if notices is not None:
+                notices.count(f"numbers written as text in {name!r}")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise fail(name, f"expected a number, got {type(value).__name__} ({_short(value)}).")
         try:
