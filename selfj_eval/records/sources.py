@@ -77,7 +77,7 @@ def _files_of(given: str | Path) -> list[Path]:
         return _files_in(path)
     if path.exists() or not has_magic(str(given)):
         return [path]
-    found = sorted(Path(name) for name in glob(str(given), recursive=True))
+    found = sorted(map(Path, glob(str(given), recursive=True)))  # noqa: PTH207 - may be absolute
     if not (files := [file for file in found if file.is_file() and _is_read(file)]):
         raise DataError("there is no file in a known format that fits this pattern.", path=path)
     return files
