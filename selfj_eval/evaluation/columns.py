@@ -87,8 +87,8 @@ class Columns:
         else:
             bad = "no answer" if good_at > high else "every answer"
             message = (
-                f"`good_at` is {good_at:g}, but the ratings go from {low:g} to {high:g}: {bad} would "
-                "be good. Say what their scale is with `scale` (lowest and highest), or give "
+                f"`good_at` is {good_at:g}, but the ratings go from {low:g} to {high:g}: {bad} "
+                "would be good. Give their scale as `scale` (lowest and highest), or "
                 "another `good_at`."
             )
         raise DataError(message, path=path, field="rating")

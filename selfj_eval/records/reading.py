@@ -145,6 +145,7 @@ def records_of_rows(
         return
     rows = chain([first], rows)
     columns = first[1]
+    numbered = False
     samples = "response" not in {*names, *columns} and {"doc", "resps"} <= columns.keys()
     if samples:
         rows = lm_eval_samples(rows, path, notices)
@@ -153,21 +154,27 @@ def records_of_rows(
             names = alpaca_eval_names(columns, names)
         else:
             names = _with_familiar(names, columns, path, first[0], notices)
-        if "id" not in {*names, *columns}:
-            notices.say("there is no field 'id': the positions are the ids, from 0")
-            rows = _numbered(rows, path)
+        numbered = "id" not in {*names, *columns}
+    if numbered:
+        notices.say("there is no field 'id': the positions are the ids, from 0")
     known = {*(names.get(field, field) for field in RECORD_FIELDS), *QUESTION_FIELDS}
     known.update(map(column_of, inner))
     shown = None if path is None else printable(path)
     unseen, seen = set(names.values()), set[str]()
-    for place, row in rows:
+    for at, (place, row) in enumerate(rows):
         unseen -= row.keys()
         seen |= row.keys()
+        if numbered and not is_missing(row.get("id")):
+            message = "is here, but not in the first row; give each row an id, or none."
+            raise DataError(message, path=path, place=place, field="id")
         try:
-            row = with_rating(row, options, notices, names)
-            yield (
-                place,
-                record_from_mapping(row, names=names, path=shown, place=place, notices=notices),
+            record = record_from_mapping(
+                with_rating(row, options, notices, names),
+                names=names,
+                number=at if numbered else None,
+                path=shown,
+                place=place,
+                notices=notices,
             )
         except DataError as error:
             # A name that no row has explains more than the field that is missing here.
@@ -183,6 +190,7 @@ def records_of_rows(
                     place=place,
                 ) from error
             raise
+        yield place, record
     _refuse_unseen(unseen, names, columns, path)
     if not samples:
         notices.ignore(name for name in columns if name in seen - known)
@@ -203,15 +211,6 @@ def _with_familiar(
     for field, name in found.items():
         notices.say(f"{name!r} is taken as the {field}")
     return {**found, **names}
-
-
-def _numbered(rows: Rows, path: Path | None) -> Rows:
-    """The rows with their positions as ids."""
-    for number, (place, row) in enumerate(rows):
-        if not is_missing(row.get("id")):
-            message = "is here, but not in the first row; give each row an id, or none."
-            raise DataError(message, path=path, place=place, field="id")
-        yield place, {**row, "id": number}
 
 
 def _refuse_unseen(

@@ -132,6 +132,7 @@ def record_from_mapping(
     row: Mapping[str, Any],
     *,
     names: Mapping[str, str] | None = None,
+    number: int | None = None,
     path: str | None = None,
     place: str | None = None,
     notices: Notices | None = None,
@@ -143,6 +144,7 @@ def record_from_mapping(
             taken as its decimal text. ``QUESTION_FIELDS`` become part of the instruction. A null
             response gives a record with an error; NaN is null.
         names: Field of ``Record`` to the name it has in ``row``, where they differ.
+        number: The id, where rows have none.
         path, place: Where the row stands (``place`` such as ``line 3``), for errors.
         notices: Gets what was converted.
 
@@ -164,9 +166,12 @@ def record_from_mapping(
         row = {**row, answer: ""}
         if notices is not None:
             notices.count("null responses, which are no answers")
+    required = REQUIRED if number is None else REQUIRED[1:]
     values = checked_fields(
-        row, required=REQUIRED, names=names, path=path, place=place, notices=notices
+        row, required=required, names=names, path=path, place=place, notices=notices
     )
+    if number is not None:
+        values["id"] = str(number)
     where = ", ".join(part for part in (path, place) if part) or None
     return Record(**values, error=error, where=where)
 
@@ -258,7 +263,9 @@ def checked_fields(
     try:
         check_scale(rating, low, high)
     except DataError as error:
-        raise fail(error.field or "rating", error.message) from None
+        advice = " If it stands for no rating, say so with `missing_rating`." if can_name else ""
+        message = error.message + (advice if error.field == "rating" else "")
+        raise fail(error.field or "rating", message) from None
     return values
 
 
