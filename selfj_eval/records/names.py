@@ -36,7 +36,7 @@ def familiar_names(columns: Collection[str], names: Mapping[str, str]) -> dict[s
         DataError: If there are two such names.
     """
     taken = set(names.values())
-    found = {}
+    found = dict[str, str]()
     for field, known in FAMILIAR.items():
         if field in names or field in columns:
             continue
@@ -46,7 +46,8 @@ def familiar_names(columns: Collection[str], names: Mapping[str, str]) -> dict[s
             raise DataError(
                 f"the {field} may be {both}; say which, such as `fields` {field}={there[0]}."
             )
-        found |= dict.fromkeys((field,) if there else (), "".join(there))
+        if there:
+            found[field] = there[0]
     return found
 
 
