@@ -12,8 +12,10 @@ from typing import Any, TypeGuard
 
 from selfj_eval.errors import DataError, printable
 from selfj_eval.jobs.arguments import is_missing
+from selfj_eval.records.names import on_missing
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.questions import QUESTION_FIELDS, whole_question
+from selfj_eval.records.ratings import number_in
 
 MAX_CHARACTERS = 1_000_000
 """Longest text a record may hold. The longest answer in public judge data has 113,077
@@ -130,6 +132,7 @@ def record_from_mapping(
     row: Mapping[str, Any],
     *,
     names: Mapping[str, str] | None = None,
+    number: int | None = None,
     path: str | None = None,
     place: str | None = None,
     notices: Notices | None = None,
@@ -141,6 +144,7 @@ def record_from_mapping(
             taken as its decimal text. ``QUESTION_FIELDS`` become part of the instruction. A null
             response gives a record with an error; NaN is null.
         names: Field of ``Record`` to the name it has in ``row``, where they differ.
+        number: The id, where rows have none.
         path, place: Where the row stands (``place`` such as ``line 3``), for errors.
         notices: Gets what was converted.
 
@@ -162,9 +166,12 @@ def record_from_mapping(
         row = {**row, answer: ""}
         if notices is not None:
             notices.count("null responses, which are no answers")
+    required = REQUIRED if number is None else REQUIRED[1:]
     values = checked_fields(
-        row, required=REQUIRED, names=names, path=path, place=place, notices=notices
+        row, required=required, names=names, path=path, place=place, notices=notices
     )
+    if number is not None:
+        values["id"] = str(number)
     where = ", ".join(part for part in (path, place) if part) or None
     return Record(**values, error=error, where=where)
 
@@ -188,8 +195,7 @@ def checked_fields(
         names: As for ``record_from_mapping``, as are ``path``, ``place``, ``notices`` and the
             errors.
     """
-    hint = "%.0s" if names is None else ", or name the field that holds it with `fields` %s=NAME"
-    names = names or {}
+    can_name, names = names is not None, names or {}
 
     def fail(name: str, message: str) -> DataError:
         return DataError(message, path=path, place=place, field=names.get(name, name))
@@ -201,8 +207,11 @@ def checked_fields(
             if name in required:
                 if names.get(name, name) in row:
                     raise fail(name, "is null or empty; every record needs one.")
-                have = ", ".join(map(str, row)) or "none"
-                raise fail(name, f"missing; the fields here are: {have}. Add it{hint % name}.")
+                missing = [field for field in required if names.get(field, field) not in row]
+                message = on_missing(missing, row, can_name)
+                if len(missing) == 1:
+                    raise fail(name, message)
+                raise DataError(message, path=path, place=place)
             continue
         # As an id, 7.0 may be the number 7 or the text "7.0".
         if (
@@ -237,6 +246,10 @@ def checked_fields(
             if name in required:
                 raise fail(name, "is missing; every row needs one.")
             continue
+        if isinstance(value, str) and (written := number_in(value)) is not None:
+            value = written
+            if notices is not None:
+                notices.count(f"numbers written as text in {name!r}")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise fail(name, f"expected a number, got {type(value).__name__} ({_short(value)}).")
         try:
@@ -250,7 +263,9 @@ def checked_fields(
     try:
         check_scale(rating, low, high)
     except DataError as error:
-        raise fail(error.field or "rating", error.message) from None
+        advice = " If it stands for no rating, say so with `missing_rating`." if can_name else ""
+        message = error.message + (advice if error.field == "rating" else "")
+        raise fail(error.field or "rating", message) from None
     return values
 
 
