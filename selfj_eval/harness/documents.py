@@ -76,8 +76,16 @@ def demo_instructions(**_: Any) -> dict[str, Dataset]:
 
 def record_dataset(records: list[Record]) -> Dataset:
     """Records as lm-eval documents, every column present."""
-    features = {name: Value("float64" if name in _NUMBERS else "string") for name in RECORD_FIELDS}
-    return Dataset.from_list([record.row() for record in records], Features(features))
+    features: dict[str, Any] = {
+        name: Value("float64" if name in _NUMBERS else "string") for name in RECORD_FIELDS
+    }
+    features["messages"] = [{"role": Value("string"), "content": Value("string")}]
+    features["raters"] = [{"rater": Value("string"), "rating": Value("float64")}]
+    for name in ("messages", "raters"):  # of records that have none, documents are as they were
+        if all(getattr(record, name) is None for record in records):
+            del features[name]
+    rows = [{name: record.row()[name] for name in features} for record in records]
+    return Dataset.from_list(rows, Features(features))
 
 
 def _split(source: str, kinds: tuple[str, ...]) -> tuple[str, str]:

@@ -17,7 +17,8 @@ from selfj_eval.raters.judge import WINDOW
 from selfj_eval.raters.protocol import Progress
 from selfj_eval.raters.rating_formats import RatingFormat
 from selfj_eval.raters.rating_syntax import Reading, Syntax
-from selfj_eval.records.record import Judgment, Record, reason_not_text, rescaled
+from selfj_eval.records.record import Judgment, Record, rescaled
+from selfj_eval.records.texts import reason_not_text
 from selfj_eval.storage.resume import resume
 from selfj_eval.storage.store import AnswerStore
 
@@ -90,7 +91,7 @@ class GenerativeRater:
             JudgeError: If the record has no reference, and the judge needs one.
         """
         reference = record.reference if self.reference else None
-        return self.format.render(record.instruction, record.response, reference)
+        return self.format.render(record.question, record.response, reference)
 
     def reason(self, record: Record) -> str | None:
         """Why a record cannot be given to the judge, or None."""

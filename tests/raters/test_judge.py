@@ -11,7 +11,7 @@ from selfj_eval import Judge, JudgmentStore, Record
 from selfj_eval.engines.base import Batch
 from selfj_eval.errors import JudgeError
 from selfj_eval.prompts.templates import Offsets
-from selfj_eval.records.record import MAX_CHARACTERS
+from selfj_eval.records.texts import MAX_CHARACTERS
 
 
 class LengthBackend:

@@ -21,6 +21,7 @@ from selfj_eval.generation.instructions import (
 from selfj_eval.jobs.options import PathLike
 from selfj_eval.prompts.templates import get_template
 from selfj_eval.raters.judge import reason_unjudgeable
+from selfj_eval.records.conversations import messages_of
 from selfj_eval.records.inputs import records_of
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.reading import iter_rows, read_records
@@ -171,7 +172,7 @@ def reason_unlabelled(record: Record) -> str | None:
             f"{where}field 'response': holds {marker}, so the prompt would teach something else; "
             "remove it if it is not meant."
         )
-    if record.reference is None and (marker := template.marker_in(record.instruction)):
+    if record.reference is None and (marker := template.marker_in(record.question)):
         return (
             f"{where}field 'instruction': holds {marker}, so without a reference it cannot be told "
             "where the answer begins."
@@ -226,7 +227,7 @@ def labelled(
         DataError: As for ``LabelRule.fit`` and ``apply``, or if no answer is left for training.
     """
     parts = [
-        VALIDATION if in_validation(record.instruction, validation, seed) else TRAIN
+        VALIDATION if in_validation(record.question, validation, seed) else TRAIN
         for record in records
     ]
     chosen = np.asarray([part == TRAIN for part in parts], dtype=bool)
@@ -263,7 +264,7 @@ def write_labelled(files: Files, data: Labelled, measured_by: Mapping[str, Any])
     for part in (TRAIN, VALIDATION):
         rows = zip(data.records, data.labels.label, data.parts, strict=True)
         pairs = [
-            Pair(r.id, r.instruction, r.response, r.reference, int(own), r.where)
+            Pair(r.id, r.question, r.response, r.reference, int(own), r.where)
             for r, own, its in rows
             if its == part
         ]
@@ -282,6 +283,8 @@ def _rows(data: Labelled) -> list[dict[str, Any]]:
         row: dict[str, Any] = {
             name: getattr(record, name) for name in ("id", "instruction", "response", "reference")
         }
+        if record.messages is not None:
+            row["messages"] = messages_of(record.messages)
         for name in ("z1", "z2"):
             row[name] = float(data.measures[name][i]) if name in data.measures else None
         own = int(data.labels.label[i])
