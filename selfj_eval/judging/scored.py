@@ -22,7 +22,7 @@ from selfj_eval.records.inputs import rows_of
 from selfj_eval.records.layouts import alpaca_eval_names
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.questions import QUESTION_FIELDS
-from selfj_eval.records.ratings import GivenRating
+from selfj_eval.records.raters import GivenRating
 from selfj_eval.records.reading import iter_rows, refuse_repeated_ids
 from selfj_eval.records.record import (
     RECORD_FIELDS,

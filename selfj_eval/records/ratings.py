@@ -1,62 +1,74 @@
-"""Ratings that several people, or several runs of a judge, gave to one answer."""
+"""What stands in a row as its rating: a number, a number as text, several, or none."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+import re
+from collections.abc import Mapping
+from typing import Any
 
-from selfj_eval.errors import DataError
-from selfj_eval.files.documents import parse_json
 from selfj_eval.jobs.arguments import is_missing
+from selfj_eval.records.notices import Notices
+from selfj_eval.records.options import ScaleOptions
+
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.A)
 
 
-class GivenRating(NamedTuple):
-    """One rating of an answer.
-
-    Attributes:
-        rater: Who gave it; one may have given several.
-        rating: On the scale of the record.
-    """
-
-    rater: str
-    rating: float
+def number_in(text: str) -> float | None:
+    """The number that a text spells, and nothing else; None if it does not."""
+    return float(text) if _NUMBER.fullmatch(text.strip()) else None
 
 
-def mean_of(ratings: Iterable[GivenRating]) -> float | None:
-    """The mean of the ratings; None without any."""
-    values = [one.rating for one in ratings]
-    return sum(values) / len(values) if values else None
+def with_rating(
+    row: Mapping[str, Any],
+    options: ScaleOptions,
+    notices: Notices,
+    names: Mapping[str, str] | None = None,
+) -> Mapping[str, Any]:
+    """A row whose rating is one value, with its scale.
 
-
-def given_ratings(value: Any) -> tuple[GivenRating, ...] | None:
-    """Ratings as they stand in a file, or in memory; None where there are none.
+    Of several ratings the mean is taken.
 
     Args:
-        value: A list of pairs, or of objects with ``rater`` and ``rating``; in a table it is JSON.
-
-    Raises:
-        DataError: If it is something else.
+        row: Field name to value.
+        options: The scale of ratings that have none, and what stands for no rating.
+        notices: Counts what was changed.
+        names: Field of ``Record`` to the name it has in ``row``, where they differ.
     """
-    message = "expected a list of objects with 'rater' and 'rating'"
-    if isinstance(value, str):
-        try:
-            value = parse_json(value, strict=False) if value.strip() else None
-        except ValueError as error:
-            raise DataError(f"{message}, got text ({value!r:.40}).", field="raters") from error
-    if is_missing(value) or (isinstance(value, list | tuple) and not value):
-        return None
-    if not isinstance(value, list | tuple):
-        raise DataError(f"{message}, got {type(value).__name__}.", field="raters")
-    found = []
-    for item in value:
-        pair = (item.get("rater"), item.get("rating")) if isinstance(item, Mapping) else item
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise DataError(f"{message}; one of them is {item!r:.40}.", field="raters")
-        rater, rating = pair
-        if not isinstance(rater, str) or isinstance(rating, bool | str) or is_missing(rating):
-            raise DataError(f"{message}; one of them is {item!r:.40}.", field="raters")
-        try:
-            found.append(GivenRating(rater, float(rating)))
-        except (TypeError, ValueError, OverflowError):
-            raise DataError(f"{message}; one of them is {item!r:.40}.", field="raters") from None
-    return tuple(found)
+    names = names or {}
+    name, *ends = (names.get(field, field) for field in ("rating", "rating_min", "rating_max"))
+    value = row.get(name)
+    if is_missing(value):
+        return row
+    changes: dict[str, Any] = {}
+    if isinstance(value, list) and (several := _numbers(value, options)) is not None:
+        notices.count("lists of ratings, their mean taken")
+        changes[name] = value = sum(several) / len(several) if several else None
+    elif _stands_for_none(value, options):
+        notices.count(f"ratings of {options.missing_rating}, taken as no rating")
+        changes[name] = value = None
+    scaled = options.scale is not None and value is not None
+    if scaled and all(is_missing(row.get(end)) for end in ends):
+        changes |= zip(ends, options.scale or (), strict=True)
+    return {**row, **changes} if changes else row
+
+
+def _numbers(values: list[Any], options: ScaleOptions) -> list[float] | None:
+    """The ratings in a list; None if something in it is none."""
+    found = list[float]()
+    for value in values:
+        if is_missing(value) or _stands_for_none(value, options):
+            continue
+        number = number_in(value) if isinstance(value, str) else value
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            return None
+        found.append(float(number))
+    return found
+
+
+def _stands_for_none(value: object, options: ScaleOptions) -> bool:
+    nothing = options.missing_rating
+    if nothing is None or isinstance(value, bool) or not isinstance(value, str | int | float):
+        return False
+    number = number_in(str(nothing))
+    same = number is not None and number_in(str(value)) == number
+    return same or str(value).strip() == str(nothing)

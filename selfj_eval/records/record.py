@@ -13,9 +13,11 @@ from typing import Any, TypeGuard
 from selfj_eval.errors import DataError, printable
 from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.records.conversations import Turn, as_text, conversation, messages_of
+from selfj_eval.records.names import on_missing
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.questions import NOT_TEXT, QUESTION_FIELDS, UnreadableError, whole_question
-from selfj_eval.records.ratings import GivenRating, given_ratings
+from selfj_eval.records.raters import GivenRating, given_ratings
+from selfj_eval.records.ratings import number_in
 from selfj_eval.records.texts import is_unicode, shortened
 
 _NOT_SHOWN = "(not text)"  # stands for a question of nothing else than, say, an image
@@ -223,8 +225,7 @@ def checked_fields(
         names: As for ``record_from_mapping``, as are ``path``, ``place``, ``notices`` and the
             errors.
     """
-    hint = "%.0s" if names is None else ", or name the field that holds it with `fields` %s=NAME"
-    names = names or {}
+    can_name, names = names is not None, names or {}
 
     def fail(name: str, message: str) -> DataError:
         return DataError(message, path=path, place=place, field=names.get(name, name))
@@ -238,8 +239,11 @@ def checked_fields(
             if name in required and not (name == "instruction" and has_messages):
                 if names.get(name, name) in row:
                     raise fail(name, "is null or empty; every record needs one.")
-                have = ", ".join(map(str, row)) or "none"
-                raise fail(name, f"missing; the fields here are: {have}. Add it{hint % name}.")
+                missing = [field for field in required if names.get(field, field) not in row]
+                message = on_missing(missing, row, can_name)
+                if len(missing) == 1:
+                    raise fail(name, message)
+                raise DataError(message, path=path, place=place)
             continue
         # As an id, 7.0 may be the number 7 or the text "7.0".
         if (
@@ -279,6 +283,10 @@ def checked_fields(
             if name in required:
                 raise fail(name, "is missing; every row needs one.")
             continue
+        if isinstance(value, str) and (written := number_in(value)) is not None:
+            value = written
+            if notices is not None:
+                notices.count(f"numbers written as text in {name!r}")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise fail(name, f"expected a number, got {type(value).__name__} ({shortened(value)}).")
         try:

@@ -1,0 +1,69 @@
+"""Options of how a file of records is read."""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass
+from typing import ClassVar
+
+from selfj_eval.jobs.options import Options, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleOptions(Options):
+    """What the ratings in a file mean."""
+
+    group_title: ClassVar[str] = "scale of the ratings"
+
+    scale: tuple[float, float] | None = option(
+        None,
+        "lowest and highest rating, such as 1 5, where a row does not say it (rating_min, "
+        "rating_max)",
+        placeholder="END",
+    )
+    missing_rating: str | float | int | None = option(
+        None, "a rating that stands for none, such as -1 or N/A", placeholder="VALUE"
+    )
+
+    @property
+    def changes_ratings(self) -> bool:
+        """Whether ratings may become others."""
+        return self.scale is not None or self.missing_rating is not None
+
+    def check(self) -> None:
+        """Refuse a scale whose ends are the wrong way round."""
+        ends = self.scale
+        self.need(ends is None or ends[0] < ends[1], "scale", "is the lower end, then the higher")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions(ScaleOptions):
+    """How a file of records is read."""
+
+    group_title: ClassVar[str] = "the file"
+
+    fields: dict[str, str] = option(
+        {},
+        "the record field FIELD is called NAME in the file, or A.B where it is B within A; may be "
+        "repeated",
+        placeholder="FIELD=NAME",
+    )
+    encoding: str | None = option(
+        None,
+        "of a text file that is not UTF-8, such as cp1252 (Excel's plain CSV)",
+        placeholder="NAME",
+    )
+
+    def check(self) -> None:
+        """Refuse an encoding that does not exist."""
+        super().check()
+        if self.encoding is not None:
+            self.need(_is_of_text(self.encoding), "encoding", "must be one that Python knows")
+
+
+def _is_of_text(encoding: str) -> bool:
+    try:
+        codecs.lookup(encoding)
+        return isinstance("".encode(encoding), bytes)
+    except (LookupError, ValueError):  # rot13 and the like are no encodings of text
+        return False
