@@ -19,7 +19,7 @@ from selfj_eval.raters.specs import short_name
 from selfj_eval.records.conversations import Turn, as_text, messages_of
 from selfj_eval.records.formats.spreadsheet import EMPTY_ANSWERS
 from selfj_eval.records.inputs import rows_of
-from selfj_eval.records.layouts import alpaca_eval_names
+from selfj_eval.records.layouts.alpaca import alpaca_eval_names
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.questions import QUESTION_FIELDS
 from selfj_eval.records.raters import GivenRating
