@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class Pair:
     rating_b: float | None = None
     verdict: str | None = None
     raters: tuple[tuple[str, str], ...] | None = None
-    where: str | None = None
+    where: str | None = field(default=None, compare=False, repr=False)
 
     @property
     def question(self) -> str:

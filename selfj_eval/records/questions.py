@@ -79,11 +79,15 @@ def whole_question(
     given = {name: _value(row.get(name), name) for name in QUESTION_FIELDS}
     more = {name: value for name, value in given.items() if not _is_empty(value)}
     chat = _chat("messages", more, fail)
+    around: tuple[list[Turn], list[Turn]] | None = None
+    alone = instruction is None
     if instruction is None:
+        if chat and chat[-1].role == "assistant" and _plain(chat[-1].text) == _plain(response):
+            chat.pop()  # the answer itself
         at = last_question(chat)
         if at is None:
             raise fail("messages", "holds no user turn with a text; there is nothing to answer.")
-        instruction = chat[at].text
+        instruction, around = chat[at].text, (chat[:at], chat[at + 1 :])
     elif not more:
         return Question(instruction)
     asked = instruction
@@ -95,11 +99,11 @@ def whole_question(
     known = {_plain(asked), _plain(instruction)}
     if earlier and earlier[-1].role == "user" and _plain(earlier[-1].text) in known:
         earlier.pop()  # a history that ends with the question
-    found = _around(chat, known, response, notices)
-    if found is None:
+    around = around or _around(chat, known, response, notices)
+    if around is None:
         message = "does not hold the instruction as a question; keep one of the two."
         raise fail("messages", message)
-    before, after = found
+    before, after = around
     told, also = ({_plain(turn.text) for turn in turns} for turns in (earlier, before))
     if not (told <= also or also <= told):
         raise fail(
@@ -110,7 +114,9 @@ def whole_question(
     if not all(is_unicode(text) for text in (asked, *(turn.text for turn in turns))):
         message = "or what belongs to it holds half of a surrogate pair, which is not text."
         raise fail("instruction", message)
-    if notices is not None and (messages is not None or asked != instruction):
+    if notices is not None and alone and messages is not None:
+        notices.count("conversations, of which a judge is shown every turn")
+    elif notices is not None and (messages is not None or asked != instruction):
         for name in more:
             notices.count(f"instructions joined with what stands in {name!r}")
     return Question(asked, messages)

@@ -58,8 +58,8 @@ def read_records(
     ``.txt`` (tables), ``.parquet`` or ``.eval`` (inspect_ai); texts may be compressed
     (``.jsonl.gz``, ``.csv.zst``). Layouts of other programs are recognised by their fields: chat
     messages, lm-eval's ``samples_*.jsonl``, AlpacaEval's ``model_outputs`` and those of
-    docs/layouts.md. So are familiar names: prompt, question or input for the instruction, answer, output or completion for
-    the response. Without ids the positions count, from 0.
+    docs/layouts.md. So are familiar names: prompt, question or input for the instruction, answer,
+    output or completion for the response. Without ids the positions count, from 0.
 
     Args:
         path: The file.

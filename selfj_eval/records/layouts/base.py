@@ -77,20 +77,22 @@ class Source:
         self._found.add(name)
         return holders[own]
 
-    def named(self, holder: Mapping[str, Any], place: str, what: str) -> dict[str, Any]:
+    def named(
+        self, holder: Mapping[str, Any], place: str, what: str | None, *wanted: str
+    ) -> dict[str, Any]:
         """Instruction and response in an object whose keys are the user's own.
 
         Args:
             holder: The object.
             place: Where it stands.
-            what: What messages call it.
+            what: The field that holds it; None of the row itself.
+            *wanted: Which of the two it must have.
 
         Returns:
-            Those of the two that it has, by the names that the user gives, our own, or familiar
-            ones.
+            Those, by the names that the user gives, our own, or familiar ones.
 
         Raises:
-            DataError: If two names may be meant.
+            DataError: If one is not there, or two names may be meant.
         """
         mine = {field: name for field, name in self.told.items() if field in FAMILIAR}
         try:
@@ -98,13 +100,19 @@ class Source:
         except DataError as error:
             raise self.error(place, what, error.message) from None
         found = {}
-        for name in FAMILIAR:
+        for name in wanted:
             own = names.get(name, name)
-            if own in holder:
-                found[name] = holder[own]
-                self._found.add(name)
-                if own != name:
-                    self.notices.say(f"{own!r} in {what!r} is taken as the {name}")
+            if own not in holder:
+                have = some([key for key in map(str, holder) if "." not in key], 20) or "none"
+                message = f"has no {name}; there are: {have}. Name it with `fields` {name}=NAME."
+                raise self.error(
+                    place, what or own, message if what else f"missing: the row {message}"
+                )
+            found[name] = holder[own]
+            self._found.add(name)
+            if own != name and name not in self.told:
+                inside = f" in {what!r}" if what else ""
+                self.notices.say(f"{own!r}{inside} is taken as the {name}")
         return found
 
     def own_fields(self, row: Mapping[str, Any]) -> dict[str, Any]:

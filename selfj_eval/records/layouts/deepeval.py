@@ -19,7 +19,7 @@ def _case_rows(source: Source) -> Rows:
             place,
             {
                 "id": source.text_in(row, "order", place),
-                "instruction": row.get("input"),
+                "instruction": source.text_in(row, "input", place),
                 "response": row["actualOutput"],
                 "reference": row.get("expectedOutput"),
                 **_rating(source, row, place),

@@ -24,13 +24,17 @@ def _detail_rows(source: Source) -> Rows:
             source.left_out(place, "the model gave no answer")
         asked = doc.get("original_query")
         record = {
-            "instruction": asked if isinstance(asked, str) and asked.strip() else doc.get("query"),
+            "instruction": asked if _is_text(asked) else source.text_in(doc, "query", place),
             "reference": _gold(doc, source),
             **_rating(source, row, place),
         }
         for number, text in enumerate(texts):
             name = own if len(texts) == 1 else f"{own}-{number}"
             yield place, {"id": name, "response": text, **record}
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _gold(doc: Mapping[str, Any], source: Source) -> Any:

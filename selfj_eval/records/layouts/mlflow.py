@@ -34,11 +34,7 @@ def _rows(source: Source) -> Rows:
             message = {"role": "assistant", "content": answer["response"]}
             yield from judged_turns(source, place, record, [*messages, message])
             continue
-        found = source.named(asked, place, "inputs")
-        if "instruction" not in found:
-            have = ", ".join(map(str, asked)) or "none"
-            message = f"no key is known as the instruction; there are: {have}. Name it with "
-            raise source.error(place, "inputs", message + "`fields` instruction=NAME.")
+        found = source.named(asked, place, "inputs", "instruction")
         more = {name: asked[name] for name in QUESTION_FIELDS if name in asked}
         for name in source.told.values():
             more.pop(name, None)
@@ -62,11 +58,7 @@ def _answer(source: Source, row: Mapping[str, Any], place: str) -> dict[str, Any
             raise source.error(place, "outputs", "expected a chat completion, with a message.")
         content = message.get("content")
         return None if is_missing(content) else {"response": content}
-    found = source.named(outputs, place, "outputs")
-    if "response" not in found:
-        have = ", ".join(map(str, outputs)) or "none"
-        message = f"no key is known as the response; there are: {have}. Name it with "
-        raise source.error(place, "outputs", message + "`fields` response=NAME.")
+    found = source.named(outputs, place, "outputs", "response")
     return None if is_missing(found["response"]) else {"response": found["response"]}
 
 

@@ -77,7 +77,7 @@ def _flat_argilla_rows(source: Source) -> Rows:
             place,
             {
                 **source.own_fields(row),
-                **_asked(source, row, place, "the row"),
+                **_asked(source, row, place, None),
                 **_rated(ratings),
             },
         )
@@ -98,10 +98,12 @@ def _parallel(
     return list(zip(*lists, strict=True))
 
 
-def _asked(source: Source, holder: Mapping[str, Any], place: str, what: str) -> dict[str, Any]:
+def _asked(
+    source: Source, holder: Mapping[str, Any], place: str, what: str | None
+) -> dict[str, Any]:
     """Instruction and response, and what belongs to the question."""
     more = {name: holder[name] for name in QUESTION_FIELDS if name in holder}
-    return more | source.named(holder, place, what)
+    return more | source.named(holder, place, what, "instruction", "response")
 
 
 def _label_studio_rows(source: Source) -> Rows:
@@ -160,7 +162,7 @@ def _label_studio_table_rows(source: Source) -> Rows:
     for place, row in source.rows:
         own = source.text_in(row, "id", place)
         if own not in found:
-            record = {**source.own_fields(row), **_asked(source, row, place, "the row")}
+            record = {**source.own_fields(row), **_asked(source, row, place, None)}
             for name in ("rating", "raters"):
                 record.pop(name, None)
             found[own] = (place, {**record, "id": own}, [])
@@ -184,7 +186,7 @@ def _several_rows(source: Source) -> Rows:
         own = number if is_missing(own) else own
         for k, answer in enumerate(source.list_in(row, "completions", place)):
             where = f"{place}, answer {k}"
-            if not isinstance(answer, Mapping):
+            if not isinstance(answer, Mapping) or "response" not in answer:
                 raise source.error(where, "completions", "expected objects with a response.")
             holders = {
                 name: answer[name]
@@ -203,7 +205,7 @@ def _several_rows(source: Source) -> Rows:
                 {
                     **{name: row[name] for name in QUESTION_FIELDS if name in row},
                     "id": f"{own}-{k}",
-                    "instruction": row.get("instruction"),
+                    "instruction": source.text_in(row, "instruction", where),
                     "response": answer.get("response"),
                     "model": answer.get("model"),
                     "rating": rating,
