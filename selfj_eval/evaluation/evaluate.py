@@ -44,12 +44,12 @@ def evaluate_scores(scores: ScoresLike, options: EvaluateOptions) -> Evaluation:
             ``samples_*.jsonl`` of a ``selfj_judge_*`` task, or rows in memory.
 
     Raises:
-        DataError: If they cannot be read.
+        DataError: If they cannot be read, or ``good_at`` lies outside the ratings.
         StoreError: If the CSV table cannot be written.
     """
     if options.csv is not None:
         check_output(options.csv, formats=(".csv",), inputs=(scores, options.ratings))
-    read = as_scores(scores, ratings=options.ratings)
+    read = as_scores(scores, ratings=options.ratings, scale=options)
     with steps(options.progress, work(read, options), "evaluated", "resample") as progress:
         result = evaluated(read, options, progress)
     if options.csv is not None:
@@ -63,8 +63,13 @@ evaluate = keywords(evaluate_scores, EvaluateOptions)
 def evaluated(
     scores: Scores, options: BootstrapOptions, progress: Callable[[int], None] = lambda _: None
 ) -> Evaluation:
-    """Evaluate one judge; ``progress`` is told how many bootstrap evaluations are done."""
+    """Evaluate one judge; ``progress`` is told how many bootstrap evaluations are done.
+
+    Raises:
+        DataError: If ``good_at`` lies outside the ratings.
+    """
     data = Columns.of(scores.rated, options.good_at)
+    data.check_good_at(options.good_at, scores.path)
     drawing = agreement.Drawing(options.resamples, options.confidence, options.seed)
     by_category = agreement.by(data, "category", options.confidence)
     by_model = agreement.by(data, "model", options.confidence)
@@ -141,8 +146,8 @@ def warnings_on(scores: Scores, data: Columns) -> list[str]:
         found.append(f"{unrated} of {n} answers have no rating{hint}")
     if (None, None) in data.scales:
         found.append(
-            "the scale of the ratings is not known (rating_min, rating_max): `good_at` is "
-            "compared with the ratings as they are"
+            "the scale of the ratings is not known (rating_min, rating_max, or `scale`): `good_at` "
+            "is compared with the ratings as they are"
         )
     if len(data.scales) > 1:
         how = "were put on 0 to 9" if data.scaled else "are taken as they are: give them one scale"

@@ -189,7 +189,7 @@ class ScoreRun(Result):
         return "\n".join(lines)
 
 
-def score_answers(answers: Answers, options: ScoreOptions) -> ScoreRun:
+def score_answers(answers: Answers | Sequence[str | Path], options: ScoreOptions) -> ScoreRun:
     """Score answers with a judge, or with another rater.
 
     Every finished judgment is kept in a store beside the output: after an interruption the same
@@ -206,9 +206,10 @@ def score_answers(answers: Answers, options: ScoreOptions) -> ScoreRun:
         JudgeError: If the judge cannot be loaded whole and safely.
         StoreError: If a file cannot be written.
     """
-    several = isinstance(answers, list | tuple) and bool(answers)
-    if several and all(isinstance(answer, str | Path) for answer in answers):
-        return _score_files(sources_of(answers), options)
+    if isinstance(answers, list | tuple):
+        paths = [answer for answer in answers if isinstance(answer, str | Path)]
+        if answers and len(paths) == len(answers):
+            return _score_files(sources_of(paths), options)
     if not isinstance(answers, str | Path):
         return _score_in_memory(answers, options)
     from selfj_eval.judging.partitions import parquet_files
@@ -300,6 +301,9 @@ def _files(sources: Sources, options: ScoreOptions) -> tuple[Path, Path]:
     output = check_output(options.output or sources.scores, inputs=sources.files[1:])
     options.check_csv(output)
     store = Path(options.store or f"{output}.store")
+    former = Path(f"{sources.files[0]}.scores.jsonl.store")  # of version 0.1: to be gone on from
+    if options.store is options.output is None and former.exists() and not store.exists():
+        store = former
     for path in sources.files:
         _refuse_shared(path, output, store)
         _refuse_ray(options, "one file", path)

@@ -36,17 +36,18 @@ def familiar_names(columns: Collection[str], names: Mapping[str, str]) -> dict[s
         DataError: If there are two such names.
     """
     taken = set(names.values())
-    found = {}
+    found = dict[str, str]()
     for field, known in FAMILIAR.items():
         if field in names or field in columns:
             continue
         there = [name for name in known if name in columns and name not in taken]
         if len(there) > 1:
-            both = " and ".join(map(repr, there))
+            both = " or ".join(map(repr, there))
             raise DataError(
                 f"the {field} may be {both}; say which, such as `fields` {field}={there[0]}."
             )
-        found |= dict.fromkeys((field,) if there else (), "".join(there))
+        if there:
+            found[field] = there[0]
     return found
 
 
@@ -78,7 +79,7 @@ def on_missing(missing: Sequence[str], columns: Iterable[object], can_name: bool
     found = likely_names(missing, there) if can_name else {}
     advice = [f"{name} looks like {f}: `fields` {f}={name}." for f, name in found.items()]
     if left := [field for field in missing if field not in found]:
-        it = "it" if missing == left[:1] else ", ".join(left)
+        it = "it" if len(missing) == 1 else " and ".join(left)
         options = " ".join(f"`fields` {field}=NAME" for field in left)
         named = f", or name the field that holds it with {options}" if can_name else ""
         advice.append(f"Add {it}{named}.")

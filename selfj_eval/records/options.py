@@ -25,7 +25,7 @@ class ScaleOptions(Options):
         "rating_max)",
         placeholder="END",
     )
-    missing_rating: str | float | int | None = option(
+    missing_rating: str | float | None = option(
         None, "a rating that stands for none, such as -1 or N/A", placeholder="VALUE"
     )
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.errors import DataError, printable
-from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.records.conversations import Turn, as_text
 from selfj_eval.records.formats import Rows
 from selfj_eval.records.layouts import columns_of, layout_rows, recognised
@@ -34,7 +33,8 @@ class Pair:
     Attributes:
         id: Unique within a data set.
         instruction, messages, reference, category: As in ``Record``.
-        response_a, response_b: The answers.
+        response_a, response_b: The answers; None where there is none, which leaves the pair
+            unscored.
         label: Which is better: ``A``, ``B`` or ``tie``.
         model_a, model_b: Who wrote them, or None.
         rating_a, rating_b: Ratings that they were given, or None.
@@ -45,8 +45,8 @@ class Pair:
 
     id: str
     instruction: str
-    response_a: str
-    response_b: str
+    response_a: str | None
+    response_b: str | None
     label: str
     messages: tuple[Turn, ...] | None = None
     reference: str | None = None
@@ -127,8 +127,8 @@ def pair_from_mapping(row: Mapping[str, Any], *, path: Path, place: str) -> Pair
     return Pair(
         first.id,
         first.instruction,
-        first.response,
-        second.response,
+        first.row()["response"],
+        second.row()["response"],
         label,
         messages=first.messages,
         reference=first.reference,
@@ -147,8 +147,4 @@ def _side(row: Mapping[str, Any], side: str, path: Path, place: str) -> Record:
     """One of the answers as a record."""
     names = {name: f"{name}_{side}" for name in _SIDES}
     own = {name: value for name, value in row.items() if name not in ("rating", "raters", "error")}
-    record = record_from_mapping(own, names=names, path=printable(path), place=place)
-    if record.error is not None and is_missing(row.get(names["response"])):
-        message = "is null; a pair needs both."
-        raise DataError(message, path=path, place=place, field=names["response"])
-    return record
+    return record_from_mapping(own, names=names, path=printable(path), place=place)

@@ -55,7 +55,7 @@ class Question(NamedTuple):
 
 def whole_question(
     instruction: str | None,
-    response: str,
+    response: str | None,
     row: Mapping[str, Any],
     fail: Fail,
     notices: Notices | None,
@@ -67,7 +67,7 @@ def whole_question(
 
     Args:
         instruction, response: The texts; without an instruction, it is the last user turn of
-            ``messages``.
+            ``messages``, and without a response, answers at their end are not shown.
         row: What the row has in ``QUESTION_FIELDS``; others are not looked at.
         fail: Makes the error of a field.
         notices: Counts what was added.
@@ -82,8 +82,7 @@ def whole_question(
     around: tuple[list[Turn], list[Turn]] | None = None
     alone = instruction is None
     if instruction is None:
-        if chat and chat[-1].role == "assistant" and _plain(chat[-1].text) == _plain(response):
-            chat.pop()  # the answer itself
+        _drop_answer(chat, response, notices)
         at = last_question(chat)
         if at is None:
             raise fail("messages", "holds no user turn with a text; there is nothing to answer.")
@@ -122,8 +121,20 @@ def whole_question(
     return Question(asked, messages)
 
 
+def _drop_answer(chat: list[Turn], response: str | None, notices: Notices | None) -> None:
+    """Take the answer itself from the end of a chat; without a response, every one there."""
+    while chat and chat[-1].role == "assistant":
+        if response is not None and _plain(chat[-1].text) != _plain(response):
+            return
+        chat.pop()
+        if response is not None:
+            return
+        if notices is not None:
+            notices.count("answers at the end of 'messages', not shown")
+
+
 def _around(
-    chat: list[Turn], asked: set[str], response: str, notices: Notices | None
+    chat: list[Turn], asked: set[str], response: str | None, notices: Notices | None
 ) -> tuple[list[Turn], list[Turn]] | None:
     """The turns before the question in a chat, and those between it and the answer.
 
@@ -138,7 +149,9 @@ def _around(
     if not places:
         return None
     answered = [
-        at for at in places if at + 1 < len(chat) and _plain(chat[at + 1].text) == _plain(response)
+        at
+        for at in places
+        if at + 1 < len(chat) and _plain(chat[at + 1].text) == _plain(response or "")
     ]
     # Where the chat ends with the question, or with what a tool returned, the answer follows.
     place = places[-1]

@@ -44,7 +44,7 @@ def with_rating(
         notices.count("lists of ratings, their mean taken")
         changes[name] = value = sum(several) / len(several) if several else None
     elif _stands_for_none(value, options):
-        notices.count(f"ratings of {options.missing_rating}, taken as no rating")
+        notices.count(f"ratings of {_shown(options.missing_rating)}, taken as no rating")
         changes[name] = value = None
     scaled = options.scale is not None and value is not None
     if scaled and all(is_missing(row.get(end)) for end in ends):
@@ -72,3 +72,7 @@ def _stands_for_none(value: object, options: ScaleOptions) -> bool:
     number = number_in(str(nothing))
     same = number is not None and number_in(str(value)) == number
     return same or str(value).strip() == str(nothing)
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -30,7 +30,7 @@ from selfj_eval.records.ratings import with_rating
 from selfj_eval.records.record import RECORD_FIELDS, Record, record_from_mapping
 
 _TABLES = (".csv", ".tsv", ".txt")
-_PACKED = (".parquet", ".eval")  # which are compressed inside
+_PACKED = {".parquet": "Parquet", ".eval": "a log of inspect_ai's"}  # compressed inside
 READABLE = (".jsonl", ".json", *_TABLES, *_PACKED)
 """Endings of the files that are read; the texts may be compressed."""
 _WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
@@ -155,7 +155,7 @@ def records_of_rows(
         return
     place, columns = first
     rows, inner = chain([first], rows), [name for name in names.values() if "." in name]
-    layout = recognised(columns, options, path=path, place=place)
+    numbered, layout = False, recognised(columns, options, path=path, place=place)
     if layout is not None:
         rows = layout_rows(layout, rows, path=path, options=options, notices=notices)
         names, inner = {}, []
@@ -166,21 +166,27 @@ def records_of_rows(
             names = alpaca_eval_names(columns, names)
         else:
             names = _with_familiar(names, columns, path, place, notices)
-        if "id" not in {*names, *columns}:
-            notices.say("there is no field 'id': the positions are the ids, from 0")
-            rows = _numbered(rows, path)
+        numbered = "id" not in {*names, *columns}
+    if numbered:
+        notices.say("there is no field 'id': the positions are the ids, from 0")
     known = {*(names.get(field, field) for field in RECORD_FIELDS), *QUESTION_FIELDS}
     known.update(map(column_of, inner))
     shown = None if path is None else printable(path)
     unseen, seen = set(names.values()), set[str]()
-    for place, row in rows:
+    for at, (place, row) in enumerate(rows):
         unseen -= row.keys()
         seen |= row.keys()
+        if numbered and not is_missing(row.get("id")):
+            message = "is here, but not in the first row; give each row an id, or none."
+            raise DataError(message, path=path, place=place, field="id")
         try:
-            row = with_rating(row, options, notices, names)
-            yield (
-                place,
-                record_from_mapping(row, names=names, path=shown, place=place, notices=notices),
+            record = record_from_mapping(
+                with_rating(row, options, notices, names),
+                names=names,
+                number=at if numbered else None,
+                path=shown,
+                place=place,
+                notices=notices,
             )
         except DataError:
             # A name that no row has explains more than the field that is missing here.
@@ -188,6 +194,7 @@ def records_of_rows(
                 unseen -= later.keys()
             _refuse_unseen(unseen, names, columns, path)
             raise
+        yield place, record
     _refuse_unseen(unseen, names, columns, path)
     if layout is None:
         notices.ignore(name for name in columns if name in seen - known)
@@ -216,15 +223,6 @@ def _with_familiar(
     for field, name in found.items():
         notices.say(f"{name!r} is taken as the {field}")
     return {**found, **names}
-
-
-def _numbered(rows: Rows, path: Path | None) -> Rows:
-    """The rows with their positions as ids."""
-    for number, (place, row) in enumerate(rows):
-        if not is_missing(row.get("id")):
-            message = "is here, but not in the first row; give each row an id, or none."
-            raise DataError(message, path=path, place=place, field="id")
-        yield place, {**row, "id": number}
 
 
 def _refuse_unseen(
@@ -304,7 +302,8 @@ def _refuse_format(path: Path, ending: str) -> None:
         message = "is a spreadsheet's own format; save it there as 'CSV UTF-8', and give that."
         raise DataError(message, path=path)
     if ending in _PACKED:
-        raise DataError(f"is {ending}, which is compressed inside; unpack it.", path=path)
+        message = f"is {_PACKED[ending]}, which is compressed inside; unpack it."
+        raise DataError(message, path=path)
     formats = f"{', '.join(READABLE)}, the texts also with {' or '.join(COMPRESSED)} behind it"
     raise DataError(f"cannot tell the format from the name; use one of {formats}.", path=path)
 

@@ -157,6 +157,7 @@ def record_from_mapping(
     row: Mapping[str, Any],
     *,
     names: Mapping[str, str] | None = None,
+    number: int | None = None,
     path: str | None = None,
     place: str | None = None,
     notices: Notices | None = None,
@@ -168,6 +169,7 @@ def record_from_mapping(
             taken as its decimal text. ``QUESTION_FIELDS`` become part of the instruction. A null
             response gives a record with an error; NaN is null.
         names: Field of ``Record`` to the name it has in ``row``, where they differ.
+        number: The id, where rows have none.
         path, place: Where the row stands (``place`` such as ``line 3``), for errors.
         notices: Gets what was converted.
 
@@ -191,17 +193,20 @@ def record_from_mapping(
         row = {**row, answer: ""}
         if notices is not None:
             notices.count("null responses, which are no answers")
+    required = REQUIRED if number is None else REQUIRED[1:]
     checked: dict[str, Any] = {"names": names, "path": path, "place": place, "notices": notices}
     try:
-        values = checked_fields(row, required=REQUIRED, **checked)
+        values = checked_fields(row, required=required, **checked)
     except UnreadableError as unreadable:
         error = unreadable.message
         others = {names.get(name, name) for name in QUESTION_FIELDS}
         row = {name: value for name, value in row.items() if name not in others}
         asked = {names.get("instruction", "instruction"): _NOT_SHOWN}
-        values = checked_fields(asked | row, required=REQUIRED, **checked)
+        values = checked_fields(asked | row, required=required, **checked)
         if notices is not None:
             notices.count("questions with something else than text, unscored")
+    if number is not None:
+        values["id"] = str(number)
     where = ", ".join(part for part in (path, place) if part) or None
     return Record(**values, error=error, where=where)
 
@@ -267,7 +272,7 @@ def checked_fields(
             raise fail(name, "is empty; every record needs one.")
     if asked and ("instruction" in values or has_messages):
         more = {n: v for n, v in asked.items() if n in names or n not in names.values()}
-        instruction, response = values.get("instruction"), values.get("response", "")
+        instruction, response = values.get("instruction"), values.get("response")
         question = whole_question(instruction, response, more, fail, notices)
         values["instruction"] = question.instruction
         if question.messages is not None:
@@ -300,7 +305,9 @@ def checked_fields(
     try:
         check_scale(rating, low, high)
     except DataError as error:
-        raise fail(error.field or "rating", error.message) from None
+        advice = " If it stands for no rating, say so with `missing_rating`." if can_name else ""
+        message = error.message + (advice if error.field == "rating" else "")
+        raise fail(error.field or "rating", message) from None
     return values
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from glob import glob, has_magic
 from pathlib import Path
@@ -77,7 +77,7 @@ def _files_of(given: str | Path) -> list[Path]:
         return _files_in(path)
     if path.exists() or not has_magic(str(given)):
         return [path]
-    found = sorted(Path(name) for name in glob(str(given), recursive=True))
+    found = sorted(map(Path, glob(str(given), recursive=True)))  # noqa: PTH207 - may be absolute
     if not (files := [file for file in found if file.is_file() and _is_read(file)]):
         raise DataError("there is no file in a known format that fits this pattern.", path=path)
     return files
@@ -132,9 +132,8 @@ def iter_files(
 _WITH_IDS = "has rows with ids"
 
 
-def _kind(columns: object, options: ReadOptions) -> str:
-    columns = set(columns)  # type: ignore[call-overload]
-    if {"doc", "resps"} <= columns:
+def _kind(columns: Collection[str], options: ReadOptions) -> str:
+    if {"doc", "resps"}.issubset(columns):
         return "is a log of lm-eval's"
     has_ids = options.fields.get("id", "id").partition(".")[0] in columns
     return _WITH_IDS if has_ids else "has rows without ids"

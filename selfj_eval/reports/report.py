@@ -115,7 +115,7 @@ def report_scores(judges: ScoresLike | Iterable[ScoresLike], options: ReportOpti
     for name in ("jinja2", "matplotlib"):
         if importlib.util.find_spec(name) is None:
             raise DataError(f"a report needs {name}: pip install 'selfj-eval[report]'.")
-    read = [as_scores(scores, ratings=options.ratings) for scores in given]
+    read = [as_scores(scores, ratings=options.ratings, scale=options) for scores in given]
     with steps(options.progress, work(read, options), "evaluated", "resample") as progress:
         html, evaluations = page(read, options, command=command.get(), progress=progress)
     content = html.encode("utf-8", "replace")

@@ -104,10 +104,10 @@ def _verdict(game: Any, place: str, source: Source) -> str | None:
     score = game.get("score") if isinstance(game, Mapping) else None
     if is_missing(score):
         return None
-    if score not in _VERDICTS:
+    if not isinstance(score, str) or score not in _VERDICTS:
         known = ", ".join(_VERDICTS)
         raise source.error(place, "games", f"expected one of {known} as score, got {score!r:.40}.")
-    return str(score)
+    return score
 
 
 def _answered(

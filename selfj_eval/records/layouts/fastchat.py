@@ -118,8 +118,9 @@ def turns_in(row: Mapping[str, Any], path: Path | None, place: str) -> list[list
 
 def _texts(turns: Any, path: Path | None, place: str, field: str) -> list[str]:
     turns = turns if isinstance(turns, list) else []
-    found = [turn.get("content") if isinstance(turn, Mapping) else turn for turn in turns]
-    if not found or not all(isinstance(text, str) for text in found):
+    texts = [turn.get("content") if isinstance(turn, Mapping) else turn for turn in turns]
+    found = [text for text in texts if isinstance(text, str)]
+    if not found or len(found) < len(texts):
         message = "expected 'turns', a list of texts."
         raise DataError(message, path=path, place=place, field=field)
     return found

@@ -119,7 +119,7 @@ def _arena_rows(source: Source) -> Rows:
         turn, winner = row.get("turn", 1), row.get("winner")
         if isinstance(turn, bool) or not isinstance(turn, int) or turn < 1:
             raise source.error(place, "turn", f"expected 1 or more, got {turn!r:.40}.")
-        if winner not in _WINNERS:
+        if not isinstance(winner, str) or winner not in _WINNERS:
             known = ", ".join(_WINNERS)
             raise source.error(place, "winner", f"expected one of {known}, got {winner!r:.40}.")
         models = [str(row.get(name)) for name in ("model_a", "model_b")]
@@ -130,14 +130,19 @@ def _arena_rows(source: Source) -> Rows:
             if sides is None:
                 source.left_out(place, "the two conversations differ before the turn judged")
                 continue
-            pair = {"id": own, "model_a": models[0], "model_b": models[1], "raters": []}
+            pair: dict[str, Any] = {
+                "id": own,
+                "model_a": models[0],
+                "model_b": models[1],
+                "raters": [],
+            }
             votes[own] = (place, pair | sides)
         rater = str(row.get("judge") or row.get("judge_hash") or "rater")
         votes[own][1]["raters"].append({"rater": rater, "label": _WINNERS[winner]})
-    for place, pair in votes.values():
-        labels = [vote["label"] for vote in pair["raters"]]
+    for place, found in votes.values():
+        labels = [vote["label"] for vote in found["raters"]]
         lead = labels.count("A") - labels.count("B")
-        yield place, pair | {"label": "A" if lead > 0 else "B" if lead < 0 else "tie"}
+        yield place, found | {"label": "A" if lead > 0 else "B" if lead < 0 else "tie"}
 
 
 def _up_to(source: Source, row: Mapping[str, Any], turn: int, place: str) -> dict[str, Any] | None:
