@@ -23,6 +23,12 @@ def is_unicode(text: str) -> bool:
     return True
 
 
+def answers_in(record: Record) -> list[tuple[str, str]]:
+    """What a model wrote in a record, each with its field: the response and its earlier turns."""
+    turns = [turn.text for turn in record.messages or () if turn.role == "assistant"]
+    return [("response", record.response), *(("messages", text) for text in turns)]
+
+
 def reason_not_text(record: Record) -> str | None:
     """Why there is nothing in a record that a model could read, or None."""
     where = f"{record.where}, " if record.where else ""

@@ -390,3 +390,35 @@ def test_a_layout_in_a_table_is_read_with_its_own_columns(tmp_path: Path) -> Non
     assert options.layout is None
     records = read_records(DATA / "lighteval/details_tiny.parquet", names=dict(options.fields))
     assert [record.rating for record in records] == [4, 1, 1, None]
+
+
+def test_turns_on_the_command_line(tmp_path: Path, in_process: Any) -> None:
+    source, output = DATA / "chat/openai-finetune.jsonl", tmp_path / "scores.jsonl"
+    done = in_process(
+        *("selfj", "score", source, "--judge", "demo", "--output", output, "--turns", "all")
+    )
+    assert done.returncode == 1  # one was not judged
+    rows = {row["id"]: row for row in map(json.loads, output.read_text().splitlines())}
+    assert list(rows) == ["0-1", "1-1", "1-2", "2-1", "3-2", "4-1"]
+    assert "'image_url', which is not text; a judge of text cannot read it" in rows["2-1"]["error"]
+    assert rows["2-1"]["score"] is None
+
+
+def test_logs_of_several_runs_have_ids_of_their_own(tmp_path: Path, in_process: Any) -> None:
+    logs, output = tmp_path / "logs", tmp_path / "scores.jsonl"
+    logs.mkdir()
+    for name in ("a.eval", "b.eval"):
+        shutil.copyfile(DATA / "inspect/tiny.eval", logs / name)
+    done = in_process("selfj", "score", logs, "--judge", "demo", "--output", output)
+    assert done.returncode == 0, done.stderr
+    ids = [json.loads(line)["id"] for line in output.read_text().splitlines()]
+    assert ids == [f"{run}:{own}" for run in "ab" for own in ("kettle", "2", "sorted-list")]
+
+
+def test_a_conversation_in_lm_evals_documents() -> None:
+    from selfj_eval.harness.documents import record_dataset
+
+    records = read_records(DATA / "chat/sharegpt.json")
+    again = [Record(**doc) for doc in record_dataset(records)]
+    assert [record.question for record in again] == [record.question for record in records]
+    assert again[1].messages == records[1].messages

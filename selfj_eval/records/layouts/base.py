@@ -238,6 +238,11 @@ class Layout:
     beside: bool = False
     test: Callable[[Mapping[str, Any]], bool] | None = None
 
+    @property
+    def keeps_ids(self) -> bool:
+        """Whether records have the ids that the rows have, which may be unique over files."""
+        return "id" in self.takes
+
     def fits(self, row: Mapping[str, Any]) -> bool:
         """Whether a first row is of this layout."""
         if any(key not in row for key in self.keys) or any(key in row for key in self.without):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from selfj_eval.errors import printable
+from selfj_eval.errors import DataError, printable
 from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.records.formats import Rows
 from selfj_eval.records.formats.text import jsonl_rows
@@ -79,11 +79,15 @@ def _requests(source: Source, first: str, place: str) -> dict[str, tuple[str, Ma
 def _requests_in(file: Path) -> dict[str, tuple[str, Mapping[str, Any]]]:
     """The bodies of requests in a file; nothing where it is another one."""
     found: dict[str, tuple[str, Mapping[str, Any]]] = {}
-    for place, row in jsonl_rows(file):
-        body = row.get("body")
-        if is_missing(row.get("custom_id")) or not isinstance(body, Mapping):
-            break
-        found[str(row["custom_id"])] = (f"{printable(file.name)}, {place}", body)
+    try:
+        for place, row in jsonl_rows(file):
+            body = row.get("body")
+            if is_missing(row.get("custom_id")) or not isinstance(body, Mapping):
+                break
+            found[str(row["custom_id"])] = (f"{printable(file.name)}, {place}", body)
+    except DataError:
+        if found:  # a broken file that is none of the batch's is no fault here
+            raise
     return found
 
 
