@@ -21,13 +21,13 @@ from selfj_eval.records.writing import write_judgments, write_records
 
 TURNS = (
     Turn("system", "Answer briefly."),
-    Turn("user", "Name three landforms."),
-    Turn("assistant", "Hill, lake, fjord."),
-    Turn("user", "Now sort them by name."),
+    Turn("user", "Name three rivers."),
+    Turn("assistant", "Rhine, Elbe, Oder."),
+    Turn("user", "Now sort them by length."),
 )
 SHOWN = (
-    "System: Answer briefly.\n\nUser: Name three landforms.\n\nAssistant: Hill, lake, fjord.\n\n"
-    "User: Now sort them by name."
+    "System: Answer briefly.\n\nUser: Name three rivers.\n\nAssistant: Rhine, Elbe, Oder.\n\n"
+    "User: Now sort them by length."
 )
 CALL = {"type": "function", "function": {"name": "lamp", "arguments": '{"room": "hall"}'}}
 
@@ -39,9 +39,9 @@ def chat(*texts: str) -> list[dict[str, str]]:
 
 
 def test_a_conversation_is_shown_whole() -> None:
-    record = Record("1", "Now sort them by name.", "Fjord, hill, lake.", messages=TURNS)
+    record = Record("1", "Now sort them by length.", "Oder, Elbe, Rhine.", messages=TURNS)
     assert record.question == SHOWN
-    flat = Record("1", SHOWN, "Fjord, hill, lake.")
+    flat = Record("1", SHOWN, "Oder, Elbe, Rhine.")
     for template in TEMPLATES.values():  # as the same texts in one field were, byte for byte
         shown = template.render(record.question, record.response)
         assert SHOWN in shown
@@ -52,7 +52,7 @@ def test_messages_in_memory() -> None:
     messages: Any = [turn._asdict() | {"content": turn.text} for turn in TURNS]
     record = Record("1", "", "x", messages=messages)
     assert record.messages == TURNS
-    assert record.instruction == "Now sort them by name."
+    assert record.instruction == "Now sort them by length."
     alone: Any = chat("Add 4 and 9.")
     assert Record("1", "", "13", messages=alone) == Record("1", "Add 4 and 9.", "13")
     for wrong, message in [
@@ -71,7 +71,7 @@ def test_messages_in_memory() -> None:
 def test_messages_and_raters_survive_every_format(tmp_path: Path, ending: str) -> None:
     raters: Any = [("ann", 4), ("bob", 5)]
     records = [
-        Record("1", "Now sort them by name.", "Fjord.", messages=TURNS, rating=4.5, raters=raters),
+        Record("1", "Now sort them by length.", "Fjord.", messages=TURNS, rating=4.5, raters=raters),
         Record("2", "Add 4 and 9.", "13"),
         # What was asked twice, and a tool between question and answer.
         Record("3", "", "A", messages=tuple(Turn(r, t) for r, t in [
@@ -99,7 +99,7 @@ def test_files_without_conversations_are_as_they_were(tmp_path: Path) -> None:
 
 def test_the_same_last_turn_is_not_the_same_question() -> None:
     other = (Turn("user", "Name two seas."), Turn("assistant", "North, Baltic."), TURNS[-1])
-    asked = "Now sort them by name."
+    asked = "Now sort them by length."
     records = [
         Record("1", asked, "a", messages=TURNS),
         Record("2", asked, "b", messages=other),
