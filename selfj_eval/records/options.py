@@ -44,7 +44,7 @@ class ScaleOptions(Options):
 class ReadOptions(ScaleOptions):
     """How a file of records is read."""
 
-    group_title: ClassVar[str] = "the file"
+    group_title: ClassVar[str] = "how the file is read"
 
     fields: dict[str, str] = option(
         {},

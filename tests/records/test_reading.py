@@ -238,6 +238,10 @@ BAD = {
         "row 2: has more cells than the header",
     ),
     "not Parquet": (text_file("PAR0", "x.parquet"), r"x\.parquet: is not a readable Parquet file"),
+    "a text that is no table": (
+        text_file("Write a poem.\nName a sea.\n", "x.txt"),
+        r"x\.txt: is no table: nothing separates columns in its first line",
+    ),
     "unknown format": (text_file("x", "x.doc"), "cannot tell the format from the name; use one of"),
     "no file": (lambda folder: folder / "no.jsonl", r"no\.jsonl: cannot be read: No such file"),
     "a folder": (lambda folder: folder / "d.jsonl", r"d\.jsonl: cannot be read: Is a directory"),

@@ -17,7 +17,7 @@ from typing import Any
 from selfj_eval.errors import DataError
 from selfj_eval.files.formulas import GUARD, GUARD_COLUMN, unguarded
 from selfj_eval.records.formats import Rows
-from selfj_eval.records.formats.opening import opened, text_lines
+from selfj_eval.records.formats.opening import ending_of, opened, text_lines
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.record import NO_ANSWER
 
@@ -63,6 +63,11 @@ def csv_rows(
     try:
         written = next(reader, [])
         header = _header(written, path)
+        if ending_of(path) == ".txt" and len(header) < 2:  # any text may be called so
+            message = (
+                "is no table: nothing separates columns in its first line. Make it JSONL or CSV."
+            )
+            raise DataError(message, path=path)
         width = 1 + max((at for at, name in enumerate(header) if name), default=-1)
         comma = delimiter != ","
         answer = next((name for name in answers if name in header), None)
