@@ -71,7 +71,7 @@ def test_messages_in_memory() -> None:
 def test_messages_and_raters_survive_every_format(tmp_path: Path, ending: str) -> None:
     raters: Any = [("ann", 4), ("bob", 5)]
     records = [
-        Record("1", "Now sort them by length.", "Fjord.", messages=TURNS, rating=4.5, raters=raters),
+        Record("1", TURNS[-1].text, "Oder.", messages=TURNS, rating=4.5, raters=raters),
         Record("2", "Add 4 and 9.", "13"),
         # What was asked twice, and a tool between question and answer.
         Record("3", "", "A", messages=tuple(Turn(r, t) for r, t in [
