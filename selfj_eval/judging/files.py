@@ -215,7 +215,7 @@ def _windows(records: Iterable[Record]) -> Iterator[list[Record]]:
     window, size = list[Record](), 0
     for record in records:
         window.append(record)
-        size += len(record.instruction) + len(record.response) + len(record.reference or "")
+        size += len(record.question) + len(record.response) + len(record.reference or "")
         if len(window) == WINDOW or size >= _CHARACTERS:
             yield window
             window, size = [], 0

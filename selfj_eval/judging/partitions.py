@@ -19,7 +19,7 @@ from selfj_eval.raters.protocol import Progress, Rater
 from selfj_eval.records.options import ReadOptions
 from selfj_eval.storage.store import JudgmentStore
 
-_READING = 2  # raise when the same rows become other records
+_READING = 3  # raise when the same rows become other records
 
 
 @dataclass(frozen=True)

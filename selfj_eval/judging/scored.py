@@ -16,13 +16,15 @@ from selfj_eval.files.atomic import run_file
 from selfj_eval.files.documents import read_json
 from selfj_eval.files.hashes import sha256_of
 from selfj_eval.raters.specs import short_name
+from selfj_eval.records.conversations import Turn, as_text, messages_of
 from selfj_eval.records.formats import Rows
 from selfj_eval.records.formats.spreadsheet import EMPTY_ANSWERS
 from selfj_eval.records.inputs import rows_of
-from selfj_eval.records.layouts import alpaca_eval_names
+from selfj_eval.records.layouts.alpaca import alpaca_eval_names
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.options import ReadOptions, ScaleOptions
 from selfj_eval.records.questions import QUESTION_FIELDS
+from selfj_eval.records.raters import GivenRating
 from selfj_eval.records.ratings import with_rating
 from selfj_eval.records.reading import iter_rows, refuse_repeated_ids
 from selfj_eval.records.record import (
@@ -49,8 +51,8 @@ class Scored:
         id: Unique within the file.
         score: A judge's score, or None when the answer is unscored.
         error: Why it is unscored.
-        rating, rating_min, rating_max, model, category, instruction, response, reference: As in
-            ``Record``.
+        rating, rating_min, rating_max, model, category, instruction, response, reference, messages,
+            raters: As in ``Record``.
     """
 
     id: str
@@ -64,6 +66,13 @@ class Scored:
     instruction: str | None = None
     response: str | None = None
     reference: str | None = None
+    messages: tuple[Turn, ...] | None = None
+    raters: tuple[GivenRating, ...] | None = None
+
+    @property
+    def question(self) -> str | None:
+        """What was asked, as one text: the instruction, or the whole conversation."""
+        return self.instruction if self.messages is None else as_text(self.messages)
 
     @property
     def quality(self) -> float | None:
@@ -74,7 +83,12 @@ class Scored:
 
     def row(self) -> dict[str, Any]:
         """Its fields as they stand in a file."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        if self.messages is not None:
+            found["messages"] = messages_of(self.messages)
+        if self.raters is not None:
+            found["raters"] = [one._asdict() for one in self.raters]
+        return found
 
     def with_score(self, score: float) -> Scored:
         """The same answer with another judge's score."""
@@ -242,7 +256,7 @@ def scores_of(
 
 def same_answer(first: Scored, second: Scored) -> bool:
     """Whether two answers of one id may be the same: no text that both have differs."""
-    for name in ("instruction", "response"):
+    for name in ("question", "response"):
         one, two = getattr(first, name), getattr(second, name)
         if one is not None and two is not None and one.split() != two.split():
             return False
@@ -262,8 +276,8 @@ def distinct_names(scores: Sequence[Scores]) -> list[str]:
 
 
 def groups(answers: Sequence[Scored]) -> np.ndarray[Any, np.dtype[np.int64]] | None:
-    """A number for each distinct instruction, shape (n,); None unless every answer has one."""
-    texts = [a.instruction for a in answers]
+    """A number for each distinct question, shape (n,); None unless every answer has one."""
+    texts = [a.question for a in answers]
     if not texts or any(text is None for text in texts):
         return None
     number = {text: k for k, text in enumerate(sorted({t for t in texts if t is not None}))}
@@ -338,13 +352,16 @@ def _off_scale(row: Mapping[str, Any]) -> str | None:
 
 
 def _merged(answer: Scored, given: Scored | None) -> Scored:
-    scale = ("rating", "rating_min", "rating_max")
+    scale = ("rating", "rating_min", "rating_max", "raters")
     if given is None:
-        return replace(answer, rating=None, rating_min=None, rating_max=None)
+        nothing: dict[str, Any] = dict.fromkeys(scale)
+        return replace(answer, **nothing)
     changes: dict[str, Any] = {name: getattr(given, name) for name in scale}
-    for name in ("model", "category", "instruction", "response", "reference"):
+    for name in ("model", "category", "response", "reference"):
         if getattr(answer, name) is None:
             changes[name] = getattr(given, name)
+    if answer.instruction is None:
+        changes |= {"instruction": given.instruction, "messages": given.messages}
     return replace(answer, **changes)
 
 

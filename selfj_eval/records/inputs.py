@@ -86,8 +86,8 @@ def _row_of(item: Mapping[str, Any] | Record) -> Mapping[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A number of numpy's as Python's."""
-    return value.item() if getattr(value, "ndim", None) == 0 else value
+    """A number or an array of numpy's as Python's."""
+    return value.tolist() if isinstance(getattr(value, "ndim", None), int) else value
 
 
 def _items_of(values: Any) -> Iterator[tuple[str, Mapping[str, Any] | Record]]:

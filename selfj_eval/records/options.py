@@ -8,6 +8,10 @@ from typing import ClassVar
 
 from selfj_eval.jobs.options import Options, option
 
+PLAIN = "records"
+"""The layout of files whose rows are records as they are."""
+LAST, ALL = "last", "all"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleOptions(Options):
@@ -52,6 +56,18 @@ class ReadOptions(ScaleOptions):
         None,
         "of a text file that is not UTF-8, such as cp1252 (Excel's plain CSV)",
         placeholder="NAME",
+    )
+
+    layout: str | None = option(
+        None,
+        "the layout of the file, where its fields do not say it: chat, trl, mt-bench, inspect, ... "
+        "(docs/layouts.md), or records for rows as they are",
+        placeholder="NAME",
+    )
+    turns: str = option(
+        LAST,
+        "which answers of a conversation are judged: the last, or all, as ID-1, ID-2, ...",
+        (LAST, ALL),
     )
 
     def check(self) -> None:

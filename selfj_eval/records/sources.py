@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from glob import glob, has_magic
 from pathlib import Path
 
 from selfj_eval.errors import DataError, some
 from selfj_eval.files.atomic import run_file
+from selfj_eval.records.formats import Row
 from selfj_eval.records.formats.opening import COMPRESSED, ending_of
+from selfj_eval.records.layouts import recognised
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.options import ReadOptions
 from selfj_eval.records.reading import READABLE, iter_records, iter_rows
@@ -116,7 +118,7 @@ def iter_files(
         if first is None:
             notices.count("files without a record")
             continue
-        kind = _kind(first[1].keys(), options)
+        kind = _kind(file, first, options)
         made = made or (kind, file)
         if kind != made[0]:
             message = f"{kind}, while {made[1]} {made[0]}; score them one by one."
@@ -132,9 +134,11 @@ def iter_files(
 _WITH_IDS = "has rows with ids"
 
 
-def _kind(columns: Collection[str], options: ReadOptions) -> str:
-    if {"doc", "resps"}.issubset(columns):
-        return "is a log of lm-eval's"
+def _kind(file: Path, first: Row, options: ReadOptions) -> str:
+    place, columns = first
+    layout = recognised(columns, options, path=file, place=place)
+    if layout is not None and not (layout.keeps_ids and "id" in columns):
+        return f"holds {layout.title}"
     has_ids = options.fields.get("id", "id").partition(".")[0] in columns
     return _WITH_IDS if has_ids else "has rows without ids"
 

@@ -314,7 +314,8 @@ def _shown(
 
     texts = []
     for name, limit in TEXT_LIMITS.items():
-        text = getattr(answer, name) if with_texts else None
+        text = getattr(answer, "question" if name == "instruction" else name)
+        text = text if with_texts else None
         if text is not None:
             texts.append(_Text(name, *visible(text, limit)))
     facts = (answer.id, answer.model, answer.category)

@@ -22,6 +22,7 @@ from selfj_eval.records.notices import Notices
 from selfj_eval.records.record import NO_ANSWER
 
 EMPTY_ANSWERS = "empty cells, taken as empty answers"
+_PROMPTFOO = {"Status", "Score", "Grader Reason"}
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?nan|[-+]?inf", re.A | re.I)
 
@@ -130,6 +131,9 @@ def _header(written: list[str], path: Path) -> list[str]:
     header = [name.strip() for name in written]
     named = [name for name in header if name]
     if twice := sorted({name for name in named if named.count(name) > 1}):
+        if {*twice} >= _PROMPTFOO:
+            message = "is promptfoo's CSV, whose columns repeat; export its JSON, and give that."
+            raise DataError(message, path=path)
         raise DataError(f"has two columns {twice[0]!r}; which one is meant?", path=path)
     return header
 

@@ -9,6 +9,7 @@ from typing import Any
 from selfj_eval.errors import DataError
 from selfj_eval.files.documents import parse_json, unique_keys, whole
 from selfj_eval.records.formats import Rows
+from selfj_eval.records.formats.documents import rows_in
 from selfj_eval.records.formats.opening import decode, opened, text_lines
 
 # json.loads makes one for each line.
@@ -29,7 +30,10 @@ def jsonl_rows(path: Path, encoding: str | None = None, *, told: bool = False) -
 
 
 def json_rows(path: Path, encoding: str | None = None, *, told: bool = False) -> Rows:
-    """An array of objects. Arguments as for ``jsonl_rows``."""
+    """An array of objects, or a document of another program that holds one.
+
+    Arguments as for ``jsonl_rows``.
+    """
     with opened(path) as stream:
         text = decode(stream.read(), path, encoding=encoding, told=told)
     if not text.strip():
@@ -41,6 +45,9 @@ def json_rows(path: Path, encoding: str | None = None, *, told: bool = False) ->
             message = "holds one object a line, which is JSONL; name it .jsonl."
             raise DataError(message, path=path) from error
         raise
+    if isinstance(value, dict) and (rows := rows_in(value, path)) is not None:
+        yield from rows
+        return
     if not isinstance(value, list):
         raise DataError(
             f"expected a JSON array of objects, got {type(value).__name__}; one object a line "
