@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from selfj_eval.jobs.progress import Step
     from selfj_eval.judging.best_of import BestOf, best_of
     from selfj_eval.judging.score import ScoreRun, score
+    from selfj_eval.publishing.export import export
+    from selfj_eval.publishing.push import push
     from selfj_eval.raters.judge import Judge
     from selfj_eval.raters.protocol import Rater
     from selfj_eval.records.reading import read_records
@@ -70,11 +72,13 @@ _HOMES = {
     "best_of": "judging.best_of",
     "compare": "evaluation.compare",
     "evaluate": "evaluation.evaluate",
+    "export": "publishing.export",
     "generate": "generation.generate",
     "label": "training.labelling.label",
     "ladder": "demo.ladder",
     "leaderboard": "evaluation.leaderboard",
     "merge": "training.merge",
+    "push": "publishing.push",
     "read_records": "records.reading",
     "report": "reports.report",
     "score": "judging.score",
@@ -117,11 +121,13 @@ __all__ = [
     "compare",
     "data",
     "evaluate",
+    "export",
     "generate",
     "label",
     "ladder",
     "leaderboard",
     "merge",
+    "push",
     "read_records",
     "report",
     "score",

@@ -69,6 +69,7 @@ def _adapter() -> None:
     get_peft_model(model, settings).save_pretrained("adapter")
 
 
+PUBLISHED = {"model": "me/m", "dataset": "own/set", "output": "export"}
 COLLECT = "--from downloads --sources qasc,mbpp --evaluation none"
 STEPS = "--max-steps 2 --batch-size 4 --gradient-accumulation 1"
 PAIRS = {"train_ref": "pairs.ref.jsonl", "train_noref": "pairs.noref.jsonl"}
@@ -123,6 +124,28 @@ CASES = {
         "leaderboard evaluation.json --output board.csv --markdown board.md",
         lambda: selfj.leaderboard("evaluation.json", output="board.csv", markdown="board.md"),
         before=_evaluation,
+    ),
+    "export": Case(
+        "export one.jsonl --format eval-results --output export --model me/m --dataset own/set "
+        "--task t",
+        lambda: selfj.export("one.jsonl", format="eval-results", task="t", **PUBLISHED),
+        before=_scored,
+    ),
+    "export, evaluation": Case(
+        "export evaluation.json --format every-eval-ever --output export --model me/m "
+        "--dataset own/set --organization me --relationship other",
+        lambda: selfj.export(
+            "evaluation.json",
+            format="every-eval-ever",
+            organization="me",
+            relationship="other",
+            **PUBLISHED,
+        ),
+        before=_evaluation,
+    ),
+    "push": Case(
+        f"push {JUDGE_DIR} --to hf://me/judge --dry-run",
+        lambda: selfj.push(JUDGE_DIR, to="hf://me/judge", dry_run=True),
     ),
     "generate": Case(
         "generate answers.jsonl --model demo --limit 3 --max-new-tokens 4 --output a.jsonl",

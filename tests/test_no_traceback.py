@@ -17,6 +17,8 @@ from selfj_eval.demo import JUDGE_DIR
 DEEP, DEEP_OBJECTS = "[" * 50_000, '{"a": ' * 20_000
 HUGE, LONG = "1" + "0" * 400, "7" * 5_000
 QUICK = ["--resamples", "20"]
+EXPORT = ["--format", "every-eval-ever", "--output", "x", "--model", "a/b", "--dataset", "d",
+          "--organization", "o", "--relationship", "other"]  # fmt: skip
 ROWS: list[dict[str, Any]] = [
     {"id": str(k), "instruction": f"Which {k}?", "response": f"This {k}.", "score": k / 4,
      "rating": k, "rating_min": 0, "rating_max": 9}
@@ -61,6 +63,8 @@ EVALUATE = ["alpaca", "evaluate", "outputs.json", "--judge", "demo", "--baseline
 SETTINGS: dict[str, tuple[str, list[str]]] = {
     "policy": ("p.json", ["select", "scores.jsonl", "--policy", "p.json", "--output", "d.csv"]),
     "run file": ("scores.jsonl.run.json", ["eval", "scores.jsonl", *QUICK]),
+    "exported run file": ("scores.jsonl.run.json", ["export", "scores.jsonl", *EXPORT]),
+    "evaluation": ("e.json", ["export", "e.json", *EXPORT]),
     "rule": ("r.json", ["label", "answers.jsonl", "--rule", "r.json", "--output", "x",
                         "--judge", "demo"]),
     "judge training": ("c.yaml", ["train", "judge", "--config", "c.yaml"]),

@@ -48,6 +48,8 @@ def test_every_public_name_is_there() -> None:
         "select",
         "compare",
         "leaderboard",
+        "export",
+        "push",
         "ladder",
         "path",
         "doctor",

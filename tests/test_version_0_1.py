@@ -20,11 +20,14 @@ def old(tmp_path: Path) -> Path:
 
 
 def test_a_store_of_judgments_goes_on(old: Path) -> None:
-    output = old / "ladder.jsonl.scores.jsonl"
-    before = [json.loads(line) for line in output.read_text().splitlines()]
-    run = selfj.score(old / "ladder.jsonl", judge="demo", device="cpu", dtype="float32")
-    assert (run.records, run.from_store, run.output) == (20, 20, str(output))
-    assert [json.loads(line) for line in output.read_text().splitlines()] == before
+    written = old / "ladder.jsonl.scores.jsonl"
+    before = [json.loads(line) for line in written.read_text().splitlines()]
+    settings = {"judge": "demo", "device": "cpu", "dtype": "float32"}
+    for output in (old / "scores_ladder.jsonl", written):  # the default name now, and then
+        named = {"output": output} if output == written else {}
+        run = selfj.score(old / "ladder.jsonl", **settings, **named)  # type: ignore[arg-type]
+        assert (run.records, run.from_store, run.output) == (20, 20, str(output))
+        assert [json.loads(line) for line in output.read_text().splitlines()] == before
 
 
 def test_a_store_of_answers_goes_on(old: Path) -> None:

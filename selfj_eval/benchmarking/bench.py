@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from selfj_eval.errors import DataError, printable
 from selfj_eval.jobs.options import Options, PathLike, keywords, option
 from selfj_eval.jobs.progress import Watch, steps
+from selfj_eval.records.options import ReadOptions
 
 if TYPE_CHECKING:
     from selfj_eval.benchmarking.bench_sets import BenchSet
@@ -26,8 +27,10 @@ _OF_THE_TABLE = ("answering", "combine", "models", "metric", "confidence", "resa
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchOptions(Options):
+class BenchOptions(ReadOptions):
     """How raters are measured."""
+
+    group_title: ClassVar[str] = Options.group_title
 
     judge: str | tuple[str, ...] = option(
         help="raters, with commas between (see below)", placeholder="RATERS"
@@ -64,6 +67,7 @@ class BenchOptions(Options):
 
     def check(self) -> None:
         """Refuse what does not go together."""
+        super().check()
         holds = 1e-9 <= self.confidence <= 1 - 1e-9
         self.need(holds, "confidence", "must lie between 0 and 1")
         if self.models is not None and not any(self.models):
@@ -95,7 +99,7 @@ def bench_raters(
     """
     from selfj_eval.benchmarking.bench_sets import read_sets
     from selfj_eval.benchmarking.rate_sets import BenchSettings
-    from selfj_eval.files.atomic import output_folder
+    from selfj_eval.files.atomic import new_folder
     from selfj_eval.raters.open_rater import EMBEDDER
     from selfj_eval.raters.specs import parse_raters, read_raters
 
@@ -103,11 +107,17 @@ def bench_raters(
     named = options.judge if isinstance(options.judge, str) else ",".join(options.judge)
     specs = parse_raters(named, defined)
     limit = None if options.robust else options.limit
-    sets = read_sets(_named(data), models=options.models, limit=limit, unrated=options.robust)
+    sets = read_sets(
+        _named(data),
+        models=options.models,
+        limit=limit,
+        unrated=options.robust,
+        options=options.part(ReadOptions),
+    )
     settings = BenchSettings(options.answering, options.embedder or EMBEDDER, options.combine)
-    folder = output_folder(options.output)
     job = _tried if options.robust else _tabulated
-    return job(specs, sets, settings, folder, options)
+    with new_folder(options.output) as folder:
+        return job(specs, sets, settings, folder, options)
 
 
 bench = keywords(bench_raters, BenchOptions)

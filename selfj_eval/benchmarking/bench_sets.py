@@ -13,11 +13,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from selfj_eval.errors import DataError, printable
-from selfj_eval.files.atomic import FORMATS
 from selfj_eval.files.hashes import sha256_of
+from selfj_eval.records.formats.opening import ending_of
 from selfj_eval.records.inputs import records_of
 from selfj_eval.records.notices import Notices
-from selfj_eval.records.reading import read_records
+from selfj_eval.records.options import ReadOptions
+from selfj_eval.records.reading import READABLE, read_records
 from selfj_eval.records.record import Record
 from selfj_eval.registry.folder import data_file
 
@@ -63,6 +64,7 @@ def read_set(
     models: Sequence[str] | None = None,
     limit: int | None = None,
     unrated: bool = False,
+    options: ReadOptions | None = None,
 ) -> BenchSet:
     """Read a set.
 
@@ -71,6 +73,7 @@ def read_set(
         models: The answering models that get a column; by default those with ``FEWEST`` ratings.
         limit: Only the first so many records.
         unrated: Take answers without a rating, too.
+        options: How files and answers in memory are read.
 
     Raises:
         DataError: If it cannot be read, or holds no rating.
@@ -79,14 +82,22 @@ def read_set(
     known = re.fullmatch(r"[a-z0-9_]+", name) is not None and not file.is_file()
     if known:
         file = _of_judge_bench(name.removeprefix("pointwise_"))
-    elif file.suffix.lower() not in FORMATS:
+    elif ending_of(file) not in READABLE:
         raise DataError(
             "is neither a set of judge_bench, such as arena_bench, nor a file of records "
-            f"({', '.join(FORMATS)}).",
+            f"({', '.join(READABLE)}).",
             path=file,
         )
     notices = Notices()
-    records = read_records(file, notices=notices)[:limit]
+    how = ReadOptions() if known or options is None else options
+    records = read_records(
+        file,
+        names=how.fields,
+        notices=notices,
+        encoding=how.encoding,
+        scale=how.scale,
+        missing_rating=how.missing_rating,
+    )[:limit]
     shown = file.stem.removeprefix("pointwise_")
     # Messages end up in tables that are shown to others, which need no folder of this machine.
     places = [(record.where or "").rpartition(", ")[2] for record in records]
@@ -106,12 +117,13 @@ def set_in_memory(
     models: Sequence[str] | None = None,
     limit: int | None = None,
     unrated: bool = False,
+    options: ReadOptions | None = None,
 ) -> BenchSet:
     """A set of answers in memory. Arguments and errors as for ``read_set``."""
     if re.fullmatch(r"\w[\w.+-]*", name) is None:
         raise DataError(f"{name!r} is no name of a set: letters, digits, and '_', '.', '+', '-'.")
     notices = Notices()
-    records = records_of(answers, notices=notices)[:limit]
+    records = records_of(answers, options=options, notices=notices)[:limit]
     content = hashlib.sha256()
     for record in records:
         content.update(json.dumps(record.row(), sort_keys=True).encode())
@@ -173,6 +185,7 @@ def read_sets(
     models: Sequence[str] | None = None,
     limit: int | None = None,
     unrated: bool = False,
+    options: ReadOptions | None = None,
 ) -> list[BenchSet]:
     """Read sets, or take them by name from memory; no two may have one name.
 
@@ -185,11 +198,16 @@ def read_sets(
         raise DataError("no set is named; give some as `data`, such as arena_bench.")
     if isinstance(given, Mapping):
         sets = [
-            set_in_memory(name, answers, models=models, limit=limit, unrated=unrated)
+            set_in_memory(
+                name, answers, models=models, limit=limit, unrated=unrated, options=options
+            )
             for name, answers in given.items()
         ]
     else:
-        sets = [read_set(name, models=models, limit=limit, unrated=unrated) for name in given]
+        sets = [
+            read_set(name, models=models, limit=limit, unrated=unrated, options=options)
+            for name in given
+        ]
     own = [found.name for found in sets]
     if twice := sorted({name for name in own if own.count(name) > 1}):
         raise DataError(f"two sets are called {twice[0]!r}; rename a file.")

@@ -72,7 +72,7 @@ def tabulate(
                 path=None if data.path is None else str(data.path),
                 records=len(data.records),
                 unrated=data.unrated,
-                instructions=len({r.instruction for r in data.records}),
+                instructions=len({r.question for r in data.records}),
                 columns=list(data.columns),
                 too_few=data.left_out,
                 not_run=list(not_run.get(data.name, ())),
@@ -193,7 +193,7 @@ def _usable(records: Sequence[Record], rated: Rated) -> list[int]:
 
 
 def _groups(records: Sequence[Record], chosen: Sequence[int]) -> npt.NDArray[np.int64]:
-    texts = [records[k].instruction for k in chosen]
+    texts = [records[k].question for k in chosen]
     number = {text: k for k, text in enumerate(sorted(set(texts)))}
     return np.array([number[text] for text in texts], dtype=np.int64)
 

@@ -30,6 +30,8 @@ _COMMANDS = {
     "doctor": "say what is installed and what works",
     "lm-eval": "run lm_eval with the selfj tasks and --model selfj",
     "leaderboard": "collect results of judges into one table",
+    "export": "write a result as .eval_results (hub) or Every Eval Ever",
+    "push": "send a scores file or a judge's folder to the model hub",
     "alpaca": "AlpacaEval with a local judge: annotator, win rates, ranking, the paper's table",
     "train": "train a judge, or instruction-tune a model",
     "collect": "the collection of instructions that judges are trained with",

@@ -15,14 +15,18 @@ _EXAMPLES = """examples:
   selfj score answers.parquet --judge oceanpty/Self-J --output scores.parquet
   selfj score model_outputs.json --judge ./my-judge --adapter ./my-lora --no-reference
   selfj score answers.csv --judge demo --field instruction=prompt --field response=output
+  selfj score results/model__name/ --judge demo
+  selfj score ratings.csv --judge demo --scale 1 5 --encoding cp1252
   selfj score answers/ --judge oceanpty/Self-J --engine vllm --output scores/
   selfj score answers/ --judge oceanpty/Self-J --engine ray --workers 8 --worker-gpus 1
 
 A record has: id, instruction, response, and if known reference, rating, rating_min, rating_max,
 model, category. lm-eval's samples_*.jsonl and AlpacaEval's model_outputs JSON are read as they are.
 
-INPUT may be a folder of Parquet files: each gets a scores file of its own name in the folder
-OUTPUT. JSONL and Parquet are never held in memory whole.
+Without ids the positions are the ids, from 0. Text files may be compressed (.jsonl.gz, .csv.zst).
+Several INPUTs are read one after the other and give one scores file; so does a folder of lm-eval's
+logs, or of other files. In a folder of Parquet files each gets a scores file of its own name in the
+folder OUTPUT. But for JSON arrays no file is held in memory whole.
 
 Every finished judgment is kept in a store beside the output (OUTPUT.store). After an
 interruption run the same command again: nothing finished is lost or computed twice.
@@ -41,8 +45,9 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "input",
+        nargs="+",
         metavar="INPUT",
-        help="records: .jsonl, .json, .csv or .parquet, or a folder of .parquet files",
+        help="records: .jsonl, .json, .csv, .tsv, .txt or .parquet; a folder, or several files",
     )
     add_flags(parser, ScoreOptions)
 
@@ -50,8 +55,9 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Judge the file or the folder; returns the exit status."""
     options = options_from(arguments, ScoreOptions, progress=watch)
-    result = score_answers(arguments.input, options)
+    given = arguments.input
+    result = score_answers(given[0] if len(given) == 1 else given, options)
     show(result, arguments)
-    if result.rated and result.scored and not arguments.json and arguments.input != result.output:
+    if result.rated and result.scored and not arguments.json:
         say(f"  {result.rated:,} records have a rating: selfj eval {result.output}")
     return 0 if result.unscored == 0 else 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from selfj_eval.errors import DataError
 from selfj_eval.judging.scored import Scored, groups
 from selfj_eval.metrics.result import Array
 
@@ -62,3 +63,32 @@ class Columns:
     def scaled(self) -> bool:
         """Whether there are answers and the scale of every rating is known."""
         return bool(self.scales) and (None, None) not in self.scales
+
+    def check_good_at(self, good_at: float, path: str) -> None:
+        """Refuse a threshold that no rating can be on both sides of.
+
+        Args:
+            good_at: As for ``of``.
+            path: Where the answers are from, for the error.
+
+        Raises:
+            DataError: If it lies outside the ratings' scale, or where that is not known outside
+                the ratings.
+        """
+        if not self.answers:
+            return
+        low, high = (0.0, 9.0) if self.scaled else (self.quality.min(), self.quality.max())
+        if low <= good_at <= high:
+            return
+        if self.scaled:
+            message = (
+                f"`good_at` is {good_at:g}; ratings are put on 0 to 9 first, so give one of these."
+            )
+        else:
+            bad = "no answer" if good_at > high else "every answer"
+            message = (
+                f"`good_at` is {good_at:g}, but the ratings go from {low:g} to {high:g}: {bad} "
+                "would be good. Give their scale as `scale` (lowest and highest), or "
+                "another `good_at`."
+            )
+        raise DataError(message, path=path, field="rating")

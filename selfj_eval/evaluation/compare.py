@@ -37,10 +37,11 @@ def compare_judges(first: ScoresLike, second: ScoresLike, options: CompareOption
             from the first, and from the second where the first has none.
 
     Raises:
-        DataError: If the two have no rated record in common.
+        DataError: If the two have no rated record in common, or ``good_at`` lies outside the
+            ratings.
     """
-    one = as_scores(first, ratings=options.ratings)
-    two = as_scores(second, ratings=options.ratings)
+    one = as_scores(first, ratings=options.ratings, scale=options)
+    two = as_scores(second, ratings=options.ratings, scale=options)
     with steps(options.progress, work(one, two, options), "compared", "resample") as progress:
         return compared(one, two, options, progress)
 
@@ -69,6 +70,7 @@ def compared(
         )
     other = dict(zip((a.id for a in answers), scores, strict=True))
     data = Columns.of(answers, options.good_at)
+    data.check_good_at(options.good_at, first.path)
     settings = ComparisonSettings(
         options.good_at,
         options.confidence,

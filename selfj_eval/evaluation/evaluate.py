@@ -19,6 +19,7 @@ from selfj_eval.evaluation.result import Counts, Evaluation, EvaluationSettings,
 from selfj_eval.files.atomic import check_output
 from selfj_eval.jobs.options import keywords
 from selfj_eval.jobs.progress import steps
+from selfj_eval.jobs.tracking import tracked
 from selfj_eval.judging.scored import Scores, as_scores, groups
 from selfj_eval.metrics.bootstrap import evaluations
 
@@ -44,17 +45,29 @@ def evaluate_scores(scores: ScoresLike, options: EvaluateOptions) -> Evaluation:
             ``samples_*.jsonl`` of a ``selfj_judge_*`` task, or rows in memory.
 
     Raises:
-        DataError: If they cannot be read.
-        StoreError: If the CSV table cannot be written.
+        DataError: If they cannot be read, ``good_at`` lies outside the ratings, or the package for
+            ``log`` is missing.
+        StoreError: If the CSV table cannot be written, or nothing can be logged.
     """
     if options.csv is not None:
         check_output(options.csv, formats=(".csv",), inputs=(scores, options.ratings))
-    read = as_scores(scores, ratings=options.ratings)
-    with steps(options.progress, work(read, options), "evaluated", "resample") as progress:
-        result = evaluated(read, options, progress)
-    if options.csv is not None:
-        write_csv(Path(options.csv), result)
+    read = as_scores(scores, ratings=options.ratings, scale=options)
+    with tracked(options.log, "selfj eval") as log:
+        with steps(options.progress, work(read, options), "evaluated", "resample") as progress:
+            result = evaluated(read, options, progress)
+        if options.csv is not None:
+            write_csv(Path(options.csv), result)
+        about = {"judge": result.judge, "scores": read.path, "ratings": read.ratings}
+        log(result, numbers=_headline(result), about=about, files=[options.csv])
     return result
+
+
+def _headline(result: Evaluation) -> dict[str, float | None]:
+    """The headline metrics with the ends of their intervals, and what they were computed on."""
+    found: dict[str, float | None] = {}
+    for name, metric in result.headline._asdict().items():
+        found |= {name: metric.value, f"{name}_low": metric.low, f"{name}_high": metric.high}
+    return found | {"used": result.counts.used, "unscored": result.counts.unscored}
 
 
 evaluate = keywords(evaluate_scores, EvaluateOptions)
@@ -63,8 +76,13 @@ evaluate = keywords(evaluate_scores, EvaluateOptions)
 def evaluated(
     scores: Scores, options: BootstrapOptions, progress: Callable[[int], None] = lambda _: None
 ) -> Evaluation:
-    """Evaluate one judge; ``progress`` is told how many bootstrap evaluations are done."""
+    """Evaluate one judge; ``progress`` is told how many bootstrap evaluations are done.
+
+    Raises:
+        DataError: If ``good_at`` lies outside the ratings.
+    """
     data = Columns.of(scores.rated, options.good_at)
+    data.check_good_at(options.good_at, scores.path)
     drawing = agreement.Drawing(options.resamples, options.confidence, options.seed)
     by_category = agreement.by(data, "category", options.confidence)
     by_model = agreement.by(data, "model", options.confidence)
@@ -141,8 +159,8 @@ def warnings_on(scores: Scores, data: Columns) -> list[str]:
         found.append(f"{unrated} of {n} answers have no rating{hint}")
     if (None, None) in data.scales:
         found.append(
-            "the scale of the ratings is not known (rating_min, rating_max): `good_at` is "
-            "compared with the ratings as they are"
+            "the scale of the ratings is not known (rating_min, rating_max, or `scale`): `good_at` "
+            "is compared with the ratings as they are"
         )
     if len(data.scales) > 1:
         how = "were put on 0 to 9" if data.scaled else "are taken as they are: give them one scale"

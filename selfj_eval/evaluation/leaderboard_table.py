@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any
 
 from selfj_eval.errors import DataError, brief, printable
 from selfj_eval.evaluation.options import GOOD_AT
 from selfj_eval.evaluation.result import KIND, Evaluation
 from selfj_eval.files.atomic import atomic_write
-from selfj_eval.files.documents import parse_json, refuse_special
+from selfj_eval.files.documents import Document, parse_json, refuse_special
 from selfj_eval.metrics import LOWER_IS_BETTER, Headline
 
 _METRICS = Headline._fields
@@ -29,8 +28,6 @@ _PLACES = {  # the columns that hold numbers, and where an evaluation has them
 COLUMNS = ("judge", "dataset", "reference", *_PLACES, "source", "versions", "command")
 
 _EXPECTED = f"expected lm-eval's results_*.json or what `selfj eval` prints as JSON (kind {KIND!r})"
-_KINDS: dict[type, str] = {str: "a text", float: "a number", bool: "true or false"}
-_KINDS |= {dict: "an object", object: "a text or an object"}
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 # Not after a letter, dot or slash (a relative path), and not the // of an address.
 _PATH = re.compile(r"""(?<![\w.~/\\-])(?:(?!//)(?:~[\w.-]*)?/|[A-Za-z]:[\\/])[^\s"',;:=]+""")
@@ -38,30 +35,6 @@ _SECRET = re.compile(r"(.*_)?(token|api_?key|password|secret)", re.IGNORECASE)
 
 Row = Mapping[str, str]  # a cell for each of COLUMNS, in their order, as it stands in the file
 _Result = tuple[str, Row]  # when it was made (ISO 8601, UTC), and the row
-_T = TypeVar("_T")
-
-
-class _Document(NamedTuple):
-    path: Path
-    content: Any
-
-    def get(self, kind: type[_T], *names: str) -> _T | None:
-        """A field of this kind; None where it, or what it stands in, is missing or NaN."""
-        value = self.content
-        for depth, name in enumerate(names):
-            if not isinstance(value, dict):
-                self.refuse(dict, value, names[:depth])
-            if (value := value.get(name)) is None:
-                return None
-        if kind is float and type(value) is int and abs(value) < 2**63:
-            value = float(value)
-        if not isinstance(value, kind) or value in (math.inf, -math.inf):
-            self.refuse(kind, value, names)
-        return value if value == value else None  # lm-eval writes NaN for what is undefined
-
-    def refuse(self, kind: type, value: object, names: Iterable[str]) -> NoReturn:
-        message = f"expected {_KINDS[kind]}, got {value!r:.60}; repair the file, or make it again."
-        raise DataError(message, path=self.path, field=".".join(names))
 
 
 def read_results(given: Iterable[str | Path | Evaluation]) -> tuple[list[Row], list[str]]:
@@ -85,9 +58,9 @@ def read_results(given: Iterable[str | Path | Evaluation]) -> tuple[list[Row], l
     results, left_out = list[_Result](), list[str]()
     for result in given:
         if isinstance(result, Evaluation):
-            results.append(_of_evaluation(_Document(Path("evaluation"), result.to_dict())))
+            results.append(_of_evaluation(Document(Path("evaluation"), result.to_dict())))
     for file, named in files.items():
-        document = _Document(file, _json(file, named))
+        document = Document(file, _json(file, named))
         match document.content:
             case {"kind": str(kind)} if kind == KIND:
                 results.append(_of_evaluation(document))
@@ -178,7 +151,7 @@ def _json(path: Path, named: bool) -> Any:
         raise DataError(f"is not readable ({brief(error)}); {_EXPECTED}.", path=path) from error
 
 
-def _of_evaluation(doc: _Document) -> _Result:
+def _of_evaluation(doc: Document) -> _Result:
     run = ("provenance", "run")
     judge, adapter = (doc.get(str, *run, "judge", name) for name in ("model", "adapter"))
     # Scores of unknown origin: what they have in common with other judges' are the ratings.
@@ -196,7 +169,7 @@ def _of_evaluation(doc: _Document) -> _Result:
     )
 
 
-def _of_task(doc: _Document, task: str) -> _Result | None:
+def _of_task(doc: Document, task: str) -> _Result | None:
     columns = {name.rpartition(",")[0]: name for name in doc.get(dict, "results", task) or {}}
     if not columns.keys() >= set(_METRICS):
         return None

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from selfj_eval.jobs.options import Options, PathLike, option
+from selfj_eval.jobs.options import PathLike, option
 from selfj_eval.jobs.progress import Watch
+from selfj_eval.jobs.tracking import LogOptions
+from selfj_eval.records.options import ScaleOptions
 
 GOOD_AT = 6.0
 """Default of the lowest good rating on 0..9: 7 of 1..10, 4 of 1..5."""
@@ -16,7 +18,7 @@ _LEAST = 1e-9  # beyond, what is computed of it has no digits left
 
 
 @dataclass(frozen=True, kw_only=True)
-class RatingOptions(Options):
+class RatingOptions(ScaleOptions):
     """Which ratings count, and which are good."""
 
     group_title: ClassVar[str] = "ratings"
@@ -36,6 +38,7 @@ class RatingOptions(Options):
 
     def check(self) -> None:
         """Refuse a confidence that is none."""
+        super().check()
         self.need_share("confidence")
 
     def need_share(self, name: str) -> None:
@@ -57,12 +60,17 @@ class BootstrapOptions(RatingOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(BootstrapOptions):
+class EvaluateOptions(BootstrapOptions, LogOptions):
     """How scores are evaluated."""
 
     csv: PathLike | None = option(
         None, "also write every metric as a CSV table", placeholder="FILE"
     )
+
+    def check(self) -> None:
+        """As its bases do."""
+        super().check()
+        self.check_log()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -159,12 +159,16 @@ def calibration_set(
 
     Returns:
         The answers, and sentences for a reader of the promise.
+
+    Raises:
+        DataError: If ``good_at`` lies outside the ratings.
     """
     from selfj_eval.evaluation.columns import Columns
     from selfj_eval.evaluation.evaluate import warnings_on
     from selfj_eval.metrics import one_of_each
 
     data = Columns.of(scores.rated, good_at)
+    data.check_good_at(good_at, scores.path)
     notes = [*scores.warnings, *warnings_on(scores, data)]
     n = len(data.answers)
     if data.group is None or (instructions := len(set(data.group.tolist()))) == n:

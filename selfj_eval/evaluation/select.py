@@ -250,7 +250,7 @@ def _choose(given: ScoresLike, options: SelectOptions) -> Selection:
 
     risk, confidence = options.max_risk or 0.0, options.confidence
     output = _output(given, options, ".policy.json", ".json")
-    scores = as_scores(given, ratings=options.ratings)
+    scores = as_scores(given, ratings=options.ratings, scale=options)
     every: dict[str, Any] = {"good_at": options.good_at, "all_answers": options.all_answers}
     policy = choose(scores, max_risk=risk, confidence=confidence, **every)
     data, notes = calibration_set(scores, **every)
@@ -282,7 +282,7 @@ def _apply(given: ScoresLike, options: SelectOptions) -> Decisions:
     policy = options.policy
     if not isinstance(policy, Policy):
         policy = Policy.load(policy or "")
-    scores = as_scores(given, ratings=options.ratings)
+    scores = as_scores(given, ratings=options.ratings, scale=options)
     decided, judged, accepted = [], [], 0
     for answer in scores.answers:
         accept, p_good = policy.decide(answer.score)

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import BinaryIO
@@ -127,6 +127,21 @@ def output_folder(name: str | os.PathLike[str]) -> Path:
         message = f"{folder} cannot be made: {error.strerror or error}; name another `output`."
         raise StoreError(message) from error
     return folder
+
+
+@contextmanager
+def new_folder(name: str | os.PathLike[str]) -> Iterator[Path]:
+    """As ``output_folder``; if the work fails before there is a result, no empty folder is left."""
+    wanted = Path(name).absolute()
+    made = [folder for folder in (wanted, *wanted.parents) if not folder.exists()]
+    folder = output_folder(name)
+    try:
+        yield folder
+    except BaseException:
+        for empty in made:  # the innermost first
+            with suppress(OSError):  # it is not empty
+                empty.rmdir()
+        raise
 
 
 def run_file(scores: str | Path) -> Path:

@@ -6,9 +6,10 @@ import json
 import math
 import stat
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from selfj_eval.errors import DataError, brief
 
@@ -17,6 +18,44 @@ LARGEST = 50_000_000
 _VALUES = 1_000_000  # of a YAML document
 _LARGEST_FLOAT = 2**1023
 _DIGITS = 1000  # of a number; Python itself takes 4,300
+_KINDS: dict[type, str] = {str: "a text", float: "a number", bool: "true or false"}
+_KINDS |= {dict: "an object", object: "a text or an object"}
+_T = TypeVar("_T")
+
+
+class Document(NamedTuple):
+    """A document that a program has left, whose fields are read one by one.
+
+    Attributes:
+        path: The file.
+        content: What is in it.
+    """
+
+    path: Path
+    content: Any
+
+    def get(self, kind: type[_T], *names: str) -> _T | None:
+        """A field of this kind; None where it, or what it stands in, is missing or NaN.
+
+        Raises:
+            DataError: If it is of another kind, naming it.
+        """
+        value = self.content
+        for depth, name in enumerate(names):
+            if not isinstance(value, dict):
+                self.refuse(dict, value, names[:depth])
+            if (value := value.get(name)) is None:
+                return None
+        if kind is float and type(value) is int and abs(value) < 2**63:
+            value = float(value)
+        if not isinstance(value, kind) or value in (math.inf, -math.inf):
+            self.refuse(kind, value, names)
+        return value if value == value else None  # lm-eval writes NaN for what is undefined
+
+    def refuse(self, kind: type, value: object, names: Iterable[str]) -> NoReturn:
+        """Raise the ``DataError`` of a field that is not of its kind."""
+        message = f"expected {_KINDS[kind]}, got {value!r:.60}; repair the file, or make it again."
+        raise DataError(message, path=self.path, field=".".join(names))
 
 
 def refuse_special(path: Path) -> None:

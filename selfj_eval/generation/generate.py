@@ -258,7 +258,7 @@ def _write(output: Path, records: Sequence[Record], options: GenerateOptions) ->
     rows: list[dict[str, Any]] = []
     for number, record in enumerate(records):
         row = {} if record.category is None else {"dataset": record.category}
-        row |= {"instruction": record.instruction, "output": record.response}
+        row |= {"instruction": record.question, "output": record.response}
         more = {"sample": number % options.n} if options.n > 1 else {}
         rows.append({**row, "generator": record.model, **more})
     return write_rows(output, rows)

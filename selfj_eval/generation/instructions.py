@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from selfj_eval.errors import DataError, printable
 from selfj_eval.jobs.arguments import is_missing
+from selfj_eval.records.conversations import as_text
 from selfj_eval.records.formats import Row
 from selfj_eval.records.inputs import HoldsRecords, rows_of
 from selfj_eval.records.notices import Notices
@@ -130,7 +131,9 @@ def _instructions(rows: Sequence[Row], path: Path | None, notices: Notices) -> l
         )
         name = values.get("id", str(number))
         more = {field: values.get(field) for field in ("reference", "category")}
-        found.append(Instruction(name, values["instruction"], **more))
+        turns = values.get("messages")
+        text = values["instruction"] if turns is None else as_text(turns)
+        found.append(Instruction(name, text, **more))
     places = [(item.id, place) for item, (place, _) in zip(found, rows, strict=True)]
     refuse_repeated_ids(places, path=path)
     notices.ignore(name for _, row in rows for name in row if name not in _KNOWN)

@@ -8,11 +8,14 @@ from typing import Any
 from datasets import Dataset, Features, Value
 
 from selfj_eval.errors import DataError
+from selfj_eval.records.conversations import messages_of
+from selfj_eval.records.pairs import read_pairs
 from selfj_eval.records.reading import read_records
-from selfj_eval.records.record import RECORD_FIELDS, Record, record_from_mapping
+from selfj_eval.records.record import RECORD_FIELDS, Record
 from selfj_eval.registry.folder import data_file
 
 _SECOND_WAY = "`selfj_data` in lm-eval's `metadata`"
+_MESSAGES = [{"role": Value("string"), "content": Value("string")}]
 _NUMBERS = ("rating", "rating_min", "rating_max")
 
 
@@ -29,29 +32,17 @@ def judge_bench_pairs(
     *, selfj_source: str, selfj_data: str | None = None, **_: Any
 ) -> dict[str, Dataset]:
     """Labelled pairs of ``judge_bench``; called by lm-eval with the task's metadata."""
-    import pyarrow.parquet as pq
-
     kind, source = _split(selfj_source, ("pairwise",))
     path = data_file("judge_bench", f"{kind}_{source}.parquet", selfj_data, second_way=_SECOND_WAY)
-    names = ("id", "category", "instruction", "reference")
-    pairs = []
-    for number, row in enumerate(pq.read_table(path).to_pylist(), 1):
-        place = f"row {number}"
-        sides = [
-            record_from_mapping(
-                row, names={"response": f"response_{side}"}, path=str(path), place=place
-            )
-            for side in "ab"
-        ]
-        if row.get("label") not in ("A", "B", "tie"):
-            message = f"expected A, B or tie, got {row.get('label')!r}."
-            raise DataError(message, path=path, place=place, field="label")
-        pair = {name: getattr(sides[0], name) for name in names}
-        first, second = (side.row()["response"] for side in sides)
-        pair |= {"response_a": first, "response_b": second}
-        pairs.append(pair | {"label": row["label"]})
-    texts = (*names, "response_a", "response_b", "label")
-    return {"test": Dataset.from_list(pairs, Features({name: Value("string") for name in texts}))}
+    names = ("id", "category", "instruction", "reference", "response_a", "response_b", "label")
+    features: dict[str, Any] = {name: Value("string") for name in names}
+    pairs = read_pairs(path)
+    rows = [{name: getattr(pair, name) for name in names} for pair in pairs]
+    if any(pair.messages is not None for pair in pairs):
+        features["messages"] = _MESSAGES
+        for row, pair in zip(rows, pairs, strict=True):
+            row["messages"] = None if pair.messages is None else messages_of(pair.messages)
+    return {"test": Dataset.from_list(rows, Features(features))}
 
 
 def demo_answers(**_: Any) -> dict[str, Dataset]:
@@ -76,8 +67,16 @@ def demo_instructions(**_: Any) -> dict[str, Dataset]:
 
 def record_dataset(records: list[Record]) -> Dataset:
     """Records as lm-eval documents, every column present."""
-    features = {name: Value("float64" if name in _NUMBERS else "string") for name in RECORD_FIELDS}
-    return Dataset.from_list([record.row() for record in records], Features(features))
+    features: dict[str, Any] = {
+        name: Value("float64" if name in _NUMBERS else "string") for name in RECORD_FIELDS
+    }
+    features["messages"] = _MESSAGES
+    features["raters"] = [{"rater": Value("string"), "rating": Value("float64")}]
+    for name in ("messages", "raters"):  # of records that have none, documents are as they were
+        if all(getattr(record, name) is None for record in records):
+            del features[name]
+    rows = [{name: record.row()[name] for name in features} for record in records]
+    return Dataset.from_list(rows, Features(features))
 
 
 def _split(source: str, kinds: tuple[str, ...]) -> tuple[str, str]:

@@ -46,7 +46,7 @@ class GenTask(SelfJTask):
 
     def doc_to_text(self, doc: Mapping[str, Any], doc_to_text: Any = None) -> str:
         """The instruction; nothing where there is none, so that the document is unscored."""
-        return self.record(doc).instruction or ""
+        return self.record(doc).question or ""
 
     def doc_to_target(self, doc: Mapping[str, Any], doc_to_target: Any = None) -> str:
         """The reference; empty when there is none."""

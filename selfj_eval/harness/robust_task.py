@@ -16,7 +16,7 @@ from selfj_eval.harness.judge_task import SeveralPromptsTask
 from selfj_eval.prompts.labels import DIGITS
 from selfj_eval.raters.judge import reason_unjudgeable
 from selfj_eval.records.record import Record
-from selfj_eval.records.record import reason_not_text as unreadable
+from selfj_eval.records.texts import reason_not_text as unreadable
 
 logger = logging.getLogger(__name__)
 

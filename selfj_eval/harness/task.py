@@ -190,7 +190,7 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
         # lm-eval wants a prompt for each document. What is no text is left out of this one, and
         # the document is unscored whatever the model says (``reason_not_text``).
         return (
-            _text(record.instruction),
+            _text(record.question),
             _text(record.response),
             None if reference is None else _text(reference),
         )

@@ -106,7 +106,8 @@ def _checked_one(value: Any, option: Declared) -> Any:
         value = value.item()
     if isinstance(value, Path) and str in kinds and Path not in kinds:
         value = str(value)  # a model's folder, say
-    if float in kinds and isinstance(value, int | str) and not isinstance(value, bool):
+    as_number = int if str in kinds else int | str  # what may be a text stays one
+    if float in kinds and isinstance(value, as_number) and not isinstance(value, bool):
         try:
             value = float(value)  # YAML 1.1 takes 3e-4 for text
         except (ValueError, OverflowError):

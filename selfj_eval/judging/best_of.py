@@ -93,7 +93,7 @@ class BestOf(Result):
         """The kept answers as AlpacaEval's ``model_outputs``."""
         rows = []
         for record, _ in self.kept:
-            row = {"instruction": record.instruction, "output": record.response}
+            row = {"instruction": record.question, "output": record.response}
             row["generator"] = self.generator
             rows.append(row if record.category is None else {"dataset": record.category, **row})
         return rows

@@ -163,7 +163,7 @@ def group(records: Iterable[Record], scores: Iterable[float | None]) -> list[Can
     values = [None if math.isnan(score) else score for score in found.tolist()]
     rows: dict[str, list[int]] = {}
     for index, record in enumerate(records):
-        rows.setdefault(record.instruction, []).append(index)
+        rows.setdefault(record.question, []).append(index)
     return [
         Candidates(text, [records[i] for i in at], [values[i] for i in at])
         for text, at in rows.items()
@@ -177,7 +177,7 @@ def choose_n(records: Iterable[Record], n: int | None) -> int:
         DataError: If n is below 1, an instruction has fewer candidates, or there are none at all.
         TypeError: If ``records`` is no iterable of ``Record``.
     """
-    counts = Counter(record.instruction for record in items(records, Record, "choose_n()"))
+    counts = Counter(record.question for record in items(records, Record, "choose_n()"))
     if not counts:
         raise DataError("there are no candidates to choose from.")
     text, fewest = min(counts.items(), key=lambda item: item[1])

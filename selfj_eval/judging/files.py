@@ -17,9 +17,11 @@ from selfj_eval.files.atomic import remove_left_over
 from selfj_eval.raters.judge import WINDOW
 from selfj_eval.raters.protocol import Progress, Rater
 from selfj_eval.records.notices import Notices
+from selfj_eval.records.options import ReadOptions
 from selfj_eval.records.reading import iter_records, refuse_repeated_ids
 from selfj_eval.records.record import Judgment, Record
 from selfj_eval.records.row_writers import ParquetWriter
+from selfj_eval.records.sources import iter_files
 from selfj_eval.records.writing import fields_of, judgment_fields, judgment_rows, row_writer
 
 NOTE = "selfj_eval"
@@ -100,20 +102,28 @@ class Totals:
 
 @dataclass(frozen=True)
 class RecordFile:
-    """A file of records, read as often as need be.
+    """A file of records, or several as one, read as often as need be.
 
     Attributes:
         path: The file.
-        names: As for ``records.reading.read_records``.
+        options: How it is read.
         limit: Only the first so many records, or None.
+        others: Files that are read after it, as if they were one.
     """
 
     path: Path
-    names: Mapping[str, str] = field(default_factory=dict)
+    options: ReadOptions = field(default_factory=ReadOptions)
     limit: int | None = None
+    others: tuple[Path, ...] = ()
 
     def __iter__(self) -> Iterator[Record]:
-        return islice(iter_records(self.path, names=self.names), self.limit)
+        return islice(self._all(), self.limit)
+
+    def _all(self, notices: Notices | None = None) -> Iterator[Record]:
+        if not self.others:
+            return iter_records(self.path, options=self.options, notices=notices)
+        files = (self.path, *self.others)
+        return iter_files(files, options=self.options, notices=notices or Notices())
 
     def windows(self) -> Iterator[list[Record]]:
         """The records in lists that memory can hold."""
@@ -126,7 +136,7 @@ class RecordFile:
             DataError: For the first record that is none, or an id that occurs twice.
         """
         ids, rated, fields, count, notices = array("q"), 0, set[str](), 0, Notices()
-        for window in _windows(iter_records(self.path, names=self.names, notices=notices)):
+        for window in _windows(self._all(notices)):
             ids.extend(hash(record.id) for record in window)
             if self.limit is not None:
                 window = window[: max(0, self.limit - count)]
@@ -141,16 +151,20 @@ class RecordFile:
         hashes.sort()
         doubtful = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
         if doubtful:
-            again = enumerate(iter_records(self.path, names=self.names))
-            places = [(r.id, _place(r, at)) for at, r in again if hash(r.id) in doubtful]
-            refuse_repeated_ids(places, path=self.path, field=self.names.get("id", "id"))
+            again = [(at, r) for at, r in enumerate(self._all()) if hash(r.id) in doubtful]
+            path = None if self.others else self.path
+            places = [(r.id, _place(r, at, path)) for at, r in again]
+            refuse_repeated_ids(places, path=path, field=self.options.fields.get("id", "id"))
 
     def digest(self) -> str:
-        """SHA-256 of the content, with what the fields are called."""
+        """SHA-256 of the content, with how it is read where that was said."""
         with self.path.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256")
-        if self.names:
-            content.update(json.dumps(dict(self.names), sort_keys=True).encode())
+        said = {name: getattr(self.options, name) for name in self.options.changed()}
+        if fields := said.pop("fields", None):
+            content.update(json.dumps(fields, sort_keys=True).encode())
+        if said:
+            content.update(json.dumps(said, sort_keys=True).encode())
         return content.hexdigest()
 
 
@@ -201,7 +215,7 @@ def _windows(records: Iterable[Record]) -> Iterator[list[Record]]:
     window, size = list[Record](), 0
     for record in records:
         window.append(record)
-        size += len(record.instruction) + len(record.response) + len(record.reference or "")
+        size += len(record.question) + len(record.response) + len(record.reference or "")
         if len(window) == WINDOW or size >= _CHARACTERS:
             yield window
             window, size = [], 0
@@ -209,5 +223,6 @@ def _windows(records: Iterable[Record]) -> Iterator[list[Record]]:
         yield window
 
 
-def _place(record: Record, at: int) -> str:
-    return (record.where or f"record {at + 1}").rpartition(", ")[2]
+def _place(record: Record, at: int, path: Path | None) -> str:
+    where = record.where or f"record {at + 1}"
+    return where if path is None else where.rpartition(", ")[2]

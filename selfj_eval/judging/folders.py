@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.errors import DataError, StoreError
-from selfj_eval.files.atomic import output_folder, write_json
+from selfj_eval.files.atomic import new_folder, write_json
 from selfj_eval.jobs.progress import steps
 from selfj_eval.judging.files import Survey, Totals
 from selfj_eval.judging.partitions import Partition, notices_of_folder, partitions, refuse_empty
@@ -16,6 +16,7 @@ from selfj_eval.judging.score import ScoreOptions, ScoreRun, described_run, scor
 from selfj_eval.raters.open_rater import opened, rater_name
 from selfj_eval.raters.protocol import Preparable, Rater
 from selfj_eval.raters.specs import parse_rater
+from selfj_eval.records.options import ReadOptions
 
 
 def score_folder(folder: Path, options: ScoreOptions) -> ScoreRun:
@@ -29,7 +30,14 @@ def score_folder(folder: Path, options: ScoreOptions) -> ScoreRun:
     output = _output(folder, options)
     if options.engine == "ray":  # its workers may run in other folders
         folder, output = folder.resolve(), output.resolve()
-    found = partitions(folder, output, options.fields)
+    found = partitions(folder, output, options.part(ReadOptions))
+    with new_folder(output):
+        return _scored(folder, output, found, options)
+
+
+def _scored(
+    folder: Path, output: Path, found: Sequence[Partition], options: ScoreOptions
+) -> ScoreRun:
     start = time.monotonic()
     usage: Mapping[str, float] = {}
     if options.engine == "ray":
@@ -98,7 +106,7 @@ def _output(folder: Path, options: ScoreOptions) -> Path:
     output = Path(options.output or f"{folder}.scores")
     if output.resolve() == folder.resolve():
         raise StoreError(f"{output} is the input; name another `output`.")
-    return output_folder(output)
+    return output
 
 
 def _absolute(name: str | Path) -> str:

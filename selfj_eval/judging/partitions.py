@@ -16,9 +16,10 @@ from selfj_eval.files.parquet_notes import read_note
 from selfj_eval.judging.files import NOTE, RecordFile, Survey, Totals, score_file
 from selfj_eval.raters.judge import Judge
 from selfj_eval.raters.protocol import Progress, Rater
+from selfj_eval.records.options import ReadOptions
 from selfj_eval.storage.store import JudgmentStore
 
-_READING = 2  # raise when the same rows become other records
+_READING = 3  # raise when the same rows become other records
 
 
 @dataclass(frozen=True)
@@ -105,29 +106,34 @@ class Partition:
         return totals
 
 
-def partitions(folder: Path, output: Path, names: Mapping[str, str]) -> list[Partition]:
+def partitions(folder: Path, output: Path, options: ReadOptions) -> list[Partition]:
     """The Parquet files of a folder, in the order of their names.
 
     Args:
         folder: The input.
         output: Folder of the scores files, which have the names of the inputs.
-        names: As for ``records.reading.read_records``.
+        options: How they are read.
 
     Raises:
         DataError: If there is no such file, or something else stands where an output is to be.
     """
-    # Spark and the like hide what is no data behind these beginnings.
-    names_of = (file for file in folder.iterdir() if not file.name.startswith((".", "_")))
-    files = sorted(file for file in names_of if file.suffix.lower() == ".parquet")
+    files = parquet_files(folder)
     if not files:
-        raise DataError("holds no .parquet file; only those are read from a folder.", path=folder)
+        raise DataError("holds no .parquet file.", path=folder)
     found = []
     for file in files:
         if not file.is_file():
             raise DataError("is not a regular file; take it out of the folder.", path=file)
-        source, target = RecordFile(file, names), output / file.name
+        source, target = RecordFile(file, options), output / file.name
         found.append(Partition(source, target, source.digest(), _note(target)))
     return found
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """The Parquet files of a folder itself, in the order of their names."""
+    # Spark and the like hide what is no data behind these beginnings.
+    shown = (file for file in folder.iterdir() if not file.name.startswith((".", "_")))
+    return sorted(file for file in shown if file.suffix.lower() == ".parquet")
 
 
 def refuse_empty(surveys: Sequence[Survey], folder: Path) -> None:

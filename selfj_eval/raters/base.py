@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from selfj_eval.jobs.arguments import items
 from selfj_eval.raters.judge import WINDOW
 from selfj_eval.raters.protocol import Progress
-from selfj_eval.records.record import Judgment, Record, reason_not_text
+from selfj_eval.records.record import Judgment, Record
+from selfj_eval.records.texts import reason_not_text
 from selfj_eval.storage.resume import resume
 from selfj_eval.storage.store import Measure, MeasureStore
 
@@ -91,7 +92,7 @@ class StoredRater(ABC):
 
     def key(self, record: Record) -> bytes:
         """Key of a record's number in a store: 32 bytes, by content, not by id or place."""
-        texts = [record.instruction, record.response]
+        texts = [record.question, record.response]
         texts += [record.reference or ""] if self.reference else []
         return hashlib.sha256(self._context + json.dumps(texts).encode()).digest()
 

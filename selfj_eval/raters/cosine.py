@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from selfj_eval.jobs.arguments import items
 from selfj_eval.raters.base import MeasureOutcome, StoredRater
 from selfj_eval.raters.protocol import Progress
-from selfj_eval.records.record import Judgment, Record, reason_not_text
+from selfj_eval.records.record import Judgment, Record
+from selfj_eval.records.texts import reason_not_text
 from selfj_eval.storage.store import Measure, MeasureStore
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from selfj_eval.raters.judge import WINDOW
 from selfj_eval.raters.protocol import Progress
 from selfj_eval.raters.rating_formats import RatingFormat
 from selfj_eval.raters.rating_syntax import Reading, Syntax
-from selfj_eval.records.record import Judgment, Record, reason_not_text, rescaled
+from selfj_eval.records.record import Judgment, Record, rescaled
+from selfj_eval.records.texts import answers_in, reason_not_text
 from selfj_eval.storage.resume import resume
 from selfj_eval.storage.store import AnswerStore
 
@@ -90,7 +91,7 @@ class GenerativeRater:
             JudgeError: If the record has no reference, and the judge needs one.
         """
         reference = record.reference if self.reference else None
-        return self.format.render(record.instruction, record.response, reference)
+        return self.format.render(record.question, record.response, reference)
 
     def reason(self, record: Record) -> str | None:
         """Why a record cannot be given to the judge, or None."""
@@ -99,13 +100,13 @@ class GenerativeRater:
         where = f"{record.where}, " if record.where else ""
         if self.format.without_reference is None and record.reference is None:
             return f"{where}field 'reference': is missing, and the judge's prompt needs one."
-        marker = None if self.allow_markers else self.format.marker_in(record.response)
-        if marker is None:
-            return None
-        return (
-            f"{where}field 'response': holds {marker}, with which an answer can dictate its "
-            "score; remove it, or allow it with allow_markers."
-        )
+        for name, text in () if self.allow_markers else answers_in(record):
+            if (marker := self.format.marker_in(text)) is not None:
+                return (
+                    f"{where}field {name!r}: holds {marker}, with which an answer can dictate its "
+                    "score; remove it, or allow it with allow_markers."
+                )
+        return None
 
     def judge(
         self, records: Iterable[Record], *, progress: Progress | None = None

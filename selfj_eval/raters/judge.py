@@ -26,7 +26,8 @@ from selfj_eval.prompts.templates import (
     get_template,
 )
 from selfj_eval.raters.protocol import Progress
-from selfj_eval.records.record import Judgment, Record, reason_not_text
+from selfj_eval.records.record import Judgment, Record
+from selfj_eval.records.texts import answers_in, reason_not_text
 from selfj_eval.storage.resume import resume
 from selfj_eval.storage.store import JudgmentStore, Stored
 
@@ -53,12 +54,12 @@ def reason_unjudgeable(
     if reason := reason_not_text(record):
         return reason
     where = f"{record.where}, " if record.where else ""
-    marker = None if allow_markers else template.marker_in(record.response)
-    if marker is not None:
-        return (
-            f"{where}field 'response': holds {marker}, with which an answer can dictate its "
-            "score; remove it, or judge it all the same with `allow_markers`."
-        )
+    for name, text in () if allow_markers else answers_in(record):
+        if (marker := template.marker_in(text)) is not None:
+            return (
+                f"{where}field {name!r}: holds {marker}, with which an answer can dictate its "
+                "score; remove it, or judge it all the same with `allow_markers`."
+            )
     return None
 
 
@@ -192,14 +193,14 @@ class Judge:
 
     def key(self, record: Record) -> bytes:
         """Key of a record's judgment in a store: 32 bytes, by content, not by id or place."""
-        texts = [record.instruction, record.response, self._reference(record)]
+        texts = [record.question, record.response, self._reference(record)]
         return hashlib.sha256(self.context + json.dumps(texts).encode()).digest()
 
     def prompt(self, record: Record) -> Prompt:
         """The prompt that the judge is given for a record."""
         return fit_prompt(
             self.template,
-            record.instruction,
+            record.question,
             record.response,
             self._reference(record),
             tokenize=self.backend.tokenize,

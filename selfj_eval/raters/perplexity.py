@@ -153,7 +153,7 @@ class PerplexityRater(BatchedRater[_Row]):
         Raises:
             JudgeError: If no token of the answer can be rated.
         """
-        prompt = self._prompts.text(record.instruction)
+        prompt = self._prompts.text(record.question)
         encoded, length = self._prompts.encoded(prompt, record.response)
         # Special tokens that a tokenizer puts around the text end at character 0.
         own = [at for at, (_, end) in enumerate(encoded.offsets) if end > length]

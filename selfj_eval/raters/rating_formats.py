@@ -12,7 +12,7 @@ from selfj_eval.files.documents import read_yaml
 from selfj_eval.prompts.forging import Found, find, heading, line
 from selfj_eval.prompts.templates import RESPONSE_WRAPPER, get_template
 from selfj_eval.raters.rating_syntax import SYNTAXES, Syntax
-from selfj_eval.records.record import is_unicode
+from selfj_eval.records.texts import is_unicode
 
 _FIELDS = ("instruction", "reference", "response")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")

@@ -178,7 +178,7 @@ class RewardRater(BatchedRater[_Row]):
         Raises:
             JudgeError: If there is none.
         """
-        instruction, response = record.instruction, record.response
+        instruction, response = record.question, record.response
         row = self._formed(instruction, response)
         if len(row) <= self.max_tokens:
             return row, 0

@@ -86,7 +86,7 @@ class VroRater(StoredRater):
         records = items(records, Record, "judge()")
         # What is sampled together decides the random numbers, so it must not depend on what is
         # in a store: a run that was interrupted gives the numbers of one that was not.
-        texts = list(dict.fromkeys(r.instruction for r in records if self.reason(r) is None))
+        texts = list(dict.fromkeys(r.question for r in records if self.reason(r) is None))
         with self._lock:
             for start in range(0, len(texts), _TOGETHER):
                 group = tuple(texts[start : start + _TOGETHER])
@@ -100,17 +100,17 @@ class VroRater(StoredRater):
         """Similarities, a group of instructions after the other."""
         groups: dict[tuple[str, ...], list[int]] = {}
         for place, record in enumerate(records):
-            alone = (record.instruction,)
-            groups.setdefault(self._together.get(record.instruction, alone), []).append(place)
+            alone = (record.question,)
+            groups.setdefault(self._together.get(record.question, alone), []).append(place)
         portion = max(1, _PAIRS // self._sampling.n)
         for group, places in groups.items():
             drawn = answers_to(self._generator, group, self._sampling, store=self._answers)
             found = dict(zip(group, drawn, strict=True))
-            places.sort(key=lambda at: group.index(records[at].instruction))
+            places.sort(key=lambda at: group.index(records[at].question))
             for start in range(0, len(places), portion):
                 part = places[start : start + portion]
                 yield self._compared(
-                    [(at, records[at], found[records[at].instruction]) for at in part]
+                    [(at, records[at], found[records[at].question]) for at in part]
                 )
 
     def _compared(

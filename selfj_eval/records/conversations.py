@@ -1,16 +1,18 @@
-"""Chats as one text: what was asked, with all that stood before it.
+"""Conversations: their turns, and the one text that a judge is shown of them.
 
-A judge is shown one instruction. A chat request is taken apart, and where it is more than one
-question, every turn is shown: the last question alone may mean something else.
+A judge is shown one instruction. Where what was asked is more than one question, every turn is
+shown, the system prompt included: the last question alone may mean something else.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from selfj_eval.files.documents import parse_json
+from selfj_eval.jobs.arguments import is_missing
 
 
 class Turn(NamedTuple):
@@ -28,39 +30,121 @@ class Turn(NamedTuple):
 _ROLES = {"human": "user", "gpt": "assistant", "model": "assistant", "chatbot": "assistant"}
 
 
+class NotTextError(ValueError):
+    """A message holds something that a judge of text cannot read, such as an image."""
+
+
 def as_text(turns: Sequence[Turn]) -> str:
-    """A chat as one text: a single question as it is, else each turn under its role."""
+    """A conversation as every judge and rater is shown it.
+
+    A single question is shown as it is. Otherwise each turn stands under its role, ``System: ...``,
+    ``User: ...``, ``Assistant: ...``, with an empty line between them; empty turns are left out.
+    """
     filled = [turn for turn in turns if turn.text.strip()]
-    if [turn.role for turn in filled] == ["user"]:
+    if is_one_question(filled):
         return filled[0].text
     return "\n\n".join(f"{turn.role.capitalize()}: {turn.text}" for turn in filled)
+
+
+def is_one_question(turns: Sequence[Turn]) -> bool:
+    """Whether a conversation is nothing but one user turn; empty turns do not count."""
+    return [turn.role for turn in turns if turn.text.strip()] == ["user"]
+
+
+def last_question(turns: Sequence[Turn]) -> int | None:
+    """Where the last user turn with a text stands; None if there is none."""
+    places = [at for at, turn in enumerate(turns) if turn.role == "user" and turn.text.strip()]
+    return places[-1] if places else None
+
+
+def conversation(messages: Any, instruction: Any) -> tuple[Any, tuple[Turn, ...] | None]:
+    """Instruction and turns of a conversation in memory.
+
+    Args:
+        messages: As for ``turns_of``.
+        instruction: The last user turn, or nothing.
+
+    Returns:
+        The last user turn, and the turns; None where the conversation is that turn alone.
+
+    Raises:
+        ValueError: If these are no messages, or the instruction is not their last user turn.
+    """
+    turns = [] if messages in ([], ()) else turns_of(messages)
+    if turns is None:
+        raise ValueError("expected chat messages, with role and content")
+    if not turns:
+        return instruction, None
+    at = last_question(turns)
+    if at is None:
+        raise ValueError("holds no user turn with a text")
+    if is_missing(instruction) or instruction == "":
+        instruction = turns[at].text
+    elif not isinstance(instruction, str) or instruction.split() != turns[at].text.split():
+        raise ValueError("its last user turn is not the instruction; leave the instruction empty")
+    return instruction, None if is_one_question(turns) else tuple(turns)
+
+
+def messages_of(turns: Sequence[Turn]) -> list[dict[str, str]]:
+    """Turns as chat messages, as they stand in a file."""
+    return [{"role": turn.role, "content": turn.text} for turn in turns]
 
 
 def turns_of(messages: Any) -> list[Turn] | None:
     """The turns of a list of chat messages; None if it is no such list.
 
     Args:
-        messages: Objects with ``role`` and ``content``, which is a text, null, or a list of parts.
+        messages: ``Turn``s, or objects with ``role`` and ``content``, which is a text, null, or a
+            list of parts. The calls of tools in a message belong to its text.
 
     Raises:
-        ValueError: If a message holds something else than text, such as an image.
+        NotTextError: If a message holds something else than text, such as an image.
+        ValueError: If its content is none.
     """
     if not isinstance(messages, list | tuple) or not messages:
         return None
     turns = []
     for message in messages:
+        if isinstance(message, Turn):
+            turns.append(message)
+            continue
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
             return None
         if other := next(
             (name for name in ("images", "audio", "videos") if message.get(name)), None
         ):
-            raise ValueError(f"a message holds {other!r}, which is not text")
-        role = message["role"].lower()
-        turns.append(Turn(_ROLES.get(role, role), _content(message.get("content"))))
+            raise NotTextError(f"a message holds {other!r}, which is not text")
+        texts = [content_text(message.get("content")), *_calls(message.get("tool_calls"))]
+        turns.append(Turn(role_of(message["role"]), "\n".join(text for text in texts if text)))
     return turns
 
 
-def _content(content: Any) -> str:
+def role_of(name: str) -> str:
+    """The usual name of a role: ``user`` for ShareGPT's ``human``, and so on."""
+    return _ROLES.get(name.lower(), name.lower())
+
+
+def _calls(calls: Any) -> list[str]:
+    """The calls of tools in a message, each as ``name(arguments)``."""
+    found = []
+    for call in calls if isinstance(calls, list | tuple) else ():
+        own = call.get("function", call) if isinstance(call, Mapping) else None
+        if not isinstance(own, Mapping):
+            raise ValueError("a message holds 'tool_calls' that are none")
+        arguments = own.get("arguments")
+        if not isinstance(arguments, str):
+            arguments = json.dumps(arguments, ensure_ascii=False)
+        found.append(f"{own.get('name')}({arguments})")
+    return found
+
+
+def content_text(content: Any) -> str:
+    """The text of a message's content: a text, null, or a list of parts.
+
+    Raises:
+        NotTextError: If a part is no text.
+        ValueError: If it is something else.
+    """
     if content is None:
         return ""
     if isinstance(content, str):
@@ -75,7 +159,7 @@ def _content(content: Any) -> str:
             texts.append(part["text"])
         else:
             kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
-            raise ValueError(f"a message holds a part of type {kind!r}, which is not text")
+            raise NotTextError(f"a message holds a part of type {kind!r}, which is not text")
     return "\n".join(texts)
 
 
@@ -161,7 +245,7 @@ def _marked_turns(prompt: str) -> list[Turn] | None:
         parts = header.split(body)
         turns = [Turn("system", parts[0])] if parts[0].strip() else []
         for role, text in zip(parts[1::2], parts[2::2], strict=True):
-            turns.append(Turn(_ROLES.get(role.lower(), role.lower()), text))
+            turns.append(Turn(role_of(role), text))
         turns = [Turn(role, _ENDS.sub("", text).strip()) for role, text in turns]
         if turns[-1].role == "assistant" and _THOUGHT.fullmatch(turns[-1].text):
             turns.pop()  # how the answer begins, not a turn before it

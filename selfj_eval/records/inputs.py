@@ -10,6 +10,7 @@ from selfj_eval.errors import DataError
 from selfj_eval.jobs.results import Result
 from selfj_eval.records.formats import Rows
 from selfj_eval.records.notices import Notices
+from selfj_eval.records.options import ReadOptions
 from selfj_eval.records.reading import records_of_rows, refuse_repeated_ids
 from selfj_eval.records.record import Record
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 def records_of(
     answers: InMemory,
     *,
-    names: Mapping[str, str] | None = None,
+    options: ReadOptions | None = None,
     notices: Notices | None = None,
 ) -> list[Record]:
     """Records from what is in memory; the rules are those of ``records.reading.read_records``.
@@ -46,18 +47,20 @@ def records_of(
     Args:
         answers: Records, rows as mappings, a pandas table, a ``datasets.Dataset``, or the result
             of ``generate``.
-        names, notices: As for ``records.reading.read_records``.
+        options: What fields are called, and what ratings mean.
+        notices: As for ``records.reading.read_records``.
 
     Raises:
         DataError: If there is none, one is no record, or an id occurs twice.
         TypeError: If it is something else.
     """
     rows = list(_items_of(answers))
-    if all(isinstance(row, Record) for _, row in rows):
+    as_they_are = options is None or not options.changes_ratings
+    if as_they_are and all(isinstance(row, Record) for _, row in rows):
         placed = [(place, row) for place, row in rows if isinstance(row, Record)]
     else:
         plain = ((place, _row_of(row)) for place, row in rows)
-        read = records_of_rows(plain, path=None, names=names, notices=notices)
+        read = records_of_rows(plain, path=None, options=options, notices=notices)
         placed = list(read)
     if not placed:
         raise DataError("there are no records.")
@@ -83,8 +86,8 @@ def _row_of(item: Mapping[str, Any] | Record) -> Mapping[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A number of numpy's as Python's."""
-    return value.item() if getattr(value, "ndim", None) == 0 else value
+    """A number or an array of numpy's as Python's."""
+    return value.tolist() if isinstance(getattr(value, "ndim", None), int) else value
 
 
 def _items_of(values: Any) -> Iterator[tuple[str, Mapping[str, Any] | Record]]:

@@ -21,6 +21,7 @@ class Notices:
         self.ignored: dict[str, None] = {}
         self._said: dict[str, None] = {}
         self._counts: Counter[str] = Counter()
+        self._left_out: dict[str, tuple[int, str]] = {}
 
     def say(self, sentence: str) -> None:
         """Note a fact about the whole file."""
@@ -29,6 +30,16 @@ class Notices:
     def count(self, what: str) -> None:
         """Note a fact about one row or value: what there is; the sentence says how often."""
         self._counts[what] += 1
+
+    @property
+    def left_out(self) -> int:
+        """How many rows, or parts of rows, gave no record."""
+        return sum(number for number, _ in self._left_out.values())
+
+    def leave_out(self, place: str, why: str) -> None:
+        """Note a row, or a part of one, that gives no record, and why."""
+        number, first = self._left_out.get(why, (0, place))
+        self._left_out[why] = (number + 1, first)
 
     def forget(self, what: str) -> None:
         """Take back what was counted."""
@@ -41,6 +52,9 @@ class Notices:
     def sentences(self) -> list[str]:
         """All that was noted, one sentence a fact."""
         found = [*self._said, *(f"{what}: {count:,}" for what, count in self._counts.items())]
+        for why, (number, first) in self._left_out.items():
+            where = f"first {first}" if number > 1 else first
+            found.append(f"left out, {why}: {number:,} ({where})")
         if self.ignored:
             names = [str(name) for name in self.ignored]
             found.append(f"ignored: {some(names, _NAMES)}")

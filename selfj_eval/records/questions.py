@@ -1,48 +1,94 @@
-"""What was asked: an instruction with the fields beside it that change the question."""
+"""What was asked: an instruction with the fields beside it that change the question.
+
+With a system prompt or earlier turns it is a conversation. A judge is shown all of it.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from selfj_eval.errors import DataError
 from selfj_eval.files.documents import parse_json
 from selfj_eval.jobs.arguments import is_missing
-from selfj_eval.records.conversations import Turn, as_text, history_turns, turns_of
+from selfj_eval.records.conversations import (
+    NotTextError,
+    Turn,
+    history_turns,
+    is_one_question,
+    last_question,
+    turns_of,
+)
 from selfj_eval.records.notices import Notices
+from selfj_eval.records.texts import is_unicode
 
 _INPUTS = ("input", "context")  # Alpaca's and Dolly's names
 _SYSTEMS = ("system", "system_prompt")
 _CHATS = ("history", "messages")
+_TOOLS = ("tool", "function", "ipython")  # roles of what a tool returned
 QUESTION_FIELDS = (*_INPUTS, *_SYSTEMS, *_CHATS)
 """Fields beside an instruction that change what was asked."""
 
 Fail = Callable[[str, str], DataError]
 """Makes the error of a field."""
 
+NOT_TEXT = "a judge of text cannot read it"
+"""Why a question with an image or the like is unscored."""
+
+
+class UnreadableError(DataError):
+    """A question that holds something else than text, such as an image."""
+
+
+class Question(NamedTuple):
+    """What was asked.
+
+    Attributes:
+        instruction: The last user turn, with its input.
+        messages: The whole conversation before the answer; None where that is the instruction.
+    """
+
+    instruction: str
+    messages: tuple[Turn, ...] | None = None
+
 
 def whole_question(
-    instruction: str, response: str, row: Mapping[str, Any], fail: Fail, notices: Notices | None
-) -> str:
+    instruction: str | None,
+    response: str | None,
+    row: Mapping[str, Any],
+    fail: Fail,
+    notices: Notices | None,
+) -> Question:
     """The instruction with what other fields add to the question.
 
     An input follows the instruction. With a system prompt or earlier turns the question is the
-    whole chat up to the instruction, each turn under its role.
+    whole conversation up to the answer.
 
     Args:
-        instruction, response: The texts.
+        instruction, response: The texts; without an instruction, it is the last user turn of
+            ``messages``, and without a response, answers at their end are not shown.
         row: What the row has in ``QUESTION_FIELDS``; others are not looked at.
         fail: Makes the error of a field.
         notices: Counts what was added.
 
     Raises:
         DataError: If a field is no text or no chat, or ``messages`` do not hold the instruction.
+        UnreadableError: If a message holds something else than text.
     """
     given = {name: _value(row.get(name), name) for name in QUESTION_FIELDS}
     more = {name: value for name, value in given.items() if not _is_empty(value)}
-    if not more:
-        return instruction
+    chat = _chat("messages", more, fail)
+    around: tuple[list[Turn], list[Turn]] | None = None
+    alone = instruction is None
+    if instruction is None:
+        _drop_answer(chat, response, notices)
+        at = last_question(chat)
+        if at is None:
+            raise fail("messages", "holds no user turn with a text; there is nothing to answer.")
+        instruction, around = chat[at].text, (chat[:at], chat[at + 1 :])
+    elif not more:
+        return Question(instruction)
     asked = instruction
     for text in dict.fromkeys(_text(name, more, fail) for name in _INPUTS if name in more):
         asked = f"{asked}\n\n{text}"
@@ -52,38 +98,70 @@ def whole_question(
     known = {_plain(asked), _plain(instruction)}
     if earlier and earlier[-1].role == "user" and _plain(earlier[-1].text) in known:
         earlier.pop()  # a history that ends with the question
-    before = _before(_chat("messages", more, fail), known, response, notices)
-    if before is None:
+    around = around or _around(chat, known, response, notices)
+    if around is None:
         message = "does not hold the instruction as a question; keep one of the two."
         raise fail("messages", message)
+    before, after = around
     told, also = ({_plain(turn.text) for turn in turns} for turns in (earlier, before))
     if not (told <= also or also <= told):
         raise fail(
             "messages", "holds other turns than 'system' and 'history'; keep one of the two."
         )
-    question = as_text([*(before if told <= also else earlier), Turn("user", asked)])
-    if notices is not None and question != instruction:
+    turns = (*(before if told <= also else earlier), Turn("user", asked), *after)
+    messages = None if is_one_question(turns) else turns
+    if not all(is_unicode(text) for text in (asked, *(turn.text for turn in turns))):
+        message = "or what belongs to it holds half of a surrogate pair, which is not text."
+        raise fail("instruction", message)
+    if notices is not None and alone and messages is not None:
+        notices.count("conversations, of which a judge is shown every turn")
+    elif notices is not None and (messages is not None or asked != instruction):
         for name in more:
             notices.count(f"instructions joined with what stands in {name!r}")
-    return question
+    return Question(asked, messages)
 
 
-def _before(
-    chat: list[Turn], asked: set[str], response: str, notices: Notices | None
-) -> list[Turn] | None:
-    """The turns before the question in a chat; None if it is not there."""
+def _drop_answer(chat: list[Turn], response: str | None, notices: Notices | None) -> None:
+    """Take the answer itself from the end of a chat; without a response, every one there."""
+    while chat and chat[-1].role == "assistant":
+        if response is not None and _plain(chat[-1].text) != _plain(response):
+            return
+        chat.pop()
+        if response is not None:
+            return
+        if notices is not None:
+            notices.count("answers at the end of 'messages', not shown")
+
+
+def _around(
+    chat: list[Turn], asked: set[str], response: str | None, notices: Notices | None
+) -> tuple[list[Turn], list[Turn]] | None:
+    """The turns before the question in a chat, and those between it and the answer.
+
+    Between them stand an assistant's calls of tools and what these returned.
+
+    Returns:
+        Both; None if the question is not there.
+    """
     if not chat:
-        return []
+        return [], []
     places = [at for at, t in enumerate(chat) if t.role == "user" and _plain(t.text) in asked]
     if not places:
         return None
     answered = [
-        at for at in places if at + 1 < len(chat) and _plain(chat[at + 1].text) == _plain(response)
+        at
+        for at in places
+        if at + 1 < len(chat) and _plain(chat[at + 1].text) == _plain(response or "")
     ]
-    place = (answered or places)[-1]
-    if notices is not None and len(chat) > place + 2:
+    # Where the chat ends with the question, or with what a tool returned, the answer follows.
+    place = places[-1]
+    if answered and (chat[-1].role == "assistant" or last_question(chat) != place):
+        place = answered[-1]
+    end = next((at for at in range(place + 1, len(chat)) if chat[at].role == "user"), len(chat))
+    last = max((at for at in range(place + 1, end) if chat[at].role in _TOOLS), default=place)
+    if notices is not None and len(chat) > last + 2:
         notices.count("'messages' that go on after the answer, the rest not shown")
-    return chat[:place]
+    return chat[:place], chat[place + 1 : last + 1]
 
 
 def _text(name: str, more: Mapping[str, Any], fail: Fail) -> str:
@@ -100,8 +178,10 @@ def _text(name: str, more: Mapping[str, Any], fail: Fail) -> str:
 def _history(more: Mapping[str, Any], fail: Fail) -> list[Turn]:
     try:
         turns = history_turns(more.get("history", []))
+    except NotTextError as error:
+        raise _unreadable(fail("history", f"{error}; {NOT_TEXT}."), "history") from error
     except ValueError as error:
-        raise fail("history", f"{error}; a judge of text cannot read it.") from error
+        raise fail("history", f"{error}; expected text.") from error
     if turns is None:
         message = "belongs to the question; expected pairs of texts or chat messages."
         raise fail("history", message)
@@ -114,11 +194,17 @@ def _chat(name: str, more: Mapping[str, Any], fail: Fail) -> list[Turn]:
         return []
     try:
         turns = turns_of(value)
+    except NotTextError as error:
+        raise _unreadable(fail(name, f"{error}; {NOT_TEXT}."), name) from error
     except ValueError as error:
-        raise fail(name, f"{error}; a judge of text cannot read it.") from error
+        raise fail(name, f"{error}; expected text.") from error
     if turns is None:
         raise fail(name, "belongs to the question; expected chat messages.")
     return turns
+
+
+def _unreadable(error: DataError, name: str) -> UnreadableError:
+    return UnreadableError(error.message, path=error.path, place=error.place, field=name)
 
 
 def _value(value: Any, name: str) -> Any:

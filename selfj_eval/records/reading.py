@@ -13,26 +13,32 @@ from typing import Any
 
 from selfj_eval.errors import DataError, printable
 from selfj_eval.files.documents import refuse_special
+from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.records.formats import Row, Rows
+from selfj_eval.records.formats.inspect_log import inspect_rows
+from selfj_eval.records.formats.opening import COMPRESSED, ending_of
 from selfj_eval.records.formats.parquet import parquet_rows
 from selfj_eval.records.formats.spreadsheet import csv_rows
 from selfj_eval.records.formats.text import json_rows, jsonl_rows
-from selfj_eval.records.layouts import (
-    LM_EVAL_FIELDS,
-    alpaca_eval_names,
-    foreign_layout,
-    lm_eval_samples,
-)
+from selfj_eval.records.layouts import columns_of, layout_rows, recognised
+from selfj_eval.records.layouts.alpaca import alpaca_eval_names
+from selfj_eval.records.names import FAMILIAR, column_of, familiar_names, with_inner_fields
 from selfj_eval.records.notices import Notices
+from selfj_eval.records.options import LAST, ReadOptions
 from selfj_eval.records.questions import QUESTION_FIELDS
+from selfj_eval.records.ratings import with_rating
 from selfj_eval.records.record import RECORD_FIELDS, Record, record_from_mapping
 
-_FORMATS = (".jsonl", ".json", ".csv", ".parquet")
-_ANSWERS = ("response", "output")
+_TABLES = (".csv", ".tsv", ".txt")
+_PACKED = {".parquet": "Parquet", ".eval": "a log of inspect_ai's"}  # compressed inside
+READABLE = (".jsonl", ".json", *_TABLES, *_PACKED)
+"""Endings of the files that are read; the texts may be compressed."""
+_WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
+_ANSWERS = ("response", "output", "answer", "completion")
 _NUMBERS = ("rating", "rating_min", "rating_max", "score")
 _READ = frozenset(
-    {*RECORD_FIELDS, *QUESTION_FIELDS, *LM_EVAL_FIELDS, "output", "generator", "dataset", "error"}
-)
+    {*RECORD_FIELDS, *QUESTION_FIELDS, "output", "generator", "dataset", "error"}
+).union(*FAMILIAR.values())
 
 
 def read_records(
@@ -40,19 +46,32 @@ def read_records(
     *,
     names: Mapping[str, str] | None = None,
     notices: Notices | None = None,
+    encoding: str | None = None,
+    scale: tuple[float, float] | None = None,
+    missing_rating: str | float | None = None,
+    layout: str | None = None,
+    turns: str = "last",
 ) -> list[Record]:
     """Read and check a file of records.
 
-    The format follows the file name: ``.jsonl``, ``.json`` (an array), ``.csv`` or
-    ``.parquet``. Two layouts are recognised by their fields: lm-eval's
-    ``samples_*.jsonl`` of generation tasks, and AlpacaEval's ``model_outputs`` (Alpaca's own
-    ``input`` belongs to the instruction).
+    The format follows the file name: ``.jsonl``, ``.json`` (an array), ``.csv``, ``.tsv``,
+    ``.txt`` (tables), ``.parquet`` or ``.eval`` (inspect_ai); texts may be compressed
+    (``.jsonl.gz``, ``.csv.zst``). Layouts of other programs are recognised by their fields: chat
+    messages, lm-eval's ``samples_*.jsonl``, AlpacaEval's ``model_outputs`` and those of
+    docs/layouts.md. So are familiar names: prompt, question or input for the instruction, answer,
+    output or completion for the response. Without ids the positions count, from 0.
 
     Args:
         path: The file.
         names: Field of ``Record`` to the name it has in the file, where they differ, for
-            example ``{"response": "output"}``.
+            example ``{"response": "output"}``; ``{"rating": "meta.ratings"}`` is a field within a
+            field.
         notices: Gets what was recognised, converted or ignored.
+        encoding: Of a text file that is not UTF-8, such as ``cp1252``.
+        scale: Lowest and highest rating, for ratings that come without their scale.
+        missing_rating: A rating that stands for none, such as -1.
+        layout: The layout, where it is not recognised, or another is.
+        turns: Which answers of a conversation are records: ``last`` or ``all``.
 
     Returns:
         The records, in the order of the file; at least one, with distinct ids. A record whose
@@ -61,43 +80,58 @@ def read_records(
     Raises:
         DataError: If the file cannot be read, or any row is not a valid record.
     """
+    options = ReadOptions(
+        fields=dict(names or {}),
+        encoding=encoding,
+        scale=scale,
+        missing_rating=missing_rating,
+        layout=layout,
+        turns=turns,
+    )
+    notices = notices or Notices()
     records, places = [], []
-    for place, record in _iter_placed(Path(path), names, notices):
+    for place, record in _iter_placed(Path(path), options, notices):
         records.append(record)
         places.append((record.id, place))
-    refuse_repeated_ids(places, path=Path(path), field=(names or {}).get("id", "id"))
+    refuse_repeated_ids(places, path=Path(path), field=options.fields.get("id", "id"))
     if not records:
-        raise DataError("holds no records.", path=path)
+        why = notices.sentences()[-1] if notices.left_out else ""
+        raise DataError("holds no records" + (f"; {why}." if why else "."), path=path)
     return records
 
 
 def iter_records(
     path: str | Path,
     *,
-    names: Mapping[str, str] | None = None,
+    options: ReadOptions | None = None,
     notices: Notices | None = None,
 ) -> Iterator[Record]:
     """The records of a file one after the other, as ``read_records`` reads them; perhaps none.
 
-    JSONL and Parquet are not held in memory. Faults are raised where they stand; repeated ids
+    JSON arrays apart, no file is held in memory. Faults are raised where they stand; repeated ids
     are not looked for.
     """
-    return (record for _, record in _iter_placed(Path(path), names, notices))
+    return (record for _, record in _iter_placed(Path(path), options or ReadOptions(), notices))
 
 
 def _iter_placed(
-    path: Path, names: Mapping[str, str] | None, notices: Notices | None
+    path: Path, options: ReadOptions, notices: Notices | None
 ) -> Iterator[tuple[str, Record]]:
-    names, notices = dict(names or {}), notices or Notices()
-    rows = iter_rows(path, fields=_READ.union(names.values()), names=names, notices=notices)
-    return records_of_rows(rows, path=path, names=names, notices=notices)
+    notices = notices or Notices()
+    named = options.fields.values()
+    wanted = _READ.union(named, map(column_of, named))
+    if ending_of(path) == ".parquet":  # other layouts have columns of their own
+        first = next(iter_rows(path, fields=()), None)
+        wanted |= columns_of(first[1].keys()) if first else set()
+    rows = iter_rows(path, fields=wanted, options=options, notices=notices)
+    return records_of_rows(rows, path=path, options=options, notices=notices)
 
 
 def records_of_rows(
     rows: Rows,
     *,
     path: Path | None,
-    names: Mapping[str, str] | None = None,
+    options: ReadOptions | None = None,
     notices: Notices | None = None,
 ) -> Iterator[tuple[str, Record]]:
     """Records from rows in any of the layouts, each with its place.
@@ -105,56 +139,90 @@ def records_of_rows(
     Args:
         rows: The rows.
         path: The file they are from, or None; for errors.
-        names, notices: As for ``read_records``.
+        options: What fields are called, and what ratings mean.
+        notices: As for ``read_records``.
 
     Raises:
         DataError: For the first row that is no record.
     """
-    names, notices = dict(names or {}), notices or Notices()
+    options, notices = options or ReadOptions(), notices or Notices()
+    names = options.fields
     for name in names:
         if name not in RECORD_FIELDS:
             raise DataError(f"no record field {name!r}; there are: {', '.join(RECORD_FIELDS)}.")
     first = next(rows, None)
     if first is None:
         return
-    rows = chain([first], rows)
-    columns = first[1]
-    samples = "response" not in {*names, *columns} and {"doc", "resps"} <= columns.keys()
-    if samples:
-        rows = lm_eval_samples(rows, path, notices)
-    elif "response" not in {*names, *columns} and {"output", "instruction"} <= columns.keys():
-        names = alpaca_eval_names(columns, names)
-        if "id" not in {*names, *columns}:  # AlpacaEval has none: the position is the id
-            rows = ((place, {"id": n, **row}) for n, (place, row) in enumerate(rows))
+    place, columns = first
+    rows, inner = chain([first], rows), [name for name in names.values() if "." in name]
+    numbered, layout = False, recognised(columns, options, path=path, place=place)
+    if layout is not None:
+        rows = layout_rows(layout, rows, path=path, options=options, notices=notices)
+        names, inner = {}, []
+    else:
+        _refuse_turns(options, path)
+        rows = with_inner_fields(rows, inner) if inner else rows
+        if "response" not in {*names, *columns} and {"output", "instruction"} <= columns.keys():
+            names = alpaca_eval_names(columns, names)
+        else:
+            names = _with_familiar(names, columns, path, place, notices)
+        numbered = "id" not in {*names, *columns}
+    if numbered:
+        notices.say("there is no field 'id': the positions are the ids, from 0")
     known = {*(names.get(field, field) for field in RECORD_FIELDS), *QUESTION_FIELDS}
+    known.update(map(column_of, inner))
     shown = None if path is None else printable(path)
     unseen, seen = set(names.values()), set[str]()
-    for place, row in rows:
+    for at, (place, row) in enumerate(rows):
         unseen -= row.keys()
         seen |= row.keys()
+        if numbered and not is_missing(row.get("id")):
+            message = "is here, but not in the first row; give each row an id, or none."
+            raise DataError(message, path=path, place=place, field="id")
         try:
-            yield (
-                place,
-                record_from_mapping(row, names=names, path=shown, place=place, notices=notices),
+            record = record_from_mapping(
+                with_rating(row, options, notices, names),
+                names=names,
+                number=at if numbered else None,
+                path=shown,
+                place=place,
+                notices=notices,
             )
-        except DataError as error:
+        except DataError:
             # A name that no row has explains more than the field that is missing here.
             for _, later in rows:
                 unseen -= later.keys()
             _refuse_unseen(unseen, names, columns, path)
-            layout = foreign_layout(columns)
-            if layout is not None and not {"instruction", "response"} <= columns.keys():
-                raise DataError(
-                    f"looks like {layout}; this layout is not read. Make rows with the fields id, "
-                    "instruction and response.",
-                    path=path,
-                    place=place,
-                ) from error
             raise
+        yield place, record
     _refuse_unseen(unseen, names, columns, path)
-    if not samples:
+    if layout is None:
         notices.ignore(name for name in columns if name in seen - known)
         notices.ignore(sorted(seen - known - columns.keys()))
+
+
+def _refuse_turns(options: ReadOptions, path: Path | None) -> None:
+    if options.turns != LAST:
+        message = (
+            "`turns` all is for files of conversations, which have no instruction beside them."
+        )
+        raise DataError(message, path=path)
+
+
+def _with_familiar(
+    names: Mapping[str, str],
+    columns: Mapping[str, Any],
+    path: Path | None,
+    place: str,
+    notices: Notices,
+) -> dict[str, str]:
+    try:
+        found = familiar_names(columns, names)
+    except DataError as error:
+        raise DataError(error.message, path=path, place=place) from None
+    for field, name in found.items():
+        notices.say(f"{name!r} is taken as the {field}")
+    return {**found, **names}
 
 
 def _refuse_unseen(
@@ -184,40 +252,60 @@ def iter_rows(
     path: str | Path,
     *,
     fields: Collection[str] | None = None,
-    names: Mapping[str, str] | None = None,
+    options: ReadOptions | None = None,
     notices: Notices | None = None,
 ) -> Rows:
-    """The rows of a file one after the other; JSONL and Parquet are not held in memory.
+    """The rows of a file one after the other; but for JSON arrays, they are not held in memory.
 
     Args:
         path: The file.
         fields: Columns that are needed, by default all. In Parquet the others are None, unread.
-        names: As for ``read_records``: what the response and the numbers are called in CSV.
+        options: The file's encoding; what the response and the numbers are called in a table. None
+            where the user has no such options.
         notices: Gets what was recognised.
 
     Raises:
         DataError: If the file cannot be read.
     """
-    path, names = Path(path), names or {}
-    ending = path.suffix.lower()
-    if ending not in _FORMATS:
-        if not path.exists():
-            raise DataError("there is no such file or folder.", path=path)
-        raise DataError(
-            f"cannot tell the format from the name; use one of {', '.join(_FORMATS)}.", path=path
-        )
+    path, how = Path(path), options or ReadOptions()
+    ending = ending_of(path)
+    _refuse_format(path, ending)
+    text: dict[str, Any] = {"encoding": how.encoding, "told": options is not None}
     try:
         refuse_special(path)
         if ending == ".parquet":
             yield from parquet_rows(path, fields)
-        elif ending == ".csv":
-            answers = [names["response"]] if "response" in names else _ANSWERS
-            numbers = {names.get(name, name) for name in _NUMBERS}
-            yield from csv_rows(path, notices or Notices(), answers=answers, numbers=numbers)
+        elif ending == ".eval":
+            yield from inspect_rows(path)
+        elif ending in _TABLES:
+            names = how.fields
+            yield from csv_rows(
+                path,
+                notices or Notices(),
+                answers=[names["response"]] if "response" in names else _ANSWERS,
+                numbers={names.get(name, name) for name in _NUMBERS},
+                nothing=None if how.missing_rating is None else str(how.missing_rating),
+                **text,
+            )
         else:
-            yield from (jsonl_rows if ending == ".jsonl" else json_rows)(path)
+            yield from (jsonl_rows if ending == ".jsonl" else json_rows)(path, **text)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}.", path=path) from error
+
+
+def _refuse_format(path: Path, ending: str) -> None:
+    if ending in READABLE and not (ending in _PACKED and ending != path.suffix.lower()):
+        return
+    if not path.exists():
+        raise DataError("there is no such file or folder.", path=path)
+    if ending in _WORKBOOKS:
+        message = "is a spreadsheet's own format; save it there as 'CSV UTF-8', and give that."
+        raise DataError(message, path=path)
+    if ending in _PACKED:
+        message = f"is {_PACKED[ending]}, which is compressed inside; unpack it."
+        raise DataError(message, path=path)
+    formats = f"{', '.join(READABLE)}, the texts also with {' or '.join(COMPRESSED)} behind it"
+    raise DataError(f"cannot tell the format from the name; use one of {formats}.", path=path)
 
 
 def refuse_repeated_ids(

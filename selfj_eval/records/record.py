@@ -12,28 +12,29 @@ from typing import Any, TypeGuard
 
 from selfj_eval.errors import DataError, printable
 from selfj_eval.jobs.arguments import is_missing
+from selfj_eval.records.conversations import Turn, as_text, conversation, messages_of
+from selfj_eval.records.names import on_missing
 from selfj_eval.records.notices import Notices
-from selfj_eval.records.questions import QUESTION_FIELDS, whole_question
+from selfj_eval.records.questions import NOT_TEXT, QUESTION_FIELDS, UnreadableError, whole_question
+from selfj_eval.records.raters import GivenRating, given_ratings
+from selfj_eval.records.ratings import number_in
+from selfj_eval.records.texts import is_unicode, shortened
 
-MAX_CHARACTERS = 1_000_000
-"""Longest text a record may hold. The longest answer in public judge data has 113,077
-characters; far beyond that a file is damaged, and no judge reads it anyway."""
-
-
+_NOT_SHOWN = "(not text)"  # stands for a question of nothing else than, say, an image
 NO_ANSWER = "there is no answer: the response is null"
 """Why a record without a response is unscored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One answer to one instruction.
+    """One answer to one instruction, or the last turn of a conversation.
 
     A number as id is taken as its decimal text. Texts that are none (``instruction``,
     ``response``, ``reference``) leave the record unscored when it is judged.
 
     Attributes:
         id: Unique within a data set.
-        instruction: What the model was asked; not empty.
+        instruction: What the model was asked; not empty. In a conversation, the last user turn.
         response: The answer to be judged. May be empty: that is a (bad) answer. None or NaN is no
             answer: it becomes an empty text with an ``error``.
         reference: A good answer to compare with, or None.
@@ -43,10 +44,14 @@ class Record:
         category: Kind of instruction, or None.
         error: Why there is no answer to judge, or None. Such a record is unscored.
         where: File and line the record came from, for messages.
+        messages: All turns before the answer, where that is more than one user turn; else None.
+            In Python also chat messages (objects with ``role`` and ``content``).
+        raters: Who gave which rating, where that is known; ``rating`` is their mean.
 
     Raises:
         DataError: If the id, the model or the category is no text, a rating is no finite number,
-            or it lies outside its scale; the error names the field.
+            or it lies outside its scale, or the messages do not hold the instruction; the error
+            names the field.
     """
 
     id: str
@@ -60,6 +65,8 @@ class Record:
     category: str | None = None
     error: str | None = None
     where: str | None = field(default=None, compare=False, repr=False)
+    messages: tuple[Turn, ...] | None = None
+    raters: tuple[GivenRating, ...] | None = None
 
     def __post_init__(self) -> None:
         if is_missing(self.response):
@@ -75,7 +82,7 @@ class Record:
         for name in ("model", "category"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
-                message = f"expected text, got {type(value).__name__} ({_short(value)})."
+                message = f"expected text, got {type(value).__name__} ({shortened(value)})."
                 raise DataError(message, field=name)
         for name in _NUMBERS:
             value = getattr(self, name)
@@ -83,10 +90,31 @@ class Record:
                 object.__setattr__(self, name, _number_of(value, name))
         if self.rating is not None or self.rating_max is not None:
             check_scale(self.rating, self.rating_min, self.rating_max)
+        if self.messages is not None:
+            try:
+                asked, turns = conversation(self.messages, self.instruction)
+            except ValueError as error:
+                raise DataError(f"{error}.", field="messages") from None
+            object.__setattr__(self, "instruction", asked)
+            object.__setattr__(self, "messages", turns)
+        if self.raters is not None:
+            object.__setattr__(self, "raters", given_ratings(self.raters))
+
+    @property
+    def question(self) -> str:
+        """What was asked, as one text: the instruction, or the whole conversation.
+
+        This is what judges and raters are shown, and what answers to the same question share.
+        """
+        return self.instruction if self.messages is None else as_text(self.messages)
 
     def row(self) -> dict[str, Any]:
         """Its fields as they stand in a file: an answer that is not there is null."""
         values = {name: getattr(self, name) for name in RECORD_FIELDS}
+        if self.messages is not None:
+            values["messages"] = messages_of(self.messages)
+        if self.raters is not None:
+            values["raters"] = [one._asdict() for one in self.raters]
         return values if self.error is None else values | {"response": None}
 
 
@@ -120,16 +148,16 @@ class Judgment:
 
 _TEXT = ("id", "instruction", "response", "reference", "model", "category")
 _NUMBERS = ("rating", "rating_min", "rating_max")
-_OPTIONAL = ("reference", *_NUMBERS, "model", "category")
+_OPTIONAL = ("reference", *_NUMBERS, "model", "category", "messages", "raters")
 REQUIRED = ("id", "instruction", "response")
 RECORD_FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("error", "where"))
-_QUESTION_FIELDS = frozenset(QUESTION_FIELDS)
 
 
 def record_from_mapping(
     row: Mapping[str, Any],
     *,
     names: Mapping[str, str] | None = None,
+    number: int | None = None,
     path: str | None = None,
     place: str | None = None,
     notices: Notices | None = None,
@@ -141,6 +169,7 @@ def record_from_mapping(
             taken as its decimal text. ``QUESTION_FIELDS`` become part of the instruction. A null
             response gives a record with an error; NaN is null.
         names: Field of ``Record`` to the name it has in ``row``, where they differ.
+        number: The id, where rows have none.
         path, place: Where the row stands (``place`` such as ``line 3``), for errors.
         notices: Gets what was converted.
 
@@ -158,13 +187,26 @@ def record_from_mapping(
     if answer in row and is_missing(row[answer]):
         given = row.get("error")
         given = given if isinstance(given, str) else ""
-        error = NO_ANSWER if NO_ANSWER in given or not given else f"{NO_ANSWER} ({given})"
+        if given and NO_ANSWER not in given and NOT_TEXT not in given:
+            given = f"{NO_ANSWER} ({given})"
+        error = given or NO_ANSWER
         row = {**row, answer: ""}
         if notices is not None:
             notices.count("null responses, which are no answers")
-    values = checked_fields(
-        row, required=REQUIRED, names=names, path=path, place=place, notices=notices
-    )
+    required = REQUIRED if number is None else REQUIRED[1:]
+    checked: dict[str, Any] = {"names": names, "path": path, "place": place, "notices": notices}
+    try:
+        values = checked_fields(row, required=required, **checked)
+    except UnreadableError as unreadable:
+        error = unreadable.message
+        others = {names.get(name, name) for name in QUESTION_FIELDS}
+        row = {name: value for name, value in row.items() if name not in others}
+        asked = {names.get("instruction", "instruction"): _NOT_SHOWN}
+        values = checked_fields(asked | row, required=required, **checked)
+        if notices is not None:
+            notices.count("questions with something else than text, unscored")
+    if number is not None:
+        values["id"] = str(number)
     where = ", ".join(part for part in (path, place) if part) or None
     return Record(**values, error=error, where=where)
 
@@ -188,21 +230,25 @@ def checked_fields(
         names: As for ``record_from_mapping``, as are ``path``, ``place``, ``notices`` and the
             errors.
     """
-    hint = "%.0s" if names is None else ", or name the field that holds it with `fields` %s=NAME"
-    names = names or {}
+    can_name, names = names is not None, names or {}
 
     def fail(name: str, message: str) -> DataError:
         return DataError(message, path=path, place=place, field=names.get(name, name))
 
     values: dict[str, Any] = {}
+    asked = {n: row[own] for n in QUESTION_FIELDS if (own := names.get(n, n)) in row}
+    has_messages = not is_missing(asked.get("messages")) and asked["messages"] not in ("", [])
     for name in _TEXT:
         value = row.get(names.get(name, name))
         if is_missing(value):
-            if name in required:
+            if name in required and not (name == "instruction" and has_messages):
                 if names.get(name, name) in row:
                     raise fail(name, "is null or empty; every record needs one.")
-                have = ", ".join(map(str, row)) or "none"
-                raise fail(name, f"missing; the fields here are: {have}. Add it{hint % name}.")
+                missing = [field for field in required if names.get(field, field) not in row]
+                message = on_missing(missing, row, can_name)
+                if len(missing) == 1:
+                    raise fail(name, message)
+                raise DataError(message, path=path, place=place)
             continue
         # As an id, 7.0 may be the number 7 or the text "7.0".
         if (
@@ -215,30 +261,39 @@ def checked_fields(
             value = json.dumps(value)
         if not isinstance(value, str):
             hint = " Write it as an integer or in quotes." if name == "id" else ""
-            raise fail(name, f"expected text, got {_kind(value)} ({_short(value)}).{hint}")
+            raise fail(name, f"expected text, got {_kind(value)} ({shortened(value)}).{hint}")
         if not is_unicode(value):
             raise fail(name, "holds half of a surrogate pair, which is not valid Unicode text.")
         if name == "reference" and not value.strip():
             continue  # an empty cell means: no reference
         values[name] = value
     for name in ("id", "instruction"):
-        if name in required and not values[name].strip():
+        if name in required and not values.get(name, "-").strip():
             raise fail(name, "is empty; every record needs one.")
-    if "instruction" in values and not _QUESTION_FIELDS.isdisjoint(row):
-        more = {n: row.get(n) for n in QUESTION_FIELDS if n not in names.values()}
-        response = values.get("response", "")
-        values["instruction"] = whole_question(values["instruction"], response, more, fail, notices)
-        if not is_unicode(values["instruction"]):
-            message = "or what belongs to it holds half of a surrogate pair, which is not text."
-            raise fail("instruction", message)
+    if asked and ("instruction" in values or has_messages):
+        more = {n: v for n, v in asked.items() if n in names or n not in names.values()}
+        instruction, response = values.get("instruction"), values.get("response")
+        question = whole_question(instruction, response, more, fail, notices)
+        values["instruction"] = question.instruction
+        if question.messages is not None:
+            values["messages"] = question.messages
+    if not is_missing(given := row.get(names.get("raters", "raters"))):
+        try:
+            values["raters"] = given_ratings(given)
+        except DataError as error:
+            raise fail("raters", error.message) from None
     for name in (*_NUMBERS, *numbers):
         value = row.get(names.get(name, name))
         if is_missing(value):
             if name in required:
                 raise fail(name, "is missing; every row needs one.")
             continue
+        if isinstance(value, str) and (written := number_in(value)) is not None:
+            value = written
+            if notices is not None:
+                notices.count(f"numbers written as text in {name!r}")
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise fail(name, f"expected a number, got {type(value).__name__} ({_short(value)}).")
+            raise fail(name, f"expected a number, got {type(value).__name__} ({shortened(value)}).")
         try:
             number = float(value)
         except OverflowError:
@@ -250,7 +305,9 @@ def checked_fields(
     try:
         check_scale(rating, low, high)
     except DataError as error:
-        raise fail(error.field or "rating", error.message) from None
+        advice = " If it stands for no rating, say so with `missing_rating`." if can_name else ""
+        message = error.message + (advice if error.field == "rating" else "")
+        raise fail(error.field or "rating", message) from None
     return values
 
 
@@ -277,7 +334,7 @@ def _text_of_id(value: object) -> str:
         return str(value)
     if isinstance(value, Integral) and not isinstance(value, bool):
         return str(int(value))
-    raise DataError(f"expected text, got {type(value).__name__} ({_short(value)}).", field="id")
+    raise DataError(f"expected text, got {type(value).__name__} ({shortened(value)}).", field="id")
 
 
 def _number_of(value: object, name: str) -> float:
@@ -286,7 +343,7 @@ def _number_of(value: object, name: str) -> float:
         number = float(value)
         if math.isfinite(number):
             return number
-    message = f"expected a finite number, got {type(value).__name__} ({_short(value)})."
+    message = f"expected a finite number, got {type(value).__name__} ({shortened(value)})."
     raise DataError(message, field=name)
 
 
@@ -308,7 +365,8 @@ def question_of(
     values = checked_fields(
         known, required=("instruction",), path=printable(path), place=place, notices=notices
     )
-    return str(values["instruction"])
+    turns = values.get("messages")
+    return str(values["instruction"]) if turns is None else as_text(turns)
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -319,37 +377,6 @@ def is_number(value: object) -> TypeGuard[float]:
         return math.isfinite(value)
     except OverflowError:  # an integer far beyond what a float holds
         return False
-
-
-def is_unicode(text: str) -> bool:
-    """Whether a text is valid: it holds no half of a surrogate pair."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def reason_not_text(record: Record) -> str | None:
-    """Why there is nothing in a record that a model could read, or None."""
-    where = f"{record.where}, " if record.where else ""
-    if record.error is not None:
-        return where + record.error
-    for name in ("response", "reference", "instruction"):
-        text = getattr(record, name)
-        if text is None and name == "reference":
-            continue
-        if not isinstance(text, str):  # as Python lets anybody make a record
-            kind = "null" if is_missing(text) else f"{type(text).__name__} ({_short(text)})"
-            return f"{where}field {name!r}: expected text, got {kind}."
-        if len(text) > MAX_CHARACTERS:
-            return (
-                f"{where}field {name!r}: {len(text):,} characters, more than the "
-                f"{MAX_CHARACTERS:,} that are judged; shorten it if it is what you mean to judge."
-            )
-        if not is_unicode(text):
-            return f"{where}field {name!r}: holds half of a surrogate pair, which is not text."
-    return None
 
 
 def rescaled(rating: float, low: float | None, high: float | None) -> float:
@@ -367,11 +394,3 @@ def _kind(value: object) -> str:
     if isinstance(first, Mapping) and "type" in first:
         return "a list of content parts, as chat requests have them"
     return type(value).__name__
-
-
-def _short(value: object, limit: int = 40) -> str:
-    try:
-        text = repr(value)
-    except RecursionError:
-        return "nested deeply"
-    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -92,6 +92,9 @@ class ParquetWriter:
 
         types = {"probabilities": pa.list_(pa.float64()), "reference_used": pa.bool_()}
         types |= {"trimmed_tokens": pa.int64()}
+        texts = [("role", pa.string()), ("content", pa.string())]
+        types |= {"messages": pa.list_(pa.struct(texts))}
+        types |= {"raters": pa.list_(pa.struct([("rater", pa.string()), ("rating", pa.float64())]))}
         numbers = ("score", "digit_mass", "p_good", "rating", "rating_min", "rating_max")
         types |= dict.fromkeys(numbers, pa.float64())
         self._schema = pa.schema([(name, types.get(name, pa.string())) for name in fields])

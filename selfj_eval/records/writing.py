@@ -40,8 +40,9 @@ class TableOptions(Options):
 _FROM_JUDGMENT = tuple(field.name for field in fields(Judgment))
 _FROM_RECORD = (
     *("rating", "rating_min", "rating_max", "model", "category"),
-    *("instruction", "response", "reference"),
+    *("messages", "instruction", "response", "reference", "raters"),
 )
+_RARE = ("messages", "raters")  # columns of files only where a record has them
 
 
 def write_records(path: str | Path, records: Sequence[Record], *, safe_csv: bool = False) -> None:
@@ -56,8 +57,10 @@ def write_records(path: str | Path, records: Sequence[Record], *, safe_csv: bool
         StoreError: If the file cannot be written; then nothing is.
     """
     failed = any(record.error is not None for record in records)
+    absent = set(_RARE) - fields_of(records)
     rows = [r.row() | ({"error": r.error} if failed else {}) for r in records]
-    write_rows(path, rows, safe_csv=safe_csv)
+    kept = [{name: value for name, value in row.items() if name not in absent} for row in rows]
+    write_rows(path, kept, safe_csv=safe_csv)
 
 
 def write_judgments(
@@ -71,8 +74,8 @@ def write_judgments(
 
     A row holds ``id, score, digit_mass, probabilities, error, reference_used,
     trimmed_tokens`` and the record's ``rating, rating_min, rating_max, model, category,
-    instruction, response, reference`` where any record has them. In CSV, ``probabilities`` is
-    a JSON array. ``safe_csv``: as for ``row_writer``.
+    messages, instruction, response, reference, raters`` where any record has them. In CSV, lists
+    are JSON arrays. ``safe_csv``: as for ``row_writer``.
 
     Raises:
         StoreError: If the file cannot be written; then nothing is.

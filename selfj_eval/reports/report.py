@@ -115,7 +115,7 @@ def report_scores(judges: ScoresLike | Iterable[ScoresLike], options: ReportOpti
     for name in ("jinja2", "matplotlib"):
         if importlib.util.find_spec(name) is None:
             raise DataError(f"a report needs {name}: pip install 'selfj-eval[report]'.")
-    read = [as_scores(scores, ratings=options.ratings) for scores in given]
+    read = [as_scores(scores, ratings=options.ratings, scale=options) for scores in given]
     with steps(options.progress, work(read, options), "evaluated", "resample") as progress:
         html, evaluations = page(read, options, command=command.get(), progress=progress)
     content = html.encode("utf-8", "replace")
@@ -314,7 +314,8 @@ def _shown(
 
     texts = []
     for name, limit in TEXT_LIMITS.items():
-        text = getattr(answer, name) if with_texts else None
+        text = getattr(answer, "question" if name == "instruction" else name)
+        text = text if with_texts else None
         if text is not None:
             texts.append(_Text(name, *visible(text, limit)))
     facts = (answer.id, answer.model, answer.category)

@@ -22,6 +22,7 @@ from selfj_eval.benchmarking.rate_sets import Rated, Result, key
 from selfj_eval.benchmarking.result import Bench, Intervals
 from selfj_eval.benchmarking.table import tabulate
 from selfj_eval.errors import DataError, StoreError
+from selfj_eval.judging.scored import read_scores
 from selfj_eval.records.reading import read_records
 from selfj_eval.records.record import Judgment
 from selfj_eval.records.writing import write_records
@@ -326,10 +327,7 @@ def test_what_is_missing_is_said_before_anything_is_rated(
     done = in_process("selfj", *arguments, "--embedder", tmp_path / "no")
     assert done.returncode == 2
     assert "the rater cosine: no folder" in done.stderr and "--embedder" in done.stderr
-    from selfj_eval.storage.store import JudgmentStore
-
-    with JudgmentStore(tmp_path / "o" / "judgments.store") as store:
-        assert len(store) == 0
+    assert not (tmp_path / "o").exists()
 
 
 def test_scores_of_other_answers_do_not_stay(
@@ -415,3 +413,24 @@ def test_answers_in_memory_by_the_name_of_their_set(rated: Path, tmp_path: Path)
         bench({"../x": read_records(rated)}, judge="length", output=tmp_path / "o")
     with pytest.raises(TypeError, match="by the name of their set"):
         bench(read_records(rated), judge="length", output=tmp_path / "o")  # type: ignore[arg-type]
+
+
+def test_a_file_is_read_as_it_is_told(in_process: Callable[..., Any], tmp_path: Path) -> None:
+    """A European spreadsheet: its own names, no ids, no scale, and -1 for "not rated"."""
+    source = tmp_path / "mine.csv"
+    rows = [f"Frage {k}?;Antw\u00f6rt {'a' * k};{-1 if k == 3 else 1 + k % 5};m" for k in range(40)]
+    source.write_text("query;reply;stars;model\n" + "\n".join(rows) + "\n", encoding="cp1252")
+    given = ["--field", "instruction=query", "--field", "response=reply", "--field", "rating=stars"]
+    base = ["bench", "--judge", "length", "--data", source, "--output", tmp_path / "o", *given]
+    told = [*base, "--encoding", "cp1252", "--scale", 1, 5]
+    done = in_process("selfj", *told)
+    assert done.returncode == 2
+    assert "mine.csv, row 5, field 'stars': -1 lies outside its scale" in done.stderr
+    assert "say so with --missing-rating" in done.stderr
+    done = in_process("selfj", *told, "--missing-rating", -1, "--resamples", 20)
+    assert done.returncode == 0, done.stderr
+    assert "ratings of -1, taken as no rating: 1" in done.stderr
+    (scores,) = (tmp_path / "o" / "scores" / "mine").glob("*.parquet")
+    found = read_scores(scores).answers
+    assert len(found) == 39 and "3" not in {a.id for a in found}
+    assert {(a.rating_min, a.rating_max) for a in found} == {(1.0, 5.0)}

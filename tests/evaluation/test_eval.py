@@ -253,7 +253,9 @@ def test_what_speaks_against_a_promise_stands_in_the_policy(
         assert any("the scale of the ratings is not known" in w for w in kept["warnings"])
         assert any(said in w for w in kept["warnings"])
         shown = [w.replace("`all_answers`", "--all-answers") for w in kept["warnings"]]
-        shown = [w.replace("`good_at`", "--good-at") for w in shown]
+        for option_of in ("good_at", "scale"):
+            flag = "--" + option_of.replace("_", "-")
+            shown = [w.replace(f"`{option_of}`", flag) for w in shown]
         assert all(f"note: {w}" in out for w in shown)
 
 

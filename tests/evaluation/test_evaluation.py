@@ -22,6 +22,7 @@ from selfj_eval.records.record import Judgment, Record
 from selfj_eval.records.writing import write_judgments
 
 FAST: dict[str, Any] = {"resamples": 20}
+SCALE = {"rating_min": 1, "rating_max": 5}
 Jsonl = Callable[..., Path]
 
 
@@ -123,7 +124,8 @@ def test_ratings_of_other_answers_with_the_same_ids_are_not_these(jsonl: Jsonl, 
     # The same of two judges' scores.
     mine = read_scores(jsonl(*[r | {"rating": k} for k, r in enumerate(scored)], name="a.jsonl"))
     theirs = [r | {"score": 4} for r in rows(name, "a b", "c", "other")]
-    document = compare(mine, read_scores(jsonl(*theirs, name="b.jsonl")), **FAST).to_dict()
+    both = compare(mine, read_scores(jsonl(*theirs, name="b.jsonl")), good_at=1, **FAST)
+    document = both.to_dict()
     assert document["counts"]["compared"] == 2
     assert "1 records have another text in the second file and are skipped" in document["warnings"]
 
@@ -166,7 +168,7 @@ def test_files_that_are_no_scores(jsonl: Jsonl, rows: list[Any], message: str) -
             "only 0 scored records; at least 2 are needed",
         ),
         (
-            [{"id": str(k), "score": k, "rating": 3} for k in range(5)],
+            [{"id": str(k), "score": k, "rating": 3, **SCALE} for k in range(5)],
             "only 5 answers: intervals are rough, or missing",
             "all 5 ratings are equal (3)",
         ),

@@ -135,7 +135,7 @@ def test_the_default_output_stands_beside_the_input(
 ) -> None:
     source = jsonl(*ROWS, name="answers.v1.jsonl")
     assert in_process("selfj", "score", source, "--judge", "demo").returncode == 0
-    assert len(read_jsonl(tmp_path / "answers.v1.jsonl.scores.jsonl")) == 5
+    assert len(read_jsonl(tmp_path / "scores_answers.v1.jsonl")) == 5
 
 
 def test_ids_that_the_terminal_cannot_show(

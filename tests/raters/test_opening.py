@@ -50,7 +50,7 @@ def test_score_takes_each_rater_and_goes_on_from_its_store(
         assert first.scored == 2
     if not kind.endswith("length"):
         assert again.from_store == 2
-    run = json.loads(Path(f"{file}.scores.jsonl.run.json").read_text())
+    run = json.loads(Path(f"{first.output}.run.json").read_text())
     assert run["judge"]["model"] == judge
 
 

@@ -150,13 +150,13 @@ BAD = {
         text_file(lines(GOOD | {"response": True}), "x.jsonl"),
         r"line 1, field 'response': expected text, got bool \(True\)",
     ),
-    "rating as text": (
-        text_file(lines(GOOD | {"rating": "5"}), "x.jsonl"),
-        r"field 'rating': expected a number, got str",
+    "rating in words": (
+        text_file(lines(GOOD | {"rating": "N/A"}), "x.jsonl"),
+        r"line 1, field 'rating': expected a number, got str \('N/A'\)",
     ),
     "rating in words, CSV": (
         text_file("id,instruction,response,rating\n1,q,a,good\n", "x.csv"),
-        r"x\.csv, line 2, field 'rating': expected a number or an empty cell, got 'good'",
+        r"x\.csv, row 2, field 'rating': expected a number or an empty cell, got 'good'",
     ),
     "empty instruction": (
         text_file(lines(GOOD | {"instruction": "  "}), "x.jsonl"),
@@ -206,19 +206,25 @@ BAD = {
     ),
     "a nameless column that holds something, CSV": (
         text_file("id,instruction,response,\n1,q,a,\n2,q,a,x\n", "x.csv"),
-        r"x\.csv, line 3: column 4 has no name, but a cell with 'x'; name it",
+        r"x\.csv, row 3: column 4 has no name, but a cell with 'x'; name it",
     ),
     "a thousand or one, CSV": (
         text_file('id,instruction,response,rating\n1,q,a,"1,000"\n', "x.csv"),
-        r"line 2, field 'rating': '1,000' is a thousand or has a decimal comma",
+        r"row 2, field 'rating': '1,000' is a thousand or has a decimal comma",
     ),
     "unclosed quote, CSV": (
         text_file('id,instruction,response\n1,q,a\n2,q,"b\n', "x.csv"),
         r"x\.csv, line 3: broken CSV",
     ),
     "UTF-16": (text_file("id".encode("utf-16"), "x.jsonl"), "is not UTF-8; it is UTF-16; save"),
-    "half of UTF-16, CSV": (text_file(b"\xff\xfei\0d", "x.csv"), "begins as UTF-16 does, but"),
-    "gzip": (text_file(gzip.compress(b"{}"), "x.jsonl"), "is not UTF-8; it is gzip: unpack it"),
+    "half of UTF-16, CSV": (
+        text_file(b"\xff\xfei\0d", "x.csv"),
+        "is not UTF-16 .truncated data.; save it as UTF-8",
+    ),
+    "gzip": (
+        text_file(gzip.compress(b"{}"), "x.jsonl"),
+        "is not UTF-8; it is gzip: let its name end in",
+    ),
     "binary text in Parquet": (
         parquet_with_bad_text,
         r"x\.parquet, row 1, field 'response': expected text or numbers: Invalid UTF8",
@@ -229,10 +235,14 @@ BAD = {
     ),
     "too many cells": (
         text_file("id,instruction,response\n1,q,a,b\n", "x.csv"),
-        "line 2: has more cells than the header",
+        "row 2: has more cells than the header",
     ),
     "not Parquet": (text_file("PAR0", "x.parquet"), r"x\.parquet: is not a readable Parquet file"),
-    "unknown format": (text_file("x", "x.txt"), "cannot tell the format from the name; use one of"),
+    "a text that is no table": (
+        text_file("Write a poem.\nName a sea.\n", "x.txt"),
+        r"x\.txt: is no table: nothing separates columns in its first line",
+    ),
+    "unknown format": (text_file("x", "x.doc"), "cannot tell the format from the name; use one of"),
     "no file": (lambda folder: folder / "no.jsonl", r"no\.jsonl: cannot be read: No such file"),
     "a folder": (lambda folder: folder / "d.jsonl", r"d\.jsonl: cannot be read: Is a directory"),
 }

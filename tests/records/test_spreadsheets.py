@@ -83,7 +83,7 @@ def test_an_empty_answer_is_an_answer_whatever_its_column_is_called(tmp_path: Pa
     path.write_text("id,instruction,output\n1,q,\n")  # AlpacaEval's name
     assert read_records(path) == [Record("1", "q", "")]
     path.write_text("id,instruction,response\n1,,a\n")
-    with pytest.raises(DataError, match="line 2, field 'instruction': is null or empty"):
+    with pytest.raises(DataError, match="row 2, field 'instruction': is null or empty"):
         read_records(path)
 
 
@@ -91,14 +91,14 @@ def test_an_empty_answer_is_an_answer_whatever_its_column_is_called(tmp_path: Pa
 def test_what_python_takes_for_a_number_is_none(tmp_path: Path, number: str) -> None:
     path = tmp_path / "x.csv"
     path.write_text(f"id,instruction,response,rating\n1,q,a,{number}\n")
-    with pytest.raises(DataError, match="line 2, field 'rating': expected a number or an empty"):
+    with pytest.raises(DataError, match="row 2, field 'rating': expected a number or an empty"):
         read_records(path)
 
 
 def test_a_row_that_ends_before_its_answer_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("id,instruction,response,rating\n1,q,a\n2,q\n")
-    with pytest.raises(DataError, match="line 3: ends before the column 'response'; is a delimit"):
+    with pytest.raises(DataError, match="row 3: ends before the column 'response'; is a delimit"):
         read_records(path)
     path.write_text("id,instruction,response,rating\n1,q,\n")
     assert read_records(path) == [Record("1", "q", "")]

@@ -183,8 +183,11 @@ def test_texts_can_be_left_out(jsonl: Jsonl) -> None:
     "made",
     [
         [{"id": "1", "score": 3.0}],
-        [{"id": "1", "score": 3.0, "rating": 4}],
-        [{"id": str(k), "score": float(k), "rating": 4} for k in range(5)],
+        [{"id": "1", "score": 3.0, "rating": 4, "rating_min": 1, "rating_max": 5}],
+        [
+            {"id": str(k), "score": float(k), "rating": 4, "rating_min": 1, "rating_max": 5}
+            for k in range(5)
+        ],
         [{"id": "1", "score": None, "rating": 4, "error": "no digit"}],
         [{"id": str(k), "score": 40.0 + k, "rating": k * k} for k in range(20)],
     ],

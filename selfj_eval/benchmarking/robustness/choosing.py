@@ -8,7 +8,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 from selfj_eval.errors import SelfJError
-from selfj_eval.records.record import Record, reason_not_text
+from selfj_eval.records.record import Record
+from selfj_eval.records.texts import reason_not_text
 
 
 class AnswerPool:
@@ -23,7 +24,7 @@ class AnswerPool:
 
     def __init__(self, records: Iterable[Record]) -> None:
         placed = {
-            _place(r.instruction, r.response): (r.instruction, r.response)
+            _place(r.question, r.response): (r.question, r.response)
             for r in records
             if reason_not_text(r) is None and r.response.strip()
         }
@@ -34,12 +35,12 @@ class AnswerPool:
 
     def to_another(self, record: Record, seed: int) -> str | None:
         """The next answer on the circle to another instruction; None where there is none."""
-        if not self._several or self._only == record.instruction:
+        if not self._several or self._only == record.question:
             return None
         start = bisect_left(self._places, _place(str(seed), record.id))
         for step in range(len(self._texts)):
             instruction, response = self._texts[(start + step) % len(self._texts)]
-            if instruction != record.instruction and response != record.response:
+            if instruction != record.question and response != record.response:
                 return response
         return None
 

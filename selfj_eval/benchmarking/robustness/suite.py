@@ -70,15 +70,15 @@ def robustness(
     def pair(k: int, changed: Record) -> Pair:
         own, before = base[k], judged[k]
         if before.score is None:
-            return Pair(own.id, own.instruction, None, None)
+            return Pair(own.id, own.question, None, None)
         after = next(verdicts)
         refused = after.score is None and refuses(changed) is not None
         trimmed = before.trimmed_tokens + after.trimmed_tokens > 0
-        return Pair(own.id, own.instruction, before.score, after.score, refused, trimmed)
+        return Pair(own.id, own.question, before.score, after.score, refused, trimmed)
 
     pairs = {name: [pair(*row) for row in rows] for name, rows in made.items()}
     scored = [j.score for j in judged if j.score is not None]
-    instructions = len({r.instruction for r in base if isinstance(r.instruction, str)})
+    instructions = len({r.question for r in base if isinstance(r.question, str)})
     settings = TrialSettings(
         seed,
         limit,

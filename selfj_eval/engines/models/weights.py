@@ -25,7 +25,7 @@ _IN_SUBFOLDERS = tuple(f"{name}/{p}" for name in SUBFOLDERS for p in ("*.jinja",
 _WITHOUT_TOKENIZER_JSON = ("vocab*.txt", "*.tiktoken")
 """What a tokenizer is made of where there is no tokenizer.json."""
 _IRRELEVANT = {"generation_config.json", "trainer_state.json", "training.json", "merge.json"}
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 def resolve_folder(
@@ -88,7 +88,7 @@ def _found(model: str, revision: str | None, code: bool, weights: bool) -> Path:
         folder = Path(fetched)
         if weights and not any(folder.glob("*.safetensors")):
             files = list_repo_files(model, revision=revision)
-            if pickles := [f for f in files if any(fnmatch(f, p) for p in _PICKLES)]:
+            if pickles := [f for f in files if any(fnmatch(f, p) for p in PICKLES)]:
                 raise _only_pickles(model, pickles)
         return folder
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
@@ -162,7 +162,7 @@ def check_weights(folder: Path, *, adapter: bool = False) -> None:
         raise JudgeError(f"{folder} is not a {kind} folder: it has no {config}.{hint}")
     pattern = "adapter_model.safetensors" if adapter else "*.safetensors"
     if not any(folder.glob(pattern)):
-        if pickles := sorted(f.name for p in _PICKLES for f in folder.glob(p)):
+        if pickles := sorted(f.name for p in PICKLES for f in folder.glob(p)):
             raise _only_pickles(str(folder), pickles)
         raise JudgeError(
             f"{folder} holds no weights: expected {pattern} beside {config}. Is the download or "

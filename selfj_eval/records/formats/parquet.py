@@ -13,12 +13,14 @@ from selfj_eval.records.formats import Rows
 # fewer, where those of the file take more bytes.
 _ROWS = 128
 _BYTES = 1 << 25
+_TURNS = ({"role", "content"}, {"from", "value"})  # fields of a message
 
 
 def parquet_rows(path: Path, fields: Collection[str] | None = None, *, fill: bool = True) -> Rows:
     """The rows of a file.
 
-    Decimals are numbers; times, dates and bytes are text.
+    Decimals are numbers; times, dates and bytes are text. Chats that ``datasets`` has stored as a
+    struct of lists (roles, contents) are lists of messages.
 
     Args:
         path: The file.
@@ -38,6 +40,7 @@ def parquet_rows(path: Path, fields: Collection[str] | None = None, *, fill: boo
             names = file.schema_arrow.names
             _refuse_doubles(names, path)
             wanted = [name for name in names if fields is None or name in fields]
+            chats = [name for name in wanted if _is_chat_of_lists(file.schema_arrow.field(name))]
             nothing = dict.fromkeys(names) if fill else {}
             number = 0
             for batch in _batches(file, wanted):
@@ -45,11 +48,41 @@ def parquet_rows(path: Path, fields: Collection[str] | None = None, *, fill: boo
                     _plain(batch, path, number).to_pylist() if wanted else [{}] * batch.num_rows
                 ):
                     number += 1
+                    for name in chats:
+                        row[name] = _messages(row[name], path, f"row {number}", name)
                     yield f"row {number}", {**nothing, **row} if len(row) < len(nothing) else row
     except (pa.ArrowException, ValueError, OverflowError, KeyError) as error:
         raise DataError(
             f"is not a readable Parquet file: {brief(error).rstrip('.')}.", path=path
         ) from error
+
+
+def _is_chat_of_lists(field: Any) -> bool:
+    """Whether a column is a struct of lists, as ``datasets`` stores a list of structs."""
+    import pyarrow as pa
+
+    types = pa.types
+    if not types.is_struct(field.type):
+        return False
+    inner = {
+        field.type.field(k).name: field.type.field(k).type for k in range(field.type.num_fields)
+    }
+    return any(turn <= inner.keys() for turn in _TURNS) and all(
+        types.is_list(kind) or types.is_large_list(kind) for kind in inner.values()
+    )
+
+
+def _messages(
+    chat: dict[str, list[Any] | None] | None, path: Path, place: str, field: str
+) -> list[dict[str, Any]] | None:
+    if chat is None:
+        return None
+    lists = {name: values for name, values in chat.items() if values is not None}
+    if len({len(values) for values in lists.values()}) > 1:
+        lengths = ", ".join(f"{len(values)} of {name!r}" for name, values in lists.items())
+        message = f"is a chat whose lists differ in length: {lengths}."
+        raise DataError(message, path=path, place=place, field=field)
+    return [dict(zip(lists, turn, strict=True)) for turn in zip(*lists.values(), strict=True)]
 
 
 def _batches(file: Any, wanted: list[str]) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""JSONL and JSON, and the text of any file."""
+"""JSONL and JSON."""
 
 from __future__ import annotations
 
@@ -9,43 +9,33 @@ from typing import Any
 from selfj_eval.errors import DataError
 from selfj_eval.files.documents import parse_json, unique_keys, whole
 from selfj_eval.records.formats import Rows
+from selfj_eval.records.formats.documents import rows_in
+from selfj_eval.records.formats.opening import decode, opened, text_lines
 
 # json.loads makes one for each line.
 _DECODER = json.JSONDecoder(object_pairs_hook=unique_keys, parse_int=whole)
 
 
-def decode(data: bytes, path: Path, first_line: int = 1) -> str:
-    """Bytes of a file as text, without a byte order mark.
+def jsonl_rows(path: Path, encoding: str | None = None, *, told: bool = False) -> Rows:
+    """One object a line; lines of white space are skipped.
 
-    Raises:
-        DataError: Naming the line, if they are not UTF-8.
+    Args:
+        path: The file.
+        encoding, told: As for ``opening.text_lines``.
     """
-    try:
-        return data.decode("utf-8-sig" if first_line == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        line = first_line + data.count(b"\n", 0, error.start)
-        kinds = {b"\x1f\x8b": "; it is gzip: unpack it", b"PK": "; it is a ZIP archive: unpack it"}
-        kinds |= dict.fromkeys((b"\xff\xfe", b"\xfe\xff"), "; it is UTF-16")
-        kind = kinds.get(data[:2], "") if first_line == 1 else ""
-        raise DataError(
-            f"byte 0x{data[error.start]:02x} is not UTF-8{kind}; save the file as UTF-8.",
-            path=path,
-            place=f"line {line}",
-        ) from error
+    for number, line in enumerate(text_lines(path, encoding, newline="\n", told=told), 1):
+        if not line.isspace():
+            value = _loads(line.rstrip("\r\n"), path, number)
+            yield f"line {number}", _object(value, path, f"line {number}")
 
 
-def jsonl_rows(path: Path) -> Rows:
-    """One object a line; lines of white space are skipped."""
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            if line.strip():
-                value = _loads(decode(line.rstrip(b"\r\n"), path, number), path, number)
-                yield f"line {number}", _object(value, path, f"line {number}")
+def json_rows(path: Path, encoding: str | None = None, *, told: bool = False) -> Rows:
+    """An array of objects, or a document of another program that holds one.
 
-
-def json_rows(path: Path) -> Rows:
-    """An array of objects."""
-    text = decode(path.read_bytes(), path)
+    Arguments as for ``jsonl_rows``.
+    """
+    with opened(path) as stream:
+        text = decode(stream.read(), path, encoding=encoding, told=told)
     if not text.strip():
         raise DataError("is empty.", path=path)
     try:
@@ -55,6 +45,9 @@ def json_rows(path: Path) -> Rows:
             message = "holds one object a line, which is JSONL; name it .jsonl."
             raise DataError(message, path=path) from error
         raise
+    if isinstance(value, dict) and (rows := rows_in(value, path)) is not None:
+        yield from rows
+        return
     if not isinstance(value, list):
         raise DataError(
             f"expected a JSON array of objects, got {type(value).__name__}; one object a line "

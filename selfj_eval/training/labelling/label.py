@@ -307,7 +307,7 @@ def _result(
         labelled=len(data.records),
         left_out=len(found.left_out),
         cut=0 if found.generator is None else found.generator.cut,
-        instructions=len({record.instruction for record in data.records}),
+        instructions=len({record.question for record in data.records}),
         source=data.rule.source,
         parts=Sizes(data.parts.count(TRAIN), data.parts.count(VALIDATION)),
         labels=Histograms(data.histogram(TRAIN), data.histogram(VALIDATION)),

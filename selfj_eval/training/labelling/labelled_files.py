@@ -21,8 +21,11 @@ from selfj_eval.generation.instructions import (
 from selfj_eval.jobs.options import PathLike
 from selfj_eval.prompts.templates import get_template
 from selfj_eval.raters.judge import reason_unjudgeable
+from selfj_eval.records.conversations import messages_of
 from selfj_eval.records.inputs import records_of
+from selfj_eval.records.layouts import recognised
 from selfj_eval.records.notices import Notices
+from selfj_eval.records.options import ReadOptions
 from selfj_eval.records.reading import iter_rows, read_records
 from selfj_eval.records.record import Record, rescaled
 from selfj_eval.records.writing import write_rows
@@ -90,16 +93,19 @@ def read_input(
 
     Args:
         path: A file that ``read_records`` or ``read_instructions`` takes. It has answers if any
-            row has a field ``response``, or, as those two layouts have it, ``output`` beside
-            ``instruction`` (AlpacaEval), or ``resps`` (lm-eval's samples).
+            row has a field ``response``, or ``output`` beside ``instruction`` (AlpacaEval), or it
+            is in another program's layout, conversations that end with the user's turn apart.
         limit: Only the first so many; by default all.
         notices: Gets what was recognised, converted or ignored.
 
     Raises:
         DataError: If it cannot be read, or has answers in some rows only.
     """
-    names = {name for _, row in iter_rows(path, fields=()) for name in row}
-    if names & {"response", "resps"} or {"output", "instruction"} <= names:
+    first: Mapping[str, Any] = {}
+    names = set[str]()
+    for _, row in iter_rows(path, fields=()):
+        first, names = first or row, names.union(row)
+    if _are_answers(names, first):
         return read_records(path, notices=notices)[:limit]
     return read_instructions(path, notices=notices)[:limit]
 
@@ -110,9 +116,20 @@ def input_of(
     """The same of what is in memory; arguments and errors otherwise as for ``read_input``."""
     rows = list(asked_rows(values))
     names = {name for row in rows for name in row}
-    if names & {"response", "resps"} or {"output", "instruction"} <= names:
+    if _are_answers(names, rows[0] if rows else {}):
         return records_of(rows, notices=notices)[:limit]
     return instructions_of(rows, notices=notices)[:limit]
+
+
+def _are_answers(names: set[str], first: Mapping[str, Any]) -> bool:
+    """Whether rows are answers, by all their fields and the first row."""
+    if "response" in names or {"output", "instruction"} <= names:
+        return True
+    messages = first.get("messages")
+    if "instruction" not in names and isinstance(messages, list) and messages:
+        last = messages[-1]
+        return isinstance(last, Mapping) and last.get("role") == "assistant"
+    return recognised(first, ReadOptions(), path=None, place="row 1") is not None
 
 
 def check_references(items: Sequence[Record] | Sequence[Instruction], path: Path | None) -> None:
@@ -171,7 +188,7 @@ def reason_unlabelled(record: Record) -> str | None:
             f"{where}field 'response': holds {marker}, so the prompt would teach something else; "
             "remove it if it is not meant."
         )
-    if record.reference is None and (marker := template.marker_in(record.instruction)):
+    if record.reference is None and (marker := template.marker_in(record.question)):
         return (
             f"{where}field 'instruction': holds {marker}, so without a reference it cannot be told "
             "where the answer begins."
@@ -226,7 +243,7 @@ def labelled(
         DataError: As for ``LabelRule.fit`` and ``apply``, or if no answer is left for training.
     """
     parts = [
-        VALIDATION if in_validation(record.instruction, validation, seed) else TRAIN
+        VALIDATION if in_validation(record.question, validation, seed) else TRAIN
         for record in records
     ]
     chosen = np.asarray([part == TRAIN for part in parts], dtype=bool)
@@ -263,7 +280,7 @@ def write_labelled(files: Files, data: Labelled, measured_by: Mapping[str, Any])
     for part in (TRAIN, VALIDATION):
         rows = zip(data.records, data.labels.label, data.parts, strict=True)
         pairs = [
-            Pair(r.id, r.instruction, r.response, r.reference, int(own), r.where)
+            Pair(r.id, r.question, r.response, r.reference, int(own), r.where)
             for r, own, its in rows
             if its == part
         ]
@@ -282,6 +299,8 @@ def _rows(data: Labelled) -> list[dict[str, Any]]:
         row: dict[str, Any] = {
             name: getattr(record, name) for name in ("id", "instruction", "response", "reference")
         }
+        if record.messages is not None:
+            row["messages"] = messages_of(record.messages)
         for name in ("z1", "z2"):
             row[name] = float(data.measures[name][i]) if name in data.measures else None
         own = int(data.labels.label[i])

@@ -1,17 +1,16 @@
-"""Layouts of other programs' files that are read as records: lm-eval, AlpacaEval."""
+"""lm-eval's logs of generation tasks."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from selfj_eval.errors import DataError
 from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.records.conversations import as_text, turns_of, unrendered
 from selfj_eval.records.formats import Rows
+from selfj_eval.records.layouts.base import Layout, Source
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.questions import QUESTION_FIELDS
 from selfj_eval.records.record import is_number
@@ -19,31 +18,9 @@ from selfj_eval.records.record import is_number
 LM_EVAL_FIELDS = ("doc_id", "doc", "target", "arguments", "resps")
 """What is read of lm-eval's samples."""
 _OTHER_MEDIA = ("visual", "audio")  # as lm-eval's multimodal requests have them
-_ALPACA_EVAL = {"response": "output", "model": "generator", "category": "dataset"}
-
-# Fields by which other layouts are known, to name them; the first that fits counts.
-_FOREIGN = (
-    (("conversations",), "a chat in ShareGPT's layout"),
-    (("conversation_a", "conversation_b"), "pairs of chats in the arena's layout"),
-    (("chosen", "rejected"), "preference pairs (RewardBench, TRL)"),
-    (("preferred_output", "non_preferred_output"), "preference pairs (OpenAI)"),
-    (("custom_id", "response"), "the output of an OpenAI batch"),
-    (("question_id", "choices"), "answers in FastChat's layout (MT-bench)"),
-    (("question_id", "turns"), "questions in FastChat's layout (MT-bench)"),
-    (("uid", "messages"), "answers in arena-hard's layout"),
-    (("messages",), "chat messages"),
-)
 
 
-def foreign_layout(row: Mapping[str, Any]) -> str | None:
-    """The layout of another program that a row seems to have, for messages; None if it has none."""
-    for names, layout in _FOREIGN:
-        if all(name in row for name in names):
-            return layout
-    return None
-
-
-def lm_eval_samples(rows: Rows, path: Path | None, notices: Notices) -> Rows:
+def _sample_rows(source: Source) -> Rows:
     """The answers in lm-eval's log of a generation task, or in several such logs one after another.
 
     The whole answer is judged (``resps``), not what a filter extracted from it. The
@@ -52,14 +29,13 @@ def lm_eval_samples(rows: Rows, path: Path | None, notices: Notices) -> Rows:
     within one task and model: the same number with another question or answer is another record.
     """
     seen: dict[int, dict[bytes, None]] = {}
-    for place, row in rows:
-
-        def fail(field: str, message: str, place: str = place) -> DataError:
-            return DataError(message, path=path, place=place, field=field)
-
+    notices = source.notices
+    for place, row in source.rows:
         number = row.get("doc_id")
         if not isinstance(number, int):
-            raise fail("doc_id", "expected the document's number, as lm-eval writes it.")
+            raise source.error(
+                place, "doc_id", "expected the document's number, as lm-eval writes it."
+            )
         resps = row.get("resps")
         answers = resps[0] if isinstance(resps, list) and len(resps) == 1 else resps
         answers = [None] if is_missing(answers) else answers
@@ -68,7 +44,8 @@ def lm_eval_samples(rows: Rows, path: Path | None, notices: Notices) -> Rows:
             or not answers
             or not all(isinstance(answer, str) or is_missing(answer) for answer in answers)
         ):
-            raise fail(
+            raise source.error(
+                place,
                 "resps",
                 "holds no generated text; only the samples of generation tasks "
                 "(output_type generate_until) can be judged.",
@@ -76,7 +53,9 @@ def lm_eval_samples(rows: Rows, path: Path | None, notices: Notices) -> Rows:
         try:
             fields = _question(row, notices) | _reference(row, notices)
         except ValueError as error:
-            raise fail("arguments", f"{error}; a judge of text cannot read it.") from error
+            raise source.error(
+                place, "arguments", f"{error}; a judge of text cannot read it."
+            ) from error
         decisive = json.dumps([fields, answers], sort_keys=True, default=str).encode()
         others = seen.setdefault(number, {})
         digest = hashlib.sha256(decisive).digest()[:16]
@@ -146,12 +125,12 @@ def _reference(row: Mapping[str, Any], notices: Notices) -> dict[str, Any]:
     return {"reference": None if is_missing(value) else value}
 
 
-def alpaca_eval_names(columns: Collection[str], names: Mapping[str, str]) -> dict[str, str]:
-    """What the fields of a record are called in AlpacaEval's ``model_outputs``.
-
-    Args:
-        columns: The fields of the first row.
-        names: As the user says; these go before.
-    """
-    known = {f: n for f, n in _ALPACA_EVAL.items() if f not in columns and n in columns}
-    return known | dict(names)
+LM_EVAL = (
+    Layout(
+        "lm-eval",
+        "lm-eval's samples of a generation task",
+        ("doc", "resps"),
+        _sample_rows,
+        without=("response",),
+    ),
+)

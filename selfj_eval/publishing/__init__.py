@@ -1,0 +1,1 @@
+"""What leaves this machine: results in the community's formats, scores and judges on the hub."""
