@@ -33,7 +33,9 @@ class Run:
     Attributes:
         name: Of its files.
         trained: The sets it learns from.
-        scored: The sets that it does not learn from: their unseen instructions are scored.
+        scored: Sets that it does not learn from: their unseen instructions are scored. Those that
+            nobody learns from are scored by the first fold, which has not seen the Vicuna questions
+            either, and by the judge that is shipped.
         shipped: Whether others get it: then it learns only from ratings under a stated licence.
     """
 
@@ -47,7 +49,7 @@ RUNS = {
     run.name: run
     for run in (
         Run("fold1", HALVES[1], (*HALVES[0], *NEVER_TRAINED)),
-        Run("fold2", HALVES[0], (*HALVES[1], *NEVER_TRAINED)),
+        Run("fold2", HALVES[0], HALVES[1]),
         Run("all", HALVES[0] + HALVES[1], NEVER_TRAINED, shipped=True),
     )
 }

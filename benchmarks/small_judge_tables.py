@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean
+from statistics import mean, pvariance
 
 from rated_sets import sample
 from scipy.stats import zscore
@@ -40,12 +40,37 @@ def tables(work: Path, recipes: Sequence[str], sets: Sets, most: int, embedder: 
                 for source, records in unseen(sets, RUNS[name]).items()
                 if score_file(judge, source, "without").exists()
             }
-            # Both have not learned from the sets without a licence: the first one counts, which
-            # has not seen the Vicuna questions either.
-            found = of_run | found
+            found |= of_run
         if found:
-            text += ["", f"### {recipe}", "", *_table(found)]
+            text += ["", f"### {recipe}", "", *_table(found), "", *_scales(work / recipe, sets)]
     return "\n".join(text)
+
+
+def _scales(judges: Path, sets: Sets) -> list[str]:
+    """Mean and standard deviation of judge and trigrams, for sums that are fitted to no records.
+
+    Over the answers that the judges of the folds had not learned from, each set counting the same.
+    """
+    found: dict[str, list[tuple[float, float]]] = {}
+    for name in ("fold1", "fold2"):
+        for source in RUNS[name].scored:
+            if source in NEVER_TRAINED or not score_file(judges / name, source, "with").exists():
+                continue
+            by_id = {r.id: r for r in sets[source]}
+            scored = {p: _scores(score_file(judges / name, source, p)) for p in ("with", "without")}
+            referred = {i: by_id[i] for i in scored["with"]}
+            if len(referred) > 2:
+                scored["without"] = {i: scored["without"][i] for i in referred}
+                scored["trigrams"] = _rated(referred, "trigrams")
+                for rater, scores in scored.items():
+                    values = list(scores.values())
+                    found.setdefault(rater, []).append((mean(values), pvariance(values)))
+    lines = []
+    for rater, of_sets in found.items():
+        middle = mean(m for m, _ in of_sets)
+        deviation = mean(v for _, v in of_sets) ** 0.5
+        lines.append(f"{rater}: mean {middle:.3f}, standard deviation within a set {deviation:.3f}")
+    return lines
 
 
 def _table(found: Mapping[str, Mapping[str, float]]) -> list[str]:
