@@ -36,8 +36,14 @@ class JudgeOptions(ModelOptions):
 
     template: str | None = option(
         None,
-        "prompt template: self-j, self-j-unwrapped or sections (default: self-j, of an encoder "
-        "sections)",
+        "prompt template: self-j, self-j-unwrapped, sections, chat, rubric, yes-no, or a file of "
+        "your own, .yaml (docs/templates.md; default: self-j, of an encoder sections)",
+    )
+    rubric: str | None = option(
+        None,
+        "YAML file of what answers are judged by, one criterion or several with weights, for a "
+        "template that shows it, such as rubric (docs/templates.md)",
+        placeholder="FILE",
     )
     max_tokens: int | None = option(
         None,

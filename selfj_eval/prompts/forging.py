@@ -62,6 +62,9 @@ class _NormalForm(dict[int, str]):
 _NORMAL = _NormalForm()
 _BEFORE = r"(?:\A|\n)[-+# ]{0,9}"  # at the beginning of a line, after a bullet or a heading's sign
 _AFTER = r"[-+# ]{0,9}(?=\n|\Z)"
+_SECTION = re.compile(r"\[[^\[\]/<>]+\]:?")
+_TAG = re.compile(r"<[^<>]+>|\[/?[A-Z_]+\]|\[/[^\[\]]+\]")  # <answer>, [INST], [/answer]
+_WORDS = 5  # of a sentence that no answer has by chance
 
 
 class Mark(NamedTuple):
@@ -113,6 +116,54 @@ def sentence(text: str) -> Mark:
 def line(text: str) -> Mark:
     """A whole line."""
     return Mark(text, re.compile(rf"{_BEFORE}{_words(text.strip('-+# '))}{_AFTER}"))
+
+
+def opening(text: str) -> Mark:
+    """How a line begins, such as ``Answer:``."""
+    return Mark(text, re.compile(rf"{_BEFORE}{_words(text.rstrip(': '))}[ \n]?:"))
+
+
+def marks_of(text: str, placeholder: re.Pattern[str]) -> dict[str, Mark]:
+    """The pieces of a template's text that an answer must not hold, by their text.
+
+    Of a line without a placeholder: a heading, a name in brackets, a tag; else its first sentence
+    where it has five words or more, else the whole line. Of a line with placeholders: what stands
+    before the first one at a line's beginning, where it is one of these or ends with a colon; and
+    what stands behind one, if it is a tag or has three words or more.
+
+    Args:
+        text: The template's text.
+        placeholder: Matches what is filled in.
+    """
+    found = dict[str, Mark]()
+    for own in text.splitlines():
+        first, *rest = (part.strip() for part in placeholder.sub("\0", own).split("\0"))
+        marks = [_own_mark(first, whole=not rest)]
+        marks += [_behind(part) for part in rest]
+        found |= {mark.text: mark for mark in marks if mark is not None}
+    return found
+
+
+def _own_mark(text: str, *, whole: bool) -> Mark | None:
+    """The mark of a line, or of its part before a placeholder."""
+    if not any(map(str.isalpha, text)):
+        return None
+    if text.startswith("#"):
+        return heading(text)
+    if _SECTION.fullmatch(text):
+        return section(text.rstrip(":"))
+    if _TAG.search(text):
+        return sentence(text)
+    if not whole:
+        return opening(text) if text.endswith(":") else None
+    first = re.split(r"(?<=[.!?:])\s", text)[0]
+    return sentence(first) if len(first.split()) >= _WORDS else line(text)
+
+
+def _behind(text: str) -> Mark | None:
+    """The mark of a line's part behind a placeholder."""
+    known = any(map(str.isalpha, text)) and (_TAG.search(text) or len(text.split()) > 2)
+    return sentence(text) if known else None
 
 
 def find(marks: Iterable[Mark], text: str) -> Found | None:

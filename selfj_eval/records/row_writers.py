@@ -11,6 +11,8 @@ from typing import Any, BinaryIO, Protocol
 from selfj_eval.files.formulas import GUARD, GUARD_COLUMN, guarded
 from selfj_eval.files.parquet_notes import write_note
 
+CRITERION_PREFIX = "score_"
+"""Begins the names of columns with the scores of a rubric's criteria."""
 _BLOCK = 4096  # rows that make a row group of a Parquet file
 
 
@@ -93,6 +95,7 @@ class ParquetWriter:
         types = {"probabilities": pa.list_(pa.float64()), "reference_used": pa.bool_()}
         types |= {"trimmed_tokens": pa.int64()}
         numbers = ("score", "digit_mass", "p_good", "rating", "rating_min", "rating_max")
+        numbers += tuple(name for name in fields if name.startswith(CRITERION_PREFIX))
         types |= dict.fromkeys(numbers, pa.float64())
         self._schema = pa.schema([(name, types.get(name, pa.string())) for name in fields])
         self._file = pq.ParquetWriter(stream, self._schema, compression="zstd")

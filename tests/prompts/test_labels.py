@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from selfj_eval.errors import JudgeError
 from selfj_eval.prompts.labels import digit_token_ids, expected_score
-from selfj_eval.prompts.templates import TEMPLATES
+from selfj_eval.prompts.templates import SELF_J, get_template
 
 LLAMA_2_IDS = [29900, 29896, 29906, 29941, 29946, 29945, 29953, 29955, 29947, 29929]
 log_probabilities = st.lists(st.floats(-60, -2.4), min_size=10, max_size=10)
@@ -100,12 +100,12 @@ def llama_2_like_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("template", SELF_J)
 def test_llama_2_digit_ids(template: str) -> None:
     tokenizer = llama_2_like_tokenizer()
     assert tokenizer("a 5").input_ids != tokenizer("a5").input_ids
     ids = digit_token_ids(
-        lambda text: tokenizer(text).input_ids, TEMPLATES[template].probe(), "llama"
+        lambda text: tokenizer(text).input_ids, get_template(template).probe(), "llama"
     )
     assert ids == LLAMA_2_IDS
 

@@ -10,13 +10,14 @@ import pytest
 from selfj_eval import Judge, JudgmentStore, Record
 from selfj_eval.engines.base import Batch
 from selfj_eval.errors import JudgeError
-from selfj_eval.prompts.templates import Offsets
+from selfj_eval.prompts.templates import Offsets, get_template
 from selfj_eval.records.record import MAX_CHARACTERS
 
 
 class LengthBackend:
     """Scores by the length of the prompt, in batches of three, from the last to the first."""
 
+    template = get_template("self-j")
     max_tokens = 4000
 
     def __init__(self, name: str = "length") -> None:

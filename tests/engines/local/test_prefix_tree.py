@@ -31,12 +31,12 @@ from transformers import (
 from selfj_eval.engines.local.prefix_tree import LEAST_SHARED, pack, tree_batches
 from selfj_eval.engines.local.transformers import TransformersBackend
 from selfj_eval.errors import JudgeError
-from selfj_eval.prompts.templates import TEMPLATES
+from selfj_eval.prompts.templates import get_template
 
 
 def best_of(count: int = 12) -> list[str]:
     """Prompts of two instructions, with and without reference, each with several answers."""
-    template = TEMPLATES["self-j"]
+    template = get_template("self-j")
     return [
         template.render(
             f"Add {k % 2} and 2. " * 4, f"It is {k}. " * (k % 5 + 1), "Two. " * 3 if k % 3 else None
