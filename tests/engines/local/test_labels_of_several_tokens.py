@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from selfj_eval import Judge, Record
 from selfj_eval.engines.local.transformers import TransformersBackend
 from selfj_eval.errors import JudgeError
 from selfj_eval.prompts.labels import Labels
 from selfj_eval.prompts.templates import PromptTemplate
-from tests.prompts.test_labels import llama_2_like_tokenizer
 
 ONE_TO_TEN = Labels(tuple(map(str, range(1, 11))), tuple(map(float, range(1, 11))))
 RECORDS = [
@@ -59,10 +63,12 @@ def token_by_token(folder: Path, prompt: str, labels: Sequence[str]) -> list[flo
 
 
 @pytest.fixture(scope="module")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def llama(
+    tmp_path_factory: pytest.TempPathFactory, llama_2_tokenizer: PreTrainedTokenizerFast
+) -> Path:
     """A random Llama with a tokenizer like Llama-2's: "10" is two tokens."""
     folder = tmp_path_factory.mktemp("llama")
-    tokenizer = llama_2_like_tokenizer()
+    tokenizer = llama_2_tokenizer
     tokenizer.save_pretrained(folder)
     torch.manual_seed(1)
     config = LlamaConfig(
@@ -140,14 +146,6 @@ def test_a_label_that_joins_the_prompt_is_refused(llama: Path) -> None:
     template = PromptTemplate("t", None, "{response}\nRating: ", labels=LABELS["1-10"])
     with pytest.raises(JudgeError, match="joins label '1' with the prompt.*write label ' 1'"):
         TransformersBackend(str(llama), template=template, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def small_base() -> Path:
-    folder = Path(os.environ.get("SELFJ_MODELS", "")) / "small-base"
-    if not (folder / "config.json").is_file():
-        pytest.skip("small-base is not here: selfj data get small-base, and set SELFJ_MODELS")
-    return folder
 
 
 @pytest.mark.long
