@@ -63,7 +63,9 @@ _NORMAL = _NormalForm()
 _BEFORE = r"(?:\A|\n)[-+# ]{0,9}"  # at the beginning of a line, after a bullet or a heading's sign
 _AFTER = r"[-+# ]{0,9}(?=\n|\Z)"
 _SECTION = re.compile(r"\[[^\[\]/<>]+\]:?")
-_TAG = re.compile(r"<[^<>]+>|\[/?[A-Z_]+\]|\[/[^\[\]]+\]")  # <answer>, [INST], [/answer]
+_TAG = re.compile(  # <answer>, </answer>, <<SYS>>, [INST], [/INST]
+    r"<{1,2}/?[^<>/\s\0][^<>\0]*>{1,2}|\[/[^\[\]\0]+\]|\[[A-Z_]+\]"
+)
 _WORDS = 5  # of a sentence that no answer has by chance
 
 
@@ -123,13 +125,22 @@ def opening(text: str) -> Mark:
     return Mark(text, re.compile(rf"{_BEFORE}{_words(text.rstrip(': '))}[ \n]?:"))
 
 
+def tag(text: str) -> Mark:
+    """A tag such as ``</answer>`` or ``[/INST]``, anywhere."""
+    inner = text.strip("<>[]/ ")
+    closing = r"/[ \n]?" if "/" in text[:3] else ""
+    begin, end = (r"\[", r"[ \n]?\]") if text[0] == "[" else ("<", r"(?![a-z0-9])")
+    return Mark(text, re.compile(rf"{begin}[ \n]?{closing}{_words(inner)}{end}"))
+
+
 def marks_of(text: str, placeholder: re.Pattern[str]) -> dict[str, Mark]:
     """The pieces of a template's text that an answer must not hold, by their text.
 
-    Of a line without a placeholder: a heading, a name in brackets, a tag; else its first sentence
-    where it has five words or more, else the whole line. Of a line with placeholders: what stands
-    before the first one at a line's beginning, where it is one of these or ends with a colon; and
-    what stands behind one, if it is a tag or has three words or more.
+    Tags, wherever they stand. Of a line without a placeholder: a heading, a name in brackets; else
+    its first sentence where it has five words or more; else how it begins, where it ends with a
+    colon, or the whole line. Of a line with placeholders: what stands before the first one, where
+    it is a heading, a name in brackets, or ends with a colon; and what stands behind one, if it
+    has three words or more.
 
     Args:
         text: The template's text.
@@ -137,33 +148,34 @@ def marks_of(text: str, placeholder: re.Pattern[str]) -> dict[str, Mark]:
     """
     found = dict[str, Mark]()
     for own in text.splitlines():
-        first, *rest = (part.strip() for part in placeholder.sub("\0", own).split("\0"))
-        marks = [_own_mark(first, whole=not rest)]
-        marks += [_behind(part) for part in rest]
+        parted = placeholder.sub("\0", own)
+        first, *rest = (part.strip() for part in parted.split("\0"))
+        marks = [_own_mark(first, whole=not rest), *map(_behind, rest)]
+        marks += map(tag, _TAG.findall(parted))
         found |= {mark.text: mark for mark in marks if mark is not None}
     return found
 
 
 def _own_mark(text: str, *, whole: bool) -> Mark | None:
-    """The mark of a line, or of its part before a placeholder."""
-    if not any(map(str.isalpha, text)):
+    """The mark of a line, or of its part before a placeholder; None also where it is a tag."""
+    if not any(map(str.isalpha, text)) or _TAG.fullmatch(text):
         return None
     if text.startswith("#"):
         return heading(text)
     if _SECTION.fullmatch(text):
         return section(text.rstrip(":"))
-    if _TAG.search(text):
-        return sentence(text)
-    if not whole:
-        return opening(text) if text.endswith(":") else None
     first = re.split(r"(?<=[.!?:])\s", text)[0]
-    return sentence(first) if len(first.split()) >= _WORDS else line(text)
+    if whole and len(first.split()) >= _WORDS:
+        return sentence(first)
+    if text.endswith(":"):
+        return opening(text)
+    return line(text) if whole else None
 
 
 def _behind(text: str) -> Mark | None:
     """The mark of a line's part behind a placeholder."""
-    known = any(map(str.isalpha, text)) and (_TAG.search(text) or len(text.split()) > 2)
-    return sentence(text) if known else None
+    words = _TAG.sub("", text).split()
+    return sentence(text) if len(words) > 2 and any(map(str.isalpha, text)) else None
 
 
 def find(marks: Iterable[Mark], text: str) -> Found | None:

@@ -60,10 +60,13 @@ class ChatPrompts:
 
     def marks(self) -> list[Mark]:
         """Pieces of the chat template that are plain text, which an answer must not hold."""
+        tokenizer = self._encoder.tokenizer
+        added = tokenizer.added_tokens_decoder.values()
+        special = {token.content for token in added if token.special}
         text = self._frame.replace(_USER, "{response}")
-        special = {str(t) for t in self._encoder.tokenizer.added_tokens_decoder.values()}
-        lines = [line for line in text.splitlines() if not any(t in line for t in special if t)]
-        return list(marks_of("\n".join(lines), PLACEHOLDER).values())
+        for token in special.union(map(str, tokenizer.all_special_tokens)):
+            text = text.replace(token, "{response}")  # in an answer it is text already
+        return list(marks_of(text, PLACEHOLDER).values())
 
     def _filled(self, turns: Sequence[Turn]) -> str:
         return fill_chat_template(self._encoder, turns, add_generation_prompt=True, **_SETTINGS)
