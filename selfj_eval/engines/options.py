@@ -48,7 +48,7 @@ class JudgeOptions(ModelOptions):
     max_tokens: int | None = option(
         None,
         "longest prompt; longer ones lose the middle of the answer, then of the reference "
-        "(default: the judge's context, at most 4096)",
+        "(default: the judge's context; 4096 behind a server whose tokenizer is not named)",
         low=1,
     )
     allow_markers: bool = option(False, "also judge answers that hold text of the judge's prompt")

@@ -154,13 +154,13 @@ class TransformersBackend:
         """Whether a packed row gives what its prompts give alone."""
         config = self._model.config
         text = getattr(config, "text_config", None) or config
-        for name in ("sliding_window", "attention_chunk_size"):
-            window = getattr(text, name, None)
-            if window is not None and window < self.max_tokens:
-                return False
-        before = config._attn_implementation
+        windows = [getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size")]
+        self._window = min([own for own in windows if own is not None], default=self.max_tokens)
+        self._usual = before = config._attn_implementation
         ids = self._tokenizer.encode("Rate this from 0 to 9, please: five, seven. ") * 3
         rows = sorted([ids, ids + ids[:9], ids + ids[3:5], ids[-4:] + ids])
+        if max(map(len, rows)) > self._window:
+            return False
         alone = np.concatenate([self._forward([row]) for row in rows])
         register()
         try:
@@ -187,6 +187,12 @@ class TransformersBackend:
         """Log-probabilities of the tokens asked for after each row, packed; shape (rows, k)."""
         import torch
 
+        if max(map(len, rows)) > self._window:  # which the packed attention does not know
+            self._model.set_attn_implementation(self._usual)
+            try:
+                return np.concatenate([self._forward([row]) for row in rows])
+            finally:
+                self._model.set_attn_implementation(ATTENTION)
         tree = pack(rows)
         nodes = with_masks(tree.nodes, self.device)
         scores = self._asked(

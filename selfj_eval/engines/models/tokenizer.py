@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 INCOMPLETE = "Give a folder that is complete, with config.json and tokenizer.json."
 """What to do about a tokenizer that cannot be loaded."""
 DEFAULT_MAX_TOKENS = 4096
-"""Prompts are held to the judge's own context length, but to no more than this: Self-J's
+"""Longest input where a model's context is not known, as behind a server, and of rewards: Self-J's
 released judge has a context of 4096 tokens."""
 _UNSET = 1e12  # transformers writes 1e30 for "not set"
 
@@ -50,7 +50,7 @@ class JudgeTokenizer:
         template: The template; of a chat with the marks of the model's chat template.
         chat: Messages to the model's chat template; None for a template that is no chat.
         labels: The labels' tokens as they follow the template.
-        max_tokens: Context length of the model, at most ``DEFAULT_MAX_TOKENS``.
+        max_tokens: Context length of the model.
         fingerprint: Content hash of the tokenizer.
 
     Raises:
@@ -80,7 +80,7 @@ class JudgeTokenizer:
         self.labels = label_tokens(
             lambda text: self.encode(kind(text)), probe, self.template.labels, model
         )
-        self.max_tokens = min(context_length(config, self.tokenizer), DEFAULT_MAX_TOKENS)
+        self.max_tokens = context_length(config, self.tokenizer)
         state = self.tokenizer.backend_tokenizer.to_str()
         self.fingerprint = hashlib.sha256(state.encode()).hexdigest()
 

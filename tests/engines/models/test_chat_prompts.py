@@ -115,7 +115,7 @@ def test_a_long_answer_is_cut_in_a_chat_too(chat_judge: Made) -> None:
     (judgment,) = judge.judge([Record("1", "Say more.", "word and " * 900)])
     assert judgment.score is not None and judgment.trimmed_tokens > 500
     text = judge.prompt(Record("1", "Say more.", "word and " * 900)).text
-    assert text.endswith("Reply with the digit only.</s>\n<|assistant|>\n")
+    assert text.endswith("Reply with the digit only.</s>\n<|assistant|>\nRating: ")
     assert len(judge.backend.tokenize(text)) <= 400
 
 
@@ -135,6 +135,7 @@ def test_the_score_is_that_of_the_templates_own_tokens(chat_judge: Made) -> None
     tokenizer = AutoTokenizer.from_pretrained(folder)
     turns = judge.template.turns("Hi?", "Hello.")
     ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+    ids = ids + tokenizer("Answer:", add_special_tokens=False).input_ids
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
     def p(label: str) -> float:
@@ -145,7 +146,7 @@ def test_the_score_is_that_of_the_templates_own_tokens(chat_judge: Made) -> None
             row.append(token)
         return total
 
-    yes, no = p("Yes"), p("No")
+    yes, no = p(" Yes"), p(" No")
     assert judgment.score == pytest.approx(yes / (yes + no), abs=1e-4)
     assert judgment.digit_mass == pytest.approx(yes + no, rel=1e-3)
-    assert judge.template.labels == Labels(("Yes", "No"), (1.0, 0.0))
+    assert judge.template.labels == Labels((" Yes", " No"), (1.0, 0.0))
