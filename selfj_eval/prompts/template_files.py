@@ -75,10 +75,15 @@ def read_template(path: str | Path) -> PromptTemplate:
         message = "is missing, and so is with_reference; give one of them, or both."
         raise DataError(message, path=path, field="without_reference")
     template = PromptTemplate(
-        name=path.name,
-        **texts | {"prefill": texts["prefill"] or ""},
+        path.name,
+        texts["with_reference"],
+        texts["without_reference"],
         labels=_labels(values.get("labels"), rescale, path),
         chat=chat,
+        system=texts["system"],
+        prefill=texts["prefill"] or "",
+        rubric=texts["rubric"],
+        criterion=texts["criterion"],
     )
     for name in ("rubric", "criterion"):
         if texts[name] is not None and not template.shows(name):
@@ -122,8 +127,10 @@ def _text(values: Mapping[str, Any], key: str, path: Path) -> str | None:
     if not text.strip():
         raise DataError("is empty; write a text, or leave it out.", path=path, field=key)
     found = PLACEHOLDER.findall(text)
-    known = () if key in ("prefill", "rubric", "criterion") else FIELDS
-    if key not in ("with_reference", *_KEYS[3:]):
+    known: tuple[str, ...] = FIELDS
+    if key in ("prefill", "rubric", "criterion"):
+        known = ()
+    elif key != "with_reference":
         known = tuple(name for name in FIELDS if name != "reference")
     shown = ", ".join(f"{{{name}}}" for name in known if name != "input")
     for name in found:

@@ -95,8 +95,8 @@ class ParquetWriter:
         types = {"probabilities": pa.list_(pa.float64()), "reference_used": pa.bool_()}
         types |= {"trimmed_tokens": pa.int64()}
         numbers = ("score", "digit_mass", "p_good", "rating", "rating_min", "rating_max")
-        numbers += tuple(name for name in fields if name.startswith(CRITERION_PREFIX))
-        types |= dict.fromkeys(numbers, pa.float64())
+        criteria = [name for name in fields if name.startswith(CRITERION_PREFIX)]
+        types |= dict.fromkeys([*numbers, *criteria], pa.float64())
         self._schema = pa.schema([(name, types.get(name, pa.string())) for name in fields])
         self._file = pq.ParquetWriter(stream, self._schema, compression="zstd")
         self._waiting: list[Mapping[str, Any]] = []

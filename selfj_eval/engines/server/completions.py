@@ -21,7 +21,7 @@ likeliest tokens and their ids, ``plain`` for the likeliest tokens as any server
 
 _AS_ID = "token_id:"  # how vLLM writes a token as its id
 _NOTHING = -9999.0  # JSON has no minus infinity: vLLM and OpenAI write this, llama.cpp -3.4e38
-_MORE_THAN_NAMED = 10  # asked for beside the labels: a server that ignores their ids shows it
+_MORE_THAN_NAMED = 20  # asked for, so that a server that ignores the ten ids shows it; vLLM's most
 _ROUNDING = 1e-3  # by how much a logarithm of a probability may be above 0
 
 _WITHOUT = (
@@ -103,7 +103,7 @@ class Question:
             return body | {"messages": [message], "logprobs": True, "top_logprobs": self.top}
         body |= {"prompt": prompt, "logprobs": self.top}
         if self.form == "exact":
-            body["logprobs"] = max(self.top, len(self.label_ids) + _MORE_THAN_NAMED)
+            body["logprobs"] = max(self.top, _MORE_THAN_NAMED)
             body["logprob_token_ids"] = list(self.label_ids)
         if self.form != "plain":
             body["return_tokens_as_token_ids"] = True
