@@ -46,6 +46,7 @@ def test_links_within_the_repository(page: Path) -> None:
         pytest.param(*("docs/training.md", ["bash"], "scores.jsonl"), marks=pytest.mark.long),
         ("docs/bench.md", ["bash"], "table/table.csv"),
         ("docs/collection.md", ["bash"], "sample.jsonl"),
+        ("docs/templates.md", ["bash"], "scores.jsonl"),
         pytest.param(*("docs/python.md", ["python"] * 3, "scores.jsonl"), marks=pytest.mark.long),
     ],
 )
@@ -62,7 +63,7 @@ def test_examples_run(page: str, languages: list[str], output: str, tmp_path: Pa
         assert done.returncode == 0, done.stderr
     lines = {"README.md": 2, "docs/evaluation.md": 800, "docs/alpaca.md": 3}
     lines |= {"docs/generating.md": 8, "docs/training.md": 800, "docs/bench.md": 6}
-    lines |= {"docs/collection.md": 2, "docs/python.md": 30}
+    lines |= {"docs/collection.md": 2, "docs/python.md": 30, "docs/templates.md": 20}
     assert len((tmp_path / output).read_text().splitlines()) == lines[page]
 
 
