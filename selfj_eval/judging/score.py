@@ -98,7 +98,7 @@ class ScoreRun(Result):
         with_reference, trimmed: Counts of scored answers.
         mean_score: Over the scored answers; None without any.
         mean_digit_mass: The same, of the probability in [0, 1] that the judge gave to the ten
-            digits; None of raters that give none.
+            digits, or to its template's labels; None of raters that give none.
         errors: Up to 1,000 lines ``id: why it is unscored``.
         from_store: How many judgments were known before.
         seconds: Time that the judging took.
@@ -174,11 +174,12 @@ class ScoreRun(Result):
             f"{self.seconds:.1f} s"
         ]
         if self.mean_score is not None:
-            scale = " (0 to 9)" if self.mean_digit_mass is not None else ""
+            low, high = self.run.get("judge", {}).get("scale", (0, 9))
+            scale = f" ({low:g} to {high:g})" if self.mean_digit_mass is not None else ""
             lines.append(f"  mean score      {self.mean_score:.3f}{scale}")
             if self.mean_digit_mass is not None:
-                low = "  (low: is this model a judge?)" if self.mean_digit_mass < 0.5 else ""
-                lines.append(f"  mean digit mass {self.mean_digit_mass:.4f}{low}")
+                note = "  (low: is this model a judge?)" if self.mean_digit_mass < 0.5 else ""
+                lines.append(f"  mean digit mass {self.mean_digit_mass:.4f}{note}")
             lines.append(f"  with reference  {self.with_reference:,}")
             lines.append(f"  trimmed         {self.trimmed:,}")
         if self.unscored:
