@@ -15,7 +15,8 @@ from selfj_eval.metrics import Headline
 from selfj_eval.prompts.labels import DIGIT_LABELS, DIGITS, expected_score
 from selfj_eval.prompts.templates import RESPONSE_WRAPPER
 from selfj_eval.raters.judge import reason_unjudgeable
-from selfj_eval.records.record import Record, rescaled
+from selfj_eval.records.ratings import rescaled
+from selfj_eval.records.record import Record
 
 logger = logging.getLogger(__name__)
 

