@@ -6,8 +6,8 @@ import random
 from dataclasses import replace
 
 from selfj_eval import Record
+from selfj_eval.records.ratings import rescaled
 from selfj_eval.records.reading import read_records
-from selfj_eval.records.record import rescaled
 from selfj_eval.registry.folder import data_file
 
 

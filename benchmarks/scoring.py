@@ -151,7 +151,7 @@ def all_ways(folder: str, model: LlamaForCausalLM, tokenizer: Any) -> Ways:
     ours = TransformersBackend(folder, device="cpu")
     unshared = TransformersBackend(folder, device="cpu")
     unshared._packs, unshared._batcher = False, Batcher(longest_first, 1, "cpu")
-    digits = ours._tokenizer.digit_ids
+    digits = ours._tokenizer.labels.asked
 
     def generated(prompts: list[str]) -> None:
         tokenizer.padding_side = "left"

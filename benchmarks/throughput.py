@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selfj_eval.engines.base import Batch
-from selfj_eval.prompts.templates import Offsets
+from selfj_eval.prompts.templates import Offsets, get_template
 
 FILE = 50_000
 """Records of a file."""
@@ -40,6 +40,7 @@ class NullBackend:
     """Answers every prompt with ten equal probabilities, and counts a token every 16 characters."""
 
     identity: Mapping[str, str] = {"model": "null", "adapter": ""}
+    template = get_template("self-j")
     max_tokens = 4096
     usage: Mapping[str, float] = {}
 
@@ -55,10 +56,9 @@ class NullBackend:
 def child(arguments: list[str]) -> int:
     """Run `selfj` with that judge, and print the largest memory on the last line."""
     from selfj_eval.cli import main as selfj
-    from selfj_eval.engines.open_engine import Opened
     from selfj_eval.raters import judge
 
-    judge.open_backend = lambda model, options: Opened(NullBackend(), "self-j")
+    judge.open_backend = lambda model, options: NullBackend()
     status = selfj(arguments)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     return status

@@ -22,7 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from selfj_eval import Judge
 from selfj_eval.demo import TEST_INSTRUCTIONS, demo_records, ladder
-from selfj_eval.prompts.templates import TEMPLATES
+from selfj_eval.prompts.templates import get_template
 from selfj_eval.records.record import Record
 from selfj_eval.training.judge import train_judge
 from selfj_eval.training.pairs import Pair, write_pairs
@@ -35,7 +35,7 @@ examples:
       a much worse one, in a few minutes
 """
 
-TEMPLATE = TEMPLATES["self-j"]
+TEMPLATE = get_template("self-j")
 VOCABULARY = 2048
 POSITIONS = 1024
 WIDTH = 128

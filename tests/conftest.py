@@ -20,6 +20,8 @@ from unittest import mock
 import pytest
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
     from selfj_eval.registry.upstream import UpstreamFile
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -167,6 +169,50 @@ def tiny_judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
         eos_token_id=1,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+LLAMA_2_IDS = [29900, 29896, 29906, 29941, 29946, 29945, 29953, 29955, 29947, 29929]
+"""Of the digits 0 to 9 in Llama-2's tokenizer."""
+
+
+@pytest.fixture(scope="session")
+def llama_2_tokenizer() -> PreTrainedTokenizerFast:
+    """SentencePiece-like BPE as Llama-2's: bare digits at its ids, other pieces with a space."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    vocab = {"<unk>": 0, "<s>": 1, "</s>": 2}
+    vocab |= {f"<0x{byte:02X}>": 3 + byte for byte in range(256)}
+    vocab |= {str(digit): LLAMA_2_IDS[digit] for digit in range(10)}
+    letters = "▁abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ#:.,[]\n"
+    free = iter(i for i in range(259, 32000) if i not in LLAMA_2_IDS)
+    for piece in letters:
+        vocab.setdefault(piece, next(free))
+    for digit in "0123456789":  # the pieces that must not be taken for the answer
+        vocab[f"▁{digit}"] = next(free)
+    merges = [("▁", digit) for digit in "0123456789"]
+    for index in free:
+        vocab[f"unused{index}"] = index
+    tokenizer = Tokenizer(
+        models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", byte_fallback=True)
+    )
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback()])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 1)]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
+
+
+@pytest.fixture(scope="session")
+def small_base() -> Path:
+    """The folder of a real chat model of 135 million parameters."""
+    folder = Path(os.environ.get("SELFJ_MODELS", "")) / "small-base"
+    if not (folder / "config.json").is_file():
+        pytest.skip("small-base is not here: selfj data get small-base, and set SELFJ_MODELS")
     return folder
 
 

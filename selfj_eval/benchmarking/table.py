@@ -18,7 +18,8 @@ from selfj_eval.benchmarking.result import Cell, Intervals, RaterRow, Table
 from selfj_eval.metrics import Metric
 from selfj_eval.metrics.bootstrap import RESAMPLES, bootstrap, evaluations
 from selfj_eval.metrics.result import Array
-from selfj_eval.records.record import Record, rescaled
+from selfj_eval.records.ratings import rescaled
+from selfj_eval.records.record import Record
 
 METRICS: Mapping[str, Callable[..., Metric]] = {
     "pearson": metrics.pearson,

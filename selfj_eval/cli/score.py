@@ -8,7 +8,8 @@ from typing import Any
 from selfj_eval.cli.command import add_command, show, watch
 from selfj_eval.cli.flags import add_flags, options_from
 from selfj_eval.jobs.terminal import say
-from selfj_eval.judging.score import ScoreOptions, score_answers
+from selfj_eval.judging.options import ScoreOptions
+from selfj_eval.judging.score import score_answers
 
 _EXAMPLES = """examples:
   selfj score answers.jsonl --judge demo

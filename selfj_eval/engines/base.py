@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from selfj_eval.prompts.templates import Offsets
+from selfj_eval.prompts.templates import Offsets, PromptTemplate, Turn
 
 if TYPE_CHECKING:  # the command's help takes its choices from here, and numpy takes a while
     import numpy as np
@@ -17,8 +17,9 @@ class Batch(NamedTuple):
 
     Attributes:
         indices: Positions of the m prompts in the sequence given to ``score``.
-        log_probabilities: Shape (m, 10), float64. Log-probabilities of "0".."9" as the next
-            token, in the softmax over the whole vocabulary. NaN rows could not be scored.
+        log_probabilities: Shape (m, k), float64. Log-probabilities of the template's k labels
+            (Self-J's: "0".."9") behind the prompt, in the softmax over the whole vocabulary. NaN
+            rows could not be scored.
         reasons: Why, by position, where the backend knows.
     """
 
@@ -33,6 +34,7 @@ class Backend(Protocol):
     Attributes:
         identity: What decides the numbers (weights, number format, ...): part of the key under
             which a judgment is stored. Holds no path and no secret.
+        template: The prompt template whose labels it scores.
         max_tokens: Longest prompt the judge takes by default.
         usage: What a server was asked for so far, by what it is called (``requests``, ...);
             empty for a judge that runs here.
@@ -42,6 +44,9 @@ class Backend(Protocol):
     def identity(self) -> Mapping[str, str]: ...
 
     @property
+    def template(self) -> PromptTemplate: ...
+
+    @property
     def max_tokens(self) -> int: ...
 
     @property
@@ -49,6 +54,10 @@ class Backend(Protocol):
 
     def tokenize(self, text: str) -> Offsets:
         """Character offsets of the tokens of ``text``, special tokens included."""
+        ...
+
+    def chat(self, turns: Sequence[Turn]) -> str:
+        """The prompt that messages become, where the template is a chat."""
         ...
 
     def score(self, prompts: Sequence[str]) -> Iterator[Batch]:

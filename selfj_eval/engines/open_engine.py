@@ -4,31 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 from selfj_eval.engines.base import Backend
 from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.errors import JudgeError
-from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, SECTIONS
-
-
-class Opened(NamedTuple):
-    """A loaded judge.
-
-    Attributes:
-        backend: The judge.
-        template: Name of the prompt template that it is asked with.
-    """
-
-    backend: Backend
-    template: str
-
+from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, SECTIONS, PromptTemplate, get_template
 
 _LOADING = Lock()
 """One model at a time: transformers' modules are not made to be imported by several threads."""
 
 
-def open_backend(model: str, options: JudgeOptions) -> Opened:
+def open_backend(model: str, options: JudgeOptions) -> Backend:
     """Load a judge.
 
     Args:
@@ -40,7 +27,8 @@ def open_backend(model: str, options: JudgeOptions) -> Opened:
     Raises:
         JudgeError: If it cannot be loaded, or the engine does not take an option.
     """
-    engine, template = options.engine, options.template
+    engine = options.engine
+    template = None if options.template is None else get_template(options.template)
     here = {"device": options.device, "batch_tokens": options.batch_tokens}
     files: dict[str, Any] = {
         name: getattr(options, name)
@@ -50,20 +38,21 @@ def open_backend(model: str, options: JudgeOptions) -> Opened:
         if engine == "transformers":
             _refuse(engine, {"engine_args": options.engine_args})
             return _in_transformers(model, template, {**files, **here})
-        template = DEFAULT_TEMPLATE if template is None else template
+        template = template or get_template(DEFAULT_TEMPLATE)
         if engine == "vllm":
             from selfj_eval.engines.vllm.scoring import VllmBackend
 
             _refuse(engine, here)
-            vllm = VllmBackend(model, template=template, engine_args=options.engine_args, **files)
-            return Opened(vllm, template)
+            return VllmBackend(model, template=template, engine_args=options.engine_args, **files)
         from selfj_eval.engines.server.openai import OpenAIBackend
 
         _refuse(engine, {**files, **here})
-        return Opened(OpenAIBackend.with_args(model, template, options.engine_args), template)
+        return OpenAIBackend.with_args(model, template, options.engine_args)
 
 
-def _in_transformers(model: str, template: str | None, options: dict[str, Any]) -> Opened:
+def _in_transformers(
+    model: str, template: PromptTemplate | None, options: dict[str, Any]
+) -> Backend:
     from selfj_eval.engines.local.encoder import EncoderBackend, is_encoder
     from selfj_eval.engines.local.transformers import TransformersBackend
     from selfj_eval.engines.models.weights import resolve_folder
@@ -71,14 +60,14 @@ def _in_transformers(model: str, template: str | None, options: dict[str, Any]) 
     code = options["trust_remote_code"]
     folder = resolve_folder(model, revision=options["revision"], code=code, weights=False)
     if not is_encoder(folder):
-        template = DEFAULT_TEMPLATE if template is None else template
-        return Opened(TransformersBackend(model, template=template, **options), template)
-    if options.pop("adapter") is not None or template not in (None, SECTIONS):
+        template = template or get_template(DEFAULT_TEMPLATE)
+        return TransformersBackend(model, template=template, **options)
+    if options.pop("adapter") is not None or template not in (None, get_template(SECTIONS)):
         raise JudgeError(
             f"{model} is an encoder judge: it takes no adapter, and only the prompt "
             f"template {SECTIONS!r}; leave out `adapter` and `template`."
         )
-    return Opened(EncoderBackend(model, **options), SECTIONS)
+    return EncoderBackend(model, **options)
 
 
 def _refuse(engine: str, options: Mapping[str, Any]) -> None:
@@ -87,3 +76,24 @@ def _refuse(engine: str, options: Mapping[str, Any]) -> None:
     given = [n for n, v in options.items() if v is not False and v not in defaults]
     if given:
         raise JudgeError(f"the engine {engine} takes no `{given[0]}`; leave it out.")
+
+
+def template_of(backend: Backend, template: str | PromptTemplate | None) -> PromptTemplate:
+    """The template that a loaded judge is asked with; by default its own.
+
+    Raises:
+        JudgeError: If the backend was loaded for another one, with other labels.
+    """
+    own = backend.template
+    if template is None:
+        return own
+    given = get_template(template)
+    if (given.name, given.key()) == (own.name, own.key()):
+        return own  # with the marks of the model's chat template
+    same = [(t.labels.texts, t.chat, t.prefill) for t in (given, own)]
+    if same[0] != same[1]:
+        raise JudgeError(
+            f"the judge was loaded for the template {own.name}, whose labels or chat are not those "
+            f"of {given.name}; load it for that one."
+        )
+    return given

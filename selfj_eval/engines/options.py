@@ -36,13 +36,19 @@ class JudgeOptions(ModelOptions):
 
     template: str | None = option(
         None,
-        "prompt template: self-j, self-j-unwrapped or sections (default: self-j, of an encoder "
-        "sections)",
+        "prompt template: self-j, self-j-unwrapped, sections, chat, rubric, yes-no, or a file of "
+        "your own, .yaml (docs/templates.md; default: self-j, of an encoder sections)",
+    )
+    rubric: str | None = option(
+        None,
+        "YAML file of what answers are judged by, one criterion or several with weights, for a "
+        "template that shows it, such as rubric (docs/templates.md)",
+        placeholder="FILE",
     )
     max_tokens: int | None = option(
         None,
         "longest prompt; longer ones lose the middle of the answer, then of the reference "
-        "(default: the judge's context, at most 4096)",
+        "(default: the judge's context; 4096 behind a server whose tokenizer is not named)",
         low=1,
     )
     allow_markers: bool = option(False, "also judge answers that hold text of the judge's prompt")

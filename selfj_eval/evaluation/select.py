@@ -325,7 +325,7 @@ def _mismatch(policy: Policy, scores: Scores) -> list[str]:
     if not isinstance(judge, dict) or policy.judge is None:
         which = "which judge made the policy's or these scores is not known; it must be the same"
         return [*found, which]
-    parts = ("identity", "template", "reference", "max_tokens")
+    parts = ("identity", "template", "template_sha256", "scale", "reference", "max_tokens")
     changed = [part for part in parts if judge.get(part) != policy.judge.get(part)]
     if changed:
         found.append(f"the policy is for another judge ({', '.join(changed)}): it promises nothing")

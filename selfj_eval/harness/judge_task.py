@@ -12,10 +12,11 @@ from lm_eval.api.instance import Instance
 from selfj_eval.errors import JudgeError
 from selfj_eval.harness.task import SelfJTask
 from selfj_eval.metrics import Headline
-from selfj_eval.prompts.labels import DIGITS, expected_score
+from selfj_eval.prompts.labels import DIGIT_LABELS, DIGITS, expected_score
 from selfj_eval.prompts.templates import RESPONSE_WRAPPER
 from selfj_eval.raters.judge import reason_unjudgeable
-from selfj_eval.records.record import Record, rescaled
+from selfj_eval.records.ratings import rescaled
+from selfj_eval.records.record import Record
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,12 @@ class JudgeTask(SelfJTask):
     """
 
     def _trimmer(self, metadata: Mapping[str, Any]) -> dict[str, Any] | None:
-        if not self.template.render("", "").strip().endswith(RESPONSE_WRAPPER.strip()):
+        if self.template.chat or self.template.labels != DIGIT_LABELS:
+            raise JudgeError(
+                f"the template {self.template.name} is a chat or has labels of its own, and these "
+                "tasks ask for ten digits after a plain prompt; use `selfj score` with it."
+            )
+        if not self.template.probe().strip().endswith(RESPONSE_WRAPPER.strip()):
             raise JudgeError(
                 f"the template {self.template.name} ends with the answer, whose last blanks "
                 "lm-eval would score together with the digit; use `selfj score` with it."

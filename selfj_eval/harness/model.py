@@ -123,12 +123,11 @@ class SelfJLM(LM):  # type: ignore[misc]
             max_tokens=max_length,
             trust_remote_code=trust_remote_code,
         )
-        opened = open_backend(self._name, options)
-        if opened.template != DEFAULT_TEMPLATE:
+        self.backend = open_backend(self._name, options)
+        if self.backend.template.name != DEFAULT_TEMPLATE:
             raise JudgeError(
                 f"{pretrained} is an encoder judge: it judges in selfj score, not in lm-eval."
             )
-        self.backend = opened.backend
         limit = self.backend.max_tokens
         self.max_length = limit if max_length is None else max_length
         if self.max_length > limit:

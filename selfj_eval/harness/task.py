@@ -38,7 +38,7 @@ class TaskSettings:
         data: Folder with ``judge_bench/`` in it; default that of ``registry.folder.data_folder``.
         reference: Show the judge the reference of documents that have one.
         template: Name of the prompt template.
-        max_tokens: Longest prompt; default the model's context, at most 4096.
+        max_tokens: Longest prompt; default the model's context.
         tokenizer: Folder or hub id of the tokenizer that trims prompts; default the model's.
         good_at: An answer is good when its rating, put on 0..9, is at least this.
         allow_markers: Judge answers that hold text of the prompt template.

@@ -17,6 +17,7 @@ from selfj_eval.records.formats import Row
 from selfj_eval.records.inputs import records_of, rows_of
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.questions import QUESTION_FIELDS
+from selfj_eval.records.ratings import rescaled
 from selfj_eval.records.reading import iter_rows, read_records, read_rows, refuse_repeated_ids
 from selfj_eval.records.record import (
     RECORD_FIELDS,
@@ -24,7 +25,6 @@ from selfj_eval.records.record import (
     checked_fields,
     is_number,
     record_from_mapping,
-    rescaled,
 )
 
 if TYPE_CHECKING:

@@ -198,7 +198,8 @@ def score_file(
     """
     remove_left_over(output)
     totals, stored, failed = Totals(), judge.from_store, judge.failed
-    with row_writer(output, judgment_fields(survey.fields), safe_csv=safe_csv) as writer:
+    columns = judgment_fields(survey.fields, judge.description.get("criteria", ()))
+    with row_writer(output, columns, safe_csv=safe_csv) as writer:
         for window in source.windows():
             judgments = judge.judge(window, progress=progress)
             totals.count(window, judgments)

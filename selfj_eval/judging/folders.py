@@ -11,8 +11,9 @@ from selfj_eval.errors import DataError, StoreError
 from selfj_eval.files.atomic import new_folder, write_json
 from selfj_eval.jobs.progress import steps
 from selfj_eval.judging.files import Survey, Totals
+from selfj_eval.judging.options import ScoreOptions
 from selfj_eval.judging.partitions import Partition, notices_of_folder, partitions, refuse_empty
-from selfj_eval.judging.score import ScoreOptions, ScoreRun, described_run, score_run, usage_of
+from selfj_eval.judging.score import ScoreRun, described_run, score_run, usage_of
 from selfj_eval.raters.open_rater import opened, rater_name
 from selfj_eval.raters.protocol import Preparable, Rater
 from selfj_eval.raters.specs import parse_rater

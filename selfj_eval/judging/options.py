@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from selfj_eval.engines.options import JudgeOptions
+from selfj_eval.engines.options import ENGINES, JudgeOptions
 from selfj_eval.errors import DataError
 from selfj_eval.jobs.options import Options, PathLike, option
 from selfj_eval.jobs.progress import Watch
+from selfj_eval.jobs.tracking import LogOptions
 from selfj_eval.raters.protocol import Rater
+from selfj_eval.records.options import ReadOptions
+from selfj_eval.records.writing import TableOptions
 
 RATERS = (
     "'small', 'demo' (a toy), a model folder, a hub id, or with engine openai a model's name at a "
@@ -42,3 +45,59 @@ class RatingOptions(JudgeOptions):
                 "`store` is for a rater that is named, or a loaded Judge without a store; this one "
                 "keeps its work where it was told to when it was loaded."
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions(Options):
+    """Ray's workers, for a folder."""
+
+    group_title: ClassVar[str] = "workers (engine ray)"
+
+    workers: int | None = option(None, "how many judges at a time (default: 1)", low=1)
+    worker_gpus: float | None = option(
+        None, "GPUs of a worker (default: 0)", low=0, placeholder="G"
+    )
+    worker_engine: str | None = option(
+        None,
+        "what runs each worker's judge (default: transformers)",
+        ("transformers", "vllm"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions(RatingOptions, WorkerOptions, TableOptions, ReadOptions, LogOptions):
+    """How answers are scored."""
+
+    judge: str | Path | Rater = option(help=RATERS, placeholder="JUDGE")
+    output: PathLike | None = option(
+        None,
+        "judgments: .jsonl, .json, .csv or .parquet (default: scores_INPUT.jsonl, beside INPUT); "
+        "of a folder of Parquet files: a folder (default: INPUT.scores)",
+        placeholder="FILE",
+    )
+    limit: int | None = option(None, "only the first N records", low=1)
+    engine: str = option(
+        "transformers",
+        "what runs the judge: transformers, vllm, openai (a judge behind an OpenAI-compatible "
+        "server), or ray: workers on one or many machines, for a folder",
+        (*ENGINES, "ray"),
+    )
+
+    def check(self) -> None:
+        """Refuse what only another engine heeds."""
+        super().check()
+        self.check_log()
+        ReadOptions.check(self)
+        for name in ("workers", "worker_gpus", "worker_engine"):
+            if self.engine != "ray" and getattr(self, name) is not None:
+                raise DataError(f"`{name}` needs `engine` ray.")
+
+    @property
+    def judge_options(self) -> JudgeOptions:
+        """How the judge itself runs, on Ray each worker's."""
+        if self.engine == "ray":
+            here = self.with_values(
+                engine="transformers", workers=None, worker_gpus=None, worker_engine=None
+            )
+            return here.part(JudgeOptions).with_values(engine=self.worker_engine or "transformers")
+        return self.part(JudgeOptions)

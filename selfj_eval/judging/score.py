@@ -7,19 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from selfj_eval.engines.options import ENGINES, JudgeOptions
 from selfj_eval.errors import DataError, StoreError, printable
-from selfj_eval.jobs.options import Options, PathLike, keywords, option
+from selfj_eval.jobs.options import PathLike, keywords
 from selfj_eval.jobs.progress import steps
 from selfj_eval.jobs.results import Result, first_of
-from selfj_eval.jobs.tracking import LogOptions, tracked
-from selfj_eval.judging.options import RATERS, RatingOptions
+from selfj_eval.jobs.tracking import tracked
+from selfj_eval.judging.options import ScoreOptions
 from selfj_eval.raters.protocol import Preparable, Rater
 from selfj_eval.records.options import ReadOptions
 from selfj_eval.records.sources import Sources, sources_of
-from selfj_eval.records.writing import TableOptions
 
 if TYPE_CHECKING:
     from selfj_eval.judging.files import Totals
@@ -33,62 +31,6 @@ _HEADLINE = ("mean_score", "mean_digit_mass", "records", "scored", "unscored", "
 """What a tracker is told of a run."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class WorkerOptions(Options):
-    """Ray's workers, for a folder."""
-
-    group_title: ClassVar[str] = "workers (engine ray)"
-
-    workers: int | None = option(None, "how many judges at a time (default: 1)", low=1)
-    worker_gpus: float | None = option(
-        None, "GPUs of a worker (default: 0)", low=0, placeholder="G"
-    )
-    worker_engine: str | None = option(
-        None,
-        "what runs each worker's judge (default: transformers)",
-        ("transformers", "vllm"),
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoreOptions(RatingOptions, WorkerOptions, TableOptions, ReadOptions, LogOptions):
-    """How answers are scored."""
-
-    judge: str | Path | Rater = option(help=RATERS, placeholder="JUDGE")
-    output: PathLike | None = option(
-        None,
-        "judgments: .jsonl, .json, .csv or .parquet (default: scores_INPUT.jsonl, beside INPUT); "
-        "of a folder of Parquet files: a folder (default: INPUT.scores)",
-        placeholder="FILE",
-    )
-    limit: int | None = option(None, "only the first N records", low=1)
-    engine: str = option(
-        "transformers",
-        "what runs the judge: transformers, vllm, openai (a judge behind an OpenAI-compatible "
-        "server), or ray: workers on one or many machines, for a folder",
-        (*ENGINES, "ray"),
-    )
-
-    def check(self) -> None:
-        """Refuse what only another engine heeds."""
-        super().check()
-        self.check_log()
-        ReadOptions.check(self)
-        for name in ("workers", "worker_gpus", "worker_engine"):
-            if self.engine != "ray" and getattr(self, name) is not None:
-                raise DataError(f"`{name}` needs `engine` ray.")
-
-    @property
-    def judge_options(self) -> JudgeOptions:
-        """How the judge itself runs, on Ray each worker's."""
-        if self.engine == "ray":
-            here = self.with_values(
-                engine="transformers", workers=None, worker_gpus=None, worker_engine=None
-            )
-            return here.part(JudgeOptions).with_values(engine=self.worker_engine or "transformers")
-        return self.part(JudgeOptions)
-
-
 @dataclass(frozen=True)
 class ScoreRun(Result):
     """What came of scoring.
@@ -98,7 +40,7 @@ class ScoreRun(Result):
         with_reference, trimmed: Counts of scored answers.
         mean_score: Over the scored answers; None without any.
         mean_digit_mass: The same, of the probability in [0, 1] that the judge gave to the ten
-            digits; None of raters that give none.
+            digits, or to its template's labels; None of raters that give none.
         errors: Up to 1,000 lines ``id: why it is unscored``.
         from_store: How many judgments were known before.
         seconds: Time that the judging took.
@@ -174,11 +116,12 @@ class ScoreRun(Result):
             f"{self.seconds:.1f} s"
         ]
         if self.mean_score is not None:
-            scale = " (0 to 9)" if self.mean_digit_mass is not None else ""
+            low, high = self.run.get("judge", {}).get("scale", (0, 9))
+            scale = f" ({low:g} to {high:g})" if self.mean_digit_mass is not None else ""
             lines.append(f"  mean score      {self.mean_score:.3f}{scale}")
             if self.mean_digit_mass is not None:
-                low = "  (low: is this model a judge?)" if self.mean_digit_mass < 0.5 else ""
-                lines.append(f"  mean digit mass {self.mean_digit_mass:.4f}{low}")
+                note = "  (low: is this model a judge?)" if self.mean_digit_mass < 0.5 else ""
+                lines.append(f"  mean digit mass {self.mean_digit_mass:.4f}{note}")
             lines.append(f"  with reference  {self.with_reference:,}")
             lines.append(f"  trimmed         {self.trimmed:,}")
         if self.unscored:

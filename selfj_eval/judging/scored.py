@@ -25,7 +25,7 @@ from selfj_eval.records.notices import Notices
 from selfj_eval.records.options import ReadOptions, ScaleOptions
 from selfj_eval.records.questions import QUESTION_FIELDS
 from selfj_eval.records.raters import GivenRating
-from selfj_eval.records.ratings import with_rating
+from selfj_eval.records.ratings import rescaled, with_rating
 from selfj_eval.records.reading import iter_rows, refuse_repeated_ids
 from selfj_eval.records.record import (
     RECORD_FIELDS,
@@ -33,7 +33,6 @@ from selfj_eval.records.record import (
     Record,
     checked_fields,
     is_number,
-    rescaled,
 )
 
 _NO_SCORE = "no score in the file"

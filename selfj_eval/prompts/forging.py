@@ -62,6 +62,11 @@ class _NormalForm(dict[int, str]):
 _NORMAL = _NormalForm()
 _BEFORE = r"(?:\A|\n)[-+# ]{0,9}"  # at the beginning of a line, after a bullet or a heading's sign
 _AFTER = r"[-+# ]{0,9}(?=\n|\Z)"
+_SECTION = re.compile(r"\[[^\[\]/<>]+\]:?")
+_TAG = re.compile(  # <answer>, </answer>, <<SYS>>, [INST], [/INST]
+    r"<{1,2}/?[^<>/\s\0][^<>\0]*>{1,2}|\[/[^\[\]\0]+\]|\[[A-Z_]+\]"
+)
+_WORDS = 5  # of a sentence that no answer has by chance
 
 
 class Mark(NamedTuple):
@@ -113,6 +118,64 @@ def sentence(text: str) -> Mark:
 def line(text: str) -> Mark:
     """A whole line."""
     return Mark(text, re.compile(rf"{_BEFORE}{_words(text.strip('-+# '))}{_AFTER}"))
+
+
+def opening(text: str) -> Mark:
+    """How a line begins, such as ``Answer:``."""
+    return Mark(text, re.compile(rf"{_BEFORE}{_words(text.rstrip(': '))}[ \n]?:"))
+
+
+def tag(text: str) -> Mark:
+    """A tag such as ``</answer>`` or ``[/INST]``, anywhere."""
+    inner = text.strip("<>[]/ ")
+    closing = r"/[ \n]?" if "/" in text[:3] else ""
+    begin, end = (r"\[", r"[ \n]?\]") if text[0] == "[" else ("<", r"(?![a-z0-9])")
+    return Mark(text, re.compile(rf"{begin}[ \n]?{closing}{_words(inner)}{end}"))
+
+
+def marks_of(text: str, placeholder: re.Pattern[str]) -> dict[str, Mark]:
+    """The pieces of a template's text that an answer must not hold, by their text.
+
+    Tags, wherever they stand. Of a line without a placeholder: a heading, a name in brackets; else
+    its first sentence where it has five words or more; else how it begins, where it ends with a
+    colon, or the whole line. Of a line with placeholders: what stands before the first one, where
+    it is a heading, a name in brackets, or ends with a colon; and what stands behind one, if it
+    has three words or more.
+
+    Args:
+        text: The template's text.
+        placeholder: Matches what is filled in.
+    """
+    found = dict[str, Mark]()
+    for own in text.splitlines():
+        parted = placeholder.sub("\0", own)
+        first, *rest = (part.strip() for part in parted.split("\0"))
+        marks = [_own_mark(first, whole=not rest), *map(_behind, rest)]
+        marks += map(tag, _TAG.findall(parted))
+        found |= {mark.text: mark for mark in marks if mark is not None}
+    return found
+
+
+def _own_mark(text: str, *, whole: bool) -> Mark | None:
+    """The mark of a line, or of its part before a placeholder; None also where it is a tag."""
+    if not any(map(str.isalpha, text)) or _TAG.fullmatch(text):
+        return None
+    if text.startswith("#"):
+        return heading(text)
+    if _SECTION.fullmatch(text):
+        return section(text.rstrip(":"))
+    first = re.split(r"(?<=[.!?:])\s", text)[0]
+    if whole and len(first.split()) >= _WORDS:
+        return sentence(first)
+    if text.endswith(":"):
+        return opening(text)
+    return line(text) if whole else None
+
+
+def _behind(text: str) -> Mark | None:
+    """The mark of a line's part behind a placeholder."""
+    words = _TAG.sub("", text).split()
+    return sentence(text) if len(words) > 2 and any(map(str.isalpha, text)) else None
 
 
 def find(marks: Iterable[Mark], text: str) -> Found | None:

@@ -1,8 +1,9 @@
-"""The 0..9 scale: digit tokens of a tokenizer, expected score, digit mass."""
+"""What a judge may answer, with its values: expected score, label mass, the ten digits' tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -18,14 +19,40 @@ MAX_SCORE = 9.0
 _LARGEST_MASS = 1.01  # 1, and room for servers that round their log-probabilities
 
 
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The labels that a judge may answer with.
+
+    Attributes:
+        texts: At least two different ones.
+        values: A finite number for each, not all equal.
+        rescale: Put the expected value on 0..9, the scale of Self-J's scores.
+    """
+
+    texts: tuple[str, ...]
+    values: tuple[float, ...]
+    rescale: bool = False
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """The lowest and the highest score."""
+        if self.rescale:
+            return MIN_SCORE, MAX_SCORE
+        return min(self.values), max(self.values)
+
+
+DIGIT_LABELS = Labels(DIGITS, tuple(map(float, range(10))))
+"""Self-J's: the digits 0 to 9."""
+
+
 class Expected(NamedTuple):
     """Scores of n judgments.
 
     Attributes:
-        score: Shape (n,). Expected score in [0, 9]; NaN where it is undefined.
-        probabilities: Shape (n, 10). Probabilities of the digits, each row sums to 1.
-        digit_mass: Shape (n,). Probability in [0, 1] that the judge gave to the ten
-            digits together; a low value says that the score is not to be trusted.
+        score: Shape (n,). Expected score on ``Labels.scale``; NaN where it is undefined.
+        probabilities: Shape (n, k). Probabilities of the labels, each row sums to 1.
+        digit_mass: Shape (n,). Probability in [0, 1] that the judge gave to the labels (Self-J's
+            ten digits) together; a low value says that the score is not to be trusted.
     """
 
     score: npt.NDArray[np.float64]
@@ -33,29 +60,29 @@ class Expected(NamedTuple):
     digit_mass: npt.NDArray[np.float64]
 
 
-def expected_score(log_probabilities: Numbers) -> Expected:
-    """Expected score over the ten digits at the first generated position.
+def expected_score(log_probabilities: Numbers, labels: Labels = DIGIT_LABELS) -> Expected:
+    """Expected score over the labels, by default over the ten digits of Self-J.
 
-    ``score = sum_k k * p_k / sum_k p_k`` for k = 0..9 (Self-J, arXiv 2409.00935,
-    section 3; the released ``judge.py``). Computed from log-probabilities, so that a
-    tiny digit mass does not underflow.
+    ``score = sum_k v_k * p_k / sum_k p_k`` (Self-J, arXiv 2409.00935, section 3; the released
+    ``judge.py``, where v_k = k = 0..9). Computed from log-probabilities, so that a tiny label mass
+    does not underflow.
 
     Args:
-        log_probabilities: Shape (n, 10). Natural logarithms of the probabilities of the
-            digits "0".."9" in the softmax over the whole vocabulary. ``-inf`` is allowed
-            for single digits.
+        log_probabilities: Shape (n, k). Natural logarithms of the labels' probabilities in the
+            softmax over the whole vocabulary. ``-inf`` is allowed for single labels.
+        labels: The k labels.
 
     Returns:
-        An ``Expected``. A row that is no part of a distribution (a NaN, ten times ``-inf``,
-        or probabilities that add up to more than 1.01) has no score: all its values are NaN.
+        An ``Expected``. A row that is no part of a distribution (a NaN, only ``-inf``, or
+        probabilities that add up to more than 1.01) has no score: all its values are NaN.
 
     Raises:
         TypeError: If something in it is no number.
-        ValueError: If the shape is not (n, 10).
+        ValueError: If the shape is not (n, k).
     """
-    logp = numbers(log_probabilities, "log_probabilities")
-    if logp.ndim != 2 or logp.shape[1] != 10:
-        raise ValueError(f"log_probabilities must have shape (n, 10), got {logp.shape}")
+    logp, count = numbers(log_probabilities, "log_probabilities"), len(labels.texts)
+    if logp.ndim != 2 or logp.shape[1] != count:
+        raise ValueError(f"log_probabilities must have shape (n, {count}), got {logp.shape}")
     top = logp.max(axis=1, initial=-np.inf)
     with np.errstate(invalid="ignore", over="ignore"):
         weights = np.exp(logp - top[:, None])  # shifted, so that tiny masses do not underflow
@@ -63,8 +90,11 @@ def expected_score(log_probabilities: Numbers) -> Expected:
         mass = total * np.exp(top)
     weights[~(mass <= _LARGEST_MASS) | ~np.isfinite(top)] = np.nan
     probabilities = weights / total[:, None]
+    low, high = min(labels.values), max(labels.values)
     # Not a matrix product: its rounding would depend on the other rows.
-    score = np.clip((probabilities * np.arange(10.0)).sum(axis=1), MIN_SCORE, MAX_SCORE)
+    score = np.clip((probabilities * np.array(labels.values)).sum(axis=1), low, high)
+    if labels.rescale:
+        score = MAX_SCORE * (score - low) / (high - low)
     return Expected(score, probabilities, np.where(np.isnan(score), np.nan, np.minimum(mass, 1.0)))
 
 

@@ -1,78 +1,108 @@
-"""Named prompt templates, and trimming a prompt to a token budget.
+"""What the judge is asked: prompt templates, and trimming a prompt to a token budget.
 
-The texts are Self-J's protocol (arXiv 2409.00935 and its released ``judge.py``): a judge
-that was trained with them misbehaves when a single character differs.
+Self-J's own texts (``shipped/self-j*.yaml``) are its protocol (arXiv 2409.00935 and its released
+``judge.py``): a judge that was trained with them misbehaves when a single character differs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 from selfj_eval.errors import JudgeError
-from selfj_eval.prompts.forging import Found, find, heading, section, sentence
+from selfj_eval.prompts.forging import Found, Mark, find
+from selfj_eval.prompts.labels import DIGIT_LABELS, Labels
 
-_OPENING = (
-    "Please act as a precise judge and evaluate the quality of the answer to question. "
-    "Rate the answer from 0 to 9, where a higher value means a better answer. "
-)
-_WITH_REFERENCE = (
-    _OPENING + "Please refer to the reference answer to make your judgement. "
-    "Respond with an integer between 0 and 9. "
-    "\n\n[Question]\n{instruction}\n\n[Reference]\n{reference}\n\n[Answer]\n{input}"
-)
-_WITHOUT_REFERENCE = (
-    _OPENING + "Please respond with an integer between 0 and 9. "
-    "\n\n[Question]\n{instruction}\n\n[Answer]\n{input}"
-)
 RESPONSE_WRAPPER = "\n\n### Response:"
 """Ends the prompts that Self-J's models and judges were trained with."""
-
-_SECTIONS = ("[Question]", "[Reference]", "[Answer]")
-
-_MARKS = (
-    heading(RESPONSE_WRAPPER.strip()),
-    sentence(_OPENING[: _OPENING.index(".") + 1]),
-    *map(section, _SECTIONS),
-)
+DEFAULT_TEMPLATE = "self-j"
+"""Wrapped as in the judge's training (``{prompt}\\n\\n### Response:``). The released
+``judge.py`` shows the prompt without the wrapper; that is ``self-j-unwrapped``."""
+SECTIONS = "sections"
+"""Self-J's prompts without the words before the question, which an encoder has no use for."""
+SELF_J = (DEFAULT_TEMPLATE, "self-j-unwrapped", SECTIONS)
+"""Templates of Self-J's own protocol."""
 
 CUT = " [...] "
 """Stands where the middle of a text was cut out."""
 
 Offsets = Sequence[tuple[int, int]]
 """Per token: first character and one past the last character in the text."""
+Turn = dict[str, str]
+"""A chat message: ``role`` and ``content``."""
+
+FIELDS = ("instruction", "conversation", "response", "reference", "rubric", "criterion", "input")
+"""What a template may show; ``{input}`` is Self-J's own name of ``{response}``."""
+PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class PromptTemplate:
-    """A named pair of prompts, with and without reference.
+    """What a judge is asked, and what it may answer.
 
     Attributes:
         name: What the user selects and what is recorded with every judgment.
-        with_reference: Text with the fields ``{instruction}``, ``{reference}``, ``{input}``.
-        without_reference: Text with the fields ``{instruction}``, ``{input}``.
+        with_reference: Text with fields of ``FIELDS`` in braces. None: the reference is not shown.
+        without_reference: The same without ``{reference}``. None: only records with a reference
+            are judged.
+        labels: The answers that are scored, and their values.
+        chat: Put the text into the model's own chat template, as the user's turn.
+        system: With ``chat``, the system turn before it; it may hold fields, too.
+        prefill: With ``chat``, how the judge's turn begins; the label follows.
+        rubric, criterion: Texts of the fields of that name.
+        marks: Pieces of the prompt that an answer must not hold.
     """
 
     name: str
-    with_reference: str
-    without_reference: str
+    with_reference: str | None
+    without_reference: str | None
+    labels: Labels = DIGIT_LABELS
+    chat: bool = False
+    system: str | None = None
+    prefill: str = ""
+    rubric: str | None = None
+    criterion: str | None = None
+    marks: tuple[Mark, ...] = field(default=(), compare=False, repr=False)
 
     def render(self, instruction: str, response: str, reference: str | None = None) -> str:
-        """The finished prompt; with reference when there is one."""
-        text = self.without_reference if reference is None else self.with_reference
-        values = {"instruction": instruction, "input": response, "reference": reference or ""}
-        # One pass over the template only: braces and field names inside the texts stay as they are.
-        rest, pieces = text, []
-        while (start := rest.find("{")) >= 0:
-            end = rest.index("}", start)
-            pieces += [rest[:start], values[rest[start + 1 : end]]]
-            rest = rest[end + 1 :]
-        return "".join([*pieces, rest])
+        """The finished prompt, in a chat the user's turn; with the reference when there is one.
+
+        Args:
+            instruction: What was asked: the instruction, or the conversation before the answer.
+            response, reference: The record's.
+
+        Raises:
+            JudgeError: If there is no reference, and no text without.
+        """
+        text = self.with_reference if reference is not None else None
+        text = self.without_reference if text is None else text
+        if text is None:
+            raise JudgeError(f"the template {self.name} has no text without a reference.")
+        return self._filled(text, instruction, response, reference)
+
+    def turns(self, instruction: str, response: str, reference: str | None = None) -> list[Turn]:
+        """The messages of a chat, the system's first if there is one. Arguments as above."""
+        user = {"role": "user", "content": self.render(instruction, response, reference)}
+        if self.system is None:
+            return [user]
+        content = self._filled(self.system, instruction, response, reference)
+        return [{"role": "system", "content": content}, user]
 
     def probe(self) -> str:
         """A short finished prompt, to see which token a digit becomes at its end."""
-        return self.render("x", "x")
+        return self.render("x", "x", self.example_reference)
+
+    @property
+    def example_reference(self) -> str | None:
+        """A reference for a short prompt, where the template needs one."""
+        return "x" if self.without_reference is None else None
+
+    def shows(self, name: str) -> bool:
+        """Whether a field stands in any of its texts."""
+        texts = (self.system, self.with_reference, self.without_reference)
+        return any(f"{{{name}}}" in text for text in texts if text is not None)
 
     def marker_in(self, response: str) -> Found | None:
         """The first piece of template text inside an answer, however it is spelled, or None.
@@ -80,42 +110,52 @@ class PromptTemplate:
         An answer that closes its own section and goes on with the template's words can
         dictate its score, so it is not judged unless asked for.
         """
-        return find(_MARKS, response)
+        return find(self.marks, response)
+
+    def key(self) -> list[Any]:
+        """What decides a judgment: part of the key it is stored under.
+
+        The labels' values are not in it, since what is stored are the labels' probabilities.
+        """
+        key: list[Any] = [self.with_reference, self.without_reference]
+        more = [self.labels.texts, self.chat, self.system, self.prefill]
+        more += [self.rubric, self.criterion]
+        plain = [DIGIT_LABELS.texts, False, None, "", None, None]
+        return key if more == plain else [*key, more]  # the keys of version 0.1
+
+    def _filled(self, text: str, instruction: str, response: str, reference: str | None) -> str:
+        values = {"instruction": instruction, "conversation": instruction}
+        values |= {"response": response, "input": response, "reference": reference or ""}
+        values |= {"rubric": self.rubric or "", "criterion": self.criterion or ""}
+        # One pass over the template only: braces and field names inside the texts stay as they are.
+        return PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
 
 
-SECTIONS = "sections"
-"""Self-J's prompts without the words before the question, which an encoder has no use for."""
-
-TEMPLATES = {
-    template.name: template
-    for template in (
-        PromptTemplate(
-            "self-j", _WITH_REFERENCE + RESPONSE_WRAPPER, _WITHOUT_REFERENCE + RESPONSE_WRAPPER
-        ),
-        PromptTemplate("self-j-unwrapped", _WITH_REFERENCE, _WITHOUT_REFERENCE),
-        PromptTemplate(
-            SECTIONS,
-            _WITH_REFERENCE.removeprefix(_WITH_REFERENCE.partition("[Question]")[0]),
-            _WITHOUT_REFERENCE.removeprefix(_WITHOUT_REFERENCE.partition("[Question]")[0]),
-        ),
-    )
-}
-DEFAULT_TEMPLATE = "self-j"
-"""Wrapped as in the judge's training (``{prompt}\\n\\n### Response:``). The released
-``judge.py`` shows the prompt without the wrapper; that is ``self-j-unwrapped``."""
+def with_marks(template: PromptTemplate, marks: Iterable[Mark]) -> PromptTemplate:
+    """A template with more pieces that an answer must not hold."""
+    return replace(template, marks=(*template.marks, *marks))
 
 
-def get_template(name: str) -> PromptTemplate:
-    """The template of that name.
+def get_template(template: str | PromptTemplate) -> PromptTemplate:
+    """A template by its name, or that of a file (.yaml); one that is made is returned as it is.
 
     Raises:
-        JudgeError: If there is none.
+        JudgeError: If there is none of that name.
+        DataError: If the file is no template.
     """
-    try:
-        return TEMPLATES[name]
-    except KeyError:
-        known = ", ".join(TEMPLATES)
-        raise JudgeError(f"no prompt template {name!r}; there are: {known}.") from None
+    from selfj_eval.prompts.template_files import read_template, shipped
+
+    if isinstance(template, PromptTemplate):
+        return template
+    if template.lower().endswith((".yaml", ".yml")):
+        return read_template(template)
+    known = shipped()
+    if template not in known:
+        raise JudgeError(
+            f"no prompt template {template!r}; there are: {', '.join(known)}, or a file of your "
+            "own that ends in .yaml (docs/templates.md)."
+        )
+    return known[template]
 
 
 class Prompt(NamedTuple):
@@ -138,6 +178,7 @@ def fit_prompt(
     *,
     tokenize: Callable[[str], Offsets],
     max_tokens: int,
+    chat: Callable[[Sequence[Turn]], str] | None = None,
 ) -> Prompt:
     """Render a prompt of at most ``max_tokens`` tokens, cutting middles where it must.
 
@@ -151,6 +192,7 @@ def fit_prompt(
         instruction, response, reference: The record's texts.
         tokenize: Text to the character offsets of its tokens, special tokens included.
         max_tokens: Budget, at least a few tokens more than the template itself has.
+        chat: Messages to the text of the model's chat template, for a template that is a chat.
 
     Returns:
         The prompt. It is a deterministic function of its inputs.
@@ -158,17 +200,13 @@ def fit_prompt(
     Raises:
         JudgeError: If the budget does not even hold the template.
     """
-    text = template.render(instruction, response, reference)
+    finish = _finisher(template, chat)
+    text = finish(instruction, response, reference)
     total = len(tokenize(text))
     if total <= max_tokens:
         return Prompt(text, 0)
-    frame = len(tokenize(template.render("", "", None if reference is None else "")))
-    room = max_tokens - frame
-    if room < 16:
-        raise JudgeError(
-            f"a budget of {max_tokens} tokens is too small: the prompt template alone has "
-            f"{frame}. Give at least {frame + 16}, better {frame + 500}."
-        )
+    empty = finish("", "", None if reference is None else "")
+    room = _room(len(tokenize(empty)), max_tokens)
     texts = [response, reference or "", instruction]
     offsets = [[span for span in tokenize(part) if span[1] > span[0]] for part in texts]
     keep = [len(part) for part in offsets]
@@ -190,8 +228,39 @@ def fit_prompt(
                 raise JudgeError(f"no prompt of {max_tokens} tokens can be made; raise the budget.")
             keep[index] = max(0, keep[index] - excess)
         cut = [keep_ends(t, o, k) for t, o, k in zip(texts, offsets, keep, strict=True)]
-        text = template.render(cut[2], cut[0], None if reference is None else cut[1])
+        text = finish(cut[2], cut[0], None if reference is None else cut[1])
         total = len(tokenize(text))
+
+
+def check_budget(
+    template: PromptTemplate,
+    *,
+    tokenize: Callable[[str], Offsets],
+    max_tokens: int,
+    chat: Callable[[Sequence[Turn]], str] | None = None,
+) -> None:
+    """See whether a budget holds the template and more. Arguments and errors as ``fit_prompt``."""
+    reference = None if template.with_reference is None else ""
+    _room(len(tokenize(_finisher(template, chat)("", "", reference))), max_tokens)
+
+
+def _finisher(
+    template: PromptTemplate, chat: Callable[[Sequence[Turn]], str] | None
+) -> Callable[[str, str, str | None], str]:
+    if chat is None:
+        return template.render
+    return lambda *texts: chat(template.turns(*texts))
+
+
+def _room(frame: int, max_tokens: int) -> int:
+    """Tokens that a budget leaves beside the template itself."""
+    room = max_tokens - frame
+    if room < 16:
+        raise JudgeError(
+            f"a budget of {max_tokens} tokens is too small: the prompt template alone has "
+            f"{frame}. Give at least {frame + 16}, better {frame + 500}."
+        )
+    return room
 
 
 def keep_ends(text: str, offsets: Offsets, keep: int) -> str:

@@ -17,7 +17,8 @@ from selfj_eval.raters.judge import WINDOW
 from selfj_eval.raters.protocol import Progress
 from selfj_eval.raters.rating_formats import RatingFormat
 from selfj_eval.raters.rating_syntax import Reading, Syntax
-from selfj_eval.records.record import Judgment, Record, rescaled
+from selfj_eval.records.ratings import rescaled
+from selfj_eval.records.record import Judgment, Record
 from selfj_eval.records.texts import answers_in, reason_not_text
 from selfj_eval.storage.resume import resume
 from selfj_eval.storage.store import AnswerStore

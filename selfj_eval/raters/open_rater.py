@@ -296,7 +296,8 @@ def _with_model(
             return _generative(model, options, stores)
     judge = Judge.load(model, store=stores.judgments, **options)
     more: Mapping[str, Any] = {
-        "template": judge.template.name,
+        "template": judge.template,
+        "rubric": judge.rubric,
         "max_tokens": judge.max_tokens,
         "allow_markers": judge.allow_markers,
     }

@@ -135,7 +135,7 @@ def _own(name: str, task: str, rating: str) -> RatingFormat:
 def _self_j() -> RatingFormat:
     template = get_template("self-j-unwrapped")
     both = (template.with_reference, template.without_reference)
-    texts = [text.replace("{input}", "{response}") for text in both]
+    texts = [str(text).replace("{input}", "{response}") for text in both]
     return RatingFormat("self-j", SYNTAXES["self-j"], texts[0], texts[1])
 
 

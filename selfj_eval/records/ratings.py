@@ -76,3 +76,10 @@ def _stands_for_none(value: object, options: ScaleOptions) -> bool:
 
 def _shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def rescaled(rating: float, low: float | None, high: float | None) -> float:
+    """A rating on 0..9, the scale of the scores; as given where its own scale is unknown."""
+    if low is None or high is None:
+        return rating
+    return 9 * (rating - low) / (high - low)

@@ -127,14 +127,18 @@ class Judgment:
 
     Attributes:
         id: The record's id.
-        score: A judge's expected score in [0, 9], or another rater's on its own scale, higher
-            for a better answer; None when unscored.
-        digit_mass: Probability in [0, 1] the judge gave to the ten digits, or None.
-        probabilities: The ten probabilities of 0..9, which sum to 1, or None.
+        score: A judge's expected score, in [0, 9] or on its template's scale, or another rater's
+            on its own, higher for a better answer; None when unscored. Of several criteria their
+            weighted mean.
+        digit_mass: Probability in [0, 1] the judge gave to the ten digits, or to the labels of its
+            template, or None. Of several criteria the lowest.
+        probabilities: The probabilities of the digits 0..9 or of the template's labels, which sum
+            to 1, or None, as of several criteria.
         error: Why there is no score; None when there is one.
         reference_used: Whether the judge saw a reference.
         trimmed_tokens: How many tokens of the record did not fit into the prompt and were
             cut from the middle of its texts.
+        criteria: Of a rubric's criteria, names and scores, None for an unscored one.
     """
 
     id: str
@@ -144,6 +148,7 @@ class Judgment:
     error: str | None = None
     reference_used: bool = False
     trimmed_tokens: int = 0
+    criteria: tuple[tuple[str, float | None], ...] = ()
 
 
 _TEXT = ("id", "instruction", "response", "reference", "model", "category")
@@ -377,13 +382,6 @@ def is_number(value: object) -> TypeGuard[float]:
         return math.isfinite(value)
     except OverflowError:  # an integer far beyond what a float holds
         return False
-
-
-def rescaled(rating: float, low: float | None, high: float | None) -> float:
-    """A rating on 0..9, the scale of the scores; as given where its own scale is unknown."""
-    if low is None or high is None:
-        return rating
-    return 9 * (rating - low) / (high - low)
 
 
 def _kind(value: object) -> str:

@@ -11,6 +11,8 @@ from typing import Any, BinaryIO, Protocol
 from selfj_eval.files.formulas import GUARD, GUARD_COLUMN, guarded
 from selfj_eval.files.parquet_notes import write_note
 
+CRITERION_PREFIX = "score_"
+"""Begins the names of columns with the scores of a rubric's criteria."""
 _BLOCK = 4096  # rows that make a row group of a Parquet file
 
 
@@ -96,7 +98,8 @@ class ParquetWriter:
         types |= {"messages": pa.list_(pa.struct(texts))}
         types |= {"raters": pa.list_(pa.struct([("rater", pa.string()), ("rating", pa.float64())]))}
         numbers = ("score", "digit_mass", "p_good", "rating", "rating_min", "rating_max")
-        types |= dict.fromkeys(numbers, pa.float64())
+        criteria = [name for name in fields if name.startswith(CRITERION_PREFIX)]
+        types |= dict.fromkeys([*numbers, *criteria], pa.float64())
         self._schema = pa.schema([(name, types.get(name, pa.string())) for name in fields])
         self._file = pq.ParquetWriter(stream, self._schema, compression="zstd")
         self._waiting: list[Mapping[str, Any]] = []

@@ -12,7 +12,7 @@ from selfj_eval.errors import DataError
 from selfj_eval.files.atomic import atomic_write, check_output
 from selfj_eval.jobs.options import Options, option
 from selfj_eval.records.record import Judgment, Record
-from selfj_eval.records.row_writers import WRITERS, RowWriter, SafeCsv
+from selfj_eval.records.row_writers import CRITERION_PREFIX, WRITERS, RowWriter, SafeCsv
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class TableOptions(Options):
             raise DataError("`safe_csv` is for an `output` that ends in .csv; leave it out.")
 
 
-_FROM_JUDGMENT = tuple(field.name for field in fields(Judgment))
+_FROM_JUDGMENT = tuple(field.name for field in fields(Judgment) if field.name != "criteria")
 _FROM_RECORD = (
     *("rating", "rating_min", "rating_max", "model", "category"),
     *("messages", "instruction", "response", "reference", "raters"),
@@ -74,13 +74,15 @@ def write_judgments(
 
     A row holds ``id, score, digit_mass, probabilities, error, reference_used,
     trimmed_tokens`` and the record's ``rating, rating_min, rating_max, model, category,
-    messages, instruction, response, reference, raters`` where any record has them. In CSV, lists
-    are JSON arrays. ``safe_csv``: as for ``row_writer``.
+    messages, instruction, response, reference, raters`` where any record has them, and
+    ``score_NAME`` for each criterion of a rubric. In CSV, lists are JSON arrays.
+    ``safe_csv``: as for ``row_writer``.
 
     Raises:
         StoreError: If the file cannot be written; then nothing is.
     """
-    columns = judgment_fields(fields_of(records))
+    criteria = next(([name for name, _ in j.criteria] for j in judgments if j.criteria), [])
+    columns = judgment_fields(fields_of(records), criteria)
     with row_writer(path, columns, safe_csv=safe_csv) as writer:
         writer.write(judgment_rows(records, judgments))
 
@@ -95,9 +97,15 @@ def fields_of(records: Iterable[Record]) -> set[str]:
     return seen
 
 
-def judgment_fields(given: Collection[str]) -> list[str]:
-    """Columns of a scores file, for records that have the fields ``given``."""
-    return [*_FROM_JUDGMENT, *(field for field in _FROM_RECORD if field in given)]
+def judgment_fields(given: Collection[str], criteria: Iterable[str] = ()) -> list[str]:
+    """Columns of a scores file, for records that have the fields ``given``, and of criteria."""
+    own = [f"{CRITERION_PREFIX}{name}" for name in criteria]
+    return [
+        *_FROM_JUDGMENT[:2],
+        *own,
+        *_FROM_JUDGMENT[2:],
+        *(field for field in _FROM_RECORD if field in given),
+    ]
 
 
 def judgment_rows(
@@ -108,6 +116,7 @@ def judgment_rows(
         row = {name: getattr(judgment, name) for name in _FROM_JUDGMENT}
         if judgment.probabilities is not None:
             row["probabilities"] = list(judgment.probabilities)
+        row |= {f"{CRITERION_PREFIX}{name}": score for name, score in judgment.criteria}
         given = record.row()
         yield row | {name: given[name] for name in _FROM_RECORD}
 

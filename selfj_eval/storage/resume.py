@@ -46,3 +46,18 @@ def resume(
         finished.update(batch)
         report(sum(len(rows[key]) for key in batch))
     return finished, stored
+
+
+def whole_steps(progress: Callable[[int], None] | None, parts: int) -> Callable[[int], None] | None:
+    """A counter of parts that reports whole things, each made of so many parts."""
+    if progress is None or parts == 1:
+        return progress
+    done = 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        before, done = done // parts, done + more
+        if done // parts > before:
+            progress(done // parts - before)
+
+    return count

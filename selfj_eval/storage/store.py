@@ -25,7 +25,7 @@ class Stored(NamedTuple):
     """What is kept of a finished judgment.
 
     Attributes:
-        log_probabilities: Ten natural logarithms, of the probabilities of "0".."9".
+        log_probabilities: Natural logarithms of the labels' probabilities, of Self-J's digits ten.
         trimmed_tokens: Tokens that were cut from the record to fit the prompt.
     """
 
@@ -246,7 +246,7 @@ class JudgmentStore(_Store[Stored]):
         return struct.pack(f"<{len(numbers)}d", *numbers), int(value.trimmed_tokens)
 
     def _from_row(self, row: Sequence[Any]) -> Stored:
-        return Stored(struct.unpack("<10d", row[0]), _count(row[1]))
+        return Stored(struct.unpack(f"<{len(row[0]) // 8}d", row[0]), _count(row[1]))
 
 
 class MeasureStore(_Store[Measure]):

@@ -14,12 +14,12 @@ from typing import Any
 
 from selfj_eval.errors import DataError, printable
 from selfj_eval.prompts.labels import DIGITS
-from selfj_eval.prompts.templates import RESPONSE_WRAPPER, TEMPLATES
+from selfj_eval.prompts.templates import RESPONSE_WRAPPER, get_template
 from selfj_eval.records.reading import read_rows, refuse_repeated_ids
 from selfj_eval.records.texts import MAX_CHARACTERS
 from selfj_eval.records.writing import write_rows
 
-_TEMPLATE = TEMPLATES["self-j-unwrapped"]
+_TEMPLATE = get_template("self-j-unwrapped")
 _FIELDS = ("id", "instruction", "input", "output")
 
 

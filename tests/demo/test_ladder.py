@@ -21,10 +21,10 @@ from selfj_eval.demo.rungs import right_parts, write_answer
 from selfj_eval.demo.task import with_errors
 from selfj_eval.jobs.options import OptionError
 from selfj_eval.prompts.labels import digit_token_ids, expected_score
-from selfj_eval.prompts.templates import TEMPLATES
+from selfj_eval.prompts.templates import SELF_J, get_template
 from selfj_eval.records.record import Record
 
-TEMPLATE = TEMPLATES["self-j"]
+TEMPLATE = get_template("self-j")
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +260,7 @@ def test_judge_is_a_plain_float32_llama(judge) -> None:  # type: ignore[no-untyp
 def test_digits_are_single_tokens(judge) -> None:  # type: ignore[no-untyped-def]
     tokenizer = judge[1]
     ids = digit_token_ids(lambda text: tokenizer(text).input_ids, TEMPLATE.probe(), "demo")
-    for template in TEMPLATES.values():
+    for template in map(get_template, SELF_J):
         context = template.render("2+2 = ?", "4", "It is 4")
         assert digit_token_ids(lambda text: tokenizer(text).input_ids, context, "demo") == ids
     assert len(tokenizer("a1234567890", add_special_tokens=False).input_ids) == 11

@@ -17,7 +17,7 @@ from selfj_eval.engines.local.transformers import TransformersBackend
 from selfj_eval.engines.open_engine import open_backend
 from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.engines.server.openai import OpenAIBackend
-from selfj_eval.prompts.templates import TEMPLATES
+from selfj_eval.prompts.templates import get_template
 
 EXACT = 1e-4
 BACKENDS = {
@@ -36,7 +36,7 @@ def prompts() -> list[str]:
     records = ladder("test", instructions=6)[:24]
     records += [Record("e", "Sage es.", ""), Record("u", "写一首诗。", "春眠不觉晓 " * 20, "🙂 é")]
     records += [Record("l", "Count.", " ".join(map(str, range(120))))]
-    template = TEMPLATES["self-j"]
+    template = get_template("self-j")
     made = [template.render(r.instruction, r.response, r.reference) for r in records]
     return [*made, made[3]]
 
@@ -69,7 +69,7 @@ def made(request: pytest.FixtureRequest) -> Iterator[tuple[Backend, float]]:
     elif name == "vllm":
         if importlib.util.find_spec("vllm") is None:
             pytest.skip("vLLM is not installed here: tox -e vllm")
-        backend = open_backend("demo", JudgeOptions(engine="vllm")).backend
+        backend = open_backend("demo", JudgeOptions(engine="vllm"))
     else:
         dtype = "bfloat16" if "bfloat16" in name else "float32"
         backend = TransformersBackend("demo", device="cpu", dtype=dtype, batch_tokens=700)

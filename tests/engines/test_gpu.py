@@ -25,7 +25,7 @@ from selfj_eval.engines.local.transformers import TransformersBackend
 from selfj_eval.generation.answering import answers_to
 from selfj_eval.generation.options import Sampling
 from selfj_eval.generation.transformers import TransformersGenerator
-from selfj_eval.prompts.templates import TEMPLATES
+from selfj_eval.prompts.templates import get_template
 from selfj_eval.raters.perplexity import PerplexityRater
 from selfj_eval.records.record import Record
 from selfj_eval.training.pairs import Pair, write_pairs
@@ -41,7 +41,7 @@ HEADS = [pytest.param(4, id="own keys"), pytest.param(1, id="shared keys")]
 def answers(count: int, longest: int = 9) -> list[str]:
     """Prompts of two instructions, with and without reference, each with several answers."""
     return [
-        TEMPLATES["self-j"].render(
+        get_template("self-j").render(
             f"Add {n % 2} and 2. " * 4,
             f"It is {n}. " * (n % longest + 1),
             "Two. " * 3 if n % 3 else None,

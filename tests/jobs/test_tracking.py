@@ -15,7 +15,7 @@ from selfj_eval import evaluate, ladder, score
 from selfj_eval.cli import main
 from selfj_eval.errors import DataError, StoreError
 from selfj_eval.evaluation.options import EvaluateOptions
-from selfj_eval.judging.score import ScoreOptions
+from selfj_eval.judging.options import ScoreOptions
 
 
 @pytest.fixture

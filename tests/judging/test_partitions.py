@@ -21,7 +21,7 @@ from selfj_eval.errors import DataError, JudgeError
 from selfj_eval.judging import files
 from selfj_eval.judging.files import RecordFile, score_file
 from selfj_eval.judging.partitions import partitions
-from selfj_eval.prompts.templates import Offsets
+from selfj_eval.prompts.templates import Offsets, get_template
 from selfj_eval.records.record import Record
 
 RECORDS = ladder("test", instructions=20)[:60]
@@ -208,6 +208,7 @@ class Null:
     """A judge that answers at once."""
 
     identity = {"model": "null"}  # noqa: RUF012
+    template = get_template("self-j")
     max_tokens = 4096
     usage: dict[str, float] = {}  # noqa: RUF012
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfj_eval.metrics import certify, fewest_records, lowest_certifiable_risk, one_of_each
+from selfj_eval.records.ratings import rescaled
 from selfj_eval.records.reading import read_records
-from selfj_eval.records.record import rescaled
 
 SPLITS = 2000
 

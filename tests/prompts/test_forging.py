@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from selfj_eval import Judge, Record, read_records
-from selfj_eval.prompts.templates import TEMPLATES
+from selfj_eval.prompts.templates import get_template
 from selfj_eval.raters.rating_formats import FORMATS
 
-TEMPLATE = TEMPLATES["self-j"]
+TEMPLATE = get_template("self-j")
 RESPONSE, ANSWER = "### Response:", "[Answer]"
 OPENING = "Please act as a precise judge and evaluate the quality of the answer to question."
 

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from selfj_eval.errors import JudgeError
 from selfj_eval.prompts.labels import digit_token_ids, expected_score
-from selfj_eval.prompts.templates import TEMPLATES
+from selfj_eval.prompts.templates import SELF_J, get_template
 
 LLAMA_2_IDS = [29900, 29896, 29906, 29941, 29946, 29945, 29953, 29955, 29947, 29929]
 log_probabilities = st.lists(st.floats(-60, -2.4), min_size=10, max_size=10)
@@ -73,39 +72,12 @@ def test_wrong_shape_is_refused() -> None:
         expected_score([[0.0] * 9])
 
 
-def llama_2_like_tokenizer() -> PreTrainedTokenizerFast:
-    """SentencePiece-like BPE as Llama-2's: bare digits at its ids, other pieces with a space."""
-    vocab = {"<unk>": 0, "<s>": 1, "</s>": 2}
-    vocab |= {f"<0x{byte:02X}>": 3 + byte for byte in range(256)}
-    vocab |= {str(digit): LLAMA_2_IDS[digit] for digit in range(10)}
-    letters = "▁abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ#:.,[]\n"
-    free = iter(i for i in range(259, 32000) if i not in LLAMA_2_IDS)
-    for piece in letters:
-        vocab.setdefault(piece, next(free))
-    for digit in "0123456789":  # the pieces that must not be taken for the answer
-        vocab[f"▁{digit}"] = next(free)
-    merges = [("▁", digit) for digit in "0123456789"]
-    for index in free:
-        vocab[f"unused{index}"] = index
-    tokenizer = Tokenizer(
-        models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", byte_fallback=True)
-    )
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
-    )
-    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback()])
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A", special_tokens=[("<s>", 1)]
-    )
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
-
-
-@pytest.mark.parametrize("template", TEMPLATES)
-def test_llama_2_digit_ids(template: str) -> None:
-    tokenizer = llama_2_like_tokenizer()
+@pytest.mark.parametrize("template", SELF_J)
+def test_llama_2_digit_ids(template: str, llama_2_tokenizer: PreTrainedTokenizerFast) -> None:
+    tokenizer = llama_2_tokenizer
     assert tokenizer("a 5").input_ids != tokenizer("a5").input_ids
     ids = digit_token_ids(
-        lambda text: tokenizer(text).input_ids, TEMPLATES[template].probe(), "llama"
+        lambda text: tokenizer(text).input_ids, get_template(template).probe(), "llama"
     )
     assert ids == LLAMA_2_IDS
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfj_eval.errors import JudgeError
-from selfj_eval.prompts.templates import CUT, TEMPLATES, Offsets, fit_prompt, get_template
+from selfj_eval.prompts.templates import CUT, Offsets, fit_prompt, get_template
 
-T = TEMPLATES["self-j"]
+T = get_template("self-j")
 
 
 def words(text: str) -> Offsets:
@@ -29,7 +29,7 @@ def test_protocol_strings_to_the_letter() -> None:
         "the answer from 0 to 9, where a higher value means a better answer. Please respond with "
         "an integer between 0 and 9. \n\n[Question]\nQ?\n\n[Answer]\nA.\n\n### Response:"
     )
-    bare = TEMPLATES["self-j-unwrapped"]
+    bare = get_template("self-j-unwrapped")
     assert bare.render("Q?", "A.", "R.") + "\n\n### Response:" == T.render("Q?", "A.", "R.")
 
 

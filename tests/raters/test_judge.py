@@ -10,7 +10,7 @@ import pytest
 from selfj_eval import Judge, JudgmentStore, Record
 from selfj_eval.engines.base import Batch
 from selfj_eval.errors import JudgeError
-from selfj_eval.prompts.templates import Offsets
+from selfj_eval.prompts.templates import Offsets, get_template
 from selfj_eval.records.conversations import Turn
 from selfj_eval.records.texts import MAX_CHARACTERS
 
@@ -18,6 +18,7 @@ from selfj_eval.records.texts import MAX_CHARACTERS
 class LengthBackend:
     """Scores by the length of the prompt, in batches of three, from the last to the first."""
 
+    template = get_template("self-j")
     max_tokens = 4000
 
     def __init__(self, name: str = "length") -> None:

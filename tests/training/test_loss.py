@@ -14,14 +14,14 @@ from transformers import (
 )
 
 from selfj_eval.demo import JUDGE_DIR
-from selfj_eval.prompts.templates import TEMPLATES, fit_prompt
+from selfj_eval.prompts.templates import fit_prompt, get_template
 from selfj_eval.training.encoding import PairCollator, encode_pairs, label_tokens
 from selfj_eval.training.loss import Targets, pair_loss
 from selfj_eval.training.pairs import Pair
 from selfj_eval.training.settings import JudgeConfig
 from selfj_eval.training.trainer import JudgeTrainer
 
-TEMPLATE = TEMPLATES["self-j"]
+TEMPLATE = get_template("self-j")
 PAIRS = [
     Pair("a", "Name a colour.", "Blue.", "Red, blue or green.", 7),
     Pair("b", "What is 2 + 3?", "It is " + "certainly " * 40 + "6.", "2 + 3 = 5", 0),

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfj_eval.errors import DataError
-from selfj_eval.prompts.templates import RESPONSE_WRAPPER, TEMPLATES
+from selfj_eval.prompts.templates import RESPONSE_WRAPPER, get_template
 from selfj_eval.training.pairs import Pair, read_pairs, write_pairs
 
-TEMPLATE = TEMPLATES["self-j-unwrapped"]
+TEMPLATE = get_template("self-j-unwrapped")
 Row = dict[str, object]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from selfj_eval.engines.models.weights import model_folders
 from selfj_eval.errors import JudgeError
 from selfj_eval.jobs.arguments import items
 from selfj_eval.prompts.labels import DIGITS
-from selfj_eval.prompts.templates import Offsets
+from selfj_eval.prompts.templates import SECTIONS, Offsets, Turn, get_template
 
 if TYPE_CHECKING:
     import torch
@@ -64,6 +64,7 @@ class EncoderBackend:
     ) -> None:
         folders = model_folders(model, revision=revision, code=trust_remote_code)
         folder = folders.model
+        self.template = get_template(SECTIONS)
         config, self._tokenizer = load_tokenizer(folder, model, trust_remote_code)
         self._encoder = TextEncoder(self._tokenizer)
         named = {str(label): int(at) for at, label in dict(config.id2label).items()}
@@ -92,6 +93,14 @@ class EncoderBackend:
     def tokenize(self, text: str) -> Offsets:
         """Character offsets of the tokens of ``text``, special tokens included."""
         return self._encoder.encode(text).offsets
+
+    def chat(self, turns: Sequence[Turn]) -> str:
+        """Not what an encoder reads.
+
+        Raises:
+            JudgeError: Always.
+        """
+        raise JudgeError("an encoder judge has no chat template.")
 
     def score(self, prompts: Iterable[str]) -> Iterator[Batch]:
         """Judge all prompts, longest first.

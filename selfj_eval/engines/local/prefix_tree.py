@@ -13,6 +13,10 @@ ATTENTION = "selfj_prefix_tree"
 """Name under which ``register`` makes the attention known to transformers."""
 LEAST_SHARED = 8
 """Fewer shared tokens are not worth a node of their own."""
+PIECE = 1024
+"""Most tokens of a node with others before it: its mask grows with both."""
+_KEPT_MASK = 1 << 22
+"""Bytes of a mask that all layers share; a larger one is made by each, and gone after it."""
 
 
 class Node(NamedTuple):
@@ -27,14 +31,19 @@ class Node(NamedTuple):
     end: int
     before: tuple[tuple[int, int], ...]
 
+    @property
+    def keys(self) -> int:
+        """How many tokens its last one sees, itself among them."""
+        return self.end - self.start + sum(end - start for start, end in self.before)
+
 
 class Masked(NamedTuple):
     """A node, and which of its keys each of its tokens sees.
 
     Attributes:
         node: The node.
-        mask: Shape (tokens of the node, tokens before it and its own); None where nothing stands
-            before it and plain causal attention will do.
+        mask: Shape (tokens of the node, tokens before it and its own); None where it is made when
+            it is needed, and where nothing stands before the node: plain causal attention will do.
     """
 
     node: Node
@@ -62,20 +71,23 @@ def tree_batches(rows: Sequence[Sequence[int]], batch_tokens: int) -> Iterator[l
 
     Args:
         rows: The rows; none is empty.
-        batch_tokens: About the most tokens of a packed batch, unless one row has more.
+        batch_tokens: About the most tokens of a packed batch, unless one row has more; then rows
+            that share it may add an eighth of a batch.
     """
     batch: list[int] = []
-    used = 0
+    used = most = 0
     for index in sorted(range(len(rows)), key=lambda at: tuple(rows[at])):
         new = len(rows[index])
         if batch:
             shared = _shared(rows[batch[-1]], rows[index])
             own = new - shared if shared >= LEAST_SHARED else new
-            if used + own > batch_tokens:
+            if used + own > most:
                 yield batch
                 batch, used = [], 0
             else:
                 new = own
+        if not batch:
+            most = max(batch_tokens, new + batch_tokens // 8)
         batch.append(index)
         used += new
     if batch:
@@ -123,11 +135,17 @@ def with_masks(nodes: Sequence[Node], device: str) -> Nodes:
 
     found = Nodes()
     for node in nodes:
-        own = node.end - node.start
-        keys = own + sum(end - start for start, end in node.before)
-        mask = torch.ones(own, keys, dtype=torch.bool, device=device).tril(keys - own)
-        found.append(Masked(node, mask if node.before else None))
+        kept = node.before and (node.end - node.start) * node.keys <= _KEPT_MASK
+        found.append(Masked(node, _mask(node, torch.device(device)) if kept else None))
     return found
+
+
+def _mask(node: Node, device: torch.device) -> torch.Tensor:
+    """All that stands before a token, and the token itself."""
+    import torch
+
+    own = node.end - node.start
+    return torch.ones(own, node.keys, dtype=torch.bool, device=device).tril(node.keys - own)
 
 
 def _append(
@@ -136,7 +154,10 @@ def _append(
     place = len(tree.ids), len(tree.ids) + end - start
     tree.ids.extend(row[start:end])
     tree.positions.extend(range(start, end))
-    tree.nodes.append(Node(*place, before))
+    step = PIECE if before else end - start
+    for at in range(place[0], place[1], step):
+        seen = (*before, (place[0], at)) if at > place[0] else before
+        tree.nodes.append(Node(at, min(at + step, place[1]), seen))
     return place
 
 
@@ -195,7 +216,8 @@ def _attention(
     for node, mask in selfj_nodes:
         own = query[:, :, node.start : node.end]
         keys, values = key[:, :, node.start : node.end], value[:, :, node.start : node.end]
-        if mask is not None:
+        if node.before:
+            mask = _mask(node, own.device) if mask is None else mask
             places = [*node.before, (node.start, node.end)]
             keys, values = (
                 torch.cat([whole[:, :, start:end] for start, end in places], 2)

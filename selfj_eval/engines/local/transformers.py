@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from selfj_eval.engines.models.tokenizer import JudgeTokenizer
 from selfj_eval.engines.models.weights import model_folders
 from selfj_eval.errors import JudgeError
 from selfj_eval.jobs.arguments import items
-from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, Offsets
+from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, Offsets, PromptTemplate, Turn
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ class TransformersBackend:
     Args:
         model: ``demo``, a model folder, or a hub id.
         adapter: Folder or hub id of a LoRA adapter (peft) to put on the model.
-        template: Name of the prompt template, to check that digits are single tokens there.
+        template: The prompt template, or its name: its labels are scored.
         revision: Branch, tag or commit of the model on the hub.
         dtype: ``auto`` (float32 on a CPU, bfloat16 or float16 on an accelerator), ``float32``,
             ``bfloat16`` or ``float16``.
@@ -50,7 +50,7 @@ class TransformersBackend:
         model: str,
         *,
         adapter: str | None = None,
-        template: str = DEFAULT_TEMPLATE,
+        template: str | PromptTemplate = DEFAULT_TEMPLATE,
         revision: str | None = None,
         dtype: str = "auto",
         device: str = "auto",
@@ -65,6 +65,7 @@ class TransformersBackend:
             trust_remote_code=trust_remote_code,
             tokenizer=folders.tokenizer,
         )
+        self.template = self._tokenizer.template
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)
         self.identity: Mapping[str, str] = {
@@ -98,8 +99,15 @@ class TransformersBackend:
         """Character offsets of the tokens of ``text``, special tokens included."""
         return self._tokenizer.offsets(text)
 
+    def chat(self, turns: Sequence[Turn]) -> str:
+        """Messages in the model's chat template."""
+        return self._tokenizer.in_chat(turns)
+
     def score(self, prompts: Iterable[str]) -> Iterator[Batch]:
         """Judge all prompts, one forward pass a batch.
+
+        Labels of several tokens add a row for each of their beginnings, such as the prompt with
+        "1" behind it for "10"; in a packed row that costs these tokens alone.
 
         Prompts that begin alike share what they have in common (``prefix_tree``), where the
         architecture allows it. A batch that does not fit into memory is halved.
@@ -108,13 +116,24 @@ class TransformersBackend:
             prompts: Finished prompts, no longer than the model's context.
 
         Yields:
-            Batches with float64 log-probabilities of shape (m, 10).
+            Batches with float64 log-probabilities of shape (m, k), of the template's k labels.
         """
         texts = items(prompts, str, "score()")
         if not texts:
             return
+        labels, forward = (
+            self._tokenizer.labels,
+            self._forward_tree if self._packs else self._forward,
+        )
         ids = self._tokenizer.rows(texts)
-        yield from self._batcher.run(ids, self._forward_tree if self._packs else self._forward)
+        if labels.single:
+            yield from self._batcher.run(ids, forward)
+            return
+        rows = [[*row, *branch] for row in ids for branch in labels.branches]
+        found = (
+            (batch.indices, batch.log_probabilities) for batch in self._batcher.run(rows, forward)
+        )
+        yield from (Batch(*done) for done in labels.gathered(found))
 
     def _check_causal(self, name: str) -> None:
         """Refuse a model that sees the padding or anything else behind the prompt."""
@@ -135,13 +154,13 @@ class TransformersBackend:
         """Whether a packed row gives what its prompts give alone."""
         config = self._model.config
         text = getattr(config, "text_config", None) or config
-        for name in ("sliding_window", "attention_chunk_size"):
-            window = getattr(text, name, None)
-            if window is not None and window < self.max_tokens:
-                return False
-        before = config._attn_implementation
+        windows = [getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size")]
+        self._window = min([own for own in windows if own is not None], default=self.max_tokens)
+        self._usual = before = config._attn_implementation
         ids = self._tokenizer.encode("Rate this from 0 to 9, please: five, seven. ") * 3
         rows = sorted([ids, ids + ids[:9], ids + ids[3:5], ids[-4:] + ids])
+        if max(map(len, rows)) > self._window:
+            return False
         alone = np.concatenate([self._forward([row]) for row in rows])
         register()
         try:
@@ -165,12 +184,18 @@ class TransformersBackend:
         return 1e-2 if self.dtype == "float32" else 0.5
 
     def _forward_tree(self, rows: Rows) -> Scores:
-        """Log-probabilities of the digits after each row, packed; shape (len(rows), 10)."""
+        """Log-probabilities of the tokens asked for after each row, packed; shape (rows, k)."""
         import torch
 
+        if max(map(len, rows)) > self._window:  # which the packed attention does not know
+            self._model.set_attn_implementation(self._usual)
+            try:
+                return np.concatenate([self._forward([row]) for row in rows])
+            finally:
+                self._model.set_attn_implementation(ATTENTION)
         tree = pack(rows)
         nodes = with_masks(tree.nodes, self.device)
-        scores = self._digits(
+        scores = self._asked(
             (torch.zeros(len(rows), dtype=torch.long), torch.tensor(tree.last)),
             input_ids=torch.tensor([tree.ids]).to(self.device),
             position_ids=torch.tensor([tree.positions]).to(self.device),
@@ -181,7 +206,7 @@ class TransformersBackend:
         return scores
 
     def _forward(self, rows: Rows) -> Scores:
-        """Log-probabilities of the digits after each row of token ids; shape (len(rows), 10)."""
+        """Log-probabilities of the tokens asked for after each row of ids; shape (rows, k)."""
         import torch
 
         # Padding stands on the right, where causal attention never looks, so no mask is needed
@@ -189,10 +214,10 @@ class TransformersBackend:
         width = max(map(len, rows))
         batch = torch.tensor([[*row, *[row[0]] * (width - len(row))] for row in rows])
         last = torch.tensor([len(row) - 1 for row in rows])
-        return self._digits((torch.arange(len(rows)), last), input_ids=batch.to(self.device))
+        return self._asked((torch.arange(len(rows)), last), input_ids=batch.to(self.device))
 
-    def _digits(self, at: tuple[torch.Tensor, torch.Tensor], **inputs: Any) -> Scores:
-        """Log-probabilities of the digits as next tokens at some places; shape (m, 10).
+    def _asked(self, at: tuple[torch.Tensor, torch.Tensor], **inputs: Any) -> Scores:
+        """Log-probabilities of the labels' tokens as next ones at some places; shape (m, k).
 
         Args:
             at: Rows and columns of the places, each of shape (m,).
@@ -219,8 +244,8 @@ class TransformersBackend:
                         "this architecture cannot be used."
                     )
                 log_probabilities = logits[:, -1].float().log_softmax(-1)
-                digits = log_probabilities[:, self._tokenizer.digit_ids]
+                asked = log_probabilities[:, list(self._tokenizer.labels.asked)]
         finally:
             hook.remove()
-        result: Scores = digits.double().cpu().numpy()
+        result: Scores = asked.double().cpu().numpy()
         return result

@@ -116,6 +116,10 @@ class TextEncoder:
             return text
         return self._parted([text], self._as_written, special=False)[0][0]
 
+    def as_spelled(self, text: str) -> str:
+        """A text as it was before ``as_text``."""
+        return text.replace(_CUT, "")
+
     def length(self, text: str) -> int:
         """How many characters of a ``Templated`` are text: what the places of tokens refer to."""
         return len(text) - text.count(_CUT)

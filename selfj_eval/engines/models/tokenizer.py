@@ -1,4 +1,4 @@
-"""A judge's tokenizer: the ten digits, character offsets, and how long a prompt may be."""
+"""A judge's tokenizer: its labels, character offsets, and how long a prompt may be."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from selfj_eval.engines.models.chat_prompts import ChatPrompts
 from selfj_eval.engines.models.deadlines import LOADING_SECONDS, RUNNING_SECONDS, within
 from selfj_eval.engines.models.text_encoder import TextEncoder
 from selfj_eval.engines.models.weights import resolve_folder
 from selfj_eval.errors import JudgeError, loading
-from selfj_eval.prompts.labels import digit_token_ids
-from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, Offsets, get_template
+from selfj_eval.prompts.label_tokens import label_tokens
+from selfj_eval.prompts.templates import (
+    DEFAULT_TEMPLATE,
+    Offsets,
+    PromptTemplate,
+    Turn,
+    get_template,
+    with_marks,
+)
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -21,38 +29,40 @@ if TYPE_CHECKING:
 INCOMPLETE = "Give a folder that is complete, with config.json and tokenizer.json."
 """What to do about a tokenizer that cannot be loaded."""
 DEFAULT_MAX_TOKENS = 4096
-"""Prompts are held to the judge's own context length, but to no more than this: Self-J's
+"""Longest input where a model's context is not known, as behind a server, and of rewards: Self-J's
 released judge has a context of 4096 tokens."""
 _UNSET = 1e12  # transformers writes 1e30 for "not set"
 
 
 class JudgeTokenizer:
-    """A judge's tokenizer, checked, with the ids of the ten digits.
+    """A judge's tokenizer, checked, with the tokens of its labels.
 
     Special tokens that a prompt spells are text (``TextEncoder``).
 
     Args:
         model: ``demo``, a folder, or a hub id.
-        template: Name of the prompt template the digits will follow.
+        template: The prompt template that the labels will follow, or its name.
         revision: Branch, tag or commit on the hub.
         trust_remote_code: Whether to run Python code that comes with the model.
         tokenizer: Folder of the tokenizer, where it is not the model's.
 
     Attributes:
-        digit_ids: Ids of "0".."9" as they follow the template.
-        max_tokens: Context length of the model, at most ``DEFAULT_MAX_TOKENS``.
+        template: The template; of a chat with the marks of the model's chat template.
+        chat: Messages to the model's chat template; None for a template that is no chat.
+        labels: The labels' tokens as they follow the template.
+        max_tokens: Context length of the model.
         fingerprint: Content hash of the tokenizer.
 
     Raises:
-        JudgeError: If the tokenizer cannot be loaded, gives no character offsets, or has a
-            digit that is not one token.
+        JudgeError: If the tokenizer cannot be loaded, gives no character offsets, has one of
+            Self-J's digits that is not one token, or no chat template where one is asked for.
     """
 
     def __init__(
         self,
         model: str,
         *,
-        template: str = DEFAULT_TEMPLATE,
+        template: str | PromptTemplate = DEFAULT_TEMPLATE,
         revision: str | None = None,
         trust_remote_code: bool = False,
         tokenizer: Path | None = None,
@@ -60,22 +70,41 @@ class JudgeTokenizer:
         folder = resolve_folder(model, revision=revision, code=trust_remote_code, weights=False)
         config, self.tokenizer = load_tokenizer(folder, model, trust_remote_code, tokenizer)
         self._encoder = TextEncoder(self.tokenizer)
-        self.digit_ids = digit_token_ids(self.encode, get_template(template).probe(), model)
-        self.max_tokens = min(context_length(config, self.tokenizer), DEFAULT_MAX_TOKENS)
+        self.template, self.chat = get_template(template), None
+        probe = self.template.probe()
+        if self.template.chat:
+            self.chat = ChatPrompts(self._encoder, model, self.template.prefill)
+            self.template = with_marks(self.template, self.chat.marks())
+            probe = self.chat(self.template.turns("x", "x", self.template.example_reference))
+        kind = type(probe)  # text of a chat template stays such with a label behind it
+        self.labels = label_tokens(
+            lambda text: self.encode(kind(text)), probe, self.template.labels, model
+        )
+        self.max_tokens = context_length(config, self.tokenizer)
         state = self.tokenizer.backend_tokenizer.to_str()
         self.fingerprint = hashlib.sha256(state.encode()).hexdigest()
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of ``text`` with the special tokens the model expects."""
+        """Token ids of ``text`` with the special tokens the model expects; a chat holds its own."""
         return self.rows([text])[0]
 
     def rows(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text with the special tokens the model expects."""
-        return self._encoder.rows(texts)
+        return self._encoder.rows(texts, special=self.chat is None)
 
     def offsets(self, text: str) -> Offsets:
         """Character offsets of the tokens of ``text``, special tokens included."""
-        return self._encoder.encode(text).offsets
+        return self._encoder.encode(text, special=self.chat is None).offsets
+
+    def in_chat(self, turns: Sequence[Turn]) -> str:
+        """Messages in the model's chat template, which ``encode`` and ``offsets`` take as such.
+
+        Raises:
+            JudgeError: If the prompt template is no chat.
+        """
+        if self.chat is None:
+            raise JudgeError(f"the template {self.template.name} is no chat.")
+        return self.chat(turns)
 
     def count_at_server(self, text: str) -> int:
         """Tokens of ``text`` at a server, to which the special tokens it spells are such."""

@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible server is asked for one prompt, and the digits in its reply."""
+"""What an OpenAI-compatible server is asked for one prompt, and the labels in its reply."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.prompts.labels import DIGITS, expected_score
+from selfj_eval.prompts.labels import DIGIT_LABELS, Labels, expected_score
 
 Api = Literal["completions", "chat"]
 APIS: tuple[Api, ...] = ("completions", "chat")
 
 Form = Literal["exact", "ids", "plain"]
-"""How the digits are asked for: ``exact`` names the ten tokens (vLLM), ``ids`` asks for the
+"""How the labels are asked for: ``exact`` names their tokens (vLLM), ``ids`` asks for the
 likeliest tokens and their ids, ``plain`` for the likeliest tokens as any server understands it."""
 
 _AS_ID = "token_id:"  # how vLLM writes a token as its id
 _NOTHING = -9999.0  # JSON has no minus infinity: vLLM and OpenAI write this, llama.cpp -3.4e38
-_NAMED_AND_SAMPLED = 11
-_MORE_THAN_NAMED = 20  # asked for beside the ten, so that a server that ignores them shows it
+_MORE_THAN_NAMED = 20  # asked for, so that a server that ignores the ten ids shows it; vLLM's most
 _ROUNDING = 1e-3  # by how much a logarithm of a probability may be above 0
 
 _WITHOUT = (
@@ -32,15 +31,15 @@ _WITHOUT = (
 )
 
 
-class DigitReply(NamedTuple):
-    """What a reply says of the ten digits.
+class LabelReply(NamedTuple):
+    """What a reply says of the labels.
 
     Attributes:
-        log_probabilities: Shape (10,), of "0".."9"; ``-inf`` for a digit that is not among the
+        log_probabilities: Shape (k,), of the labels; ``-inf`` for one that is not among the
             likeliest tokens. None without a usable one.
         reason: Why there is none, or empty.
-        exact: Whether it holds the ten tokens that were named, and no others.
-        readable: Whether it is what was asked for, with or without a digit in it.
+        exact: Whether it holds the tokens that were named, and no others.
+        readable: Whether it is what was asked for, with or without a label in it.
         by_id: Whether its tokens are told apart by their ids, not by their texts.
     """
 
@@ -75,9 +74,8 @@ class _Listed(NamedTuple):
 class Question:
     """How one server is asked.
 
-    Without token ids, a digit is the token whose text is exactly that digit: the prompt ends
-    in text that no space follows, so this is the token which
-    ``prompts.labels.digit_token_ids`` finds.
+    Without token ids, a label is the token whose text is exactly that label: the prompt ends
+    in text that no space follows, so this is the token which ``prompts.label_tokens`` finds.
     " 5" and "▁5" are other tokens and never count. Of several tokens with the same text (the
     byte 0x35 also reads "5") the likeliest counts.
 
@@ -85,15 +83,17 @@ class Question:
         model: The model's name at the server.
         api: Which of its interfaces.
         top: How many of the likeliest tokens to ask for.
-        digit_ids: Ids of "0".."9", where a tokenizer is known.
-        form: How the digits are asked for.
+        label_ids: The labels' ids, where a tokenizer is known.
+        form: How the labels are asked for.
+        labels: The labels.
     """
 
     model: str
     api: Api
     top: int
-    digit_ids: tuple[int, ...] = ()
+    label_ids: tuple[int, ...] = ()
     form: Form = "plain"
+    labels: Labels = DIGIT_LABELS
 
     def body(self, prompt: str) -> dict[str, Any]:
         """The request: one token, the likeliest one, and log-probabilities."""
@@ -104,82 +104,89 @@ class Question:
         body |= {"prompt": prompt, "logprobs": self.top}
         if self.form == "exact":
             body["logprobs"] = max(self.top, _MORE_THAN_NAMED)
-            body["logprob_token_ids"] = list(self.digit_ids)
+            body["logprob_token_ids"] = list(self.label_ids)
         if self.form != "plain":
             body["return_tokens_as_token_ids"] = True
         return body
 
-    def read(self, reply: Mapping[str, Any]) -> DigitReply:
-        """The digits in a reply, whatever it holds."""
+    def read(self, reply: Mapping[str, Any]) -> LabelReply:
+        """The labels in a reply, whatever it holds."""
         choices = reply.get("choices")
         if not isinstance(choices, list):
-            return DigitReply(None, "the server's reply is no completion: it has no choices.")
+            return LabelReply(None, "the server's reply is no completion: it has no choices.")
         if len(choices) != 1 or not isinstance(choices[0], Mapping):
-            return DigitReply(None, f"the server gave {len(choices)} choices; expected one.")
+            return LabelReply(None, f"the server gave {len(choices)} choices; expected one.")
         if choices[0].get("index") not in (0, None):
             index = choices[0]["index"]
-            return DigitReply(
+            return LabelReply(
                 None, f"the server answered prompt {index!r}; expected 0, the only one."
             )
         listed = _listed(choices[0].get("logprobs"))
         if not listed:
-            return DigitReply(None, _WITHOUT)
+            return LabelReply(None, _WITHOUT)
         found: dict[int, float] = {}
         for entry in listed:
-            digit = self._digit(entry)
-            if digit is None:
+            label = self._label(entry)
+            if label is None:
                 continue
             value = _log_probability(entry.value)
             if value is None:
-                return DigitReply(
+                return LabelReply(
                     None,
-                    f"the server gave {entry.value!r} as log-probability of {DIGITS[digit]!r}; "
-                    "expected a number of at most 0.",
+                    f"the server gave {entry.value!r} as log-probability of "
+                    f"{self.labels.texts[label]!r}; expected a number of at most 0.",
                 )
-            found[digit] = max(value, found.get(digit, -math.inf))
+            found[label] = max(value, found.get(label, -math.inf))
         return self._answer(found, listed)
 
-    def _answer(self, found: dict[int, float], listed: list[_Listed]) -> DigitReply:
-        exact = (
-            len(found) == len(DIGITS) and len({str(e.token) for e in listed}) <= _NAMED_AND_SAMPLED
-        )
+    def _answer(self, found: dict[int, float], listed: list[_Listed]) -> LabelReply:
+        texts = self.labels.texts
+        others = len({str(e.token) for e in listed}) - len(texts)
+        exact = len(found) == len(texts) and others <= 1  # the token that was sampled
         if self.form == "exact" and not exact:
-            missing = [digit for at, digit in enumerate(DIGITS) if at not in found]
-            return DigitReply(
+            missing = [text for at, text in enumerate(texts) if at not in found]
+            return LabelReply(
                 None,
                 f"the server left out tokens it was asked for ({', '.join(missing) or 'none'}), or "
                 "gave others; do all servers behind this address run the same version?",
             )
         by_id = any(self._id(entry) is not None for entry in listed)
-        row = np.array([found.get(digit, -math.inf) for digit in range(len(DIGITS))])
+        row = np.array([found.get(label, -math.inf) for label in range(len(texts))])
         if not np.isfinite(row).any():
             shown = ", ".join(ascii(entry.token)[:30] for entry in listed[:3])
             as_ids = isinstance(listed[0].token, str) and listed[0].token.startswith(_AS_ID)
             help_ = "raise `engine_args` top_logprobs where the server takes more"
-            if as_ids and not self.digit_ids:
+            if as_ids and not self.label_ids:
                 help_ = "give the model's tokenizer (`engine_args` tokenizer=...)"
-            return DigitReply(
+            return LabelReply(
                 None,
-                f"no digit is among the tokens that the server lists ({shown}, ...); is the model "
-                f"a judge, and the template its own? Or {help_}.",
+                f"no {self._what} is among the tokens that the server lists ({shown}, ...); is the "
+                f"model a judge, and the template its own? Or {help_}.",
                 readable=True,
                 by_id=by_id,
             )
-        if np.isnan(expected_score(row[None]).score[0]):
-            return DigitReply(None, "the server's digit probabilities add up to more than 1.")
-        return DigitReply(row, exact=exact, readable=True, by_id=by_id)
+        if np.isnan(expected_score(row[None], self.labels).score[0]):
+            return LabelReply(
+                None, f"the server's {self._what} probabilities add up to more than 1."
+            )
+        return LabelReply(row, exact=exact, readable=True, by_id=by_id)
 
-    def _digit(self, entry: _Listed) -> int | None:
-        """Which digit a listed token is; None for another token."""
+    @property
+    def _what(self) -> str:
+        return "digit" if self.labels.texts == DIGIT_LABELS.texts else "label"
+
+    def _label(self, entry: _Listed) -> int | None:
+        """Which label a listed token is; None for another token."""
         if (own := self._id(entry)) is not None:
-            return self.digit_ids.index(own) if own in self.digit_ids else None
+            return self.label_ids.index(own) if own in self.label_ids else None
         token = entry.token
-        return DIGITS.index(token) if isinstance(token, str) and token in DIGITS else None
+        texts = self.labels.texts
+        return texts.index(token) if isinstance(token, str) and token in texts else None
 
     def _id(self, entry: _Listed) -> int | None:
         """A listed token's id; None where there is none, or no tokenizer to make sense of it."""
         token, own = entry.token, entry.id
-        if not self.digit_ids:
+        if not self.label_ids:
             return None
         if isinstance(token, str) and token.startswith(_AS_ID):
             own = int(token.removeprefix(_AS_ID)) if token[len(_AS_ID) :].isdecimal() else -1

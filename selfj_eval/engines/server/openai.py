@@ -13,8 +13,8 @@ from selfj_eval.engines.base import Batch, reserved_tokens
 from selfj_eval.engines.models.tokenizer import DEFAULT_MAX_TOKENS, JudgeTokenizer
 from selfj_eval.engines.server.completions import (
     APIS,
-    DigitReply,
     Form,
+    LabelReply,
     Question,
     TokenUsage,
     tokens_used,
@@ -33,7 +33,13 @@ from selfj_eval.engines.server.traffic import (
     checked_arguments,
 )
 from selfj_eval.errors import JudgeError
-from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, Offsets, get_template
+from selfj_eval.prompts.templates import (
+    DEFAULT_TEMPLATE,
+    Offsets,
+    PromptTemplate,
+    Turn,
+    get_template,
+)
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -50,9 +56,9 @@ _ARGUMENTS: Mapping[str, Kind] = {
 
 
 class _Got(NamedTuple):
-    """A reply's digits, what the server has counted, and the tokens of the prompt (0: unknown)."""
+    """A reply's labels, what the server has counted, and the tokens of the prompt (0: unknown)."""
 
-    answer: DigitReply
+    answer: LabelReply
     used: TokenUsage
     sent: int
 
@@ -64,10 +70,10 @@ class OpenAIBackend:
 
     Args:
         model: The model's name at the server.
-        template: Name of the prompt template, to find the digits' tokens after it.
+        template: The prompt template, or its name; each of its labels must be one token.
         api: ``completions``, which shows the judge the prompt as it is, or ``chat``.
         tokenizer: ``demo``, a folder or a hub id: the model's tokenizer. With it prompts are
-            measured exactly, and vLLM gives exactly the ten digits.
+            measured exactly, and vLLM gives exactly the labels.
         top_logprobs: How many of the likeliest tokens are asked for.
         **server: ``base_url`` and what else ``engines.server.traffic.Traffic`` takes.
 
@@ -80,7 +86,7 @@ class OpenAIBackend:
         self,
         model: str,
         *,
-        template: str = DEFAULT_TEMPLATE,
+        template: str | PromptTemplate = DEFAULT_TEMPLATE,
         api: str = "completions",
         tokenizer: str | None = None,
         top_logprobs: int = 20,
@@ -92,15 +98,23 @@ class OpenAIBackend:
         check_bounds("top_logprobs", top_logprobs, 1, 1_000_000)
         self._traffic = Traffic(**server, more=_BYTES * top_logprobs)
         self._endpoint = self._traffic.endpoint
+        self.template, self._api = get_template(template), known
         self._tokenizer = None
         if tokenizer is not None:
-            self._tokenizer = JudgeTokenizer(tokenizer, template=template)
+            own = self.template
+            if own.chat and known == "chat":  # the server fills in its chat template itself
+                own = replace(own, chat=False)
+            self._tokenizer = JudgeTokenizer(tokenizer, template=own)
+            self.template = replace(self._tokenizer.template, chat=self.template.chat)
+        self._check_template()
         context = self._tokenizer.max_tokens if self._tokenizer else DEFAULT_MAX_TOKENS
         self.max_tokens = context - reserved_tokens("openai", {"api": api})
-        ids = tuple(self._tokenizer.digit_ids) if self._tokenizer and api != "chat" else ()
-        asked = Question(model, known, top_logprobs, ids)
+        ids: tuple[int, ...] = ()
+        if self._tokenizer:
+            ids = self._tokenizer.labels.single_only("a server") if known != "chat" else ()
+        asked = Question(model, known, top_logprobs, ids, labels=self.template.labels)
         self._counting: Counting | None = None
-        self._question = self._probe(asked, get_template(template).probe())
+        self._question = self._probe(asked, self._example())
         exact = self._question.form == "exact"
         self.identity: Mapping[str, str] = {
             "engine": "openai",
@@ -112,7 +126,9 @@ class OpenAIBackend:
         }
 
     @classmethod
-    def with_args(cls, model: str, template: str, engine_args: Mapping[str, Any]) -> OpenAIBackend:
+    def with_args(
+        cls, model: str, template: str | PromptTemplate, engine_args: Mapping[str, Any]
+    ) -> OpenAIBackend:
         """The backend with arguments as a user has given them.
 
         Args:
@@ -136,6 +152,14 @@ class OpenAIBackend:
         """Character offsets of the tokens of ``text``; of an upper estimate without a tokenizer."""
         return estimated_offsets(text) if self._tokenizer is None else self._tokenizer.offsets(text)
 
+    def chat(self, turns: Sequence[Turn]) -> str:
+        """Messages as the server is given them: in the model's chat template, or for its own."""
+        if self._api == "chat":
+            return "\n\n".join(turn["content"] for turn in turns)
+        if self._tokenizer is None or self._tokenizer.chat is None:
+            raise JudgeError(f"the template {self.template.name} is no chat.")
+        return self._tokenizer.chat.at_server(self._tokenizer.in_chat(turns))
+
     def score(self, prompts: Sequence[str]) -> Iterator[Batch]:
         """Judge all prompts, some at a time.
 
@@ -143,14 +167,14 @@ class OpenAIBackend:
             prompts: Finished prompts.
 
         Yields:
-            Batches with float64 log-probabilities of shape (m, 10), in the order in which the
+            Batches with float64 log-probabilities of shape (m, k), in the order in which the
             server answers. A prompt without a usable answer is a row of NaN with its reason.
 
         Raises:
             JudgeError: If no further prompt can be judged. What was yielded before counts.
         """
         for finished in self._traffic.send(prompts, self._judge):
-            yield _batch({at: self._whole(got) for at, got in finished.items()})
+            yield self._batch({at: self._whole(got) for at, got in finished.items()})
 
     def _judge(self, client: AsyncOpenAI, prompt: str) -> Coroutine[Any, Any, _Got | Failure]:
         # Measured here, not where requests wait for each other.
@@ -158,19 +182,19 @@ class OpenAIBackend:
         return self._answer(client, prompt, tokens)
 
     async def _answer(self, client: AsyncOpenAI, prompt: str, tokens: int) -> _Got | Failure:
-        """Ask for one prompt's digits."""
+        """Ask for one prompt's labels."""
         question = self._question
         reply = await self._endpoint.ask(client, question.api, question.body(prompt))
         if isinstance(reply, Failure):
             return reply
         return _Got(question.read(reply), tokens_used(reply), tokens)
 
-    def _whole(self, got: _Got | Failure) -> DigitReply | Failure:
+    def _whole(self, got: _Got | Failure) -> LabelReply | Failure:
         """An answer to the whole of a prompt, not to a part of it."""
         if isinstance(got, Failure):
             return got
         cut = self._counting.cut(got.sent, got.used) if self._counting else None
-        return got.answer if cut is None else DigitReply(None, cut)
+        return got.answer if cut is None else LabelReply(None, cut)
 
     def _probe(self, asked: Question, prompt: str) -> Question:
         """Find out with a short prompt how the server can be asked.
@@ -178,7 +202,7 @@ class OpenAIBackend:
         Raises:
             JudgeError: If it cannot.
         """
-        forms: tuple[Form, ...] = ("exact", "ids", "plain") if asked.digit_ids else ("plain",)
+        forms: tuple[Form, ...] = ("exact", "ids", "plain") if asked.label_ids else ("plain",)
         for form in forms:
             question = replace(asked, form=form)
             got = ask_now(self._endpoint, asked.api, question.body(prompt), PROBE_RETRIES)
@@ -197,15 +221,46 @@ class OpenAIBackend:
             self._counting.check(prompt, tokens_used(reply), answer.by_id)
         return question
 
+    def _batch(self, finished: Mapping[int, LabelReply | Failure]) -> Batch:
+        rows, reasons = [], {}
+        for index, got in finished.items():
+            row = None if isinstance(got, Failure) else got.log_probabilities
+            if row is None:
+                row, reasons[index] = np.full(len(self.template.labels.texts), np.nan), got.reason
+            rows.append(row)
+        return Batch(list(finished), np.array(rows), reasons)
 
-def _batch(finished: Mapping[int, DigitReply | Failure]) -> Batch:
-    rows, reasons = [], {}
-    for index, got in finished.items():
-        row = None if isinstance(got, Failure) else got.log_probabilities
-        if row is None:
-            row, reasons[index] = np.full(10, np.nan), got.reason
-        rows.append(row)
-    return Batch(list(finished), np.array(rows), reasons)
+    def _example(self) -> str:
+        """A short prompt."""
+        if self.template.chat:
+            return self.chat(self.template.turns("x", "x", self.template.example_reference))
+        return self.template.probe()
+
+    def _check_template(self) -> None:
+        """Refuse a template that cannot be asked in this way.
+
+        Raises:
+            JudgeError: Saying which way there is.
+        """
+        template, name = self.template, "`engine_args` tokenizer=..."
+        if template.chat and self._api == "chat" and template.prefill:
+            raise JudgeError(
+                f"the template {template.name} begins the judge's turn ({template.prefill!r}), "
+                f"which servers do in different ways; use api=completions with {name}."
+            )
+        if template.chat and self._api != "chat" and self._tokenizer is None:
+            raise JudgeError(
+                f"the template {template.name} is a chat: name the tokenizer of the server's model "
+                f"({name}), or use api=chat."
+            )
+        longer = [repr(text) for text in template.labels.texts if len(text) > 1]
+        if longer and (self._tokenizer is None or self._api == "chat"):
+            one = [repr(text) for text in template.labels.texts if len(text) == 1]
+            raise JudgeError(
+                f"labels are told apart here by their texts, and {', '.join(longer)} may be "
+                f"several tokens; sure are labels of one character (here: "
+                f"{', '.join(one) or 'none'}). Use such labels, or api=completions with {name}."
+            )
 
 
 def estimated_offsets(text: str) -> Offsets:

@@ -18,8 +18,7 @@ from selfj_eval.engines.models.weights import model_folders
 from selfj_eval.engines.vllm.loading import engine_settings, load_llm, runs_on_cpu, said
 from selfj_eval.errors import JudgeError
 from selfj_eval.jobs.arguments import items
-from selfj_eval.prompts.labels import DIGITS
-from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, Offsets
+from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, Offsets, PromptTemplate, Turn
 
 CHUNK = 256
 """Prompts that are handed to vLLM together, which forms its own batches of them, and that are
@@ -37,7 +36,7 @@ class VllmBackend:
     Args:
         model: ``demo``, a model folder, or a hub id.
         adapter: Folder or hub id of a LoRA adapter (peft) to put on the model.
-        template: Name of the prompt template, to check that digits are single tokens there.
+        template: The prompt template, or its name; each of its labels must be one token.
         engine_args: More arguments of ``vllm.LLM``, such as ``tensor_parallel_size``.
         revision: Branch, tag or commit of the model on the hub.
         dtype: ``auto`` (float32 on a CPU, unless the model is quantised; vLLM's choice
@@ -56,7 +55,7 @@ class VllmBackend:
         model: str,
         *,
         adapter: str | None = None,
-        template: str = DEFAULT_TEMPLATE,
+        template: str | PromptTemplate = DEFAULT_TEMPLATE,
         engine_args: Mapping[str, Any],
         revision: str | None = None,
         dtype: str = "auto",
@@ -71,6 +70,8 @@ class VllmBackend:
         self._tokenizer = JudgeTokenizer(
             str(folders.model), template=template, trust_remote_code=trust_remote_code
         )
+        self.template = self._tokenizer.template
+        self._label_ids = self._tokenizer.labels.single_only("the engine vllm")
         # vLLM is given token ids and asked for some, so it needs no tokenizer; and room for longer
         # prompts would be wasted.
         ours = {"runner": "generate", "skip_tokenizer_init": True}
@@ -109,6 +110,10 @@ class VllmBackend:
         """Character offsets of the tokens of ``text``, special tokens included."""
         return self._tokenizer.offsets(text)
 
+    def chat(self, turns: Sequence[Turn]) -> str:
+        """Messages in the model's chat template."""
+        return self._tokenizer.in_chat(turns)
+
     def score(self, prompts: Iterable[str]) -> Iterator[Batch]:
         """Judge all prompts, one generated token each.
 
@@ -119,7 +124,7 @@ class VllmBackend:
             prompts: Finished prompts of at most ``max_tokens`` tokens.
 
         Yields:
-            Batches with float64 log-probabilities of shape (m, 10).
+            Batches with float64 log-probabilities of shape (m, k), of the template's k labels.
 
         Raises:
             JudgeError: If vLLM fails, or answers something else than what was asked.
@@ -132,9 +137,9 @@ class VllmBackend:
         for start in range(0, len(order), CHUNK):
             indices = order[start : start + CHUNK]
             outputs = self._run([ids[i] for i in indices])
-            rows, reasons = np.full((len(indices), len(DIGITS)), np.nan), {}
+            rows, reasons = np.full((len(indices), len(self._label_ids)), np.nan), {}
             for at, (index, output) in enumerate(zip(indices, outputs, strict=True)):
-                found = _digits(output, self._tokenizer.digit_ids)
+                found = _labels(output, self._label_ids, self.template.labels.texts)
                 if isinstance(found, str):
                     reasons[index] = found
                 else:
@@ -146,12 +151,12 @@ class VllmBackend:
         from vllm import SamplingParams, TokensPrompt
 
         # Log-probabilities of these tokens in the softmax over the whole vocabulary. The likeliest
-        # tokens (logprobs=20) need not be digits, and restricting what may be generated
-        # (allowed_token_ids, structured outputs) loses some of the ten.
+        # tokens (logprobs=20) need not be labels, and restricting what may be generated
+        # (allowed_token_ids, structured outputs) loses some of them.
         one_token = SamplingParams(
             temperature=0,
             max_tokens=1,
-            logprob_token_ids=self._tokenizer.digit_ids,
+            logprob_token_ids=list(self._label_ids),
             detokenize=False,
         )
         try:
@@ -174,17 +179,17 @@ class VllmBackend:
         return outputs
 
 
-def _digits(output: Any, digit_ids: Sequence[int]) -> list[float] | str:
-    """Log-probabilities of the ten digits in an output of vLLM's, or why there are none."""
+def _labels(output: Any, ids: Sequence[int], texts: Sequence[str]) -> list[float] | str:
+    """Log-probabilities of the labels in an output of vLLM's, or why there are none."""
     answers = output.outputs
     if len(answers) != 1 or not answers[0].logprobs:
         how = ", ".join(str(answer.finish_reason) for answer in answers) or "nothing"
         return f"vLLM gave no log-probabilities (it finished with: {how}); judge it again."
     first = answers[0].logprobs[0]
-    missing = [digit for digit, token in zip(DIGITS, digit_ids, strict=True) if token not in first]
+    missing = [text for text, token in zip(texts, ids, strict=True) if token not in first]
     if missing:
         return f"vLLM gave no log-probability for {', '.join(missing)}; judge it again."
-    return [float(first[token].logprob) for token in digit_ids]
+    return [float(first[token].logprob) for token in ids]
 
 
 def _dtype(dtype: str, folder: Path, engine_args: Mapping[str, Any]) -> str:

@@ -18,8 +18,9 @@ from selfj_eval.jobs.provenance import provenance
 from selfj_eval.jobs.results import Result, first_of, plain
 from selfj_eval.metrics.correlation import spearman
 from selfj_eval.records.notices import Notices
+from selfj_eval.records.ratings import rescaled
 from selfj_eval.records.reading import read_rows
-from selfj_eval.records.record import Record, rescaled
+from selfj_eval.records.record import Record
 from selfj_eval.training.labelling.labelled_files import (
     TRAIN,
     VALIDATION,

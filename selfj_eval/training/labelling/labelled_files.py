@@ -26,8 +26,9 @@ from selfj_eval.records.inputs import records_of
 from selfj_eval.records.layouts import recognised
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.options import ReadOptions
+from selfj_eval.records.ratings import rescaled
 from selfj_eval.records.reading import iter_rows, read_records
-from selfj_eval.records.record import Record, rescaled
+from selfj_eval.records.record import Record
 from selfj_eval.records.writing import write_rows
 from selfj_eval.training.labelling.rules import LABELS, LabelRule, Labels, in_validation
 from selfj_eval.training.pairs import Pair, write_pairs

@@ -191,7 +191,7 @@ def _answer(
 
 
 def _evaluate(options: LabelOptions, file: Path, found: Measured) -> None:
-    """z1: the expected score over 9; what is unscored is skipped and counted."""
+    """z1: the expected score on 0..1; what is unscored is skipped and counted."""
     model, adapter, revision = str(options.model), options.adapter, options.revision
     if options.judge:
         model, adapter, revision = str(options.judge), None, None
@@ -216,7 +216,8 @@ def _evaluate(options: LabelOptions, file: Path, found: Measured) -> None:
     found.keep(lambda record: errors[record.id])
     scores = [j.score for j in judgments if j.score is not None]
     scored = [j for j in judgments if j.score is not None]
-    found.measures["z1"] = np.asarray(scores, dtype=np.float64) / 9
+    low, high = judge.template.labels.scale
+    found.measures["z1"] = (np.asarray(scores, dtype=np.float64) - low) / (high - low)
     found.judge = JudgeUsed(
         model=model,
         adapter=adapter,

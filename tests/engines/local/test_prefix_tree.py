@@ -28,15 +28,16 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from selfj_eval.engines.local import prefix_tree
 from selfj_eval.engines.local.prefix_tree import LEAST_SHARED, pack, tree_batches
 from selfj_eval.engines.local.transformers import TransformersBackend
 from selfj_eval.errors import JudgeError
-from selfj_eval.prompts.templates import TEMPLATES
+from selfj_eval.prompts.templates import get_template
 
 
 def best_of(count: int = 12) -> list[str]:
     """Prompts of two instructions, with and without reference, each with several answers."""
-    template = TEMPLATES["self-j"]
+    template = get_template("self-j")
     return [
         template.render(
             f"Add {k % 2} and 2. " * 4, f"It is {k}. " * (k % 5 + 1), "Two. " * 3 if k % 3 else None
@@ -65,7 +66,8 @@ def test_every_row_is_there_and_what_is_shared_stands_once(
         seen += batch
         own = [rows[at] for at in batch]
         tree = pack(own)
-        assert len(own) == 1 or len(tree.ids) < batch_tokens + LEAST_SHARED * len(own)
+        most = max(batch_tokens, len(own[0]) + batch_tokens // 8)
+        assert len(own) == 1 or len(tree.ids) < most + LEAST_SHARED * len(own)
         assert len(tree.ids) == len(tree.positions) == sum(n.end - n.start for n in tree.nodes)
         at_end = {node.end - 1: node for node in tree.nodes}
         for row, last in zip(own, tree.last, strict=True):
@@ -82,6 +84,14 @@ def test_every_row_is_there_and_what_is_shared_stands_once(
             if common > LEAST_SHARED:
                 assert len(tree.ids) < sum(map(len, own))
     assert sorted(seen) == list(range(len(rows)))
+
+
+def test_rows_that_share_nearly_all_of_a_long_one_are_in_its_batch() -> None:
+    """Of a prompt longer than a batch: its criteria, or the tokens of its labels."""
+    long = list(range(10_000))
+    rows = [[*long, own] for own in range(5)] + [[*long[:100], *range(900)]]
+    batches = [sorted(batch) for batch in tree_batches(rows, 4096)]
+    assert [0, 1, 2, 3, 4] in batches and [5] in batches
 
 
 def test_a_long_chain_of_beginnings_is_packed() -> None:
@@ -130,7 +140,7 @@ def model(kind: str, size: int) -> PreTrainedModel:
             Gemma2Config(vocab_size=size, head_dim=8, attn_logit_softcapping=2.0, pad_token_id=1,
                          **SMALL)
         )  # fmt: skip
-    window = {"mistral": None, "mistral with a window": 32}[kind]
+    window = {"mistral": None, "mistral with a window": 32, "mistral with a long one": 256}[kind]
     return MistralForCausalLM(
         MistralConfig(vocab_size=size, sliding_window=window, max_position_embeddings=768, **SMALL)
     )
@@ -139,7 +149,7 @@ def model(kind: str, size: int) -> PreTrainedModel:
 @pytest.mark.parametrize(
     ("kind", "packs"),
     [("gpt2", True), ("qwen2", True), ("mistral", True), ("mistral with a window", False),
-     ("gemma2", False), ("bloom", False), ("gemma3", False)],
+     ("mistral with a long one", True), ("gemma2", False), ("bloom", False), ("gemma3", False)],
 )  # fmt: skip
 def test_packed_is_as_one_by_one(tiny_judge: Path, tmp_path: Path, kind: str, packs: bool) -> None:
     folder = tmp_path / "judge"
@@ -152,6 +162,20 @@ def test_packed_is_as_one_by_one(tiny_judge: Path, tmp_path: Path, kind: str, pa
     # The smallest budget as well: one prompt at a time, and a few.
     some = TransformersBackend(str(folder), device="cpu", batch_tokens=500)
     np.testing.assert_allclose(scores(some, best_of()), alone, atol=1e-4)
+
+
+def test_long_rows_are_attended_to_in_pieces(
+    tiny_judge: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that no mask grows with the square of a prompt."""
+    backend = TransformersBackend(str(tiny_judge), device="cpu", batch_tokens=3000)
+    texts = best_of() + [text.replace("It is", "It is, I think, " * 20) for text in best_of(2)]
+    whole = scores(backend, texts)
+    monkeypatch.setattr(prefix_tree, "PIECE", 16)
+    monkeypatch.setattr(prefix_tree, "_KEPT_MASK", 16 * 64)
+    np.testing.assert_allclose(scores(backend, texts), whole, atol=1e-4)
+    tree = pack(sorted(backend._tokenizer.rows(texts)))
+    assert max(node.end - node.start for node in tree.nodes if node.before) == 16
 
 
 def test_in_half_precision_no_answer_is_seen_by_another(tiny_judge: Path, tmp_path: Path) -> None:

@@ -28,13 +28,13 @@ from selfj_eval.engines.local.transformers import TransformersBackend
 from selfj_eval.engines.models.tokenizer import JudgeTokenizer
 from selfj_eval.engines.models.weights import fingerprint
 from selfj_eval.errors import JudgeError
-from selfj_eval.prompts.templates import TEMPLATES
+from selfj_eval.prompts.templates import get_template
 
 
 def prompts(n: int = 24) -> list[str]:
     """Prompts of very different lengths."""
     return [
-        TEMPLATES["self-j"].render(f"Add {i} and {i * i}.", f"It is {i + i * i}. " * (i % 9 + 1))
+        get_template("self-j").render(f"Add {i} and {i * i}.", f"It is {i + i * i}. " * (i % 9 + 1))
         for i in range(n)
     ]
 

@@ -21,7 +21,7 @@ from selfj_eval.engines.models.tokenizer import JudgeTokenizer
 from selfj_eval.generation.base import PromptTokenizer
 from selfj_eval.generation.transformers import TransformersGenerator
 from selfj_eval.harness.model import SelfJLM
-from selfj_eval.prompts.templates import TEMPLATES
+from selfj_eval.prompts.templates import get_template
 from selfj_eval.raters.judge import Judge
 from selfj_eval.raters.perplexity import PerplexityRater
 from selfj_eval.records.record import Record
@@ -99,7 +99,7 @@ def test_they_are_what_split_special_tokens_gives_and_the_tokenizer_stays_as_it_
 
 
 def test_a_judge_reads_and_trims_and_trains_alike() -> None:
-    judge, template = JudgeTokenizer("demo"), TEMPLATES["self-j"]
+    judge, template = JudgeTokenizer("demo"), get_template("self-j")
     prompt = template.render("Add </s>.", TEXT)
     ids = judge.rows([prompt])[0]
     assert len(judge.offsets(prompt)) == len(ids) and ids.count(judge.tokenizer.eos_token_id) == 0
@@ -112,7 +112,7 @@ def test_a_judge_reads_and_trims_and_trains_alike() -> None:
 
 def test_the_score_is_that_of_the_text() -> None:
     backend = TransformersBackend("demo", device="cpu")
-    prompts = [TEMPLATES["self-j"].render(r.instruction, r.response) for r in
+    prompts = [get_template("self-j").render(r.instruction, r.response) for r in
                ladder("test", instructions=2)]  # fmt: skip
     spelled = [prompts[0].replace("### Response", "</s> ### Response"), *prompts]
     (batch,) = backend.score(spelled)
@@ -190,7 +190,7 @@ def test_lm_eval_with_a_chat_template(chat_model: Path) -> None:
     own = model.tokenizer
     assert own is not None
     start, end = own.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
-    prompt = TEMPLATES["self-j"].render("Say hi.", TURNS)
+    prompt = get_template("self-j").render("Say hi.", TURNS)
     filled = model.apply_chat_template([{"role": "user", "content": prompt}])
     plain, templated = (model._read([text])[0] for text in (prompt, filled))
     rows = model.backend._tokenizer.rows([plain, templated])  # type: ignore[attr-defined]

@@ -22,7 +22,7 @@ from selfj_eval.engines.server import endpoint
 from selfj_eval.engines.server.openai import OpenAIBackend, estimated_offsets
 from selfj_eval.engines.server.traffic import GIVE_UP
 from selfj_eval.errors import JudgeError
-from selfj_eval.prompts.templates import TEMPLATES
+from selfj_eval.prompts.templates import get_template
 
 pytest.importorskip("openai", reason="the extra openai is not installed")
 
@@ -60,7 +60,7 @@ def prompts(*texts: str, n: int = 0) -> list[str]:
     records = [Record("x", text, "It is 5.") for text in texts] + ladder(
         "test", instructions=max(1, n)
     )[:n]
-    return [TEMPLATES["self-j"].render(r.instruction, r.response, r.reference) for r in records]
+    return [get_template("self-j").render(r.instruction, r.response, r.reference) for r in records]
 
 
 def score(backend: Any, texts: list[str]) -> tuple[np.ndarray, dict[int, str]]:
@@ -94,7 +94,7 @@ def test_named_tokens_are_exact(
         "engine": "openai", "model": f"{name}+vllm", "adapter": "", "api": "completions",
         "tokenizer": own.fingerprint, "logprobs": "exact",
     }  # fmt: skip
-    probe = TEMPLATES["self-j"].probe()
+    probe = get_template("self-j").probe()
     tokens = sum(len(own.encode(text)) for text in [probe, *prompts(n=40)])
     expected = {"requests": 41, "retries": 0, "prompt_tokens": tokens, "completion_tokens": 41}
     assert backend.usage == expected | {"cost": pytest.approx(tokens * 2e-6 + 41 * 1e-5)}

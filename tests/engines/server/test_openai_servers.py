@@ -19,7 +19,7 @@ from selfj_eval.engines.local.transformers import TransformersBackend
 from selfj_eval.engines.server import endpoint
 from selfj_eval.engines.server.openai import OpenAIBackend
 from selfj_eval.errors import JudgeError
-from selfj_eval.prompts.templates import TEMPLATES
+from selfj_eval.prompts.templates import get_template
 
 pytest.importorskip("openai", reason="the extra openai is not installed")
 
@@ -41,7 +41,7 @@ def make(judge_server: str, monkeypatch: pytest.MonkeyPatch) -> Make:
 
 
 def prompts(*texts: str) -> list[str]:
-    return [TEMPLATES["self-j"].render(text, "It is 5.", None) for text in texts]
+    return [get_template("self-j").render(text, "It is 5.", None) for text in texts]
 
 
 def score(backend: Any, texts: list[str]) -> tuple[np.ndarray, dict[int, str]]:

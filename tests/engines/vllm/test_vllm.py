@@ -26,7 +26,7 @@ from selfj_eval.engines.vllm import scoring
 from selfj_eval.engines.vllm.loading import CPU_BLOCK_SIZE, CPU_CACHE_BYTES, stdout_is_stderr
 from selfj_eval.engines.vllm.scoring import VllmBackend
 from selfj_eval.errors import JudgeError
-from selfj_eval.prompts.templates import TEMPLATES
+from selfj_eval.prompts.templates import get_template
 
 installed = importlib.util.find_spec("vllm") is not None
 with_vllm = pytest.mark.skipif(not installed, reason="vLLM is not installed here: tox -e vllm")
@@ -63,7 +63,7 @@ def reference(small: Path) -> TransformersBackend:
 def prompts(n: int = 120) -> list[str]:
     """Prompts of very different lengths, half of them with a reference; none begins the file."""
     found = [
-        TEMPLATES["self-j"].render(
+        get_template("self-j").render(
             f"Add {i} and {i % 7}.",
             f"It is {i + i % 7}. " * (i % 13 * 4 + 1),
             f"{i + i % 7}, of course." if i % 2 else None,
@@ -415,7 +415,7 @@ def test_missing_digits_are_unscored_with_the_reason(
 ) -> None:
     def change(outputs: list[Any]) -> None:
         for digit in (3, 8):
-            del outputs[0].outputs[0].logprobs[0][engine._tokenizer.digit_ids[digit]]
+            del outputs[0].outputs[0].logprobs[0][engine._tokenizer.labels.asked[digit]]
         outputs[1].outputs[0].logprobs = []
         outputs[1].outputs[0].finish_reason = "abort"
 
