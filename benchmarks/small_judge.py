@@ -5,6 +5,9 @@ one half scores the sets of the other, none of whose instructions it has seen; t
 never trained on are scored by all judges. The run `all` trains on both halves.
 Each recipe is trained in both ways, so that recipes are compared on the same unseen sources.
 
+The run `all` also leaves the folder `shipped`: the adapter as it lies in this package, without the
+model card.
+
 Finished parts are kept in the work folder, and the same command goes on where it was ended. It
 takes hours on a CPU.
 
@@ -21,7 +24,7 @@ from pathlib import Path
 
 from small_judge_data import RUNS, read_sets
 from small_judge_recipes import RECIPES
-from small_judge_runs import score, train
+from small_judge_runs import score, ship, train
 from small_judge_tables import tables
 
 
@@ -41,6 +44,8 @@ def main() -> None:
     for recipe in options.recipes:
         for run in options.runs:
             judge = train(options.base, options.work, RECIPES[recipe], RUNS[run], sets)
+            if RUNS[run].shipped:
+                ship(judge)
             score(judge, options.base, RUNS[run], sets, options.scored)
     print(tables(options.work, options.recipes, sets, options.scored, options.embedder))
 

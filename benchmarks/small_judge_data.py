@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rated_sets import read_set
 
@@ -24,6 +24,8 @@ NEVER_TRAINED = (
 written to mislead: from them a judge of this size learns that long answers are bad."""
 UNSTATED = {"mtbench": {"llama2-7b-chat", "vicuna-7b", "gpt-3", "mamba2-hybrid-8b-3t-128k"}}
 """Models of a set whose ratings come from repositories without a stated licence."""
+UNSTATED_REFERENCES = {"qlora_vicuna", "vicuna_blog"}
+"""Sets whose references come from such a repository (FairEval), while the ratings do not."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,15 @@ class Run:
         scored: Sets that it does not learn from: their unseen instructions are scored. Those that
             nobody learns from are scored by the first fold, which has not seen the Vicuna questions
             either, and by the judge that is shipped.
-        shipped: Whether others get it: then it learns only from ratings under a stated licence.
+        answers: Of a set in training, at most: all runs learn from about as many.
+        shipped: Whether others get it: then it learns only from ratings and references under a
+            stated licence.
     """
 
     name: str
     trained: tuple[str, ...]
     scored: tuple[str, ...]
+    answers: int = 200
     shipped: bool = False
 
 
@@ -50,7 +55,7 @@ RUNS = {
     for run in (
         Run("fold1", HALVES[1], (*HALVES[0], *NEVER_TRAINED)),
         Run("fold2", HALVES[0], HALVES[1]),
-        Run("all", HALVES[0] + HALVES[1], NEVER_TRAINED, shipped=True),
+        Run("all", HALVES[0] + HALVES[1], NEVER_TRAINED, answers=120, shipped=True),
     )
 }
 
@@ -69,13 +74,16 @@ def trainable(sets: Sets, run: Run) -> dict[str, list[Record]]:
     rated = [name for half in HALVES for name in half if name in run.scored and name != "just_eval"]
     held = {r.instruction for name in rated for r in sets[name]}
     left_out = UNSTATED if run.shipped else {}
-    return {
+    found = {
         name: [
             r for r in sets[name]
             if r.instruction not in held and r.model not in left_out.get(name, ())
         ]
         for name in run.trained
     }  # fmt: skip
+    for name in UNSTATED_REFERENCES & found.keys() if run.shipped else ():
+        found[name] = [replace(r, reference=None) for r in found[name]]
+    return found
 
 
 def unseen(sets: Sets, run: Run) -> dict[str, list[Record]]:

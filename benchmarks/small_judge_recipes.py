@@ -11,7 +11,6 @@ class Recipe:
 
     Attributes:
         name: Of its files.
-        answers: Of a set in training, at most.
         kl_weight: Weight of the distillation.
         reference_tokens: A longer reference loses its middle, so that the answer is kept whole.
         max_tokens: Longest prompt in training.
@@ -22,7 +21,6 @@ class Recipe:
     """
 
     name: str
-    answers: int = 200
     kl_weight: float = 1.0
     reference_tokens: int = 100
     max_tokens: int = 384

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from rated_sets import sample
+from safetensors.torch import load_file, save_file
 from small_judge_data import Run, Sets, trainable, unseen
 from small_judge_recipes import Recipe
 
@@ -12,6 +14,8 @@ from selfj_eval import Judge, Record
 from selfj_eval.engines.models.text_encoder import TextEncoder
 from selfj_eval.engines.models.tokenizer import load_tokenizer
 from selfj_eval.engines.models.weights import resolve_folder
+from selfj_eval.files.atomic import write_json
+from selfj_eval.files.documents import read_json
 from selfj_eval.prompts.templates import keep_ends
 from selfj_eval.records.writing import write_rows
 from selfj_eval.training.judge import train_judge
@@ -20,6 +24,7 @@ from selfj_eval.training.pairs import Pair, write_pairs
 
 PROMPTS = {"with": True, "without": False}
 SCORED_TOKENS = 768
+WEIGHTS = "adapter_model.safetensors"
 
 
 def train(base: str, work: Path, recipe: Recipe, run: Run, sets: Sets) -> Path:
@@ -53,7 +58,7 @@ def pairs(base: str, recipe: Recipe, run: Run, sets: Sets) -> list[Pair]:
 
     found = []
     for records in trainable(sets, run).values():
-        chosen = sample(records, recipe.answers, seed=0)
+        chosen = sample(records, run.answers, seed=0)
         ratings = {"rating": [r.rating or 0.0 for r in chosen]}
         labels = LabelRule.fit(ratings, source="rating").apply(ratings).label
         found += [
@@ -61,6 +66,26 @@ def pairs(base: str, recipe: Recipe, run: Run, sets: Sets) -> list[Pair]:
             for r, label in zip(chosen, labels, strict=True)
         ]
     return found
+
+
+def ship(judge: Path) -> None:
+    """Leave the adapter as it lies in the package: bfloat16, and notes without folders."""
+    output = judge.with_name("shipped")
+    output.mkdir(exist_ok=True)
+    weights = load_file(judge / WEIGHTS)
+    halved = {name: weight.bfloat16().contiguous() for name, weight in weights.items()}
+    save_file(halved, output / WEIGHTS, metadata={"format": "pt"})
+    shutil.copyfile(judge / "adapter_config.json", output / "adapter_config.json")
+    notes = read_json(judge / "training.json")
+    notes["config"] |= {
+        name: Path(value).name
+        for name, value in notes["config"].items()
+        if isinstance(value, str) and "/" in value
+    }
+    for file in notes["files"].values():
+        file["name"] = Path(file["name"]).name
+    del notes["data"]["train"]["longest"]
+    write_json(output / "training.json", notes)
 
 
 def score(judge: Path, base: str, run: Run, sets: Sets, most: int) -> None:
