@@ -82,8 +82,9 @@ def read_set(
     """
     given = fetched(name)
     if isinstance(given, HubRows):
-        how = {"models": models, "limit": limit, "unrated": unrated, "options": options}
-        return set_in_memory(given.name, given, **how)
+        return set_in_memory(
+            given.name, given, models=models, limit=limit, unrated=unrated, options=options
+        )
     file = Path(given)
     known = re.fullmatch(r"[a-z0-9_]+", name) is not None and not file.is_file()
     if known:

@@ -58,7 +58,8 @@ class ScoreOptions(RatingOptions, WorkerOptions, TableOptions, ReadOptions, LogO
     output: PathLike | None = option(
         None,
         "judgments: .jsonl, .json, .csv or .parquet (default: scores_INPUT.jsonl, beside INPUT, "
-        "or here if INPUT is on the hub); of a folder of Parquet files: a folder (default: INPUT.scores)",
+        "or here if that is on the hub); of a folder of Parquet files: a folder (default: "
+        "INPUT.scores)",
         placeholder="FILE",
     )
     limit: int | None = option(None, "only the first N records", low=1)

@@ -19,7 +19,7 @@ from selfj_eval.raters.specs import short_name
 from selfj_eval.records.conversations import Turn, as_text, messages_of
 from selfj_eval.records.formats import Rows
 from selfj_eval.records.formats.spreadsheet import EMPTY_ANSWERS
-from selfj_eval.records.hub import fetched
+from selfj_eval.records.hub import HubRows, fetched
 from selfj_eval.records.inputs import rows_of
 from selfj_eval.records.layouts.alpaca import alpaca_eval_names
 from selfj_eval.records.notices import Notices
@@ -180,7 +180,9 @@ def _read(given: Any, scale: ScaleOptions) -> Scores:
     path = Path(given) if isinstance(given, str | Path) else None
     answers, warnings = _answers(path or given, scale, score=True)
     if path is None:
-        return _in_memory("scores in memory", answers, {}, warnings)
+        found = _in_memory("scores in memory", answers, {}, warnings)
+        on_hub = isinstance(given, HubRows)
+        return replace(found, name=given.name, path=given.address) if on_hub else found
     run = _run_of(path)
     return Scores(
         name=_judge_name(run) or _stem(path),
@@ -202,6 +204,7 @@ def _in_memory(
 def _with_ratings(scores: Scores, ratings: RatingsLike, scale: ScaleOptions) -> Scores:
     ratings = fetched(ratings)
     path = Path(ratings) if isinstance(ratings, str | Path) else None
+    in_memory = ratings.address if isinstance(ratings, HubRows) else "ratings in memory"
     others, more = _answers(ratings if path is None else path, scale, score=False)
     answers, warnings = scores.answers, [*scores.warnings, *more]
     given = {a.id: a for a in others}
@@ -234,7 +237,7 @@ def _with_ratings(scores: Scores, ratings: RatingsLike, scale: ScaleOptions) -> 
     return replace(
         scores,
         answers=[_merged(a, given.get(a.id)) for a in answers],
-        ratings="ratings in memory" if path is None else printable(path),
+        ratings=in_memory if path is None else printable(path),
         warnings=warnings,
     )
 

@@ -1,4 +1,4 @@
-"""Data sets of the hub: files in its client's cache, or rows; always of one commit, and named by it.
+"""Data sets of the hub: files in its client's cache, or rows; of one commit, and named by it.
 
 The token is huggingface_hub's own (``HF_TOKEN``, or what ``hf auth login`` has stored); it is
 neither read nor written here.

@@ -1,4 +1,4 @@
-"""Several files that are read as one: those that are named, of a folder, of a pattern, on the hub."""
+"""Several files that are read as one: named, of a folder, of a pattern; here or on the hub."""
 
 from __future__ import annotations
 

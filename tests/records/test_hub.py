@@ -40,7 +40,7 @@ def refs(repository: Path, **branches: str) -> None:
 
 @pytest.fixture(scope="module")
 def served(hub: Any) -> Any:
-    """The hub with a data set of files, one of two configurations, a gated one, one with a script."""
+    """The hub with data sets: of files, of two configurations, gated, made by a script."""
     import pandas as pd
 
     answers = hub.folder / "me" / "answers"
@@ -255,9 +255,10 @@ from selfj_eval import bench, best_of, generate, read_records
 from selfj_eval.alpaca.outputs import each_of
 from selfj_eval.errors import DataError
 file = "{ANSWERS}/data/a.jsonl"
-found = {{"records": len(read_records(file)), "best": best_of(file, judge="length", name="x").candidates}}
-found["of a set"] = best_of("hf://datasets/me/parts?config=easy&split=test", judge="length", name="x").candidates
-found["outputs"] = [str(each_of(file)[0])[-12:]]
+data_set = "hf://datasets/me/parts?config=easy&split=test"
+found = {{"records": len(read_records(file)), "outputs": str(each_of(file)[0])[-12:]}}
+for given in (file, data_set):
+    found[given] = best_of(given, judge="length", name="x").candidates
 try: bench(file, judge="length", output="bench")
 except DataError as error: found["bench"] = str(error)
 try: read_records("hf://datasets/me/parts")
@@ -273,8 +274,9 @@ print(json.dumps(found))
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert (found["records"], found["best"], found["of a set"]) == (3, 3, 2)
-    assert found["outputs"] == ["data/a.jsonl"]
+    assert found["records"] == found[f"{ANSWERS}/data/a.jsonl"] == 3
+    assert found["hf://datasets/me/parts?config=easy&split=test"] == 2
+    assert found["outputs"] == "data/a.jsonl"
     rated = f"{ANSWERS}@{SECOND}/data/a.jsonl, field 'rating': none of the 3 records has a rating"
     assert found["bench"].startswith(rated)
     assert "is a whole data set" in found["whole"]

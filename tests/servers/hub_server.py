@@ -21,7 +21,7 @@ TOKEN = "Bearer hf_right"
 FOLDER = Path(sys.argv[1])
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The answer is an error, by the name that the hub gives it."""
 
 
@@ -90,7 +90,7 @@ class Hub(BaseHTTPRequestHandler):
                 self._answer(_entries(folder, inside, "**/*" if deep else "*"))
             else:
                 self._refuse("EntryNotFound")
-        except Refused:
+        except RefusedError:
             return
 
     def _paths_info(self, wanted: dict[str, list[str]]) -> None:
@@ -98,7 +98,7 @@ class Hub(BaseHTTPRequestHandler):
         try:
             assert found is not None
             folder = self._commit(found[1], unquote(found[2]))
-        except Refused:
+        except RefusedError:
             return
         paths = [folder / path for path in wanted.get("paths", [])]
         self._answer([_entry(folder, path) for path in paths if path.exists()])
@@ -118,7 +118,7 @@ class Hub(BaseHTTPRequestHandler):
     def _refuse(self, why: str, *, status: int = 404, commit: str | None = None) -> NoReturn:
         more = {} if commit is None else {"x-repo-commit": commit}
         self._answer({"error": why}, status, **{"x-error-code": why}, **more)
-        raise Refused
+        raise RefusedError
 
     def _send(self, content: bytes, commit: str) -> None:
         about = {"etag": f'"{hashlib.sha256(content).hexdigest()}"', "x-repo-commit": commit}

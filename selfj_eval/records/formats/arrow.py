@@ -1,4 +1,4 @@
-"""Rows of Arrow's record batches, as Parquet files and data sets hold them, with Python's values."""
+"""Rows of Arrow's record batches, which Parquet files and data sets hold, with Python's values."""
 
 from __future__ import annotations
 

@@ -181,9 +181,9 @@ def label_answers(answers: str | Path | Asked, options: LabelOptions) -> LabelRu
 
     Args:
         answers: Answers (rows as for ``score``) or instructions (without responses): a file
-            (.jsonl, .json, .csv, .parquet; here or ``hf://datasets/...``), or in memory records, rows as mappings, texts, a
-            pandas table, a ``datasets.Dataset``, or what ``generate`` gave. All need a
-            reference, but for ``source`` rating.
+            (.jsonl, .json, .csv, .parquet; here or ``hf://datasets/...``), or in memory records,
+            rows as mappings, texts, a pandas table, a ``datasets.Dataset``, or what ``generate``
+            gave. All need a reference, but for ``source`` rating.
 
     Raises:
         DataError: If something cannot be used, before any model is loaded; or if no answer can be
