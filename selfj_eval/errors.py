@@ -38,9 +38,25 @@ def some(items: Sequence[str], limit: int, between: str = ", ") -> str:
     return f"{first}{between}and {others:,} more" if others > 0 else first
 
 
+_CACHED = re.compile(
+    r".*[/\\]datasets--(?P<owner>[\w.-]+?)--(?P<name>[\w.-]+)[/\\]snapshots[/\\]"
+    r"(?P<commit>[0-9a-f]{40})[/\\](?P<path>.+)",
+    re.ASCII | re.DOTALL,
+)
+
+
 def printable(path: str | Path) -> str:
-    """A path as valid text, also when its bytes are not UTF-8."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    """A path as valid text, also when its bytes are not UTF-8.
+
+    A data set's file in the cache of the hub's client is named by what it is there, with its
+    commit: ``hf://datasets/OWNER/NAME@COMMIT/PATH``.
+    """
+    text = os.fsencode(path).decode("utf-8", "replace")
+    found = _CACHED.fullmatch(text)
+    if found is None:
+        return text
+    inside = found["path"].replace("\\", "/") if os.sep == "\\" else found["path"]
+    return f"hf://datasets/{found['owner']}/{found['name']}@{found['commit']}/{inside}"
 
 
 class SelfJError(Exception):

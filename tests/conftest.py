@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest import mock
 
 import pytest
@@ -98,6 +98,40 @@ def run_command(
 def command() -> Run:
     """``run_command``."""
     return run_command
+
+
+class Hub(NamedTuple):
+    """A model hub here: what a command's environment has to say of it, what it was sent, its data.
+
+    ``folder`` is as ``servers/hub_server.py`` describes it.
+    """
+
+    environment: dict[str, str]
+    said: Callable[[], dict[str, Any]]
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A hub that the real client is sent to; it keeps what it fetches in a cache of its own."""
+    program = Path(__file__).parent / "servers" / "hub_server.py"
+    served = tmp_path_factory.mktemp("hub")
+    with subprocess.Popen(
+        [sys.executable, str(program), str(served)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        port, stdout = process.stdout.readline().strip(), process.stdout
+        environment = {
+            "HF_ENDPOINT": f"http://127.0.0.1:{port}",
+            "HF_HUB_OFFLINE": "0",
+            "HF_TOKEN": "hf_right",
+            "HF_HOME": str(tmp_path_factory.mktemp("hf_home")),
+        }
+        yield Hub(environment, lambda: json.loads(stdout.readline()), served)
+        process.kill()
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from selfj_eval.errors import DataError
 from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.jobs.results import Result
 from selfj_eval.records.formats import Rows
+from selfj_eval.records.hub import fetched
 from selfj_eval.records.inputs import rows_of
 from selfj_eval.records.questions import QUESTION_FIELDS
 from selfj_eval.records.reading import iter_rows, read_rows
@@ -35,10 +36,10 @@ def each_of(outputs: Any) -> list[Outputs]:
     """
     several = isinstance(outputs, list | tuple)
     if several and outputs and not isinstance(outputs[0], Mapping | Record):
-        return list(outputs)
+        return [fetched(each) for each in outputs]
     if several and not outputs:
         raise DataError("there are no outputs; give those of one model at least.")
-    return [outputs]
+    return [fetched(outputs)]
 
 
 def path_of(outputs: Outputs) -> Path | None:

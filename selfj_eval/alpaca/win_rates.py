@@ -281,11 +281,12 @@ def _written(
 
 def _comparison(options: EvaluateOptions) -> _Comparison:
     from selfj_eval.alpaca.outputs import check_gamed, path_of, read_baseline
+    from selfj_eval.records.hub import fetched
 
     given = None if options.length_control is None else Path(options.length_control)
     if given is not None:
         check_gamed(given)
-    baseline = options.baseline
+    baseline = fetched(options.baseline)
     if isinstance(baseline, str) and baseline in alpaca_pack.BASELINES:
         gamed = alpaca_pack.gamed_baselines() if given is None and baseline == "v2" else given
         return _Comparison(

@@ -224,4 +224,4 @@ def _tried(
 
 
 def _notices(sets: Sequence[BenchSet]) -> dict[str, Sequence[str]]:
-    return {printable(own.path or own.name): own.notices for own in sets if own.notices}
+    return {own.path or own.name: own.notices for own in sets if own.notices}

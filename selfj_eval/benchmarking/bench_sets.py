@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from selfj_eval.errors import DataError, printable
 from selfj_eval.files.hashes import sha256_of
-from selfj_eval.records.formats.opening import ending_of
+from selfj_eval.records.formats.opening import READABLE, ending_of
+from selfj_eval.records.hub import HubRows, fetched
 from selfj_eval.records.inputs import records_of
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.options import ReadOptions
-from selfj_eval.records.reading import READABLE, read_records
+from selfj_eval.records.reading import read_records
 from selfj_eval.records.record import Record
 from selfj_eval.registry.folder import data_file
 
@@ -44,7 +45,7 @@ class BenchSet:
     """
 
     name: str
-    path: Path | None
+    path: str | None
     records: Sequence[Record]
     unrated: int
     columns: Sequence[str]
@@ -69,7 +70,8 @@ def read_set(
     """Read a set.
 
     Args:
-        name: Of a ``judge_bench`` set, such as ``arena_bench``; or a file of records.
+        name: Of a ``judge_bench`` set, such as ``arena_bench``; or a file of records, or what is
+            on the hub (``hf://datasets/...``).
         models: The answering models that get a column; by default those with ``FEWEST`` ratings.
         limit: Only the first so many records.
         unrated: Take answers without a rating, too.
@@ -78,7 +80,12 @@ def read_set(
     Raises:
         DataError: If it cannot be read, or holds no rating.
     """
-    file = Path(name)
+    given = fetched(name)
+    if isinstance(given, HubRows):
+        return set_in_memory(
+            given.name, given, models=models, limit=limit, unrated=unrated, options=options
+        )
+    file = Path(given)
     known = re.fullmatch(r"[a-z0-9_]+", name) is not None and not file.is_file()
     if known:
         file = _of_judge_bench(name.removeprefix("pointwise_"))
@@ -152,7 +159,7 @@ def _set_of(
     columns = sorted((m for m, n in counts.items() if n >= FEWEST), key=str.casefold)
     if models is not None:
         columns = [model for model in dict.fromkeys(models) if model in counts]
-    shown = None if path is None else Path(printable(path))
+    shown = None if path is None else printable(path)
     return BenchSet(name, shown, rated, len(records) - len(rated), columns, sha256, notices)
 
 

@@ -155,7 +155,7 @@ def write_scores(
             about = {"model": row.rater, "reference": row.reference, "rater": dict(row.description)}
             run = {
                 "judge": about,
-                "input": None if data.path is None else str(data.path),
+                "input": data.path,
                 "input_sha256": data.sha256,
                 **made,
             }

@@ -70,7 +70,7 @@ def tabulate(
         tables.append(
             Table(
                 name=data.name,
-                path=None if data.path is None else str(data.path),
+                path=data.path,
                 records=len(data.records),
                 unrated=data.unrated,
                 instructions=len({r.question for r in data.records}),

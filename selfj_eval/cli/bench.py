@@ -53,7 +53,8 @@ def add_parser(subparsers: Any) -> None:
         "--data",
         required=True,
         metavar="SETS",
-        help="sets of judge_bench, such as arena_bench, or files of rated answers; commas between",
+        help="sets of judge_bench, such as arena_bench, or files of rated answers, here or "
+        "hf://datasets/...; commas between",
     )
     add_flags(parser, BenchOptions, renamed={"judge": ["--judges"]}, commas=("models",))
 

@@ -18,6 +18,8 @@ _EXAMPLES = """examples:
   selfj score answers.csv --judge demo --field instruction=prompt --field response=output
   selfj score results/model__name/ --judge demo
   selfj score ratings.csv --judge demo --scale 1 5 --encoding cp1252
+  selfj score hf://datasets/OWNER/NAME/data/answers.parquet --judge demo
+  selfj score "hf://datasets/OWNER/NAME?split=test" --judge demo
   selfj score answers/ --judge oceanpty/Self-J --engine vllm --output scores/
   selfj score answers/ --judge oceanpty/Self-J --engine ray --workers 8 --worker-gpus 1
 
@@ -48,7 +50,8 @@ def add_parser(subparsers: Any) -> None:
         "input",
         nargs="+",
         metavar="INPUT",
-        help="records: .jsonl, .json, .csv, .tsv, .txt or .parquet; a folder, or several files",
+        help="records: .jsonl, .json, .csv, .tsv, .txt or .parquet; a folder, or several files; or "
+        "on the hub: hf://datasets/OWNER/NAME[@REVISION]/PATH, or without PATH a data set",
     )
     add_flags(parser, ScoreOptions)
 

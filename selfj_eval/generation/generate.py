@@ -126,7 +126,8 @@ def generate_answers(instructions: str | Path | Asked, options: GenerateOptions)
     or store is named, everything is in memory.
 
     Args:
-        instructions: A file (.jsonl, .json, .csv, .parquet), the word ``alpaca_eval``, or in
+        instructions: A file (.jsonl, .json, .csv, .parquet), also on the hub
+            (``hf://datasets/...``), the word ``alpaca_eval``, or in
             memory: texts, rows as mappings, records, a pandas table, a ``datasets.Dataset``.
 
     Raises:
@@ -139,9 +140,11 @@ def generate_answers(instructions: str | Path | Asked, options: GenerateOptions)
     from selfj_eval.generation.answering import answers_to
     from selfj_eval.generation.open_generator import open_generator
     from selfj_eval.jobs.provenance import provenance
+    from selfj_eval.records.hub import fetched
     from selfj_eval.records.notices import Notices
     from selfj_eval.storage.store import AnswerStore
 
+    instructions = fetched(instructions)
     source, place = _source(instructions)
     output, store_file = _files(source, options)
     options.check_csv(output)
@@ -182,7 +185,7 @@ generate = keywords(generate_answers, GenerateOptions)
 def _source(instructions: str | Path | Asked) -> tuple[Path | None, str | None]:
     """The file that is read, if one is, and what the run file calls the input."""
     if not isinstance(instructions, str | Path):
-        return None, None
+        return None, getattr(instructions, "address", None)  # of a data set on the hub
     if instructions == ALPACA_EVAL:
         return None, ALPACA_EVAL
     return Path(instructions), printable(instructions)

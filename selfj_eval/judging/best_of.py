@@ -177,8 +177,9 @@ def best_of_answers(candidates: Answers | ScoreRun, options: BestOfOptions) -> B
     mean over all ways to draw that many of the scored answers, all of them, not the first n alone.
 
     Args:
-        candidates: A file or rows in memory, with several records per instruction or rows whose
-            ``output`` or ``response`` is a list; or what ``score`` returned.
+        candidates: A file, also on the hub (``hf://datasets/...``), or rows in memory, with several
+            records per instruction or rows whose ``output`` or ``response`` is a list; or what
+            ``score`` returned.
 
     Raises:
         DataError: If they cannot be read, or none is scored.
@@ -187,9 +188,11 @@ def best_of_answers(candidates: Answers | ScoreRun, options: BestOfOptions) -> B
     """
     from selfj_eval.files.atomic import write_json
     from selfj_eval.judging.candidates import choose_n, curve, group, rating_scale
+    from selfj_eval.records.hub import fetched
     from selfj_eval.records.notices import Notices
     from selfj_eval.records.writing import write_rows
 
+    candidates = fetched(candidates)
     source = Path(candidates) if isinstance(candidates, str | Path) else None
     output, store = _files(candidates, source, options)
     notices = Notices()

@@ -71,8 +71,9 @@ class ScoreOptions(RatingOptions, WorkerOptions, TableOptions, ReadOptions, LogO
     judge: str | Path | Rater = option(help=RATERS, placeholder="JUDGE")
     output: PathLike | None = option(
         None,
-        "judgments: .jsonl, .json, .csv or .parquet (default: scores_INPUT.jsonl, beside INPUT); "
-        "of a folder of Parquet files: a folder (default: INPUT.scores)",
+        "judgments: .jsonl, .json, .csv or .parquet (default: scores_INPUT.jsonl, beside INPUT, "
+        "or here if that is on the hub); of a folder of Parquet files: a folder (default: "
+        "INPUT.scores)",
         placeholder="FILE",
     )
     limit: int | None = option(None, "only the first N records", low=1)

@@ -145,8 +145,10 @@ def score_answers(answers: Answers | Sequence[str | Path], options: ScoreOptions
     Args:
         answers: A file (.jsonl, .json, .csv, .tsv, .parquet, also .jsonl.gz and the like), a folder
             of Parquet files, a folder or pattern (``logs/*.jsonl``) of other files or a list of
-            files, which are read as one; or answers in memory: records, rows as mappings, a pandas
-            table, a ``datasets.Dataset``, the result of ``generate``.
+            files, which are read as one; files on the hub
+            (``hf://datasets/OWNER/NAME[@REVISION]/PATH``) or a data set there (the same without a
+            path, with ``?config=NAME&split=NAME``); or answers in memory: records, rows as
+            mappings, a pandas table, a ``datasets.Dataset``, the result of ``generate``.
 
     Raises:
         DataError: If something is no answer, or the package for ``log`` is missing, before
@@ -173,7 +175,11 @@ def _scored(answers: Answers | Sequence[str | Path], options: ScoreOptions) -> S
     if not isinstance(answers, str | Path):
         return _score_in_memory(answers, options)
     from selfj_eval.judging.partitions import parquet_files
+    from selfj_eval.records.addresses import is_address, parse_address
+    from selfj_eval.records.hub import fetched
 
+    if is_address(answers) and parse_address(answers).path is None:
+        return _score_in_memory(fetched(answers), options)
     path = Path(answers)
     if not (path.is_dir() and parquet_files(path)):
         return _score_files(sources_of(answers), options)
@@ -214,7 +220,7 @@ def _score_files(sources: Sources, options: ScoreOptions) -> ScoreRun:
         totals.from_store = rater.from_store - before
         seconds = time.monotonic() - start
     hashes = {printable(file): sha256_of(file) for file in sources.files}
-    run = run_of(options, rater, sources.folder or first)
+    run = run_of(options, rater, sources.input)
     run["input_sha256"] = hashes if others else hashes[printable(first)]
     write_json(run_file(output), run)
     notices = [*sources.notices, *survey.notices]
@@ -224,6 +230,7 @@ def _score_files(sources: Sources, options: ScoreOptions) -> ScoreRun:
 def _score_in_memory(answers: Any, options: ScoreOptions) -> ScoreRun:
     from selfj_eval.files.atomic import check_output, run_file, write_json
     from selfj_eval.judging.files import Totals
+    from selfj_eval.records.hub import HubRows
     from selfj_eval.records.inputs import records_of
     from selfj_eval.records.notices import Notices
     from selfj_eval.records.writing import write_judgments
@@ -232,9 +239,9 @@ def _score_in_memory(answers: Any, options: ScoreOptions) -> ScoreRun:
     notices = Notices()
     records = records_of(answers, options=options.part(ReadOptions), notices=notices)
     records = records[: options.limit]
-    output = None
-    if options.output is not None:
-        output = check_output(options.output, inputs=(answers,))
+    on_hub = isinstance(answers, HubRows)
+    named = options.output or (f"scores_{answers.name}.jsonl" if on_hub else None)
+    output = None if named is None else check_output(named, inputs=(answers,))
     options.check_csv(output)
     kept = options.store or (f"{output}.store" if output is not None else None)
     _refuse_shared(None, output, kept)
@@ -246,7 +253,7 @@ def _score_in_memory(answers: Any, options: ScoreOptions) -> ScoreRun:
         seconds = time.monotonic() - start
     totals.count(records, judgments)
     totals.from_store = rater.from_store - before
-    run = run_of(options, rater, None)
+    run = run_of(options, rater, answers.address if on_hub else None)
     if output is not None:
         write_judgments(output, records, judgments, safe_csv=options.safe_csv)
         write_json(run_file(output), run)
@@ -293,13 +300,13 @@ def _refuse_ray(options: ScoreOptions, what: str, path: Path | None = None) -> N
         raise DataError(f"is {what}, {message}", path=path)
 
 
-def run_of(options: ScoreOptions, rater: Rater, source: Path | None) -> dict[str, Any]:
+def run_of(options: ScoreOptions, rater: Rater, source: str | Path | None) -> dict[str, Any]:
     """How the scores were made: what a report says of where they come from."""
     return described_run(options, rater.description, source)
 
 
 def described_run(
-    options: ScoreOptions, description: Mapping[str, Any], source: Path | None
+    options: ScoreOptions, description: Mapping[str, Any], source: str | Path | None
 ) -> dict[str, Any]:
     """As ``run_of``, where the rater was loaded elsewhere."""
     from selfj_eval.jobs.provenance import provenance

@@ -19,6 +19,7 @@ from selfj_eval.raters.specs import short_name
 from selfj_eval.records.conversations import Turn, as_text, messages_of
 from selfj_eval.records.formats import Rows
 from selfj_eval.records.formats.spreadsheet import EMPTY_ANSWERS
+from selfj_eval.records.hub import HubRows, fetched
 from selfj_eval.records.inputs import rows_of
 from selfj_eval.records.layouts.alpaca import alpaca_eval_names
 from selfj_eval.records.notices import Notices
@@ -134,7 +135,7 @@ if TYPE_CHECKING:
 
 def read_scores(path: str | Path, *, ratings: RatingsLike | None = None) -> Scores:
     """Read scored answers from a file; ``as_scores`` says more."""
-    return as_scores(Path(path), ratings=ratings)
+    return as_scores(path, ratings=ratings)
 
 
 def as_scores(
@@ -149,7 +150,7 @@ def as_scores(
         given: A file: what ``selfj score`` wrote, any file (.jsonl, .json, .csv, .parquet) with
             ``id`` and ``score``, or lm-eval's ``samples_*.jsonl`` of a ``selfj_judge_*`` task. Or
             what ``score`` returned, or rows in memory. A null or empty score is an unscored
-            answer.
+            answer. A file may be on the hub (``hf://datasets/...``), with its run file.
         ratings: A file or rows with ``id`` and ``rating``. They replace the ratings in ``given``;
             other fields of a record that it lacks, such as texts, are taken from it too.
         scale: The scale of ratings that come without one, and what stands for no rating.
@@ -174,10 +175,13 @@ def as_scores(
 
 
 def _read(given: Any, scale: ScaleOptions) -> Scores:
+    given = fetched(given, with_run=True)
     path = Path(given) if isinstance(given, str | Path) else None
     answers, warnings = _answers(path or given, scale, score=True)
     if path is None:
-        return _in_memory("scores in memory", answers, {}, warnings)
+        found = _in_memory("scores in memory", answers, {}, warnings)
+        on_hub = isinstance(given, HubRows)
+        return replace(found, name=given.name, path=given.address) if on_hub else found
     run = _run_of(path)
     return Scores(
         name=_judge_name(run) or _stem(path),
@@ -197,7 +201,9 @@ def _in_memory(
 
 
 def _with_ratings(scores: Scores, ratings: RatingsLike, scale: ScaleOptions) -> Scores:
+    ratings = fetched(ratings)
     path = Path(ratings) if isinstance(ratings, str | Path) else None
+    in_memory = ratings.address if isinstance(ratings, HubRows) else "ratings in memory"
     others, more = _answers(ratings if path is None else path, scale, score=False)
     answers, warnings = scores.answers, [*scores.warnings, *more]
     given = {a.id: a for a in others}
@@ -230,7 +236,7 @@ def _with_ratings(scores: Scores, ratings: RatingsLike, scale: ScaleOptions) -> 
     return replace(
         scores,
         answers=[_merged(a, given.get(a.id)) for a in answers],
-        ratings="ratings in memory" if path is None else printable(path),
+        ratings=in_memory if path is None else printable(path),
         warnings=warnings,
     )
 

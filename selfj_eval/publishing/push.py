@@ -14,6 +14,7 @@ from selfj_eval.errors import DataError, StoreError, brief, shown, some
 from selfj_eval.jobs.options import Options, PathLike, keywords, option
 from selfj_eval.jobs.results import Result
 from selfj_eval.publishing.names import is_place
+from selfj_eval.records.addresses import is_address
 
 _NAME = r"[A-Za-z0-9_][\w.-]*"
 _TARGET = re.compile(
@@ -164,8 +165,12 @@ def _without_places(run: Any) -> dict[str, Any]:
     from selfj_eval.raters.specs import short_name
 
     kept = {name: value for name, value in run.items() if name != "command"}
-    if isinstance(kept.get("input"), str):
+    if isinstance(kept.get("input"), str) and not is_address(kept["input"]):
         kept["input"] = Path(kept["input"]).name
+    if isinstance(hashes := kept.get("input_sha256"), dict):
+        kept["input_sha256"] = {
+            name if is_address(name) else Path(name).name: sha256 for name, sha256 in hashes.items()
+        }
     if isinstance(judge := kept.get("judge"), dict):
         kept["judge"] = judge | {
             name: short_name(judge[name])
@@ -226,7 +231,6 @@ def _sent(
     repo: str, kind: str, revision: str | None, files: dict[str, bytes | Path], *, public: bool
 ) -> str:
     """Send the files in one commit; returns its address."""
-    import httpx
     from huggingface_hub import CommitOperationAdd, HfApi
 
     api = HfApi(library_name="selfj-eval")
@@ -240,7 +244,7 @@ def _sent(
             repo_type=kind,
             revision=revision,
         )
-    except (httpx.HTTPError, OSError, ValueError) as error:
+    except Exception as error:  # also of the libraries below, which differ between its versions
         raise StoreError(
             f"{repo} cannot be written ({brief(error).rstrip('.')}). Check the name and the "
             "connection (HF_HUB_OFFLINE), and log in with a token that may write: hf auth login, "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from selfj_eval.errors import DataError
 from selfj_eval.jobs.results import Result
 from selfj_eval.records.formats import Rows
+from selfj_eval.records.hub import HubRows
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.options import ReadOptions
 from selfj_eval.records.reading import records_of_rows, refuse_repeated_ids
@@ -45,8 +46,8 @@ def records_of(
     """Records from what is in memory; the rules are those of ``records.reading.read_records``.
 
     Args:
-        answers: Records, rows as mappings, a pandas table, a ``datasets.Dataset``, or the result
-            of ``generate``.
+        answers: Records, rows as mappings, a pandas table, a ``datasets.Dataset``, a data set of
+            the hub, or the result of ``generate``.
         options: What fields are called, and what ratings mean.
         notices: As for ``records.reading.read_records``.
 
@@ -54,6 +55,18 @@ def records_of(
         DataError: If there is none, one is no record, or an id occurs twice.
         TypeError: If it is something else.
     """
+    try:
+        return _records(answers, options, notices)
+    except DataError as error:
+        if not isinstance(answers, HubRows) or error.path is not None:
+            raise
+        where = {"path": answers.address, "place": error.place, "field": error.field}
+        raise DataError(error.message, **where) from error
+
+
+def _records(
+    answers: InMemory, options: ReadOptions | None, notices: Notices | None
+) -> list[Record]:
     rows = list(_items_of(answers))
     as_they_are = options is None or not options.changes_ratings
     if as_they_are and all(isinstance(row, Record) for _, row in rows):

@@ -11,6 +11,7 @@ from typing import Any
 from selfj_eval.errors import DataError, printable
 from selfj_eval.records.conversations import Turn, as_text
 from selfj_eval.records.formats import Rows
+from selfj_eval.records.hub import local_file
 from selfj_eval.records.layouts import columns_of, layout_rows, recognised
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.options import ReadOptions
@@ -75,7 +76,7 @@ def read_pairs(
     and ShareGPT have them, RewardBench, arenas, the judgments of MT-bench and arena-hard.
 
     Args:
-        path: The file.
+        path: The file, here or on the hub.
         options: How it is read.
         notices: Gets what was recognised, converted or left out.
 
@@ -85,7 +86,7 @@ def read_pairs(
     Raises:
         DataError: If the file cannot be read, or any row is not a valid pair.
     """
-    path, options, notices = Path(path), options or ReadOptions(), notices or Notices()
+    path, options, notices = local_file(path), options or ReadOptions(), notices or Notices()
     first = next(iter_rows(path, fields=(), options=options), None)
     columns = set() if first is None else columns_of(first[1].keys())
     rows = iter_rows(path, fields=_READ | columns, options=options, notices=notices)

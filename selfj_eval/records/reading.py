@@ -16,10 +16,11 @@ from selfj_eval.files.documents import refuse_special
 from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.records.formats import Row, Rows
 from selfj_eval.records.formats.inspect_log import inspect_rows
-from selfj_eval.records.formats.opening import COMPRESSED, ending_of
+from selfj_eval.records.formats.opening import COMPRESSED, PACKED, READABLE, TABLES, ending_of
 from selfj_eval.records.formats.parquet import parquet_rows
 from selfj_eval.records.formats.spreadsheet import csv_rows
 from selfj_eval.records.formats.text import json_rows, jsonl_rows
+from selfj_eval.records.hub import local_file
 from selfj_eval.records.layouts import columns_of, layout_rows, recognised
 from selfj_eval.records.layouts.alpaca import alpaca_eval_names
 from selfj_eval.records.names import FAMILIAR, column_of, familiar_names, with_inner_fields
@@ -29,10 +30,6 @@ from selfj_eval.records.questions import QUESTION_FIELDS
 from selfj_eval.records.ratings import with_rating
 from selfj_eval.records.record import RECORD_FIELDS, Record, record_from_mapping
 
-_TABLES = (".csv", ".tsv", ".txt")
-_PACKED = {".parquet": "Parquet", ".eval": "a log of inspect_ai's"}  # compressed inside
-READABLE = (".jsonl", ".json", *_TABLES, *_PACKED)
-"""Endings of the files that are read; the texts may be compressed."""
 _WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 _ANSWERS = ("response", "output", "answer", "completion")
 _NUMBERS = ("rating", "rating_min", "rating_max", "score")
@@ -62,7 +59,7 @@ def read_records(
     output or completion for the response. Without ids the positions count, from 0.
 
     Args:
-        path: The file.
+        path: The file, here or on the hub (``hf://datasets/OWNER/NAME[@REVISION]/PATH``).
         names: Field of ``Record`` to the name it has in the file, where they differ, for
             example ``{"response": "output"}``; ``{"rating": "meta.ratings"}`` is a field within a
             field.
@@ -80,6 +77,7 @@ def read_records(
     Raises:
         DataError: If the file cannot be read, or any row is not a valid record.
     """
+    path = local_file(path)
     options = ReadOptions(
         fields=dict(names or {}),
         encoding=encoding,
@@ -90,7 +88,7 @@ def read_records(
     )
     notices = notices or Notices()
     records, places = [], []
-    for place, record in _iter_placed(Path(path), options, notices):
+    for place, record in _iter_placed(path, options, notices):
         records.append(record)
         places.append((record.id, place))
     refuse_repeated_ids(places, path=Path(path), field=options.fields.get("id", "id"))
@@ -277,7 +275,7 @@ def iter_rows(
             yield from parquet_rows(path, fields)
         elif ending == ".eval":
             yield from inspect_rows(path)
-        elif ending in _TABLES:
+        elif ending in TABLES:
             names = how.fields
             yield from csv_rows(
                 path,
@@ -294,15 +292,15 @@ def iter_rows(
 
 
 def _refuse_format(path: Path, ending: str) -> None:
-    if ending in READABLE and not (ending in _PACKED and ending != path.suffix.lower()):
+    if ending in READABLE and not (ending in PACKED and ending != path.suffix.lower()):
         return
     if not path.exists():
         raise DataError("there is no such file or folder.", path=path)
     if ending in _WORKBOOKS:
         message = "is a spreadsheet's own format; save it there as 'CSV UTF-8', and give that."
         raise DataError(message, path=path)
-    if ending in _PACKED:
-        message = f"is {_PACKED[ending]}, which is compressed inside; unpack it."
+    if ending in PACKED:
+        message = f"is {PACKED[ending]}, which is compressed inside; unpack it."
         raise DataError(message, path=path)
     formats = f"{', '.join(READABLE)}, the texts also with {' or '.join(COMPRESSED)} behind it"
     raise DataError(f"cannot tell the format from the name; use one of {formats}.", path=path)

@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -19,30 +16,6 @@ from selfj_eval.errors import DataError, JudgeError, StoreError
 
 ROWS = [{"id": str(k), "instruction": f"Add {k} and 1.", "response": f"{k + 1}"} for k in range(3)]
 TO = "hf://datasets/me/scores"
-
-
-class Hub(NamedTuple):
-    environment: dict[str, str]
-    said: Callable[[], dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """A hub, and what the command's environment has to say of it."""
-    program = Path(__file__).parents[1] / "servers" / "hub_server.py"
-    with subprocess.Popen(
-        [sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        port, stdout = process.stdout.readline().strip(), process.stdout
-        environment = {
-            "HF_ENDPOINT": f"http://127.0.0.1:{port}",
-            "HF_HUB_OFFLINE": "0",
-            "HF_TOKEN": "hf_right",
-            "HF_HOME": str(tmp_path_factory.mktemp("hf_home")),
-        }
-        yield Hub(environment, lambda: json.loads(stdout.readline()))
-        process.kill()
 
 
 @pytest.fixture
@@ -58,7 +31,7 @@ def scores(tmp_path: Path) -> Path:
 
 
 def test_scores_go_with_their_run_file_but_without_folders(
-    hub: Hub, scores: Path, command: Any, tmp_path: Path
+    hub: Any, scores: Path, command: Any, tmp_path: Path
 ) -> None:
     before = scores.read_text()
     done = command("selfj", "push", scores, "--to", f"{TO}/a/b", **hub.environment)
@@ -82,7 +55,7 @@ def test_scores_go_with_their_run_file_but_without_folders(
 
 
 def test_a_judge_goes_whole_and_nothing_else_of_its_folder(
-    hub: Hub, command: Any, tmp_path: Path
+    hub: Any, command: Any, tmp_path: Path
 ) -> None:
     judge = shutil.copytree(JUDGE_DIR, tmp_path / "judge")
     (judge / "training.json").write_text('{"config": {"base": "/home/me/base"}}')
@@ -108,12 +81,30 @@ def test_a_judge_goes_whole_and_nothing_else_of_its_folder(
     assert left_out <= set(sent["left_out"]) and not left_out & set(commit["sent"])
 
 
-def test_a_wrong_token_is_one_line_with_the_way_out(hub: Hub, scores: Path, command: Any) -> None:
+def test_a_wrong_token_is_one_line_with_the_way_out(hub: Any, scores: Path, command: Any) -> None:
     wrong = hub.environment | {"HF_TOKEN": "hf_wrong"}
     done = command("selfj", "push", scores, "--to", TO, **wrong)
     assert done.returncode == 2
     assert "me/scores cannot be written" in done.stderr and "hf auth login" in done.stderr
     assert "Traceback" not in done.stderr and "hf_wrong" not in done.stderr
+
+
+def test_a_hub_that_is_not_there_is_one_line(hub: Any, scores: Path, command: Any) -> None:
+    away = hub.environment | {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = command("selfj", "push", scores, "--to", TO, **away)
+    assert done.returncode == 2, done.stderr
+    assert "me/scores cannot be written" in done.stderr and "refused" in done.stderr
+
+
+def test_where_the_answers_came_from_goes_without_folders(scores: Path) -> None:
+    from selfj_eval.publishing.push import _without_places
+
+    address = f"hf://datasets/me/answers@{'a' * 40}/x.jsonl"
+    run = json.loads(Path(f"{scores}.run.json").read_text())
+    assert _without_places(run | {"input": address})["input"] == address
+    hashes = {"/secret-home/a.jsonl": "1", address: "2"}
+    sent = _without_places(run | {"input_sha256": hashes})
+    assert sent["input_sha256"] == {"a.jsonl": "1", address: "2"}
 
 
 def test_without_a_network_nothing_is_sent(scores: Path) -> None:

@@ -13,6 +13,11 @@ from selfj_eval.errors import DataError
 
 COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 """Endings of compressed files, and what pyarrow calls the compression."""
+TABLES = (".csv", ".tsv", ".txt")
+PACKED = {".parquet": "Parquet", ".eval": "a log of inspect_ai's"}
+"""Endings of files that are compressed inside, and what they are."""
+READABLE = (".jsonl", ".json", *TABLES, *PACKED)
+"""Endings of the files that are read; the texts may be compressed."""
 
 
 def ending_of(path: Path) -> str:

@@ -17,6 +17,7 @@ from selfj_eval.jobs.options import keywords
 from selfj_eval.jobs.provenance import provenance
 from selfj_eval.jobs.results import Result, first_of, plain
 from selfj_eval.metrics.correlation import spearman
+from selfj_eval.records.hub import fetched
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.ratings import rescaled
 from selfj_eval.records.reading import read_rows
@@ -181,9 +182,9 @@ def label_answers(answers: str | Path | Asked, options: LabelOptions) -> LabelRu
 
     Args:
         answers: Answers (rows as for ``score``) or instructions (without responses): a file
-            (.jsonl, .json, .csv, .parquet), or in memory records, rows as mappings, texts, a
-            pandas table, a ``datasets.Dataset``, or what ``generate`` gave. All need a
-            reference, but for ``source`` rating.
+            (.jsonl, .json, .csv, .parquet; here or ``hf://datasets/...``), or in memory records,
+            rows as mappings, texts, a pandas table, a ``datasets.Dataset``, or what ``generate``
+            gave. All need a reference, but for ``source`` rating.
 
     Raises:
         DataError: If something cannot be used, before any model is loaded; or if no answer can be
@@ -191,6 +192,7 @@ def label_answers(answers: str | Path | Asked, options: LabelOptions) -> LabelRu
         JudgeError: If a model cannot be loaded whole and safely.
         StoreError: If a file cannot be written.
     """
+    answers = fetched(answers)
     path = Path(answers) if isinstance(answers, str | Path) else None
     files = Files.of(options.output, inputs=(path, options.rule))
     stores = _stores(options, files, path)
@@ -221,7 +223,8 @@ def label_answers(answers: str | Path | Asked, options: LabelOptions) -> LabelRu
     made_by = None if options.rule is None else printable(options.rule)
     about = {
         **{role: plain(one) for role, one in used.items() if one is not None},
-        "input": None if path is None else printable(path),
+        # In memory only a data set of the hub has an address.
+        "input": getattr(answers, "address", None) if path is None else printable(path),
         "input_sha256": None if path is None else sha256_of(path),
         "rule": {name: getattr(data.rule, name) for name in _RULE} | {"file": made_by},
         "split": {"validation": options.validation, "seed": options.seed},
