@@ -28,7 +28,9 @@ Raters (docs/bench.md):
   vro[:MODEL]               similarity of the answer to others that the model samples
   self-eval[:MODEL]         the model as judge of its answers, with and without reference
   reward:MODEL              a reward model (sequence classifier with one output)
-  demo, a folder, a hub id  a Self-J judge, with and without reference
+  small, demo, a folder, a hub id
+                            a Self-J judge, with and without reference
+  small-ref                 the sum of small and trigrams on fixed scales
   a+b, 2*a+b                the sum of raters, each brought on one scale first
   a name of --raters FILE   anything with options, such as a judge behind a server (generative)
 Without :MODEL, ppl, vro and self-eval use the model that answered: --answering NAME=MODEL.
