@@ -115,6 +115,8 @@ def findings_of(given: Exportable, options: ExportOptions) -> Findings:
 
 def scale_of(judge: Mapping[str, Any]) -> tuple[float, float]:
     """Ends of the scale of a judge's scores, infinite of a rater without one."""
+    if isinstance(ends := judge.get("scale"), list) and len(ends) == 2:  # of a template's labels
+        return (float(ends[0]), float(ends[1]))
     judges = "template" in judge or "format" in judge
     return (MIN_SCORE, MAX_SCORE) if judges else (-math.inf, math.inf)
 

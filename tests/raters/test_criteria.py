@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -170,20 +170,24 @@ def test_a_store_with_another_number_of_labels_is_damaged(
             judge.judge(RECORDS[:1])
 
 
-@pytest.mark.long
-def test_five_criteria_cost_less_than_twice_one(small_base: Path) -> None:
+def test_five_criteria_feed_the_model_less_than_twice_the_tokens_of_one(
+    tiny_judge: Path, files: tuple[str, str]
+) -> None:
     """Instruction and answer are read once for all of them."""
-    backend = TransformersBackend(str(small_base), template="rubric", device="cpu")
-    criteria = [Criterion(f"c{k}", f"Criterion {k}: is it good in way {k}?") for k in range(5)]
-    text = "The capital of France is Paris, and it lies on the Seine. " * 25
-    records = [Record(str(k), f"Tell me fact {k}.", f"{k}. {text}") for k in range(3)]
+    backend = TransformersBackend(str(tiny_judge), template=files[0], device="cpu")
+    criteria = [Criterion(f"c{k}", f"Is it good in way {k}?") for k in range(5)]
+    records = [Record(str(k), f"Add {k} and 2.", f"It is {k + 2}. " * 60) for k in range(3)]
+    tokens: list[int] = []
 
-    def seconds(*chosen: Criterion) -> float:
-        judge = Judge(backend, rubric=Rubric(None, chosen))
-        start = time.process_time()
-        assert all(judgment.score is not None for judgment in judge.judge(records))
-        return time.process_time() - start
+    def count(_: Any, args: Any, kwargs: Any) -> None:
+        tokens.append(kwargs["input_ids"].numel())
 
-    seconds(criteria[0])
-    one = min(seconds(criteria[0]) for _ in range(2))
-    assert min(seconds(*criteria) for _ in range(2)) < 2 * one
+    def fed(*chosen: Criterion) -> int:
+        tokens.clear()
+        judged = Judge(backend, rubric=Rubric(None, chosen)).judge(records)
+        assert all(judgment.score is not None for judgment in judged)
+        return sum(tokens)
+
+    with backend._model.register_forward_pre_hook(count, with_kwargs=True):
+        one = fed(criteria[0])
+        assert 0 < one < fed(*criteria) < 2 * one

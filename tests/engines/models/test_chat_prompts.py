@@ -147,6 +147,6 @@ def test_the_score_is_that_of_the_templates_own_tokens(chat_judge: Made) -> None
         return total
 
     yes, no = p(" Yes"), p(" No")
-    assert judgment.score == pytest.approx(yes / (yes + no), abs=1e-4)
+    assert judgment.score == pytest.approx(9 * yes / (yes + no), abs=1e-3)
     assert judgment.digit_mass == pytest.approx(yes + no, rel=1e-3)
-    assert judge.template.labels == Labels((" Yes", " No"), (1.0, 0.0))
+    assert judge.template.labels == Labels((" Yes", " No"), (1.0, 0.0), rescale=True)
