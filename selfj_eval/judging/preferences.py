@@ -171,13 +171,7 @@ class Preferences(Result):
             + f"; preferred: {wins}",
             table(lines),
         ]
-        first, changed = self.position_bias
-        if first.value is not None and changed.value is not None:
-            text.append(
-                f"  position bias: mean preference for the answer shown first {first.value:.3f} "
-                f"(0.5: none); the winner changes with the order in {changed.value:.1%} of "
-                f"{changed.n:,} pairs"
-            )
+        text.append(f"  position bias: {self.position_bias}")
         text += first_of(self.errors, rest=", all with `json`")
         text += [f"  note: {shown(sentence)}" for sentence in self.notices]
         if self.output is not None:

@@ -158,6 +158,15 @@ class PositionBias(NamedTuple):
     first: Metric
     changed: Metric
 
+    def __str__(self) -> str:
+        first, changed = self.first.value, self.changed.value
+        if first is None or changed is None:
+            return f"none is known: {self.first.undefined}"
+        return (
+            f"mean preference for the answer shown first {first:.3f} (0.5: none); the winner "
+            f"changes with the order in {changed:.1%} of {self.changed.n:,} pairs"
+        )
+
 
 def position_bias(a_first: Numbers, b_first: Numbers) -> PositionBias:
     """Position bias over n pairs that were asked in both orders.

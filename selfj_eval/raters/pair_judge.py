@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from selfj_eval.engines.options import JudgeOptions
+from selfj_eval.errors import DataError
 from selfj_eval.jobs.arguments import items
 from selfj_eval.prompts.labels import Expected, expected_score
 from selfj_eval.prompts.templates import Prompt
@@ -156,7 +157,7 @@ class PairJudge(PromptJudge[Pair]):
 
 @contextmanager
 def opened_pairwise(
-    judge: str | Path | PairJudge,
+    judge: object,
     options: JudgeOptions,
     *,
     reference: bool = True,
@@ -172,6 +173,11 @@ def opened_pairwise(
         if isinstance(judge, str | Path):
             found = PairJudge.open(str(judge), options, reference=reference, store=stores.judgments)
         else:
+            if not isinstance(judge, PairJudge):
+                raise DataError(
+                    f"{type(judge).__name__} compares no two answers; name a model, or give a "
+                    "PairJudge."
+                )
             refuse_loaded(options, reference)
             found = keeping(judge, stores)
         yield found
