@@ -8,8 +8,7 @@ from pathlib import Path
 
 from selfj_eval.alpaca.evaluation import ModelResult, line_of, said_of, with_length_control
 from selfj_eval.alpaca.upstream import Annotation
-from selfj_eval.metrics import position_bias
-from selfj_eval.raters.pair_judge import PairJudge
+from selfj_eval.raters.pair_judge import PairJudge, bias_of
 from selfj_eval.raters.protocol import Progress
 from selfj_eval.records.pairs import Pair, PairJudgment
 from selfj_eval.registry.alpaca_pack import EvaluationSet, ModelAnswers
@@ -68,13 +67,7 @@ class PairwiseComparison:
             for row, own in zip(rows, judgments, strict=True)
             if row["preference"] is None and own.error is not None
         ]
-        both = [
-            (own.a_first, own.b_first)
-            for own in judgments
-            if own.a_first is not None and own.b_first is not None
-        ]
-        bias = position_bias([a for a, _ in both], [b for _, b in both])
-        return ModelResult(model.model, line, rows, errors, reason, bias)
+        return ModelResult(model.model, line, rows, errors, reason, bias_of(judgments))
 
     def _annotation(self, pair: Pair, judgment: PairJudgment, model: ModelAnswers) -> Annotation:
         # The same text is a tie for AlpacaEval, whatever an annotator would say.

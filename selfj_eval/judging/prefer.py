@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import gc
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.errors import DataError, StoreError, printable
@@ -18,11 +17,10 @@ from selfj_eval.records.options import ReadOptions
 from selfj_eval.records.writing import TableOptions
 
 if TYPE_CHECKING:
-    from selfj_eval.judging.preferences import Cost, Preferences, Verdict
+    from selfj_eval.judging.pair_ways import Asked, Cost, Verdict
+    from selfj_eval.judging.preferences import Preferences
     from selfj_eval.records.notices import Notices
     from selfj_eval.records.pairs import Pair, PairJudgment
-
-J = TypeVar("J")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,16 +87,11 @@ def prefer_answers(
         StoreError: If a file cannot be written.
     """
     from selfj_eval.files.atomic import run_file, write_json
-    from selfj_eval.judging.preferences import (
-        Bootstrapped,
-        Preferences,
-        Verdict,
-        rows_of,
-        ways_of,
-    )
-    from selfj_eval.metrics import position_bias
+    from selfj_eval.judging.pair_ways import Bootstrapped, Verdict, ways_of
+    from selfj_eval.judging.preferences import Preferences, rows_of
     from selfj_eval.prompts.templates import get_template
     from selfj_eval.raters.judge import Judge
+    from selfj_eval.raters.pair_judge import bias_of
     from selfj_eval.records.notices import Notices
     from selfj_eval.records.writing import write_rows
 
@@ -110,7 +103,7 @@ def prefer_answers(
     found = _read(pairs if source is None else source, options, notices)[: options.limit]
     judgments, cost, run = _compared(found, source, store, options)
     verdicts = [Verdict.of_pair(own) for own in judgments]
-    asked = [(str(run["judge"]["template"]), verdicts, cost)]
+    asked: list[Asked] = [(str(run["judge"]["template"]), verdicts, cost)]
     alone = None
     if options.pointwise is not None:
         gc.collect()  # the weights, before they are loaded for the other template
@@ -118,8 +111,6 @@ def prefer_answers(
         asked.append((options.pointwise, alone, cost))
     settings = Bootstrapped(options.confidence, options.resamples, options.seed)
     (pairwise, *others), difference = ways_of(found, asked, settings)
-    both = [(j.a_first, j.b_first) for j in judgments if j.preference is not None]
-    bias = position_bias([a for a, _ in both], [b for _, b in both])
     rows = rows_of(found, judgments, alone)
     if output is not None:
         write_rows(output, rows, safe_csv=options.safe_csv)
@@ -131,7 +122,7 @@ def prefer_answers(
         instructions=len({pair.question for pair in found}),
         wins={name: wins[name] for name in ("A", "tie", "B")},
         pairwise=pairwise,
-        position_bias=bias,
+        position_bias=bias_of(judgments),
         pointwise=others[0] if others else None,
         difference=difference,
         errors=[
@@ -193,6 +184,7 @@ def _compared(
 ) -> tuple[list[PairJudgment], Cost, dict[str, Any]]:
     """Both answers in one prompt: judgments, cost, and how they were made."""
     from selfj_eval.jobs.provenance import provenance
+    from selfj_eval.judging.pair_ways import together
     from selfj_eval.judging.score import PACKAGES
     from selfj_eval.raters.pair_judge import opened_pairwise
 
@@ -201,7 +193,7 @@ def _compared(
         opened_pairwise(options.judge, how, reference=reference, store=store) as judge,
         steps(options.progress, len(pairs), "judged", "pair") as progress,
     ):
-        judgments, cost = _timed(judge, lambda: judge.judge(pairs, progress=progress))
+        judgments, cost = together(judge, pairs, progress)
         named = isinstance(options.judge, str | Path)
         about = {
             "model": str(options.judge) if named else None,
@@ -217,30 +209,12 @@ def _rated(
     pairs: Sequence[Pair], store: Path | None, options: PreferOptions
 ) -> tuple[list[Verdict], Cost]:
     """Each answer alone."""
-    from selfj_eval.judging.preferences import Verdict
+    from selfj_eval.judging.pair_ways import alone
     from selfj_eval.raters.open_rater import opened
 
     how = options.part(JudgeOptions).with_values(template=options.pointwise)
-    answers = [pair.answer(side) for side in "ab" for pair in pairs]
     with (
         opened(str(options.judge), how, reference=options.reference, store=store) as rater,
-        steps(options.progress, len(answers), "judged alone", "answer") as progress,
+        steps(options.progress, 2 * len(pairs), "judged alone", "answer") as progress,
     ):
-        judgments, cost = _timed(rater, lambda: rater.judge(answers, progress=progress))
-    sides = zip(judgments[: len(pairs)], judgments[len(pairs) :], strict=True)
-    verdicts = [Verdict.of_sides(a, b) for a, b in sides]
-    return verdicts, cost._replace(from_store=cost.from_store // 2)
-
-
-def _timed(judge: Any, work: Callable[[], list[J]]) -> tuple[list[J], Cost]:
-    """What a judge says, and what it was given for it."""
-    from selfj_eval.judging.preferences import Cost
-
-    names = ("prompts", "tokens", "from_store")
-    before, start = [getattr(judge, name) for name in names], time.monotonic()
-    found = work()
-    seconds = round(time.monotonic() - start, 2)
-    prompts, tokens, known = (
-        getattr(judge, name) - was for name, was in zip(names, before, strict=True)
-    )
-    return found, Cost(prompts, tokens, seconds, known)
+        return alone(rater, pairs, progress)

@@ -4,105 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from selfj_eval.errors import shown
 from selfj_eval.jobs.results import Result, first_of, plain, table
-from selfj_eval.metrics import Metric, PositionBias, mean_intervals, preference_points
-from selfj_eval.metrics.result import Array
+from selfj_eval.judging.pair_ways import Verdict, Way
+from selfj_eval.metrics import Metric, PositionBias
 from selfj_eval.records.conversations import messages_of
 from selfj_eval.records.pairs import Pair, PairJudgment
-from selfj_eval.records.record import Judgment
 
-_SIGNS = {"A": 1, "tie": 0, "B": -1}
 _TEXTS = (
     *("model_a", "model_b", "category", "instruction"),
     *("response_a", "response_b", "reference"),
 )
-
-
-class Bootstrapped(NamedTuple):
-    """How intervals are computed."""
-
-    confidence: float = 0.95
-    resamples: int = 1000
-    seed: int = 0
-
-
-class Cost(NamedTuple):
-    """What a judge was given in this run, without what was in the store.
-
-    Attributes:
-        prompts, tokens: How many prompts, and their tokens.
-        seconds: Time that the judging took.
-        from_store: How many pairs were known before.
-    """
-
-    prompts: int
-    tokens: int
-    seconds: float
-    from_store: int
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One way to tell which of two answers is better.
-
-    Attributes:
-        template: The prompt template.
-        scored, unscored, trimmed: Counts of pairs.
-        mean_label_mass: Over the scored pairs, of the lower of a pair's two; None without any.
-        accuracy: Over the pairs whose label is no tie: how often the preferred answer is the one
-            of the label; no preference counts half.
-        with_ties: Over all labelled pairs, three-way: preference and label both say A, B or tie.
-        cost: What the judge was given.
-    """
-
-    template: str
-    scored: int
-    unscored: int
-    trimmed: int
-    mean_label_mass: float | None
-    accuracy: Metric
-    with_ties: Metric
-    cost: Cost
-
-
-class Verdict(NamedTuple):
-    """What one way says of a pair.
-
-    Attributes:
-        a, b: How good the two answers are; None where the pair is unscored.
-        mass: Probability in [0, 1] that the judge gave to its labels; None of raters without.
-        trimmed: Whether a text was too long for the prompt.
-        error: Why it is unscored, or None.
-    """
-
-    a: float | None
-    b: float | None
-    mass: float | None
-    trimmed: bool
-    error: str | None
-
-    @classmethod
-    def of_pair(cls, judgment: PairJudgment) -> Verdict:
-        """Of a judge that was shown both answers."""
-        own = judgment.preference
-        other = None if own is None else 1 - own
-        trimmed = judgment.trimmed_tokens > 0
-        return cls(own, other, judgment.label_mass, trimmed, judgment.error)
-
-    @classmethod
-    def of_sides(cls, a: Judgment, b: Judgment) -> Verdict:
-        """Of a rater that rated each answer alone."""
-        trimmed = max(a.trimmed_tokens, b.trimmed_tokens) > 0
-        if a.score is None or b.score is None:
-            why = f"answer {'A' if a.score is None else 'B'} alone: {a.error or b.error}"
-            return cls(None, None, None, trimmed, why)
-        masses = [own.digit_mass for own in (a, b) if own.digit_mass is not None]
-        return cls(a.score, b.score, min(masses, default=None), trimmed, None)
 
 
 @dataclass(frozen=True)
@@ -177,58 +91,6 @@ class Preferences(Result):
         if self.output is not None:
             text.append(f"  written to {self.output}")
         return "\n".join(text)
-
-
-def points_of(pairs: Sequence[Pair], verdicts: Sequence[Verdict]) -> Array:
-    """What pairs count in the two accuracies, shape (n, 2); NaN where unscored or unlabelled."""
-    points = np.full((len(pairs), 2), np.nan)
-    there = [
-        (at, own.a, own.b, _SIGNS[pair.label])
-        for at, (pair, own) in enumerate(zip(pairs, verdicts, strict=True))
-        if pair.label is not None and own.a is not None
-    ]
-    if there:
-        at, a, b, signs = zip(*there, strict=True)
-        points[list(at)] = preference_points(a, b, signs)
-    return points
-
-
-def ways_of(
-    pairs: Sequence[Pair],
-    asked: Sequence[tuple[str, Sequence[Verdict], Cost]],
-    settings: Bootstrapped,
-) -> tuple[list[Way], Metric | None]:
-    """One or two ways with their accuracies, whose intervals are bootstrapped over instructions.
-
-    Args:
-        pairs: The pairs.
-        asked: Of each way the template, a verdict per pair, and the cost.
-        settings: Of the intervals.
-
-    Returns:
-        The ways, and of two the difference of their accuracies.
-    """
-    points = [points_of(pairs, verdicts) for _, verdicts, _ in asked]
-    columns = points if len(points) == 1 else [*points, points[0][:, :1] - points[1][:, :1]]
-    group = [pair.question for pair in pairs]
-    metrics = mean_intervals(np.concatenate(columns, axis=1), group=group, **settings._asdict())
-    ways = []
-    for at, (template, verdicts, cost) in enumerate(asked):
-        scored = [own for own in verdicts if own.a is not None]
-        masses = [own.mass for own in scored if own.mass is not None]
-        ways.append(
-            Way(
-                template,
-                len(scored),
-                len(verdicts) - len(scored),
-                sum(own.trimmed for own in scored),
-                sum(masses) / len(masses) if masses else None,
-                metrics[2 * at],
-                metrics[2 * at + 1],
-                cost,
-            )
-        )
-    return ways, metrics[4] if len(points) > 1 else None
 
 
 def rows_of(

@@ -156,7 +156,7 @@ def opened(
             spec = parse_rater(judge)
         _refuse_untaken(spec, options)
         parts = [
-            (own.name, weight, _asked(own, options, reference, stores))
+            (own.name, weight, open_one(own, options, reference, stores))
             for weight, own in spec.parts
         ]
         yield parts[0][2] if isinstance(spec, RaterSpec) else SumRater(parts)
@@ -192,8 +192,12 @@ def _taken(kind: str) -> set[str]:
     return {own.name for own in KINDS[kind].options.declared()}
 
 
-def _asked(spec: RaterSpec, options: JudgeOptions, reference: bool, stores: Stores) -> Rater:
-    """A rater with the options that it takes, asked with references or without."""
+def open_one(spec: RaterSpec, options: JudgeOptions, reference: bool, stores: Stores) -> Rater:
+    """A rater with the options that it takes, asked with references or without.
+
+    Raises:
+        JudgeError, DataError: As for ``opened``.
+    """
     given = {name: getattr(options, name) for name in options.changed()}
     own = {n: v for n, v in given.items() if n in _taken(spec.kind)} | dict(spec.options)
     if spec.kind in ("judge", "self-eval") and spec.model is not None:

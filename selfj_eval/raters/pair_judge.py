@@ -11,6 +11,7 @@ from pathlib import Path
 from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.errors import DataError
 from selfj_eval.jobs.arguments import items
+from selfj_eval.metrics import PositionBias, position_bias
 from selfj_eval.prompts.labels import Expected, expected_score
 from selfj_eval.prompts.templates import Prompt
 from selfj_eval.raters.judge import reason_unjudgeable
@@ -153,6 +154,16 @@ class PairJudge(PromptJudge[Pair]):
         """The answer that is shown first, and the other."""
         a, b = pair.response_a or "", pair.response_b or ""
         return (b, a) if order else (a, b)
+
+
+def bias_of(judgments: Iterable[PairJudgment]) -> PositionBias:
+    """Position bias over the pairs that were scored in both orders."""
+    both = [
+        (own.a_first, own.b_first)
+        for own in judgments
+        if own.a_first is not None and own.b_first is not None
+    ]
+    return position_bias([a for a, _ in both], [b for _, b in both])
 
 
 @contextmanager

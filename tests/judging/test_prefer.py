@@ -11,7 +11,7 @@ import pytest
 
 import selfj_eval as selfj
 from selfj_eval import DataError, Pair, PairJudge, StoreError
-from selfj_eval.judging.preferences import Bootstrapped, Cost, Verdict, ways_of
+from selfj_eval.judging.pair_ways import Bootstrapped, Cost, Verdict, ways_of
 from selfj_eval.metrics import preference_accuracy
 from selfj_eval.raters.judge import Judge
 
