@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import selfj_eval
+from selfj_eval.jobs.results import Result
 
 PAGE = Path(__file__).with_name("api.md")
 NAMESPACES = {
@@ -42,7 +43,7 @@ def _entry(name: str, value: Any) -> str:
     if inspect.isclass(value):
         methods = [
             _entry(f"{name}.{own}", member)
-            for own, member in vars(value).items()
+            for own, member in _members(value).items()
             if not own.startswith("_") and inspect.isfunction(inspect.unwrap(_plain(member)))
         ]
         return "\n".join([f"### `{name}`\n", _markdown(text), *methods])
@@ -50,6 +51,16 @@ def _entry(name: str, value: Any) -> str:
     return (
         f"{level} `{name}`\n\n```text\n{_signature(name, _plain(value))}\n```\n\n{_markdown(text)}"
     )
+
+
+def _members(value: type) -> dict[str, Any]:
+    """What a class has of its own and of bases of this package, without those of all results."""
+    found: dict[str, Any] = {}
+    for base in reversed(value.__mro__):
+        own = base.__module__.startswith("selfj_eval") and not base.__name__.startswith("_")
+        if own and base is not Result:
+            found |= vars(base)
+    return found
 
 
 def _plain(member: Any) -> Any:

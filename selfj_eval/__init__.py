@@ -28,11 +28,15 @@ if TYPE_CHECKING:
     from selfj_eval.jobs.options import OptionError
     from selfj_eval.jobs.progress import Step
     from selfj_eval.judging.best_of import BestOf, best_of
+    from selfj_eval.judging.prefer import prefer
+    from selfj_eval.judging.preferences import Preferences
     from selfj_eval.judging.score import ScoreRun, score
     from selfj_eval.publishing.export import export
     from selfj_eval.publishing.push import push
     from selfj_eval.raters.judge import Judge
+    from selfj_eval.raters.pair_judge import PairJudge
     from selfj_eval.raters.protocol import Rater
+    from selfj_eval.records.pairs import Pair, PairJudgment
     from selfj_eval.records.reading import read_records
     from selfj_eval.records.record import Judgment, Record
     from selfj_eval.records.writing import write_judgments, write_records
@@ -59,7 +63,11 @@ _HOMES = {
     "JudgmentStore": "storage.store",
     "Leaderboard": "evaluation.leaderboard",
     "OptionError": "jobs.options",
+    "Pair": "records.pairs",
+    "PairJudge": "raters.pair_judge",
+    "PairJudgment": "records.pairs",
     "Policy": "evaluation.policy",
+    "Preferences": "judging.preferences",
     "Rater": "raters.protocol",
     "Record": "records.record",
     "Report": "reports.report",
@@ -78,6 +86,7 @@ _HOMES = {
     "ladder": "demo.ladder",
     "leaderboard": "evaluation.leaderboard",
     "merge": "training.merge",
+    "prefer": "judging.prefer",
     "push": "publishing.push",
     "read_records": "records.reading",
     "report": "reports.report",
@@ -105,7 +114,11 @@ __all__ = [
     "JudgmentStore",
     "Leaderboard",
     "OptionError",
+    "Pair",
+    "PairJudge",
+    "PairJudgment",
     "Policy",
+    "Preferences",
     "Rater",
     "Record",
     "Report",
@@ -127,6 +140,7 @@ __all__ = [
     "ladder",
     "leaderboard",
     "merge",
+    "prefer",
     "push",
     "read_records",
     "report",

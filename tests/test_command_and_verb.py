@@ -44,6 +44,20 @@ def _scored() -> None:
     selfj.score(rated, judge="length", output="two.jsonl")
 
 
+def _answers_in_pairs() -> None:
+    """Pairs, and a template that shows both answers."""
+    answers = [{"response_a": "It is 5.", "response_b": "No idea."}, {"response_a": "3"}]
+    answers[1]["response_b"] = "It is 4, since 3 + 1 = 4."
+    rows = [
+        {"id": str(k), "instruction": f"{k + 2} + 1 = ?"} | own for k, own in enumerate(answers)
+    ]
+    write_rows("pairs.jsonl", [row | {"label": "AB"[k]} for k, row in enumerate(rows)])
+    Path("pair.yaml").write_text(
+        'without_reference: "Q: {instruction} 1: {response_a} 2: {response_b} Better: "\n'
+        'labels: {"1": 1, "2": 0}\n'
+    )
+
+
 def _policy() -> None:
     _scored()
     selfj.select("one.jsonl", max_risk=0.9, all_answers=True, output="policy.json")
@@ -119,6 +133,19 @@ CASES = {
         "best-of one.jsonl --output best.json --name best --curve curve.csv --n 3",
         lambda: selfj.best_of("one.jsonl", output="best.json", name="best", curve="curve.csv", n=3),
         before=_scored,
+    ),
+    "prefer": Case(
+        "prefer pairs.jsonl --judge demo --template pair.yaml --pointwise self-j "
+        "--output out.jsonl --resamples 20",
+        lambda: selfj.prefer(
+            "pairs.jsonl",
+            judge="demo",
+            template="pair.yaml",
+            pointwise="self-j",
+            output="out.jsonl",
+            resamples=20,
+        ),
+        before=_answers_in_pairs,
     ),
     "leaderboard": Case(
         "leaderboard evaluation.json --output board.csv --markdown board.md",

@@ -19,6 +19,7 @@ from selfj_eval.alpaca.upstream import Annotation, length_controlled, win_rate
 from selfj_eval.errors import DataError
 from selfj_eval.files.atomic import atomic_write
 from selfj_eval.files.formulas import guarded
+from selfj_eval.metrics import PositionBias
 from selfj_eval.raters.protocol import Progress
 from selfj_eval.registry.alpaca_pack import EvaluationSet, ModelAnswers, leaderboard_lines
 
@@ -92,10 +93,11 @@ class ModelResult:
     Attributes:
         model: Its name.
         line: Its line of the leaderboard.
-        annotations: The comparisons, in AlpacaEval's fields and with both scores; an unscored
-            one has the preference None.
+        annotations: The comparisons, in AlpacaEval's fields and with both scores, or with what
+            each order says; an unscored one has the preference None.
         errors: Why answers of the model or of the baseline are unscored.
         no_length_control: Why there is no length-controlled win rate, or None.
+        position_bias: Of a judge that is shown both answers; else None.
     """
 
     model: str
@@ -103,6 +105,7 @@ class ModelResult:
     annotations: Sequence[Annotation]
     errors: Sequence[str]
     no_length_control: str | None
+    position_bias: PositionBias | None = None
 
 
 class BaselineComparison:
@@ -140,9 +143,13 @@ class BaselineComparison:
         scores = self.rater.score(self.instructions, model, self._progress)
         annotations = self._annotations(model, scores)
         left = {a["index"] for a in annotations if a["preference"] is None}
-        unscored = [f"{model.model}: {self._said(k, e)}" for k, e in scores.errors if k in left]
+        unscored = [
+            f"{model.model}: {said_of(self.instructions, k, why)}"
+            for k, why in scores.errors
+            if k in left
+        ]
         unscored += [
-            f"{self.baseline.model} (baseline): {self._said(k, why)}"
+            f"{self.baseline.model} (baseline): {said_of(self.instructions, k, why)}"
             for k, why in self.baseline_scores.errors
             if k in left
         ]
@@ -186,8 +193,10 @@ class BaselineComparison:
             )
         return rows
 
-    def _said(self, position: int, why: str) -> str:
-        return f"instruction {position} ({self.instructions.instructions[position][:40]!r}): {why}"
+
+def said_of(instructions: EvaluationSet, position: int, why: str) -> str:
+    """Why an instruction's comparison has no preference, with the instruction."""
+    return f"instruction {position} ({instructions.instructions[position][:40]!r}): {why}"
 
 
 def line_of(model: ModelAnswers, annotations: Sequence[Annotation], *, mode: str) -> Line:

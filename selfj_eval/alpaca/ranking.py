@@ -322,7 +322,8 @@ def _ranked(judge: str | Rater, data: _Data, folder: Path, options: RankOptions)
         total = answered + len(alpaca_pack.BASELINES) * len(positions)
         with steps(options.progress, total, f"{rater.name}: scored", "answer") as progress:
             scored = score_models(rater, instructions, models, progress, positions)
-        about = None if isinstance(rater.rater, LengthRater) else described(rater, options)
+        own = rater.rater
+        about = None if isinstance(own, LengthRater) else described(own, rater.name, options)
         temperature = rater.temperature if options.temperature is None else options.temperature
     total = work(scored, options.resamples)
     with steps(options.progress, total, "bootstrap", "evaluation") as progress:

@@ -22,6 +22,8 @@ from selfj_eval.jobs.options import PathLike
 from selfj_eval.metrics.result import Array
 from selfj_eval.raters.judge import Judge
 from selfj_eval.raters.open_rater import opened, rater_name
+from selfj_eval.raters.pair_judge import PairJudge
+from selfj_eval.raters.prompting import PromptJudge
 from selfj_eval.raters.protocol import Preparable, Progress, Rater
 from selfj_eval.records.record import Record
 from selfj_eval.registry.alpaca_pack import (
@@ -128,12 +130,17 @@ def named_rater(
         DataError: If references are given and none belongs to an instruction.
         JudgeError: If a model cannot be loaded whole and safely.
     """
-    references = _references(options, instructions)
+    references = references_of(options, instructions)
     with opened(judge, options.judge_options, store=store) as rater:
         yield NamedRater(rater, rater_name(judge, options), references)
 
 
-def _references(options: ComparisonOptions, instructions: EvaluationSet) -> Mapping[str, str]:
+def references_of(options: ComparisonOptions, instructions: EvaluationSet) -> Mapping[str, str]:
+    """The references that the judge is shown, by instruction.
+
+    Raises:
+        DataError: If references are given and none belongs to an instruction.
+    """
     given = options.references
     if given is None:
         return {}
@@ -151,14 +158,13 @@ def _references(options: ComparisonOptions, instructions: EvaluationSet) -> Mapp
     return found
 
 
-def described(named: NamedRater, options: ComparisonOptions) -> dict[str, Any]:
+def described(rater: Rater | PairJudge, name: str, options: ComparisonOptions) -> dict[str, Any]:
     """What decides the scores, for the record."""
-    rater = named.rater
     own = {k: v for k, v in rater.description.items() if k != "reference"}
-    if isinstance(rater, Judge):
+    if isinstance(rater, PromptJudge):
         own["allow_markers"] = rater.allow_markers
     references = options.references
-    return {"name": named.name, **own, "references_sha256": digest_of_references(references)}
+    return {"name": name, **own, "references_sha256": digest_of_references(references)}
 
 
 def digest_of_references(references: PathLike | Mapping[str, str] | None) -> str | None:

@@ -25,7 +25,8 @@ class Annotation(TypedDict):
     ``output_1`` and ``generator_1`` are the baseline's, ``output_2`` and ``generator_2`` the
     model's; ``index`` is the instruction's position in the official order. What is unscored has the
     preference None, and a stored preference may be about an output that is not stored. GPT-4's
-    annotators give no scores.
+    annotators give no scores. A judge that is shown both answers says of each order the probability
+    that the model's is better.
     """
 
     index: int
@@ -37,6 +38,8 @@ class Annotation(TypedDict):
     annotator: str
     score_1: NotRequired[float | None]
     score_2: NotRequired[float | None]
+    model_shown_first: NotRequired[float | None]
+    baseline_shown_first: NotRequired[float | None]
     preference: float | None
 
 

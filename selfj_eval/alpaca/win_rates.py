@@ -8,22 +8,21 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from selfj_eval.alpaca.options import PACKAGES, ComparisonOptions
 from selfj_eval.errors import DataError, StoreError, printable, shown
 from selfj_eval.files.documents import read_json
 from selfj_eval.jobs.options import PathLike, keywords, option
 from selfj_eval.jobs.progress import Watch, steps
-from selfj_eval.jobs.results import Result, first_of, table
+from selfj_eval.jobs.results import Result, first_of, plain, table
 from selfj_eval.raters.protocol import Rater
-from selfj_eval.registry import alpaca_pack
 
 if TYPE_CHECKING:
+    from selfj_eval.alpaca.comparing import Comparison
     from selfj_eval.alpaca.evaluation import ModelResult
     from selfj_eval.alpaca.outputs import Outputs
-    from selfj_eval.alpaca.rating import NamedRater
-    from selfj_eval.registry.alpaca_pack import EvaluationSet, ModelAnswers
+    from selfj_eval.registry.alpaca_pack import ModelAnswers
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +31,13 @@ logger = logging.getLogger(__name__)
 class EvaluateOptions(ComparisonOptions):
     """How models are compared with a baseline."""
 
-    judge: str | Rater = option(
+    judge: str | Rater | Any = option(
         help="'demo', a model folder, a hub id, or 'length'", placeholder="JUDGE"
+    )
+    pairwise: bool = option(
+        False,
+        "show the judge both answers, in both orders, with a template for that (default: "
+        "pairwise): the preference is the probability that the model's answer is better",
     )
     output: PathLike = option(help="folder of the results", placeholder="DIR")
     baseline: str | Path | Any = option(
@@ -59,6 +63,12 @@ class EvaluateOptions(ComparisonOptions):
         placeholder="FILE",
     )
     progress: Watch = option(False, internal=True)
+
+    def check(self) -> None:
+        """Refuse a temperature where no two scores become a preference."""
+        super().check()
+        if self.pairwise and self.temperature is not None:
+            raise DataError("`temperature` is for two scores; leave it out with `pairwise`.")
 
 
 @dataclass(frozen=True)
@@ -91,8 +101,10 @@ class WinRates(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """The lines by model, as the command prints them as JSON."""
+        biased = {m.model: plain(m.position_bias) for m in self.models if m.position_bias}
         return {
             "models": {model.model: model.line.to_dict() for model in self.models},
+            **({"position_bias": biased} if biased else {}),
             "errors": list(self.errors),
             "no_length_control": self.no_length_control,
             "replaced": {model: list(counts) for model, counts in self.replaced.items()},
@@ -109,9 +121,14 @@ class WinRates(Result):
             for model in self.models
             if not model.line.n_total
         ]
+        biased = [
+            f"  {shown(model.model)}: position bias: {model.position_bias}"
+            for model in self.models
+            if model.position_bias is not None
+        ]
         reasons = sorted(set(self.no_length_control.values()))
         lines = [*nothing, self._table(), *(f"  no length control: {why}" for why in reasons)]
-        lines += self._counts()
+        lines += [*biased, *self._counts()]
         lines += [
             f"  {shown(model)}: replaces a line of {before} comparisons with one of {now}"
             for model, (before, now) in self.replaced.items()
@@ -166,6 +183,7 @@ def evaluate_outputs(outputs: Outputs | Sequence[Outputs], options: EvaluateOpti
         JudgeError: If the judge cannot be loaded, or AlpacaEval is not installed.
         StoreError: If the folder holds lines that cannot be compared with these.
     """
+    from selfj_eval.alpaca.comparing import comparison_of
     from selfj_eval.alpaca.evaluation import file_names, read_leaderboard
     from selfj_eval.alpaca.outputs import each_of, path_of, read_outputs
     from selfj_eval.alpaca.upstream import alpaca_eval
@@ -175,7 +193,7 @@ def evaluate_outputs(outputs: Outputs | Sequence[Outputs], options: EvaluateOpti
     given = each_of(outputs)
     if options.name and len(given) > 1:
         raise DataError("`name` is for one file of outputs; put `generator` into the files.")
-    comparison = _comparison(options)
+    comparison = comparison_of(options.baseline, options.length_control)
     models = [read_outputs(one, comparison.instructions, name=options.name) for one in given]
     paths = [path_of(one) for one in given]
     _refuse_repeated(models, paths)
@@ -192,25 +210,22 @@ def evaluate_outputs(outputs: Outputs | Sequence[Outputs], options: EvaluateOpti
 evaluate = keywords(evaluate_outputs, EvaluateOptions)
 
 
-class _Comparison(NamedTuple):
-    """What models are compared with: evaluation set, baseline, the file for length control."""
-
-    instructions: EvaluationSet
-    baseline: ModelAnswers
-    gamed: Path | None
-
-
 def _compared(
-    models: Sequence[ModelAnswers], comparison: _Comparison, folder: Path, options: EvaluateOptions
+    models: Sequence[ModelAnswers], comparison: Comparison, folder: Path, options: EvaluateOptions
 ) -> tuple[dict[str, Any], list[ModelResult]]:
     """How it is made, and what came of each model."""
     from selfj_eval.alpaca.evaluation import BaselineComparison
-    from selfj_eval.alpaca.rating import named_rater
+    from selfj_eval.alpaca.rating import described, named_rater
 
     instructions, baseline, gamed = comparison
     store = options.store or folder / "judgments.store"
+    if options.pairwise:
+        return _compared_pairwise(models, comparison, folder, store, options)
     with named_rater(options.judge, options, instructions, store) as rater:
-        settings = _settings(rater, comparison, options)
+        given = options.temperature
+        temperature = rater.temperature if given is None else given
+        about = described(rater.rater, rater.name, options)
+        settings = _settings(about, temperature, comparison)
         _check_same(folder, settings)
         rater = rater.prepare(instructions, [baseline])
         needed = _needed(baseline, models)
@@ -228,20 +243,58 @@ def _compared(
             return settings, [evaluation.evaluate(model) for model in models]
 
 
+def _compared_pairwise(
+    models: Sequence[ModelAnswers],
+    comparison: Comparison,
+    folder: Path,
+    store: PathLike,
+    options: EvaluateOptions,
+) -> tuple[dict[str, Any], list[ModelResult]]:
+    """The same of a judge that is shown both answers."""
+    from selfj_eval.alpaca.pairwise import PairwiseComparison
+    from selfj_eval.alpaca.rating import described, references_of
+    from selfj_eval.raters.open_rater import rater_name
+    from selfj_eval.raters.pair_judge import opened_pairwise
+
+    instructions, baseline, gamed = comparison
+    references = references_of(options, instructions)
+    name = rater_name(options.judge, options)
+    with opened_pairwise(options.judge, options.judge_options, store=store) as judge:
+        settings = _settings(described(judge, name, options), None, comparison)
+        _check_same(folder, settings)
+        both = zip(*(a.outputs for a in models), strict=True)
+        total = sum(
+            output is not None
+            for own, base in zip(both, baseline.outputs, strict=True)
+            if base is not None
+            for output in own
+        )
+        with steps(options.progress, total, "judged", "pair") as progress:
+            evaluation = PairwiseComparison(
+                judge,
+                name,
+                instructions,
+                baseline,
+                references=references,
+                gamed=gamed,
+                mode=options.mode,
+                progress=progress,
+            )
+            return settings, [evaluation.evaluate(model) for model in models]
+
+
 def _settings(
-    rater: NamedRater, comparison: _Comparison, options: EvaluateOptions
+    judge: dict[str, Any], temperature: float | None, comparison: Comparison
 ) -> dict[str, Any]:
     """What decides the lines: those of one leaderboard are made in the same way."""
-    from selfj_eval.alpaca.rating import described
     from selfj_eval.files.hashes import sha256_of
 
     instructions, baseline, gamed = comparison
     texts = [list(instructions.instructions), list(baseline.outputs)]
     sha256 = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
-    given = options.temperature
     return {
-        "judge": described(rater, options),
-        "temperature": rater.temperature if given is None else given,
+        "judge": judge,
+        "temperature": temperature,
         "baseline": {"name": baseline.model, "sha256": sha256},
         "length_control": None if gamed is None else sha256_of(gamed),
     }
@@ -277,54 +330,6 @@ def _written(
     write_leaderboard(board, rows, sort_by=sort_by)
     errors = list(dict.fromkeys(error for result in results for error in result.errors))
     return WinRates(tuple(results), errors, replaced, printable(board))
-
-
-def _comparison(options: EvaluateOptions) -> _Comparison:
-    from selfj_eval.alpaca.outputs import check_gamed, path_of, read_baseline
-    from selfj_eval.records.hub import fetched
-
-    given = None if options.length_control is None else Path(options.length_control)
-    if given is not None:
-        check_gamed(given)
-    baseline = fetched(options.baseline)
-    if isinstance(baseline, str) and baseline in alpaca_pack.BASELINES:
-        gamed = alpaca_pack.gamed_baselines() if given is None and baseline == "v2" else given
-        return _Comparison(
-            alpaca_pack.evaluation_set(), alpaca_pack.official_baseline(baseline), gamed
-        )
-    path = path_of(baseline)
-    if path is not None and not path.is_file():
-        raise DataError(
-            f"`baseline` {path}: neither v1 nor v2 nor a file of outputs that is there."
-        )
-    instructions, answers = read_baseline(baseline)
-    if given is not None:
-        _check_order(instructions, path)
-    return _Comparison(instructions, answers, given)
-
-
-def _check_order(instructions: EvaluationSet, path: Path | None) -> None:
-    """Length control goes by an instruction's position in AlpacaEval's own order."""
-    from selfj_eval.registry.alpaca_pack import evaluation_set, is_here
-
-    if not is_here():
-        logger.warning(
-            "note: AlpacaEval's data are not here (`selfj data get alpaca_eval` gets them), so it "
-            "cannot be checked that the baseline's instructions are AlpacaEval's own, in its "
-            "order, as length control needs them"
-        )
-        return
-    official = evaluation_set().instructions
-    if instructions.instructions != official:
-        pairs = enumerate(zip(instructions.instructions, official, strict=False))
-        first = next((k for k, (a, b) in pairs if a != b), min(len(instructions), len(official)))
-        raise DataError(
-            f"`length_control` needs AlpacaEval's {len(official)} instructions in their order; "
-            "this file has others, or another order. Leave the option out, or sort the file.",
-            path=path,
-            place=f"output {first + 1}",
-            field="instruction",
-        )
 
 
 def _needed(baseline: ModelAnswers, models: Sequence[ModelAnswers]) -> ModelAnswers:

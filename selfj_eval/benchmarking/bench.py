@@ -14,6 +14,7 @@ from selfj_eval.records.options import ReadOptions
 
 if TYPE_CHECKING:
     from selfj_eval.benchmarking.bench_sets import BenchSet
+    from selfj_eval.benchmarking.pair_bench import PairBench
     from selfj_eval.benchmarking.rate_sets import BenchSettings
     from selfj_eval.benchmarking.result import Bench, RobustBench
     from selfj_eval.raters.specs import Spec
@@ -24,6 +25,10 @@ PACKAGES = (
     *("vllm", "openai"),
 )
 _OF_THE_TABLE = ("answering", "combine", "models", "metric", "confidence", "resamples")
+_NOT_FOR_PAIRS = (
+    *("robust", "answering", "embedder", "combine", "models", "metric", "fields", "turns"),
+    *("scale", "missing_rating"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +64,17 @@ class BenchOptions(ReadOptions):
         "in place of the table: change answers so that their scores must not rise, and show how "
         "often and how far they do (docs/robustness.md); of 200 answers per set, or `limit`",
     )
+    pairs: bool = option(
+        False,
+        "in place of the table: accuracy on sets of labelled pairs, such as llmbar, or files of "
+        "pairs (docs/pairs.md)",
+    )
+    pairwise: str | None = option(
+        None,
+        "with `pairs`: judges are also shown both answers, in both orders, with this template "
+        "(pairwise, or a file of your own)",
+        placeholder="TEMPLATE",
+    )
     limit: int | None = option(None, "only the first N records of each set", low=1)
     confidence: float = option(0.95, "level of intervals", placeholder="C")
     resamples: int = option(1000, "of the bootstrap", low=20, high=1_000_000)
@@ -75,11 +91,16 @@ class BenchOptions(ReadOptions):
         given = [name for name in _OF_THE_TABLE if name in self.changed()]
         if self.robust and given:
             raise DataError(f"`{given[0]}` is for the table; leave it out with `robust`.")
+        given = [name for name in _NOT_FOR_PAIRS if name in self.changed()]
+        if self.pairs and given:
+            raise DataError(f"`{given[0]}` is not for pairs; leave it out with `pairs`.")
+        if self.pairwise is not None and not self.pairs:
+            raise DataError("`pairwise` is for sets of pairs: give `pairs`, too.")
 
 
 def bench_raters(
     data: str | Path | Sequence[str | Path] | Mapping[str, InMemory], options: BenchOptions
-) -> Bench | RobustBench:
+) -> Bench | RobustBench | PairBench:
     """Measure raters on sets of rated answers.
 
     Tables, scores of every row and stores are written to the output folder. Finished work is kept
@@ -90,7 +111,8 @@ def bench_raters(
             several. Or rated answers in memory, by the name of their set.
 
     Returns:
-        The correlation table; the robustness of the raters where ``robust`` is given.
+        The correlation table; the robustness of the raters where ``robust`` is given, their
+        accuracy on labelled pairs where ``pairs`` is.
 
     Raises:
         DataError: If a rater or a set is none.
@@ -106,6 +128,8 @@ def bench_raters(
     defined = read_raters(options.raters) if options.raters is not None else {}
     named = options.judge if isinstance(options.judge, str) else ",".join(options.judge)
     specs = parse_raters(named, defined)
+    if options.pairs:
+        return _on_pairs(data, specs, options)
     limit = None if options.robust else options.limit
     sets = read_sets(
         _named(data),
@@ -220,6 +244,35 @@ def _tried(
     ]
     with atomic_write(folder / "robust.md") as stream:
         stream.write("\n".join(parts).encode("utf-8", "replace"))
+    return found
+
+
+def _on_pairs(data: Any, specs: list[Spec], options: BenchOptions) -> PairBench:
+    from selfj_eval.benchmarking.pair_bench import PairBench, measured, read_pair_sets
+    from selfj_eval.files.atomic import atomic_write, new_folder, write_json
+    from selfj_eval.jobs.provenance import provenance
+    from selfj_eval.judging.pair_ways import Bootstrapped
+    from selfj_eval.prompts.templates import get_template
+    from selfj_eval.raters.open_rater import Stores
+    from selfj_eval.raters.pair_judge import PairJudge
+
+    if options.pairwise is not None:  # before anything is judged
+        PairJudge.check_kind(get_template(options.pairwise))
+    sets = read_pair_sets(_named(data), limit=options.limit, options=options.part(ReadOptions))
+    settings = Bootstrapped(options.confidence, options.resamples, options.seed)
+    with new_folder(options.output) as folder:
+        with Stores.of_folder(folder) as stores:
+            rows = measured(specs, sets, options.pairwise, stores, settings, options.progress)
+        found = PairBench(
+            rows,
+            {own.name: own.unlabelled for own in sets},
+            provenance(*PACKAGES),
+            printable(folder),
+            {own.name: own.notices for own in sets if own.notices},
+        )
+        write_json(folder / "pairs.json", found.to_dict())
+        with atomic_write(folder / "pairs.md") as stream:
+            stream.write(found.markdown().encode("utf-8", "replace"))
     return found
 
 

@@ -8,8 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfj_eval.errors import DataError, printable
@@ -21,7 +20,7 @@ from selfj_eval.records.notices import Notices
 from selfj_eval.records.options import ReadOptions
 from selfj_eval.records.reading import read_records
 from selfj_eval.records.record import Record
-from selfj_eval.registry.folder import data_file
+from selfj_eval.registry.named import judge_bench_file
 
 if TYPE_CHECKING:
     from selfj_eval.records.inputs import InMemory
@@ -80,23 +79,21 @@ def read_set(
     Raises:
         DataError: If it cannot be read, or holds no rating.
     """
-    given = fetched(name)
+    known = judge_bench_file(name, "pointwise")
+    given = fetched(name) if known is None else known
     if isinstance(given, HubRows):
         return set_in_memory(
             given.name, given, models=models, limit=limit, unrated=unrated, options=options
         )
     file = Path(given)
-    known = re.fullmatch(r"[a-z0-9_]+", name) is not None and not file.is_file()
-    if known:
-        file = _of_judge_bench(name.removeprefix("pointwise_"))
-    elif ending_of(file) not in READABLE:
+    if known is None and ending_of(file) not in READABLE:
         raise DataError(
             "is neither a set of judge_bench, such as arena_bench, nor a file of records "
             f"({', '.join(READABLE)}).",
             path=file,
         )
     notices = Notices()
-    how = ReadOptions() if known or options is None else options
+    how = ReadOptions() if known is not None or options is None else options
     records = read_records(
         file,
         names=how.fields,
@@ -113,7 +110,7 @@ def read_set(
         for record, place in zip(records, places, strict=True)
     ]
     digest = sha256_of(file)
-    said = () if known else tuple(notices.sentences())
+    said = () if known is not None else tuple(notices.sentences())
     return _set_of(shown, placed, models, unrated, path=file, sha256=digest, notices=said)
 
 
@@ -161,29 +158,6 @@ def _set_of(
         columns = [model for model in dict.fromkeys(models) if model in counts]
     shown = None if path is None else printable(path)
     return BenchSet(name, shown, rated, len(records) - len(rated), columns, sha256, notices)
-
-
-def _of_judge_bench(name: str) -> Path:
-    """The file of a set of rated answers.
-
-    Raises:
-        DataError: If it is not here, with what to do; or if there is no such set.
-    """
-    try:
-        return data_file("judge_bench", f"pointwise_{name}.parquet")
-    except DataError:
-        from selfj_eval.registry import load_sets
-
-        stems = [PurePosixPath(known.output).stem for known in load_sets()]
-        rated = [s.removeprefix("pointwise_") for s in stems if s.startswith("pointwise_")]
-        if name in rated:
-            raise
-        close = get_close_matches(name, rated, 1)
-        hint = f"Did you mean {close[0]}? " if close else ""
-        raise DataError(
-            f"no set of rated answers is called {name!r}. {hint}There are: {', '.join(rated)}; or "
-            "give a file of records."
-        ) from None
 
 
 def read_sets(

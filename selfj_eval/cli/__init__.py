@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _COMMANDS = {
     "score": "judge the answers in a file",
     "generate": "have a model answer instructions",
+    "prefer": "say which of two answers is better, asked in both orders",
     "best-of": "keep the best of several answers to each instruction",
     "label": "label answers as training data for a judge",
     "merge": "put a LoRA adapter into its base",

@@ -18,6 +18,8 @@ _EXAMPLES = """examples:
       --answering my-7b=./my-7b --output table
   selfj bench --raters raters.yaml --judge gpt-4,ultrarm-13b --data arena_bench --output table
   selfj bench --robust --judge demo,cosine --data arena_bench --output robust
+  selfj bench --pairs --pairwise pairwise --raters raters.yaml --judge chat-judge,length \
+      --data llmbar,judgebench --output pairs
 
 Raters (docs/bench.md):
   length, log-length        characters of the answer: the null rater
@@ -55,8 +57,8 @@ def add_parser(subparsers: Any) -> None:
         "--data",
         required=True,
         metavar="SETS",
-        help="sets of judge_bench, such as arena_bench, or files of rated answers, here or "
-        "hf://datasets/...; commas between",
+        help="sets of judge_bench, such as arena_bench, or files of rated answers (of pairs with "
+        "--pairs), here or hf://datasets/...; commas between",
     )
     add_flags(parser, BenchOptions, renamed={"judge": ["--judges"]}, commas=("models",))
 

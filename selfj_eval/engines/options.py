@@ -36,8 +36,9 @@ class JudgeOptions(ModelOptions):
 
     template: str | None = option(
         None,
-        "prompt template: self-j, self-j-unwrapped, sections, chat, rubric, yes-no, or a file of "
-        "your own, .yaml (docs/templates.md; default: self-j, of an encoder sections)",
+        "prompt template: self-j, self-j-unwrapped, sections, chat, rubric, yes-no, for two "
+        "answers pairwise, or a file of your own, .yaml (docs/templates.md; default: self-j, of an "
+        "encoder sections)",
     )
     rubric: str | None = option(
         None,

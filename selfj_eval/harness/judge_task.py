@@ -30,6 +30,20 @@ class JudgeTask(SelfJTask):
     """
 
     def _trimmer(self, metadata: Mapping[str, Any]) -> dict[str, Any] | None:
+        self.check_template()
+        return super()._trimmer(metadata)
+
+    def check_template(self) -> None:
+        """Refuse a template that lm-eval would not score as the judge is asked elsewhere.
+
+        Raises:
+            JudgeError: If it has other labels or another form.
+        """
+        if self.template.pairwise:
+            raise JudgeError(
+                f"the template {self.template.name} compares two answers; it is for the tasks "
+                "selfj_pair_*."
+            )
         if self.template.chat or self.template.labels != DIGIT_LABELS:
             raise JudgeError(
                 f"the template {self.template.name} is a chat or has labels of its own, and these "
@@ -40,7 +54,11 @@ class JudgeTask(SelfJTask):
                 f"the template {self.template.name} ends with the answer, whose last blanks "
                 "lm-eval would score together with the digit; use `selfj score` with it."
             )
-        return super()._trimmer(metadata)
+
+    @property
+    def choices(self) -> Sequence[str]:
+        """What the judge may answer."""
+        return DIGITS
 
     def doc_to_text(self, doc: Mapping[str, Any], doc_to_text: Any = None) -> str:
         """The judge's prompt."""
@@ -105,8 +123,8 @@ class SeveralPromptsTask(JudgeTask):
     def construct_requests(
         self, doc: Mapping[str, Any], ctx: Sequence[str], **kwargs: Any
     ) -> list[Instance]:
-        """lm-eval's hook: ten choices for each prompt."""
-        arguments = [(prompt, digit) for prompt in ctx for digit in DIGITS]
+        """lm-eval's hook: all choices for each prompt."""
+        arguments = [(prompt, choice) for prompt in ctx for choice in self.choices]
         return [
             Instance("loglikelihood", doc, argument, index, metadata=kwargs["metadata"])
             for index, argument in enumerate(arguments)

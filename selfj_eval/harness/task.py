@@ -132,7 +132,7 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
         self.settings = TaskSettings.from_metadata(metadata)
         self.template = get_template(self.settings.template)
         self._tokenizer_state = ""
-        self._trimmed: dict[tuple[str, str, str | None], int] = {}
+        self._trimmed: dict[tuple[str, str, str | None, str], int] = {}
         self._trim = self._trimmer(metadata)
         super().__init__(config=config)
 
@@ -169,23 +169,28 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
         self._tokenizer_state = tokenizer.fingerprint
         return {"tokenize": tokenizer.offsets, "max_tokens": budget}
 
-    def judge_prompt(self, record: Record) -> Prompt:
-        """The prompt for the judge, within the model's context."""
-        texts = self._texts(record)
+    def judge_prompt(self, record: Record, other: object = "") -> Prompt:
+        """The prompt for the judge, within the model's context.
+
+        Args:
+            record: The answer.
+            other: For a template with two answers, the one that is shown second.
+        """
+        texts = self._texts(record, other)
         if self._trim is None:
             return Prompt(self.template.render(*texts), 0)
         prompt = fit_prompt(self.template, *texts, **self._trim)
         self._trimmed[texts] = prompt.trimmed_tokens
         return prompt
 
-    def trimmed_tokens(self, record: Record) -> int:
-        """How many tokens the prompt for a record lacks; as known since it was made."""
-        texts = self._texts(record)
+    def trimmed_tokens(self, record: Record, other: object = "") -> int:
+        """How many tokens a prompt lacks; as known since it was made. Arguments as above."""
+        texts = self._texts(record, other)
         if texts in self._trimmed:
             return self._trimmed[texts]
-        return self.judge_prompt(record).trimmed_tokens
+        return self.judge_prompt(record, other).trimmed_tokens
 
-    def _texts(self, record: Record) -> tuple[str, str, str | None]:
+    def _texts(self, record: Record, other: object) -> tuple[str, str, str | None, str]:
         reference = record.reference if self.settings.reference else None
         # lm-eval wants a prompt for each document. What is no text is left out of this one, and
         # the document is unscored whatever the model says (``reason_not_text``).
@@ -193,6 +198,7 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
             _text(record.question),
             _text(record.response),
             None if reference is None else _text(reference),
+            _text(other),
         )
 
     def record(self, doc: Mapping[str, Any], **changes: Any) -> Record:

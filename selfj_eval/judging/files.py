@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from selfj_eval.files.atomic import remove_left_over
-from selfj_eval.raters.judge import WINDOW
+from selfj_eval.raters.prompting import WINDOW
 from selfj_eval.raters.protocol import Progress, Rater
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.options import ReadOptions

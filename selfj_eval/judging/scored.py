@@ -28,13 +28,7 @@ from selfj_eval.records.questions import QUESTION_FIELDS
 from selfj_eval.records.raters import GivenRating
 from selfj_eval.records.ratings import rescaled, with_rating
 from selfj_eval.records.reading import iter_rows, refuse_repeated_ids
-from selfj_eval.records.record import (
-    RECORD_FIELDS,
-    Judgment,
-    Record,
-    checked_fields,
-    is_number,
-)
+from selfj_eval.records.record import RECORD_FIELDS, Judgment, Record, checked_fields, is_number
 
 _NO_SCORE = "no score in the file"
 _READ = frozenset(

@@ -43,10 +43,14 @@ from selfj_eval.metrics.headline import (
     score_ece,
 )
 from selfj_eval.metrics.pairwise import (
+    PositionBias,
     PreferenceAccuracy,
     accuracy_of_counts,
+    mean_intervals,
     pair_counts,
+    position_bias,
     preference_accuracy,
+    preference_points,
 )
 from selfj_eval.metrics.ranking import RankingAgreement, rank_biased_overlap, ranking_agreement
 from selfj_eval.metrics.result import Interval, Metric
@@ -75,6 +79,7 @@ __all__ = [
     "Isotonic",
     "Logistic",
     "Metric",
+    "PositionBias",
     "PreferenceAccuracy",
     "RankingAgreement",
     "Reliability",
@@ -101,11 +106,14 @@ __all__ = [
     "kendall_tau_b",
     "log_loss",
     "lowest_certifiable_risk",
+    "mean_intervals",
     "one_of_each",
     "pair_counts",
     "partial_correlation",
     "pearson",
+    "position_bias",
     "preference_accuracy",
+    "preference_points",
     "prr",
     "rank_biased_overlap",
     "ranking_agreement",

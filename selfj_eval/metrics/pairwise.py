@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from selfj_eval.jobs.arguments import Numbers, codes, numbers
+from selfj_eval.metrics.bootstrap import RESAMPLES, bootstrap_of_counts
 from selfj_eval.metrics.correlation import Concordance
+from selfj_eval.metrics.resampled import Counts
 from selfj_eval.metrics.result import Array, Metric, paired
 
 _SMALL = 128
@@ -86,6 +88,101 @@ def _order(first: Array, second: Array) -> npt.NDArray[np.int8]:
     return (first > second).astype(np.int8) - (first < second)
 
 
+def preference_points(
+    score_a: Numbers, score_b: Numbers, label: Numbers, *, epsilon: float = 0.0
+) -> Array:
+    """What each labelled pair counts in the two accuracies; arguments as for these.
+
+    Returns:
+        Shape (n, 2), in [0, 1]: in the first column NaN where the label is a tie.
+    """
+    a, b = paired(score_a, score_b)
+    a, truth = paired(a, label)
+    if not np.isin(truth, (-1, 0, 1)).all():
+        raise ValueError("labels must be 1 (A), -1 (B) or 0 (tie)")
+    if not epsilon >= 0:
+        raise ValueError(f"epsilon must be at least 0, got {epsilon}")
+    verdict = np.where(np.abs(a - b) <= epsilon, 0.0, np.sign(a - b))
+    decided = np.where(verdict == 0, 0.5, verdict == truth)
+    return np.column_stack([np.where(truth == 0, np.nan, decided), verdict == truth])
+
+
+def mean_intervals(
+    values: Numbers,
+    *,
+    group: Numbers,
+    resamples: int = RESAMPLES,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> list[Metric]:
+    """Means of k columns with bootstrap intervals, which no order of the records changes.
+
+    Args:
+        values: Shape (n, k), such as ``preference_points`` gives; NaN is left out.
+        group, resamples, confidence, seed: As for ``bootstrap``.
+
+    Returns:
+        One mean a column.
+    """
+    table = numbers(values, "values")
+    order = np.lexsort([*table.T, codes(group, "group", len(table))])
+    table, code = table[order], codes(group, "group")[order]
+    there = np.isfinite(table)
+    filled = np.where(there, table, 0.0)
+
+    def means(count: Counts) -> Array:
+        n = count @ there
+        with np.errstate(invalid="ignore"):
+            found: Array = np.where(n == 0, np.nan, (count @ filled) / np.maximum(n, 1))
+        return found
+
+    found = bootstrap_of_counts(
+        means, len(table), group=code, resamples=resamples, confidence=confidence, seed=seed
+    )
+    none = "there are no such scored pairs"
+    return [
+        Metric(float(value), int(n), None, interval) if n else Metric(None, 0, none)
+        for value, n, interval in zip(found.value, there.sum(axis=0), found.intervals, strict=True)
+    ]
+
+
+class PositionBias(NamedTuple):
+    """What the order of two answers does to a judge that is shown both.
+
+    Attributes:
+        first: Mean preference in [0, 1] for the answer that is shown first, over both orders:
+            0.5 without bias, 1 for a judge that always takes the first.
+        changed: Share of the pairs whose winner changes with the order.
+    """
+
+    first: Metric
+    changed: Metric
+
+    def __str__(self) -> str:
+        first, changed = self.first.value, self.changed.value
+        if first is None or changed is None:
+            return f"none is known: {self.first.undefined}"
+        return (
+            f"mean preference for the answer shown first {first:.3f} (0.5: none); the winner "
+            f"changes with the order in {changed:.1%} of {self.changed.n:,} pairs"
+        )
+
+
+def position_bias(a_first: Numbers, b_first: Numbers) -> PositionBias:
+    """Position bias over n pairs that were asked in both orders.
+
+    Args:
+        a_first: Shape (n,). The preference for A in [0, 1] where A was shown first.
+        b_first: The same where B was.
+    """
+    a, b = paired(a_first, b_first)
+    if not len(a):
+        return PositionBias(*[Metric(None, 0, "no scored pairs")] * 2)
+    changed = np.sign(a - 0.5) != np.sign(b - 0.5)
+    first = float((0.5 + (a - b) / 2).mean())
+    return PositionBias(Metric(first, len(a)), Metric(float(changed.mean()), len(a)))
+
+
 def preference_accuracy(
     score_a: Numbers, score_b: Numbers, label: Numbers, *, epsilon: float = 0.0
 ) -> PreferenceAccuracy:
@@ -102,19 +199,11 @@ def preference_accuracy(
     Raises:
         ValueError: For other labels, a negative epsilon, or arrays that do not match.
     """
-    a, b = paired(score_a, score_b)
-    a, truth = paired(a, label)
-    if not np.isin(truth, (-1, 0, 1)).all():
-        raise ValueError("labels must be 1 (A), -1 (B) or 0 (tie)")
-    if not epsilon >= 0:
-        raise ValueError(f"epsilon must be at least 0, got {epsilon}")
-    if not len(a):
+    points, with_ties = preference_points(score_a, score_b, label, epsilon=epsilon).T
+    if not len(points):
         return PreferenceAccuracy(*[Metric(None, 0, "no scored pairs")] * 2)
-    verdict = np.where(np.abs(a - b) <= epsilon, 0.0, np.sign(a - b))
-    decided = truth != 0
-    if decided.any():
-        points = np.where(verdict == 0, 0.5, verdict == truth)[decided]
-        first = Metric(float(points.mean()), int(decided.sum()))
-    else:
-        first = Metric(None, 0, f"all {len(truth)} labels are ties")
-    return PreferenceAccuracy(first, Metric(float((verdict == truth).mean()), len(truth)))
+    decided = points[np.isfinite(points)]
+    first = Metric(None, 0, f"all {len(points)} labels are ties")
+    if len(decided):
+        first = Metric(float(decided.mean()), len(decided))
+    return PreferenceAccuracy(first, Metric(float(with_ties.mean()), len(points)))

@@ -16,6 +16,7 @@ from selfj_eval.files.documents import read_yaml
 from selfj_eval.prompts.forging import heading, marks_of, section, sentence
 from selfj_eval.prompts.labels import DIGIT_LABELS, Labels
 from selfj_eval.prompts.templates import (
+    ANSWERS,
     FIELDS,
     PLACEHOLDER,
     RESPONSE_WRAPPER,
@@ -24,7 +25,7 @@ from selfj_eval.prompts.templates import (
     with_marks,
 )
 
-SHIPPED = (*SELF_J, "chat", "rubric", "yes-no")
+SHIPPED = (*SELF_J, "chat", "rubric", "yes-no", "pairwise")
 """Templates of the package, by name."""
 MOST_LABELS = 100
 """Labels of a template; vLLM gives the probabilities of 128 named tokens."""
@@ -91,7 +92,30 @@ def read_template(path: str | Path) -> PromptTemplate:
     if template.shows("conversation") and template.shows("instruction"):
         message = "shows {conversation} and {instruction}, which is part of it; choose one."
         raise DataError(message, path=path, field=_first_text(template))
+    _check_pairwise(template, path)
     return with_marks(template, marks_of(_fixed_text(template), PLACEHOLDER).values())
+
+
+def _check_pairwise(template: PromptTemplate, path: Path) -> None:
+    """Refuse a mix of one answer and two, and labels whose values prefer one of the two."""
+    texts = (template.system, template.with_reference, template.without_reference)
+    shown = {name for text in texts if text is not None for name in PLACEHOLDER.findall(text)}
+    if shown.isdisjoint(ANSWERS):
+        return
+    if alone := shown & {"response", "input"}:
+        message = (
+            f"shows {{{alone.pop()}}} and {{response_a}}: a template rates one answer or compares "
+            "two, in all of its texts."
+        )
+        raise DataError(message, path=path, field=_first_text(template))
+    values = sorted(template.labels.values)
+    sums = [low + high for low, high in zip(values, reversed(values), strict=True)]
+    if template.labels.rescale or max(sums) - min(sums) > 1e-9 * max(map(abs, values)):
+        message = (
+            "of two answers the first one's preference is computed, from 0 to 1: give values that "
+            "mirror each other, such as {A: 1, tie: 0.5, B: 0}, and no rescale."
+        )
+        raise DataError(message, path=path, field="labels")
 
 
 def _fixed_text(template: PromptTemplate) -> str:
@@ -138,7 +162,8 @@ def _text(values: Mapping[str, Any], key: str, path: Path) -> str | None:
             what = f"there are: {shown}" if known else "this text is shown as it is"
             message = f"{{{name}}} is no placeholder here; {what}."
             raise DataError(message, path=path, field=key)
-    needed = ["response"] * (key in _TEXTS) + ["reference"] * (key == "with_reference")
+    answers = ANSWERS if not {*found}.isdisjoint(ANSWERS) else ("response",)
+    needed = [*answers * (key in _TEXTS), *["reference"] * (key == "with_reference")]
     for name in needed:
         if name not in found and not (name == "response" and "input" in found):
             raise DataError(f"lacks the placeholder {{{name}}}.", path=path, field=key)

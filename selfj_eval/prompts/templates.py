@@ -33,7 +33,12 @@ Offsets = Sequence[tuple[int, int]]
 Turn = dict[str, str]
 """A chat message: ``role`` and ``content``."""
 
-FIELDS = ("instruction", "conversation", "response", "reference", "rubric", "criterion", "input")
+ANSWERS = ("response_a", "response_b")
+"""What a template shows that compares two answers, in place of ``{response}``."""
+FIELDS = (
+    *("instruction", "conversation", "response", *ANSWERS, "reference", "rubric", "criterion"),
+    "input",
+)
 """What a template may show; ``{input}`` is Self-J's own name of ``{response}``."""
 PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 
@@ -66,12 +71,21 @@ class PromptTemplate:
     criterion: str | None = None
     marks: tuple[Mark, ...] = field(default=(), compare=False, repr=False)
 
-    def render(self, instruction: str, response: str, reference: str | None = None) -> str:
+    @property
+    def pairwise(self) -> bool:
+        """Whether it compares two answers."""
+        return self.shows(ANSWERS[0])
+
+    def render(
+        self, instruction: str, response: str, reference: str | None = None, other: str = ""
+    ) -> str:
         """The finished prompt, in a chat the user's turn; with the reference when there is one.
 
         Args:
             instruction: What was asked: the instruction, or the conversation before the answer.
-            response, reference: The record's.
+            response: The answer; of a pair the one that is shown first, as ``{response_a}``.
+            reference: The record's, or None.
+            other: Of a pair the answer that is shown second, as ``{response_b}``.
 
         Raises:
             JudgeError: If there is no reference, and no text without.
@@ -80,24 +94,26 @@ class PromptTemplate:
         text = self.without_reference if text is None else text
         if text is None:
             raise JudgeError(f"the template {self.name} has no text without a reference.")
-        return self._filled(text, instruction, response, reference)
+        return self._filled(text, instruction, response, reference, other)
 
-    def turns(self, instruction: str, response: str, reference: str | None = None) -> list[Turn]:
+    def turns(
+        self, instruction: str, response: str, reference: str | None = None, other: str = ""
+    ) -> list[Turn]:
         """The messages of a chat, the system's first if there is one. Arguments as above."""
-        user = {"role": "user", "content": self.render(instruction, response, reference)}
+        user = {"role": "user", "content": self.render(instruction, response, reference, other)}
         if self.system is None:
             return [user]
-        content = self._filled(self.system, instruction, response, reference)
+        content = self._filled(self.system, instruction, response, reference, other)
         return [{"role": "system", "content": content}, user]
 
     def probe(self) -> str:
         """A short finished prompt, to see which token a digit becomes at its end."""
-        return self.render("x", "x", self.example_reference)
+        return self.render(*self.example)
 
     @property
-    def example_reference(self) -> str | None:
-        """A reference for a short prompt, where the template needs one."""
-        return "x" if self.without_reference is None else None
+    def example(self) -> tuple[str, str, str | None, str]:
+        """Short texts to render, with a reference where the template needs one."""
+        return "x", "x", "x" if self.without_reference is None else None, "x"
 
     def shows(self, name: str) -> bool:
         """Whether a field stands in any of its texts."""
@@ -123,9 +139,12 @@ class PromptTemplate:
         plain = [DIGIT_LABELS.texts, False, None, "", None, None]
         return key if more == plain else [*key, more]  # the keys of version 0.1
 
-    def _filled(self, text: str, instruction: str, response: str, reference: str | None) -> str:
+    def _filled(
+        self, text: str, instruction: str, response: str, reference: str | None, other: str
+    ) -> str:
         values = {"instruction": instruction, "conversation": instruction}
         values |= {"response": response, "input": response, "reference": reference or ""}
+        values |= {"response_a": response, "response_b": other}
         values |= {"rubric": self.rubric or "", "criterion": self.criterion or ""}
         # One pass over the template only: braces and field names inside the texts stay as they are.
         return PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
@@ -164,10 +183,12 @@ class Prompt(NamedTuple):
     Attributes:
         text: The text for the judge; at most the budget's tokens.
         trimmed_tokens: Number of tokens cut out of the record's texts; 0 when it fitted.
+        tokens: How many the text has; 0 where they were not counted.
     """
 
     text: str
     trimmed_tokens: int
+    tokens: int = 0
 
 
 def fit_prompt(
@@ -175,6 +196,7 @@ def fit_prompt(
     instruction: str,
     response: str,
     reference: str | None,
+    other: str = "",
     *,
     tokenize: Callable[[str], Offsets],
     max_tokens: int,
@@ -184,12 +206,14 @@ def fit_prompt(
 
     The template is never cut. The middle of the answer goes first, down to a quarter of
     the room beside the template; then the middle of the reference, down to a quarter; then
-    that of the instruction. A cut is marked with ``CUT``. Beginning and end of every text
-    stay, since a judge needs to see how an answer starts and whether it is finished.
+    that of the instruction. Of two answers the longer one is cut down to the other, then both
+    alike; here the least that stays of each text is a fifth. A cut is marked with ``CUT``.
+    Beginning and end of every text stay, since a judge needs to see how an answer starts and
+    whether it is finished.
 
     Args:
         template: The template.
-        instruction, response, reference: The record's texts.
+        instruction, response, reference, other: The record's texts, as for ``render``.
         tokenize: Text to the character offsets of its tokens, special tokens included.
         max_tokens: Budget, at least a few tokens more than the template itself has.
         chat: Messages to the text of the model's chat template, for a template that is a chat.
@@ -201,13 +225,15 @@ def fit_prompt(
         JudgeError: If the budget does not even hold the template.
     """
     finish = _finisher(template, chat)
-    text = finish(instruction, response, reference)
+    text = finish(instruction, response, reference, other)
     total = len(tokenize(text))
     if total <= max_tokens:
-        return Prompt(text, 0)
-    empty = finish("", "", None if reference is None else "")
+        return Prompt(text, 0, total)
+    empty = finish("", "", None if reference is None else "", "")
     room = _room(len(tokenize(empty)), max_tokens)
-    texts = [response, reference or "", instruction]
+    texts = [response, reference or "", instruction, *([other] if template.pairwise else [])]
+    answers = [0, *range(3, len(texts))]
+    least = room // (len(texts) + 1)
     offsets = [[span for span in tokenize(part) if span[1] > span[0]] for part in texts]
     keep = [len(part) for part in offsets]
     # A cut costs the tokens of its mark, and pieces may join differently at the seams, so
@@ -215,21 +241,32 @@ def fit_prompt(
     while True:
         excess = total - max_tokens
         if excess <= 0:
-            return Prompt(text, sum(map(len, offsets)) - sum(keep))
-        for index in range(3):
-            spare = keep[index] - room // 4
-            if spare > 0:
-                keep[index] -= min(spare, excess)
+            return Prompt(text, sum(map(len, offsets)) - sum(keep), total)
+        for own in (answers, [1], [2]):
+            if any(keep[index] > least for index in own):
+                _shorten(keep, own, excess, least)
                 break
         else:
             # Only the seams are left over; take them from the longest part.
-            index = max(range(3), key=keep.__getitem__)
+            index = max(range(len(texts)), key=keep.__getitem__)
             if keep[index] == 0:
                 raise JudgeError(f"no prompt of {max_tokens} tokens can be made; raise the budget.")
             keep[index] = max(0, keep[index] - excess)
         cut = [keep_ends(t, o, k) for t, o, k in zip(texts, offsets, keep, strict=True)]
-        text = finish(cut[2], cut[0], None if reference is None else cut[1])
+        second = cut[3] if template.pairwise else ""
+        text = finish(cut[2], cut[0], None if reference is None else cut[1], second)
         total = len(tokenize(text))
+
+
+def _shorten(keep: list[int], own: Sequence[int], excess: int, least: int) -> None:
+    """Take tokens off some texts, always off the longest, none below ``least`` or what it has."""
+    low, high = least, max(keep[index] for index in own)
+    while low < high:  # the highest level at which they are short enough
+        level = (low + high + 1) // 2
+        off = sum(max(0, keep[index] - level) for index in own)
+        low, high = (level, high) if off >= excess else (low, level - 1)
+    for index in own:
+        keep[index] = min(keep[index], low)
 
 
 def check_budget(
@@ -241,12 +278,12 @@ def check_budget(
 ) -> None:
     """See whether a budget holds the template and more. Arguments and errors as ``fit_prompt``."""
     reference = None if template.with_reference is None else ""
-    _room(len(tokenize(_finisher(template, chat)("", "", reference))), max_tokens)
+    _room(len(tokenize(_finisher(template, chat)("", "", reference, ""))), max_tokens)
 
 
 def _finisher(
     template: PromptTemplate, chat: Callable[[Sequence[Turn]], str] | None
-) -> Callable[[str, str, str | None], str]:
+) -> Callable[[str, str, str | None, str], str]:
     if chat is None:
         return template.render
     return lambda *texts: chat(template.turns(*texts))

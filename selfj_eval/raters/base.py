@@ -12,7 +12,7 @@ from threading import RLock
 from typing import Any, NamedTuple
 
 from selfj_eval.jobs.arguments import items
-from selfj_eval.raters.judge import WINDOW
+from selfj_eval.raters.prompting import WINDOW
 from selfj_eval.raters.protocol import Progress
 from selfj_eval.records.record import Judgment, Record
 from selfj_eval.records.texts import reason_not_text

@@ -13,7 +13,7 @@ from selfj_eval.engines.server.failures import Failure
 from selfj_eval.errors import JudgeError
 from selfj_eval.jobs.arguments import items
 from selfj_eval.raters.asking import Asker
-from selfj_eval.raters.judge import WINDOW
+from selfj_eval.raters.prompting import WINDOW
 from selfj_eval.raters.protocol import Progress
 from selfj_eval.raters.rating_formats import RatingFormat
 from selfj_eval.raters.rating_syntax import Reading, Syntax

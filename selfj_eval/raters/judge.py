@@ -2,58 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from threading import Lock
-from typing import Any, NamedTuple
 
-import numpy as np
-
-from selfj_eval.engines.base import Backend
-from selfj_eval.engines.open_engine import open_backend, template_of
-from selfj_eval.engines.options import JudgeOptions
-from selfj_eval.errors import JudgeError, StoreError
 from selfj_eval.jobs.arguments import items
 from selfj_eval.prompts.labels import Expected, expected_score
-from selfj_eval.prompts.rubrics import Rubric, read_rubric
-from selfj_eval.prompts.templates import (
-    CUT,
-    SELF_J,
-    Prompt,
-    PromptTemplate,
-    check_budget,
-    fit_prompt,
-)
+from selfj_eval.prompts.templates import Prompt, PromptTemplate
+from selfj_eval.raters.prompting import PromptJudge
 from selfj_eval.raters.protocol import Progress
 from selfj_eval.records.record import Judgment, Record
 from selfj_eval.records.texts import answers_in, reason_not_text
 from selfj_eval.storage.resume import resume, whole_steps
-from selfj_eval.storage.store import JudgmentStore, Stored
-
-_TRIMMING = 1  # raise when fit_prompt changes what it makes of the same input
-WINDOW = 4096
-"""Records whose prompts are tokenized and sorted together."""
-
-_NO_LABEL = (
-    "the judge gave no finite probability to any {label}; try `dtype` float32, and check that the "
-    "weights belong to a judge."
-)
-
-
-class _Form(NamedTuple):
-    """One question that is asked of each record.
-
-    Attributes:
-        template: With the criterion in it, where there are criteria.
-        context: Hash of all that decides its judgments but the record: 32 bytes.
-    """
-
-    template: PromptTemplate
-    context: bytes
+from selfj_eval.storage.store import Stored
 
 
 def reason_unjudgeable(
@@ -83,7 +44,7 @@ def reason_unjudgeable(
     return None
 
 
-class Judge:
+class Judge(PromptJudge[Record]):
     """A judge model with its prompt.
 
     Several threads may use one, with one store; there is one forward pass at a time.
@@ -103,6 +64,7 @@ class Judge:
         context: Hash of all that decides a judgment but the record: 32 bytes.
         from_store: How many of the records judged so far had their judgment in the store.
         failed: For how many the backend gave no score, which it may the next time.
+        prompts, tokens: How many prompts the model was given so far, and their tokens.
 
     Example:
         >>> from selfj_eval import Judge, Record
@@ -112,120 +74,7 @@ class Judge:
         True
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        *,
-        template: str | PromptTemplate | None = None,
-        rubric: str | Path | Rubric | None = None,
-        reference: bool = True,
-        max_tokens: int | None = None,
-        allow_markers: bool = False,
-        store: JudgmentStore | None = None,
-    ) -> None:
-        self.backend = backend
-        self.template = template_of(backend, template)
-        self.rubric = read_rubric(rubric) if isinstance(rubric, str | Path) else rubric
-        self.reference = reference
-        self.max_tokens = backend.max_tokens if max_tokens is None else max_tokens
-        if not 0 < self.max_tokens <= backend.max_tokens:
-            raise JudgeError(
-                f"max_tokens must be in 1..{backend.max_tokens} for this judge, got {max_tokens}."
-            )
-        self._chat = backend.chat if self.template.chat else None
-        self._forms = [
-            self._form(own) for own in (self.rubric or Rubric()).templates(self.template)
-        ]
-        contexts = [form.context for form in self._forms]
-        several = len(contexts) > 1
-        self.context = hashlib.sha256(b"".join(contexts)).digest() if several else contexts[0]
-        self.allow_markers = allow_markers
-        self.store = store
-        self.from_store = 0
-        self.failed = 0
-        self._counting = Lock()
-
-    def _form(self, template: PromptTemplate) -> _Form:
-        """A question, once it is sure that it can be asked.
-
-        Raises:
-            JudgeError: If a field has no text, or the budget does not hold the template.
-        """
-        for name in ("rubric", "criterion"):
-            if template.shows(name) and getattr(template, name) is None:
-                raise JudgeError(
-                    f"the template {template.name} shows {{{name}}}, and there is none: name a "
-                    "file with `rubric`."
-                )
-        tokenize = self.backend.tokenize
-        check_budget(template, tokenize=tokenize, max_tokens=self.max_tokens, chat=self._chat)
-        decides = [dict(sorted(self.backend.identity.items())), *template.key()[:2]]
-        decides += [self.max_tokens, _TRIMMING, CUT, *template.key()[2:]]
-        return _Form(template, hashlib.sha256(json.dumps(decides).encode()).digest())
-
-    @classmethod
-    def load(
-        cls,
-        model: str,
-        *,
-        reference: bool = True,
-        store: JudgmentStore | None = None,
-        **options: Any,
-    ) -> Judge:
-        """Load a judge.
-
-        Args:
-            model: ``demo`` (embedded), a model folder, a hub id such as ``oceanpty/Self-J``, or
-                with the engine ``openai`` the model's name at the server.
-            reference, store: As for ``Judge``.
-            **options: Those of ``engines.options.JudgeOptions``: adapter, template, rubric,
-                max_tokens, allow_markers, revision, dtype, device, batch_tokens,
-                trust_remote_code, engine, engine_args. By default the template is the judge's own:
-                ``sections`` for an encoder, ``self-j`` for others.
-
-        Raises:
-            DataError: If an option is unknown or wrong.
-            JudgeError: If the judge cannot be loaded whole and safely.
-        """
-        return cls.open(model, JudgeOptions.of(options), reference=reference, store=store)
-
-    @classmethod
-    def open(
-        cls,
-        model: str,
-        options: JudgeOptions,
-        *,
-        reference: bool = True,
-        store: JudgmentStore | None = None,
-    ) -> Judge:
-        """Load a judge with given options; the rest is as for ``load``."""
-        return cls(
-            open_backend(model, options),
-            rubric=options.rubric,
-            reference=reference,
-            max_tokens=options.max_tokens,
-            allow_markers=options.allow_markers,
-            store=store,
-        )
-
-    @property
-    def description(self) -> dict[str, Any]:
-        """What decides the scores, for the record: strict JSON."""
-        template = self.template
-        about: dict[str, Any] = {
-            "template": template.name,
-            "reference": self.reference,
-            "max_tokens": self.max_tokens,
-            "identity": dict(self.backend.identity),
-        }
-        if template.name not in SELF_J:
-            asked = json.dumps([form.template.key() for form in self._forms])
-            about["template_sha256"] = hashlib.sha256(asked.encode()).hexdigest()
-            about["labels"] = dict(zip(template.labels.texts, template.labels.values, strict=True))
-            about["scale"] = list(template.labels.scale)
-        if self.rubric is not None:
-            about["criteria"] = {own.name: own.weight for own in self.rubric.criteria}
-        return about
+    pairwise = False
 
     def reason(self, record: Record) -> str | None:
         """Why a record must not be judged, or None."""
@@ -243,21 +92,13 @@ class Judge:
             record: The record.
             criterion: Which of the rubric's.
         """
-        texts = [record.question, record.response, self._reference(record)]
-        form = self._forms[criterion]
-        return hashlib.sha256(form.context + json.dumps(texts).encode()).digest()
+        texts = (record.question, record.response, self._reference(record))
+        return self._forms[criterion].key(*texts)
 
     def prompt(self, record: Record, criterion: int = 0) -> Prompt:
         """The prompt that the judge is given for a record. Arguments as for ``key``."""
-        return fit_prompt(
-            self._forms[criterion].template,
-            record.question,
-            record.response,
-            self._reference(record),
-            tokenize=self.backend.tokenize,
-            max_tokens=self.max_tokens,
-            chat=self._chat,
-        )
+        texts = (record.question, record.response, self._reference(record))
+        return self._fitted(self._forms[criterion], *texts)
 
     def judge(
         self, records: Iterable[Record], *, progress: Progress | None = None
@@ -294,42 +135,8 @@ class Judge:
         outcomes = [(finished.get(key), reasons.get(key)) for key in keys]
         return self._judgments(records, errors, outcomes)
 
-    def _run(
-        self, pending: dict[bytes, tuple[Record, int]], reasons: dict[bytes, str]
-    ) -> Iterator[dict[bytes, Stored]]:
-        """Judge what is not stored yet; yields what has been finished and stored.
-
-        Args:
-            pending: Records and numbers of criteria, by key.
-            reasons: Gets why a key has no score, where the backend says.
-        """
-        keys, labels = list(pending), self.template.labels
-        for start in range(0, len(keys), WINDOW):
-            window, prompts = [], []
-            for key in keys[start : start + WINDOW]:
-                try:
-                    prompts.append(self.prompt(*pending[key]))
-                except JudgeError as error:  # the tokenizer gives up on a text
-                    reasons[key] = str(error)
-                    yield {key: Stored((math.nan,) * len(labels.texts), 0)}
-                else:
-                    window.append(key)
-            for batch in self.backend.score([prompt.text for prompt in prompts]):
-                done = {
-                    window[i]: Stored(tuple(row.tolist()), prompts[i].trimmed_tokens)
-                    for i, row in zip(batch.indices, batch.log_probabilities, strict=True)
-                }
-                if self.store is not None:
-                    # What could not be scored is tried again by the next run.
-                    scores = expected_score(batch.log_probabilities, labels).score
-                    good = [i for i, s in zip(batch.indices, scores, strict=True) if s == s]
-                    self.store.put({window[i]: done[window[i]] for i in good})
-                reasons |= {window[i]: reason for i, reason in batch.reasons.items()}
-                yield done
-
     def _reference(self, record: Record) -> str | None:
-        shown = self.reference and self.template.with_reference is not None
-        return record.reference if shown else None
+        return self._shown(record.reference)
 
     def _judgments(
         self,
@@ -338,14 +145,8 @@ class Judge:
         outcomes: Sequence[tuple[Stored | None, str | None]],
     ) -> list[Judgment]:
         """The judgments of records, of which each has as many outcomes as there are criteria."""
-        count, width = len(self._forms), len(self.template.labels.texts)
-        rows = [() if own is None else own.log_probabilities for own, _ in outcomes]
-        if any(len(row) not in (0, width) for row in rows):
-            raise StoreError(
-                f"the store keeps judgments that have not the {width} labels of the template; it "
-                "is damaged. Name another file with `store`."
-            )
-        known = np.array([row or (math.nan,) * width for row in rows]).reshape(-1, width)
+        count = len(self._forms)
+        known = self._rows([own for own, _ in outcomes])
         expected = expected_score(known, self.template.labels)
         judgments = []
         for at, (record, error) in enumerate(zip(records, errors, strict=True)):
@@ -378,9 +179,8 @@ class Judge:
         where = f"{record.where}: " if record.where else ""
         if None in scores:
             at = scores.index(None)
-            what = "digit" if self.template.name in SELF_J else "label"
             which = f"criterion {names[at]}: " if names else ""
-            reason = outcomes[at][1] or _NO_LABEL.format(label=what)
+            reason = outcomes[at][1] or self._no_label()
             return replace(judgment, error=f"{where}{which}{reason}")
         mass = float(expected.digit_mass.min())  # of the criterion that is to be trusted least
         if self.rubric is not None and names:

@@ -8,7 +8,7 @@ from copy import copy
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from selfj_eval.engines.models.weights import resolve_folder
 from selfj_eval.engines.options import JudgeOptions
@@ -19,6 +19,7 @@ from selfj_eval.generation.options import Sampling
 from selfj_eval.jobs.arguments import items
 from selfj_eval.raters.combined import SumRater
 from selfj_eval.raters.judge import Judge
+from selfj_eval.raters.prompting import PromptJudge
 from selfj_eval.raters.protocol import Progress, Rater
 from selfj_eval.raters.specs import KINDS, RaterSpec, Spec, parse_rater, short_name
 from selfj_eval.records.record import Judgment, Record
@@ -33,6 +34,7 @@ SAMPLES = 5
 """Answers that vro has the model draw, where nothing else is said."""
 
 
+J = TypeVar("J", bound=PromptJudge[Any])
 _HINT = (
     " (What is said of options here belongs into a YAML file of raters, as names with values: "
     "docs/bench.md.)"
@@ -143,13 +145,9 @@ def opened(
     if isinstance(judge, Path):
         judge = str(judge)
     if not isinstance(judge, str):
-        if given := [*options.changed(), *([] if reference else ["reference"])]:
-            raise DataError(
-                f"`{given[0]}` says how a judge is loaded, and this one is loaded already; say it "
-                "where it is loaded."
-            )
+        refuse_loaded(options, reference)
         with Stores.beside(store) as stores:
-            yield _keeping(judge, stores)
+            yield keeping(judge, stores) if isinstance(judge, Judge) else judge
         return
     with Stores.beside(store) as stores:
         if options.engine == "openai" and judge.partition(":")[0] not in KINDS:
@@ -158,17 +156,26 @@ def opened(
             spec = parse_rater(judge)
         _refuse_untaken(spec, options)
         parts = [
-            (own.name, weight, _asked(own, options, reference, stores))
+            (own.name, weight, open_one(own, options, reference, stores))
             for weight, own in spec.parts
         ]
         yield parts[0][2] if isinstance(spec, RaterSpec) else SumRater(parts, spec.fixed)
 
 
-def _keeping(rater: Rater, stores: Stores) -> Rater:
+def refuse_loaded(options: JudgeOptions, reference: bool) -> None:
+    """Refuse what says how a judge is loaded where it is loaded already."""
+    if given := [*options.changed(), *([] if reference else ["reference"])]:
+        raise DataError(
+            f"`{given[0]}` says how a judge is loaded, and this one is loaded already; say it "
+            "where it is loaded."
+        )
+
+
+def keeping(judge: J, stores: Stores) -> J:
     """A loaded judge that has no store with that of this run; several runs may share a judge."""
-    if not isinstance(rater, Judge) or rater.store is not None:
-        return rater
-    own = copy(rater)
+    if judge.store is not None:
+        return judge
+    own = copy(judge)
     own.store, own.from_store, own.failed = stores.judgments, 0, 0
     return own
 
@@ -185,8 +192,12 @@ def _taken(kind: str) -> set[str]:
     return {own.name for own in KINDS[kind].options.declared()}
 
 
-def _asked(spec: RaterSpec, options: JudgeOptions, reference: bool, stores: Stores) -> Rater:
-    """A rater with the options that it takes, asked with references or without."""
+def open_one(spec: RaterSpec, options: JudgeOptions, reference: bool, stores: Stores) -> Rater:
+    """A rater with the options that it takes, asked with references or without.
+
+    Raises:
+        JudgeError, DataError: As for ``opened``.
+    """
     given = {name: getattr(options, name) for name in options.changed()}
     own = {n: v for n, v in given.items() if n in _taken(spec.kind)} | dict(spec.options)
     if spec.kind in ("judge", "self-eval") and spec.model is not None:

@@ -68,7 +68,7 @@ def test_fitted_prompt_keeps_the_budget_and_the_template(
     assert len(words(prompt.text)) <= budget
     whole = T.render(instruction, response, reference)
     if len(words(whole)) <= budget:
-        assert prompt == (whole, 0)
+        assert prompt == (whole, 0, len(words(whole)))
         return
     assert prompt.trimmed_tokens >= len(words(whole)) - budget
     pieces = (T.without_reference if reference is None else T.with_reference).split("{")

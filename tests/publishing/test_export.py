@@ -252,7 +252,7 @@ def test_an_evaluation_is_about_its_judge(tmp_path: Path) -> None:
 
 def test_metrics_without_a_value_are_left_out_and_named(tmp_path: Path) -> None:
     constant = [{"id": k, "score": k, "rating": 5} for k in range(3)]
-    found = evaluate(constant, resamples=20)
+    found = evaluate(constant, resamples=20, good_at=5)
     done = export(found, output=tmp_path, **EVER)
     assert "pearson" not in done.values
     assert any(reason.startswith("pearson: all 3 ratings") for reason in done.undefined)

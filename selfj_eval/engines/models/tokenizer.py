@@ -75,7 +75,7 @@ class JudgeTokenizer:
         if self.template.chat:
             self.chat = ChatPrompts(self._encoder, model, self.template.prefill)
             self.template = with_marks(self.template, self.chat.marks())
-            probe = self.chat(self.template.turns("x", "x", self.template.example_reference))
+            probe = self.chat(self.template.turns(*self.template.example))
         kind = type(probe)  # text of a chat template stays such with a label behind it
         self.labels = label_tokens(
             lambda text: self.encode(kind(text)), probe, self.template.labels, model

@@ -233,7 +233,7 @@ class OpenAIBackend:
     def _example(self) -> str:
         """A short prompt."""
         if self.template.chat:
-            return self.chat(self.template.turns("x", "x", self.template.example_reference))
+            return self.chat(self.template.turns(*self.template.example))
         return self.template.probe()
 
     def _check_template(self) -> None:

@@ -131,13 +131,13 @@ def test_the_fingerprint_is_the_content_not_the_place(tiny_judge: Path, tmp_path
     assert fingerprint(tmp_path / "copy") != fingerprint(tiny_judge)
 
 
-def test_context_length_and_its_cap(tiny_judge: Path, tmp_path: Path) -> None:
+def test_the_context_is_the_models(tiny_judge: Path, tmp_path: Path) -> None:
     assert JudgeTokenizer(str(tiny_judge)).max_tokens == 768
     folder = tmp_path / "judge"
     shutil.copytree(tiny_judge, folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 131072}))
-    assert JudgeTokenizer(str(folder)).max_tokens == 4096
+    assert JudgeTokenizer(str(folder)).max_tokens == 131072
 
 
 def damaged(tiny_judge: Path, folder: Path, damage: str) -> Path:
