@@ -103,7 +103,7 @@ def rows_of(
         row: dict[str, Any] = {"id": own.id, "winner": own.winner, "label": pair.label}
         row |= {each.name: getattr(own, each.name) for each in fields(own)}
         if alone is not None:
-            row |= {"score_a": alone[at].a, "score_b": alone[at].b, "score_error": alone[at].error}
+            row |= {"score_a": alone[at].a, "score_b": alone[at].b, "error_alone": alone[at].error}
         row |= {name: getattr(pair, name) for name in given}
         if pair.messages is not None:
             row["messages"] = messages_of(pair.messages)

@@ -116,8 +116,10 @@ class ScoreRun(Result):
             f"{self.seconds:.1f} s"
         ]
         if self.mean_score is not None:
-            low, high = self.run.get("judge", {}).get("scale", (0, 9))
-            scale = f" ({low:g} to {high:g})" if self.mean_digit_mass is not None else ""
+            scale = ""
+            if self.mean_digit_mass is not None:  # of a judge; a sum's scale is that of its parts
+                low, high = self.run.get("judge", {}).get("scale", (0, 9))
+                scale = f" ({low:g} to {high:g})"
             lines.append(f"  mean score      {self.mean_score:.3f}{scale}")
             if self.mean_digit_mass is not None:
                 note = "  (low: is this model a judge?)" if self.mean_digit_mass < 0.5 else ""

@@ -22,7 +22,15 @@ _TARGET = re.compile(
     rf"(?P<folder>(/{_NAME})*)/?",
     re.ASCII,
 )
-_DOCUMENTS = ("README.md", "LICENSE*", "NOTICE*", "*.txt")
+_DOCUMENTS = ("README.md", "LICENSE*", "NOTICE*")
+_SETTINGS = (
+    *("config.json", "config.[0-9]*.json", "generation_config.json", "adapter_config.json"),
+    *("tokenizer.json", "tokenizer.[0-9]*.json", "tokenizer_config.json", "vocab.json"),
+    *("special_tokens_map.json", "added_tokens.json", "chat_template.json"),
+    *("processor_config.json", "preprocessor_config.json", "*.safetensors.index.json"),
+    *("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"),
+)
+"""JSON files that the libraries read; others may hold what is nobody's business."""
 _PICKLED = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 """How a pickle begins, and how torch packs one."""
 
@@ -103,7 +111,8 @@ def push_path(path: PathLike, options: PushOptions) -> Push:
     Nothing else in this package sends anything. The token is huggingface_hub's own (``HF_TOKEN``,
     or what ``hf auth login`` has stored); it is neither read nor written here. A repository that is
     not there is made, private unless ``public``. The run file goes without the command line and
-    without folders of this machine, a judge's folder without Python code and training notes.
+    without folders of this machine, a judge's folder with the files that a model is
+    loaded from, its README.md, LICENSE* and NOTICE*, and nothing else.
 
     Args:
         path: The file or the folder.
@@ -181,7 +190,7 @@ def _without_places(run: Any) -> dict[str, Any]:
 
 
 def _judge(folder: Path) -> _Plan:
-    from selfj_eval.engines.models.folders import NOTES, READ, SUBFOLDERS, check_folder, read_json
+    from selfj_eval.engines.models.folders import READ, SUBFOLDERS, check_folder, read_json
     from selfj_eval.engines.models.weights import PICKLES, check_weights
 
     check_folder(folder)
@@ -194,6 +203,7 @@ def _judge(folder: Path) -> _Plan:
     found = [entry for entry in entries if entry.is_file()]
     for name in SUBFOLDERS:
         found += sorted((folder / name).glob("*.jinja"))
+    sent = (*(pattern for pattern in READ if pattern not in ("*.json", "*.py")), *_SETTINGS)
     files, left_out = dict[str, bytes | Path](), list[str]()
     for file in found:
         if any(fnmatch(file.name, pattern) for pattern in PICKLES) or _is_pickle(file):
@@ -203,8 +213,7 @@ def _judge(folder: Path) -> _Plan:
                 path=file,
             )
         name = file.relative_to(folder).as_posix()
-        wanted = any(fnmatch(file.name, pattern) for pattern in (*READ, *_DOCUMENTS))
-        if wanted and file.name not in NOTES and file.suffix != ".py":
+        if any(fnmatch(file.name, pattern) for pattern in (*sent, *_DOCUMENTS)):
             files[name] = file
         else:
             left_out.append(name)

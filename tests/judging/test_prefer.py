@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import selfj_eval as selfj
@@ -109,6 +110,20 @@ def test_a_second_run_asks_nothing(
         assert (way.cost.prompts, way.cost.tokens, way.cost.from_store) == (0, 0, 8)
     assert again.rows() == first.rows()
     assert "8 were in the store" in str(again)
+
+
+def test_parquet_has_numbers_as_numbers(tiny_judge: Path, jsonl: Callable[..., Path]) -> None:
+    given = rows()
+    given[1]["response_a"] = None
+    run = selfj.prefer(
+        jsonl(*given), judge=str(tiny_judge), template="own.yaml", pointwise="alone.yaml",
+        output="out.parquet", device="cpu", resamples=20,
+    )  # fmt: skip
+    table = pq.read_table("out.parquet")
+    kinds = {field.name: str(field.type) for field in table.schema}
+    numbers = ("preference", "a_first", "b_first", "label_mass", "score_a", "score_b")
+    assert {kinds[name] for name in numbers} == {"double"} and kinds["error_alone"] == "string"
+    assert table.to_pylist() == run.rows() and table["error_alone"][1].as_py()
 
 
 def test_unscored_pairs_are_counted_in_each_way(

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from selfj_eval import Record, read_records, write_records
+from selfj_eval import Record, read_records, score, write_records
 from selfj_eval.cli import main
 from selfj_eval.demo import demo_records
 
@@ -228,3 +228,11 @@ def test_a_run_file_says_how_the_scores_were_made(
     assert {"torch", "transformers", "selfj-eval", "python"} <= set(run["versions"])
     # The texts are there too: an evaluation needs no other file.
     assert [row["response"] for row in read_jsonl(output)] == [row["response"] for row in ROWS]
+
+
+def test_the_summary_of_a_sum_can_be_shown() -> None:
+    rows = [
+        {**row, "response": "ab" * k, "reference": "abab"} for k, row in enumerate(ROWS, start=1)
+    ]
+    judged = score(rows, judge="length+trigrams")
+    assert "mean score" in str(judged) and "digit mass" not in str(judged)

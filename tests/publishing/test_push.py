@@ -59,7 +59,10 @@ def test_a_judge_goes_whole_and_nothing_else_of_its_folder(
 ) -> None:
     judge = shutil.copytree(JUDGE_DIR, tmp_path / "judge")
     (judge / "training.json").write_text('{"config": {"base": "/home/me/base"}}')
-    (judge / "notes.xyz").write_text("mine")
+    mine = ("notes.xyz", "notes.txt", "wandb-secrets.json", "my_config.json")
+    for name in mine:
+        (judge / name).write_text("{}")
+    (judge / "LICENSE.txt").write_text("Apache-2.0")
     (judge / "checkpoint-5").mkdir()
     (judge / "checkpoint-5" / "optimizer.pt").write_bytes(pickle.dumps(1))
     (judge / "README.md").write_text("---\nlicense: mit\n---\n# A judge\n")
@@ -73,11 +76,11 @@ def test_a_judge_goes_whole_and_nothing_else_of_its_folder(
     assert made.get("visibility") == "public" or made.get("private") is False
     commit = hub.said()
     assert commit["commit"] == "/api/models/me/judge/commit/next"
-    assert {"config.json", "model.safetensors", "README.md", "tokenizer.json"} <= set(
+    assert {"config.json", "model.safetensors", "README.md", "tokenizer.json", "LICENSE.txt"} <= set(
         commit["sent"]
     )
     assert commit["sent"]["model.safetensors"] == (judge / "model.safetensors").stat().st_size
-    left_out = {"training.json", "notes.xyz", "checkpoint-5/"}
+    left_out = {"training.json", *mine, "checkpoint-5/"}
     assert left_out <= set(sent["left_out"]) and not left_out & set(commit["sent"])
 
 
