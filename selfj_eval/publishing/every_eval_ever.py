@@ -14,11 +14,13 @@ from selfj_eval.errors import DataError, JudgeError
 from selfj_eval.evaluation.options import GOOD_AT
 from selfj_eval.files.documents import Document
 from selfj_eval.judging.scored import Scored
-from selfj_eval.prompts.templates import get_template
+from selfj_eval.prompts.labels import MAX_SCORE, MIN_SCORE
+from selfj_eval.prompts.templates import PromptTemplate, get_template
 from selfj_eval.publishing.findings import Finding, Findings
 from selfj_eval.publishing.names import is_place
 from selfj_eval.publishing.options import ExportOptions
 from selfj_eval.raters.rating_formats import get_format
+from selfj_eval.records.conversations import messages_of
 
 SCHEMA = "0.3.0"
 
@@ -207,6 +209,12 @@ def _prompts(found: Findings, options: ExportOptions) -> list[str] | None:
     except JudgeError:
         message = f"the prompt {str(template or form)!r} is not one of selfj-eval's; give its text"
         raise DataError(f"{message} as `judge_prompt`.") from None
+    if isinstance(known, PromptTemplate) and (
+        known.chat or known.shows("rubric") or known.shows("criterion")
+    ):
+        message = f"the template {known.name!r} is only a part of what the judge was shown: a chat "
+        message += "or a rubric is filled in around it; give the whole prompt as `judge_prompt`."
+        raise DataError(message)
     shown = found.judge.get("reference") is not False
     with_one = [shown and a.reference is not None for a in found.answers]
     texts = [known.with_reference if any(with_one) else None]
@@ -224,9 +232,11 @@ def _text(path: Path) -> str:
 def _correct_at(found: Findings, options: ExportOptions) -> float:
     if options.correct_at is not None:
         return options.correct_at
-    if math.isinf(found.scale[1]):
-        message = "each sample line says whether the answer is correct, and these scores have no "
-        raise DataError(f"{message}scale: give the lowest correct score as `correct_at`.")
+    low, high = found.scale
+    if (low, high) != (MIN_SCORE, MAX_SCORE):
+        have = "have no scale" if math.isinf(high) else f"are on {low:g} to {high:g}"
+        message = f"each sample line says whether the answer is correct, and these scores {have}"
+        raise DataError(f"{message}: give the lowest correct score as `correct_at`.")
     return GOOD_AT
 
 
@@ -239,15 +249,19 @@ def _sample(answer: Scored, threshold: float) -> dict[str, Any]:
                 field=name,
             )
     reference = [] if answer.reference is None else [answer.reference]
+    # A system prompt and one question are a single turn, whose text is the whole of both.
+    several = any(turn.role not in ("system", "user") for turn in answer.messages or ())
+    said = [*messages_of(answer.messages or ()), {"role": "assistant", "content": answer.response}]
+    turns = [{"turn_idx": at, **turn} for at, turn in enumerate(said)]
     line: dict[str, Any] = {
         "sample_id": answer.id,
-        "interaction_type": "single_turn",
-        "input": {"raw": answer.instruction, "reference": reference},
-        "output": {"raw": [answer.response]},
+        "interaction_type": "multi_turn" if several else "single_turn",
+        "input": {"raw": answer.question, "reference": reference},
+        **({"messages": turns} if several else {"output": {"raw": [answer.response]}}),
         "answer_attribution": [
             {
-                "turn_idx": 0,
-                "source": "output.raw",
+                "turn_idx": len(turns) - 1 if several else 0,
+                "source": "messages[turn_idx].content" if several else "output.raw",
                 "extracted_value": answer.response,
                 "extraction_method": "llm_judge",
                 "is_terminal": True,

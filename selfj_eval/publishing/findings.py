@@ -20,6 +20,7 @@ from selfj_eval.metrics.resampled import Counts
 from selfj_eval.metrics.result import Array, Interval
 from selfj_eval.prompts.labels import MAX_SCORE, MIN_SCORE
 from selfj_eval.publishing.options import ExportOptions
+from selfj_eval.records.record import is_number
 
 if TYPE_CHECKING:
     from selfj_eval.judging.scored import ScoresLike
@@ -115,7 +116,8 @@ def findings_of(given: Exportable, options: ExportOptions) -> Findings:
 
 def scale_of(judge: Mapping[str, Any]) -> tuple[float, float]:
     """Ends of the scale of a judge's scores, infinite of a rater without one."""
-    if isinstance(ends := judge.get("scale"), list) and len(ends) == 2:  # of a template's labels
+    ends = judge.get("scale")  # of a template's labels; a sum's is no pair of numbers
+    if isinstance(ends, list) and len(ends) == 2 and all(map(is_number, ends)):
         return (float(ends[0]), float(ends[1]))
     judges = "template" in judge or "format" in judge
     return (MIN_SCORE, MAX_SCORE) if judges else (-math.inf, math.inf)

@@ -58,7 +58,8 @@ class EveryEvalEverOptions(Options):
         None, "what the judge is called in public (default: as it was named)", placeholder="NAME"
     )
     judge_prompt: PathLike | None = option(
-        None, "text file with the judge's prompt, where the run file does not name it",
+        None, "text file with the judge's prompt, where the run file does not name it, or it is a "
+        "chat or has a rubric",
         placeholder="FILE",
     )  # fmt: skip
     correct_at: float | None = option(

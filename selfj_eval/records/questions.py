@@ -24,10 +24,11 @@ from selfj_eval.records.notices import Notices
 from selfj_eval.records.texts import is_unicode
 
 _INPUTS = ("input", "context")  # Alpaca's and Dolly's names
-_SYSTEMS = ("system", "system_prompt")
+SYSTEMS = ("system", "system_prompt")
+"""Fields with a system prompt."""
 _CHATS = ("history", "messages")
 _TOOLS = ("tool", "function", "ipython")  # roles of what a tool returned
-QUESTION_FIELDS = (*_INPUTS, *_SYSTEMS, *_CHATS)
+QUESTION_FIELDS = (*_INPUTS, *SYSTEMS, *_CHATS)
 """Fields beside an instruction that change what was asked."""
 
 Fail = Callable[[str, str], DataError]
@@ -92,7 +93,7 @@ def whole_question(
     asked = instruction
     for text in dict.fromkeys(_text(name, more, fail) for name in _INPUTS if name in more):
         asked = f"{asked}\n\n{text}"
-    said = dict.fromkeys(_text(name, more, fail) for name in _SYSTEMS if name in more)
+    said = dict.fromkeys(_text(name, more, fail) for name in SYSTEMS if name in more)
     system = [Turn("system", text) for text in said]
     earlier = [*system, *_history(more, fail)]
     known = {_plain(asked), _plain(instruction)}

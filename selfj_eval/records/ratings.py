@@ -43,12 +43,11 @@ def with_rating(
     if isinstance(value, list) and (several := _numbers(value, options)) is not None:
         notices.count("lists of ratings, their mean taken")
         changes[name] = value = sum(several) / len(several) if several else None
-    elif _stands_for_none(value, options):
-        notices.count(f"ratings of {_shown(options.missing_rating)}, taken as no rating")
+    elif stands_for_none(value, options, notices):
         changes[name] = value = None
-    scaled = options.scale is not None and value is not None
-    if scaled and all(is_missing(row.get(end)) for end in ends):
-        changes |= zip(ends, options.scale or (), strict=True)
+    if options.scale is not None and value is not None:
+        given = zip(ends, options.scale, strict=True)
+        changes |= {end: own for end, own in given if is_missing(row.get(end))}
     return {**row, **changes} if changes else row
 
 
@@ -62,6 +61,14 @@ def _numbers(values: list[Any], options: ScaleOptions) -> list[float] | None:
         if isinstance(number, bool) or not isinstance(number, int | float):
             return None
         found.append(float(number))
+    return found
+
+
+def stands_for_none(value: object, options: ScaleOptions, notices: Notices) -> bool:
+    """Whether the user says that this rating stands for none; counts it if so."""
+    found = _stands_for_none(value, options)
+    if found:
+        notices.count(f"ratings of {_shown(options.missing_rating)}, taken as no rating")
     return found
 
 

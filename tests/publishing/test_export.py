@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import math
 import sys
 import types
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import yaml
 from selfj_eval import evaluate, export, ladder, score
 from selfj_eval.errors import DataError
 from selfj_eval.prompts.templates import get_template
+from selfj_eval.publishing.findings import scale_of
 
 ABOUT = {"model": "owner/model-a", "dataset": "tiny"}
 EVER = ABOUT | {"format": "every-eval-ever", "organization": "owner", "relationship": "third_party"}
@@ -306,6 +308,56 @@ def test_nothing_is_invented_about_the_judge(
     assert scoring["judges"][0]["model_info"]["id"] == "me/j"
     assert scoring["input_prompt"] == "Rate {answer}."
     assert document["eval_library"]["version"] == "unknown"
+
+
+def test_what_is_correct_on_another_scale_is_named(
+    scores: Callable[..., str], tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="on 1 to 10: give the lowest correct score"):
+        export(scores(scale=[1, 10]), output=tmp_path, **EVER)
+    _, lines = _ever(export(scores(scale=[1, 10]), output=tmp_path, **EVER, correct_at=7).written)
+    assert [line["evaluation"]["is_correct"] for line in lines] == [True, False]
+    assert scale_of({"sum_of": ["a", "b"], "scale": [[5.0, 1.0], [0.5, 0.1]]})[1] == math.inf
+
+
+@pytest.mark.parametrize("template", ["chat", "rubric"])
+def test_a_part_of_the_prompt_is_not_published_as_the_prompt(
+    template: str, scores: Callable[..., str], tmp_path: Path
+) -> None:
+    made = scores(template=template, scale=[0, 9])
+    with pytest.raises(DataError, match="give the whole prompt as `judge_prompt`"):
+        export(made, output=tmp_path, **EVER)
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text("system: Be fair.")
+    document, _ = _ever(export(made, output=tmp_path, **EVER, judge_prompt=prompt).written)
+    scoring = document["evaluation_results"][0]["metric_config"]["llm_scoring"]
+    assert scoring["input_prompt"] == "system: Be fair."
+
+
+def test_a_conversation_is_shown_whole(scores: Callable[..., str], tmp_path: Path) -> None:
+    answer = {"score": 5.0, "instruction": "And 2?", "response": "4"}
+    last = {"role": "user", "content": "And 2?"}
+    before = [
+        {"role": "user", "content": "Double 1."},
+        {"role": "assistant", "content": "It is 2."},
+    ]
+    system = {"role": "system", "content": "Be short."}
+    rows = [
+        {"id": "1", **answer, "messages": [*before, last]},
+        {"id": "2", **answer, "messages": [system, last]},
+    ]
+    _, (talk, single) = _ever(export(scores(rows), output=tmp_path, **EVER).written)
+    assert talk["interaction_type"] == "multi_turn" and "output" not in talk
+    assert [turn["content"] for turn in talk["messages"]] == [
+        "Double 1.",
+        "It is 2.",
+        "And 2?",
+        "4",
+    ]
+    assert talk["answer_attribution"][0]["turn_idx"] == talk["messages"][-1]["turn_idx"] == 3
+    assert all(text in talk["input"]["raw"] for text in ("Double 1.", "It is 2.", "And 2?"))
+    assert single["interaction_type"] == "single_turn" and single["output"] == {"raw": ["4"]}
+    assert "Be short." in single["input"]["raw"] and "messages" not in single
 
 
 def test_sample_lines_need_texts(scores: Callable[..., str], tmp_path: Path) -> None:

@@ -76,9 +76,13 @@ def test_a_judge_goes_whole_and_nothing_else_of_its_folder(
     assert made.get("visibility") == "public" or made.get("private") is False
     commit = hub.said()
     assert commit["commit"] == "/api/models/me/judge/commit/next"
-    assert {"config.json", "model.safetensors", "README.md", "tokenizer.json", "LICENSE.txt"} <= set(
-        commit["sent"]
-    )
+    assert {
+        "config.json",
+        "model.safetensors",
+        "README.md",
+        "tokenizer.json",
+        "LICENSE.txt",
+    } <= set(commit["sent"])
     assert commit["sent"]["model.safetensors"] == (judge / "model.safetensors").stat().st_size
     left_out = {"training.json", *mine, "checkpoint-5/"}
     assert left_out <= set(sent["left_out"]) and not left_out & set(commit["sent"])

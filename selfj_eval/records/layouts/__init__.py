@@ -128,7 +128,7 @@ def layout_rows(
     if options.turns == ALL and not layout.every_turn:
         raise DataError(f"`turns` all is for conversations, not {layout.title}.", path=path)
     notices.say(f"read as {layout.title}, layout {layout.name}")
-    source = Source(rows, path, options.fields, notices, options.turns)
+    source = Source(rows, path, options.fields, notices, options.turns, options)
     yield from layout.rows(source)
     source.finish()
 

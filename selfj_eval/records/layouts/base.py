@@ -13,7 +13,9 @@ from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.records.formats import Rows
 from selfj_eval.records.names import FAMILIAR, familiar_names
 from selfj_eval.records.notices import Notices
-from selfj_eval.records.options import LAST
+from selfj_eval.records.options import LAST, ScaleOptions
+from selfj_eval.records.questions import QUESTION_FIELDS
+from selfj_eval.records.ratings import stands_for_none
 from selfj_eval.records.record import is_number
 
 OWN = ("id", "reference", "rating", "rating_min", "rating_max", "model", "category", "raters")
@@ -30,6 +32,7 @@ class Source:
         told: Field of a record to the name of what holds it, as the user says.
         notices: Gets what was recognised, converted or left out.
         turns: Which turns of a conversation are judged: ``last`` or ``all``.
+        scale: What the user says of ratings.
     """
 
     rows: Rows
@@ -37,6 +40,7 @@ class Source:
     told: Mapping[str, str]
     notices: Notices
     turns: str = LAST
+    scale: ScaleOptions = field(default_factory=ScaleOptions)
     _found: set[str] = field(default_factory=set)
     _offered: dict[str, dict[str, None]] = field(default_factory=dict)
     _alone: dict[str, str] = field(default_factory=dict)
@@ -48,6 +52,33 @@ class Source:
     def left_out(self, place: str, why: str) -> None:
         """Count a row, or a part of one, that gives no record."""
         self.notices.leave_out(place, why)
+
+    def known_rows(self, *read: str) -> Rows:
+        """The rows; after the last one, fields that nothing reads are noted as ignored.
+
+        Args:
+            *read: Fields that are read, beside those of a record and of a question.
+        """
+        seen: dict[str, None] = {}
+        for place, row in self.rows:
+            seen |= dict.fromkeys(row)
+            yield place, row
+        known = {*OWN, *QUESTION_FIELDS, *read, *self.told.values()}
+        self.notices.ignore(name for name in seen if name not in known)
+
+    def raters(self, holders: Mapping[str, Any], rates: Callable[[Any], bool]) -> Mapping[str, Any]:
+        """What may hold the rating: where the user has named none, only what can be one.
+
+        Args:
+            holders: What the row has, by name; what is left out is counted.
+            rates: Whether one of them can be a rating.
+        """
+        if "rating" in self.told:
+            return holders
+        found = {name: held for name, held in holders.items() if rates(held)}
+        for _ in range(len(holders) - len(found)):
+            self.notices.count("scores that are no numbers, not used")
+        return found
 
     def told_of(self, name: str, holders: Mapping[str, Any], *, alone: bool = False) -> Any:
         """What the user says holds a field of the record, such as one of several scores.
@@ -171,16 +202,14 @@ class Source:
         Raises:
             DataError: If it is no number.
         """
-        if is_missing(value) or (isinstance(value, str) and value.strip().upper() in _NO_RATING):
+        if _is_none(value):
             self.notices.count("ratings that are null, NaN or N/A, not used")
             return None
-        if isinstance(value, bool):
-            return float(value)
-        if isinstance(value, str):
-            with suppress(ValueError):
-                value = float(value)
-        if is_number(value):
-            return float(value)
+        if stands_for_none(value, self.scale, self.notices):
+            return None
+        found = _number(value)
+        if found is not None:
+            return found
         message = f"expected a number as rating, got {type(value).__name__} ({value!r:.40})."
         raise self.error(place, name, message)
 
@@ -188,7 +217,7 @@ class Source:
         """Refuse what the user has named and no row has; say what could have been named.
 
         Raises:
-            DataError: If there is such a name.
+            DataError: If there is such a name, or some rows have one score and others more.
         """
         for name, own in self.told.items():
             if name not in self._found:
@@ -196,6 +225,10 @@ class Source:
                 message = f"no row has {own!r}, which is to hold {name!r}; there are: {have}."
                 raise DataError(message, path=self.path)
         for name, others in self._offered.items():
+            if name in self._alone and len(others) > 1:
+                both = some(list(map(repr, others)), 20, " or ")
+                message = f"the {name} may be {both}; name one with `fields` {name}=NAME."
+                raise DataError(message, path=self.path)
             if others and name not in self.told and name in self._alone:
                 self.notices.say(f"the {name} is {self._alone[name]!r}, the only one")
             elif others and name not in self.told:
@@ -206,6 +239,23 @@ class Source:
 
 
 _NO_RATING = ("", "N/A", "NA", "NONE", "NULL", "NAN")
+
+
+def _is_none(value: Any) -> bool:
+    return is_missing(value) or (isinstance(value, str) and value.strip().upper() in _NO_RATING)
+
+
+def _number(value: Any) -> float | None:
+    """The number that a value is, or spells; None if it does neither."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = float(value)
+    return float(value) if isinstance(value, bool) or is_number(value) else None
+
+
+def is_rating(value: Any) -> bool:
+    """Whether a value can be a rating, or says that there is none."""
+    return _is_none(value) or _number(value) is not None
 
 
 @dataclass(frozen=True)

@@ -8,45 +8,49 @@ from typing import Any
 from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.records.formats import Rows
 from selfj_eval.records.layouts.base import OWN, Layout, Source
-from selfj_eval.records.layouts.conversations import checked_messages, judged_turns
+from selfj_eval.records.layouts.conversations import (
+    beside,
+    checked_messages,
+    judged_turns,
+    with_system,
+)
+from selfj_eval.records.names import FAMILIAR
 
 _SHAREGPT_ROLES = {"function_call": "assistant", "observation": "tool", "bing": "assistant"}
 
 
 def _chat_rows(source: Source) -> Rows:
     """OpenAI's fine-tuning files and the like: ``messages``, the last one is judged."""
-    seen: dict[str, None] = {}
-    for number, (place, row) in enumerate(source.rows):
-        seen |= dict.fromkeys(row)
-        messages = checked_messages(row.get("messages"), "messages", place, source)
-        yield from judged_turns(source, place, {"id": number, **source.own_fields(row)}, messages)
-    source.notices.ignore(name for name in seen if name not in {*OWN, "messages"})
+    for number, (place, row) in enumerate(source.known_rows()):
+        more, messages = with_system(
+            row, checked_messages(row.get("messages"), "messages", place, source)
+        )
+        own = {"id": number, **source.own_fields(row), **more}
+        yield from judged_turns(source, place, own, messages)
 
 
 def _sharegpt_rows(source: Source) -> Rows:
     """``conversations`` of ``from`` and ``value``; ids often repeat, the position tells apart."""
     ids = set[Any]()
-    for number, (place, row) in enumerate(source.rows):
+    for number, (place, row) in enumerate(source.known_rows("conversations")):
         own = {"id": number, **source.own_fields(row)}
         if own["id"] in ids:
             source.notices.count("ids that were there before, told apart by # and the position")
             own["id"] = f"{own['id']}#{number}"
         ids.add(own["id"])
-        messages = sharegpt_messages(row, place, source)
-        yield from judged_turns(source, place, own, messages)
+        more, messages = sharegpt_messages(row, place, source)
+        yield from judged_turns(source, place, own | more, messages)
 
 
-def sharegpt_messages(row: Mapping[str, Any], place: str, source: Source) -> list[dict[str, Any]]:
-    """A ShareGPT conversation as chat messages; its system prompt may stand beside it."""
+def sharegpt_messages(
+    row: Mapping[str, Any], place: str, source: Source
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What stands beside a ShareGPT conversation, and it as chat messages (``with_system``)."""
     turns = [
         sharegpt_turn(turn) if isinstance(turn, Mapping) else turn
         for turn in source.list_in(row, "conversations", place)
     ]
-    messages = checked_messages(turns, "conversations", place, source)
-    system = row.get("system")
-    if isinstance(system, str) and system.strip():
-        messages.insert(0, {"role": "system", "content": system})
-    return messages
+    return with_system(row, checked_messages(turns, "conversations", place, source))
 
 
 def sharegpt_turn(turn: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,7 +68,7 @@ def sharegpt_turn(turn: Mapping[str, Any]) -> dict[str, Any]:
 
 def _completion_rows(source: Source) -> Rows:
     """TRL: ``prompt`` and ``completion``, texts or messages, perhaps a ``label`` true or false."""
-    for number, (place, row) in enumerate(source.rows):
+    for number, (place, row) in enumerate(source.known_rows("prompt", "completion", "label")):
         own = {"id": number, **source.own_fields(row)}
         label = row.get("label")
         if isinstance(label, bool):
@@ -74,17 +78,16 @@ def _completion_rows(source: Source) -> Rows:
             raise source.error(place, "label", message)
         prompt, completion = row.get("prompt"), row.get("completion")
         if isinstance(prompt, str) and isinstance(completion, str):
-            yield place, {**own, "instruction": prompt, "response": completion}
+            yield place, {**own, **beside(row), "instruction": prompt, "response": completion}
             continue
         for name in ("prompt", "completion"):
             if isinstance(row.get(name), str):
                 message = "is text, while the other is a list of messages; make both the same."
                 raise source.error(place, name, message)
-        messages = [
-            *checked_messages(prompt, "prompt", place, source),
-            *checked_messages(completion, "completion", place, source),
-        ]
-        yield from judged_turns(source, place, own, messages)
+        asked = checked_messages(prompt, "prompt", place, source)
+        answered = checked_messages(completion, "completion", place, source)
+        more, messages = with_system(row, [*asked, *answered])
+        yield from judged_turns(source, place, own | more, messages)
 
 
 def _is_trl(row: Mapping[str, Any]) -> bool:
@@ -99,7 +102,10 @@ CHAT = (
         "chat messages (OpenAI's fine-tuning files)",
         ("messages",),
         _chat_rows,
-        without=("instruction", "response", "ans_id", "conversations", "epoch", "resps"),
+        without=(
+            *("instruction", "response", *FAMILIAR["response"], "response_a"),
+            *("ans_id", "conversations", "epoch", "resps"),
+        ),
         takes=OWN,
         every_turn=True,
     ),

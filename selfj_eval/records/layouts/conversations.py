@@ -10,7 +10,7 @@ from selfj_eval.records.conversations import NotTextError, content_text, role_of
 from selfj_eval.records.formats import Rows
 from selfj_eval.records.layouts.base import Source
 from selfj_eval.records.options import ALL
-from selfj_eval.records.questions import NOT_TEXT
+from selfj_eval.records.questions import NOT_TEXT, QUESTION_FIELDS, SYSTEMS
 
 NO_QUESTION = "no user turn before the answer"
 
@@ -42,6 +42,27 @@ def checked_messages(value: Any, field: str, place: str, source: Source) -> list
             raise source.error(place, field, message)
         found.append({**message, "role": role_of(role)})
     return found
+
+
+def beside(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row has beside a question and belongs to it, such as a system prompt."""
+    return {name: row[name] for name in QUESTION_FIELDS if name in row and name != "messages"}
+
+
+def with_system(
+    row: Mapping[str, Any], messages: Sequence[dict[str, Any]]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What stands beside a conversation and belongs to the question.
+
+    Returns:
+        The row's other fields of a question, and the messages, with the system prompts that stand
+        beside them at their beginning.
+    """
+    found = beside(row)
+    given = [found.pop(name, None) for name in SYSTEMS]
+    texts = dict.fromkeys(text for text in given if isinstance(text, str) and text.strip())
+    system = [{"role": "system", "content": text} for text in texts]
+    return found, [*(turn for turn in system if turn not in messages[:1]), *messages]
 
 
 def judged_turns(

@@ -8,7 +8,7 @@ from typing import Any
 from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.records.conversations import content_text
 from selfj_eval.records.formats import Rows
-from selfj_eval.records.layouts.base import Layout, Source
+from selfj_eval.records.layouts.base import Layout, Source, is_rating
 from selfj_eval.records.layouts.conversations import checked_messages, judged_turns
 
 _LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # correct, partial, incorrect, no answer
@@ -84,11 +84,20 @@ def _target(target: Any, source: Source) -> Any:
 def _rating(source: Source, row: Mapping[str, Any], place: str) -> dict[str, Any]:
     """The value that the scorer which the user names gave; letters are right or wrong."""
     scores = source.object_in(row, "scores", place)
-    score = source.told_of("rating", scores, alone=True)
-    value = score.get("value") if isinstance(score, Mapping) else score
+    score = source.told_of("rating", source.raters(scores, _rates), alone=True)
+    value = _value(score)
     if isinstance(value, str) and value in _LETTERS:
         return {"rating": _LETTERS[value], "rating_min": 0.0, "rating_max": 1.0}
     return {} if score is None else {"rating": source.rating(value, "scores", place)}
+
+
+def _value(score: Any) -> Any:
+    return score.get("value") if isinstance(score, Mapping) else score
+
+
+def _rates(score: Any) -> bool:
+    value = _value(score)
+    return is_rating(value) or (isinstance(value, str) and value in _LETTERS)
 
 
 INSPECT = (

@@ -9,9 +9,20 @@ from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.records.formats import Rows
 from selfj_eval.records.layouts.base import Layout, Source
 from selfj_eval.records.layouts.chat import sharegpt_messages, sharegpt_turn
-from selfj_eval.records.layouts.conversations import NO_QUESTION, answer_of, checked_messages
+from selfj_eval.records.layouts.conversations import (
+    NO_QUESTION,
+    answer_of,
+    beside,
+    checked_messages,
+    with_system,
+)
+from selfj_eval.records.questions import SYSTEMS
 
 _PARTED = "the two conversations part before the last turn, so they do not answer the same question"
+_PREFERENCE = (
+    *("prompt", "chosen", "rejected", "score_chosen", "score_rejected"),
+    *("chosen_model", "rejected_model", "subset"),
+)
 _WINNERS = {"model_a": "A", "model_b": "B", "tie": "tie", "tie (bothbad)": "tie"}
 
 
@@ -27,20 +38,21 @@ def _openai_rows(source: Source) -> Rows:
 
 
 def _sharegpt_rows(source: Source) -> Rows:
-    for number, (place, row) in enumerate(source.rows):
-        messages = sharegpt_messages(row, place, source)
+    read = ("conversations", "chosen", "rejected")
+    for number, (place, row) in enumerate(source.known_rows(*read)):
+        more, messages = sharegpt_messages(row, place, source)
         sides = []
         for name in ("chosen", "rejected"):
             turn = sharegpt_turn(source.object_in(row, name, place))
             sides += checked_messages([turn], name, place, source)
-        own = {"id": number, **source.own_fields(row)}
+        own = {"id": number, **source.own_fields(row), **more}
         yield from _pair(source, place, own, messages, *sides)
 
 
 def _preference_rows(source: Source) -> Rows:
     """TRL's and RewardBench's: the prompt may stand beside the answers, in them, or both."""
-    for number, (place, row) in enumerate(source.rows):
-        own = {"id": number, **source.own_fields(row)}
+    for number, (place, row) in enumerate(source.known_rows(*_PREFERENCE)):
+        own = {"id": number, **source.own_fields(row), **beside(row)}
         own |= {"rating_a": row.get("score_chosen"), "rating_b": row.get("score_rejected")}
         own |= {"model_a": row.get("chosen_model"), "model_b": row.get("rejected_model")}
         if isinstance(row.get("subset"), str):
@@ -102,7 +114,9 @@ def _pair(
     if all(message["role"] != "user" for message in messages):
         source.left_out(place, NO_QUESTION)
         return
-    row = {**own, "messages": messages, "label": "A"}
+    _, messages = with_system(own, messages)
+    row = {name: value for name, value in own.items() if name not in SYSTEMS}
+    row |= {"messages": messages, "label": "A"}
     for side, message in (("a", first), ("b", second)):
         answer = answer_of(message)
         if is_missing(answer["response"]):

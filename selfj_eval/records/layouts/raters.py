@@ -7,7 +7,7 @@ from typing import Any
 
 from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.records.formats import Rows
-from selfj_eval.records.layouts.base import Layout, Source
+from selfj_eval.records.layouts.base import Layout, Source, is_rating
 from selfj_eval.records.questions import QUESTION_FIELDS
 from selfj_eval.records.raters import GivenRating, mean_of
 from selfj_eval.records.record import is_number
@@ -90,12 +90,18 @@ def _parallel(
     source: Source, place: str, holders: Mapping[str, list[Any]]
 ) -> list[tuple[Any, Any, Any]]:
     """Value, user and status of each response to the question that rates."""
-    lists = source.told_of("rating", holders, alone=True)
+    lists = source.told_of("rating", source.raters(holders, _all_rate), alone=True)
     if lists is None or all(is_missing(given) for given in lists):
         return []
     if not all(isinstance(given, list) and len(given) == len(lists[0]) for given in lists):
         raise source.error(place, "responses", "values, users and status are not equally many.")
     return list(zip(*lists, strict=True))
+
+
+def _all_rate(lists: list[Any]) -> bool:
+    """Whether the responses to a question of flat rows can all be ratings."""
+    values = lists[0]
+    return is_missing(values) or (isinstance(values, list) and all(map(is_rating, values)))
 
 
 def _asked(
@@ -145,7 +151,8 @@ def _annotated(source: Source, annotation: Mapping[str, Any], place: str) -> tup
             given = value.get(kind)
             given = given[0] if isinstance(given, list) and len(given) == 1 else given
             holders[str(result.get("from_name"))] = (given, kind)
-    found = source.told_of("rating", holders, alone=True)
+    may = source.raters(holders, lambda held: is_rating(held[0]))
+    found = source.told_of("rating", may, alone=True)
     return (None, None) if found is None else found
 
 
