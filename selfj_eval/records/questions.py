@@ -68,7 +68,7 @@ def whole_question(
 
     Args:
         instruction, response: The texts; without an instruction, it is the last user turn of
-            ``messages``, and without a response, answers at their end are not shown.
+            ``messages``, and answers at their end are not shown.
         row: What the row has in ``QUESTION_FIELDS``; others are not looked at.
         fail: Makes the error of a field.
         notices: Counts what was added.
@@ -123,12 +123,11 @@ def whole_question(
 
 
 def _drop_answer(chat: list[Turn], response: str | None, notices: Notices | None) -> None:
-    """Take the answer itself from the end of a chat; without a response, every one there."""
+    """Take answers from the end of a chat: the one that is judged, and others in its place."""
     while chat and chat[-1].role == "assistant":
-        if response is not None and _plain(chat[-1].text) != _plain(response):
-            return
+        own = response is not None and _plain(chat[-1].text) == _plain(response)
         chat.pop()
-        if response is not None:
+        if own:
             return
         if notices is not None:
             notices.count("answers at the end of 'messages', not shown")

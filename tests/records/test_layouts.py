@@ -13,16 +13,20 @@ from selfj_eval import DataError, Record, read_records
 from selfj_eval.generation.instructions import read_instructions
 from selfj_eval.records.conversations import Turn, as_text, unrendered
 from selfj_eval.records.notices import Notices
+from selfj_eval.records.pairs import read_pairs
 from selfj_eval.records.record import NO_ANSWER
 
 ROW = {"id": "1", "instruction": "Sort by size.", "response": "lake, sea"}
 
 
-def read(tmp_path: Path, *rows: dict[str, Any], name: str = "x.jsonl") -> tuple[list[Record], str]:
+def read(
+    tmp_path: Path, *rows: dict[str, Any], name: str = "x.jsonl", **how: Any
+) -> tuple[list[Record], str]:
     """The records of rows in a file, and what was noted, on one line."""
     path, notices = tmp_path / name, Notices()
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return read_records(path, notices=notices), "; ".join(notices.sentences())
+    found = read_records(path, notices=notices, **how)
+    return found, "; ".join(notices.sentences())
 
 
 def sample(doc_id: int = 0, **fields: Any) -> dict[str, Any]:
@@ -355,3 +359,120 @@ def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.jsonl")
     with pytest.raises(DataError, match="is not a regular file; write what it gives into a file"):
         read_records(tmp_path / "x.jsonl")
+
+
+USER, OLD = {"role": "user", "content": "q"}, {"role": "assistant", "content": "old"}
+SYSTEM = {"role": "system", "content": "Be brief."}
+TALK = [USER, OLD, {"role": "user", "content": "And then?"}]
+
+
+@pytest.mark.parametrize("name", ["answer", "output", "completion"])
+def test_an_answer_beside_messages_is_the_one_that_is_judged(tmp_path: Path, name: str) -> None:
+    (record,), notes = read(tmp_path, {"messages": [USER, OLD], name: "new"})
+    assert (record.question, record.response) == ("q", "new")
+    assert f"{name!r} is taken as the response" in notes
+    assert "answers at the end of 'messages', not shown: 1" in notes
+
+
+def test_pairs_may_have_messages(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    row = {"id": "1", "messages": TALK, "response_a": "a", "response_b": "b", "label": "B"}
+    path.write_text(json.dumps(row))
+    (pair,) = read_pairs(path)
+    assert (pair.response_a, pair.response_b, pair.label) == ("a", "b", "B")
+    assert pair.question == "User: q\n\nAssistant: old\n\nUser: And then?"
+
+
+def test_a_system_prompt_beside_a_conversation_is_shown(tmp_path: Path) -> None:
+    new = {"role": "assistant", "content": "new"}
+    chat = {"system": "Be brief.", "messages": [*TALK, new], "source": "x"}
+    trl = {"system": "Be brief.", "prompt": TALK, "completion": [new], "label": True, "source": "x"}
+    for row in (chat, trl, chat | {"messages": [SYSTEM, *TALK, new]}):
+        (record,), notes = read(tmp_path, row)
+        shown = "System: Be brief.\n\nUser: q\n\nAssistant: old\n\nUser: And then?"
+        assert (record.question, record.response) == (shown, "new")
+        assert "ignored: source" in notes
+    texts = {"system": "Be brief.", "prompt": "q", "completion": "new", "label": False}
+    (record,), _ = read(tmp_path, texts)
+    assert record.question == "System: Be brief.\n\nUser: q"
+    (record,), notes = read(tmp_path, {"conversations": [USER, new], "source": "x"})
+    assert "ignored: source" in notes
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"prompt": "q", "chosen": "a", "rejected": "b"},
+        {"prompt": [USER], "chosen": "a", "rejected": "b"},
+        {
+            "chosen": [USER, {"role": "assistant", "content": "a"}],
+            "rejected": [USER, {"role": "assistant", "content": "b"}],
+        },
+    ],
+)
+def test_a_system_prompt_beside_a_preference_is_shown(tmp_path: Path, asked: Any) -> None:
+    path, notices = tmp_path / "p.jsonl", Notices()
+    path.write_text(json.dumps({"system": "Be brief.", "source": "x", **asked}))
+    (pair,) = read_pairs(path, notices=notices)
+    assert pair.question == "System: Be brief.\n\nUser: q"
+    assert (pair.response_a, pair.response_b) == ("a", "b")
+    assert "ignored: source" in notices.sentences()
+
+
+def task(*annotations: dict[str, Any]) -> dict[str, Any]:
+    """A task of Label Studio's; each annotation has the values of its controls by their names."""
+
+    def result(name: str, value: Any) -> dict[str, Any]:
+        kind = "choices" if isinstance(value, str) else "number"
+        held = [value] if isinstance(value, str) else value
+        return {"from_name": name, "type": kind, "value": {kind: held}}
+
+    given = [
+        {"completed_by": k, "result": [result(*control) for control in own.items()]}
+        for k, own in enumerate(annotations)
+    ]
+    data = {"instruction": "q", "response": "a"}
+    return {"id": 1, "data": data, "annotations": given}
+
+
+def test_what_stands_for_no_rating_is_in_no_mean(tmp_path: Path) -> None:
+    (record,), notes = read(tmp_path, task({"q": -1}, {"q": 4}), missing_rating="-1")
+    assert record.rating == 4 and record.raters is not None and len(record.raters) == 1
+    assert "ratings of -1, taken as no rating: 1" in notes
+    responses = {"q": [{"user_id": "u", "value": -1}, {"user_id": "v", "value": 4}]}
+    argilla = {"id": "1", "fields": {"instruction": "q", "response": "a"}, "suggestions": {}}
+    (record,), _ = read(tmp_path, argilla | {"responses": responses}, missing_rating=-1.0)
+    assert record.rating == 4
+
+
+def test_a_score_is_the_only_one_only_if_it_is(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the rating may be 'q' or 'f'; name one with `fields`"):
+        read(tmp_path, task({"q": 2}, {"q": 5, "f": 1}))
+    (record,), _ = read(tmp_path, task({"q": 2}, {"q": 5, "f": 1}), names={"rating": "q"})
+    assert record.rating == 3.5
+
+
+def test_a_single_score_that_is_no_number_is_counted(tmp_path: Path) -> None:
+    others = "scores that are no numbers, not used: 1"
+    (record,), notes = read(tmp_path, task({"mood": "Good"}))
+    assert record.rating is None and others in notes
+    with pytest.raises(DataError, match="expected a number as rating"):
+        read(tmp_path, task({"mood": "Good"}), names={"rating": "mood"})
+    log = {
+        "id": "1", "eval": {"model": "m"}, "epoch": 1, "input": "q",
+        "output": {"completion": "a", "choices": [{}]},
+    }  # fmt: skip
+    (record,), notes = read(tmp_path, log | {"scores": {"said": {"value": "a longer text"}}})
+    assert record.rating is None and others in notes
+    (record,), notes = read(tmp_path, log | {"scores": {"said": {"value": "C"}}})
+    assert (record.rating, record.rating_max) == (1, 1) and "the only one" in notes
+    flat = {"_server_id": "1", "status": "completed", "id": "1", "instruction": "q"}
+    flat |= {"response": "a", "why.responses": ["short"], "why.responses.users": ["u"]}
+    (record,), notes = read(tmp_path, flat | {"why.responses.status": ["submitted"]})
+    assert record.rating is None and others in notes
+
+
+def test_each_end_of_the_scale_is_filled_by_itself(tmp_path: Path) -> None:
+    row = {"id": "1", "instruction": "q", "response": "a", "rating": 2, "rating_min": 0}
+    (record,), _ = read(tmp_path, row, scale=(1, 5))
+    assert (record.rating_min, record.rating_max) == (0, 5)
