@@ -251,7 +251,8 @@ def _sample(answer: Scored, threshold: float) -> dict[str, Any]:
     reference = [] if answer.reference is None else [answer.reference]
     # A system prompt and one question are a single turn, whose text is the whole of both.
     several = any(turn.role not in ("system", "user") for turn in answer.messages or ())
-    said = [*messages_of(answer.messages or ()), {"role": "assistant", "content": answer.response}]
+    last: dict[str, Any] = {"role": "assistant", "content": answer.response}
+    said = [*messages_of(answer.messages or ()), last]
     turns = [{"turn_idx": at, **turn} for at, turn in enumerate(said)]
     line: dict[str, Any] = {
         "sample_id": answer.id,

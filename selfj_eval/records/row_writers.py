@@ -97,8 +97,10 @@ class ParquetWriter:
         texts = [("role", pa.string()), ("content", pa.string())]
         types |= {"messages": pa.list_(pa.struct(texts))}
         types |= {"raters": pa.list_(pa.struct([("rater", pa.string()), ("rating", pa.float64())]))}
-        numbers = ("score", "digit_mass", "p_good", "rating", "rating_min", "rating_max")
-        numbers += ("preference", "a_first", "b_first", "label_mass")
+        numbers = (
+            *("score", "digit_mass", "p_good", "rating", "rating_min", "rating_max"),
+            *("preference", "a_first", "b_first", "label_mass"),
+        )
         criteria = [name for name in fields if name.startswith(CRITERION_PREFIX)]
         types |= dict.fromkeys([*numbers, *criteria], pa.float64())
         self._schema = pa.schema([(name, types.get(name, pa.string())) for name in fields])
