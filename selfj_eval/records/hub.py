@@ -120,7 +120,9 @@ def fetch_files(given: str | Path, is_read: Callable[[Path], bool]) -> tuple[lis
 
 def _refuse_data_set(address: Address) -> None:
     if address.path is None:
-        message = f"is a whole data set; give a single file: hf://datasets/{address.repository}/PATH."
+        message = (
+            f"is a whole data set; give a single file: hf://datasets/{address.repository}/PATH."
+        )
         raise DataError(message, path=str(address))
 
 

@@ -452,7 +452,7 @@ def test_a_fault_in_the_references_names_their_file(tmp_path: Path) -> None:
     references = tmp_path / "mt-bench/reference_answer/gpt-4.jsonl"
     rows = [json.loads(line) for line in references.read_text().splitlines()]
     written(references, *({**row, "choices": []} for row in rows))
-    with pytest.raises(DataError, match=r"reference_answer/gpt-4\.jsonl, line \d+, field 'choices'"):
+    with pytest.raises(DataError, match=r"reference_answer/gpt-4\.jsonl, line 1, field 'choices'"):
         read_records(path)
 
 
