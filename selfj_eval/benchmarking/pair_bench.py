@@ -178,7 +178,7 @@ def read_pair_sets(
     for name in given:
         notices = Notices()
         if isinstance(given, Mapping):
-            pairs, own = pairs_in_memory(given[name]), name
+            pairs, own = pairs_in_memory(given[name], options=options, notices=notices), name
         else:
             path = judge_bench_file(name, "pairwise") or Path(name)
             pairs = read_pairs(path, options=options, notices=notices)

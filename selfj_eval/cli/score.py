@@ -59,8 +59,7 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Judge the file or the folder; returns the exit status."""
     options = options_from(arguments, ScoreOptions, progress=watch)
-    given = arguments.input
-    result = score_answers(given[0] if len(given) == 1 else given, options)
+    result = score_answers(arguments.input, options)
     show(result, arguments)
     if result.rated and result.scored and not arguments.json:
         say(f"  {result.rated:,} records have a rating: selfj eval {result.output}")

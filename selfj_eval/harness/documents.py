@@ -38,6 +38,9 @@ def judge_bench_pairs(
     features: dict[str, Any] = {name: Value("string") for name in names}
     pairs = read_pairs(path)
     rows = [{name: getattr(pair, name) for name in names} for pair in pairs]
+    for row, pair in zip(rows, pairs, strict=True):
+        if pair.error is not None:  # as an answer that is not there: it stays unscored
+            row |= {"response_a": None, "response_b": None}
     if any(pair.messages is not None for pair in pairs):
         features["messages"] = _MESSAGES
         for row, pair in zip(rows, pairs, strict=True):

@@ -91,7 +91,7 @@ class Candidates:
     """The candidates for one instruction, in the order of the file.
 
     Attributes:
-        instruction: Its exact text.
+        instruction: The whole question, as ``Record.question`` gives it.
         records: The candidates.
         scores: A score for each; None where it is unscored.
     """
@@ -148,7 +148,7 @@ class Curve:
 
 
 def group(records: Iterable[Record], scores: Iterable[float | None]) -> list[Candidates]:
-    """The records by the exact text of their instruction, in order of first appearance.
+    """The records by their whole question, in order of first appearance.
 
     Args:
         records: The candidates.

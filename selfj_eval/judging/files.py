@@ -39,12 +39,14 @@ class Survey:
         rated: How many have a rating.
         fields: Optional fields that any of them has, sorted.
         notices: What was recognised, converted or ignored, as sentences.
+        left_out: Those of them that say what was left out.
     """
 
     records: int
     rated: int
     fields: tuple[str, ...]
     notices: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass
@@ -144,7 +146,8 @@ class RecordFile:
             rated += sum(record.rating is not None for record in window)
             fields |= fields_of(window)
         self._refuse_repeated(np.frombuffer(ids, np.int64))
-        return Survey(count, rated, tuple(sorted(fields)), tuple(notices.sentences()))
+        said = (tuple(notices.sentences()), tuple(notices.why_left_out()))
+        return Survey(count, rated, tuple(sorted(fields)), *said)
 
     def _refuse_repeated(self, hashes: np.ndarray[Any, np.dtype[np.int64]]) -> None:
         """Eight bytes a record tell that ids differ; only those that may not are read again."""

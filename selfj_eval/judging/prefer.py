@@ -54,6 +54,12 @@ class PreferOptions(JudgeOptions, TableOptions):
         None, "file that keeps judgments (default: beside the output)", placeholder="FILE"
     )
     limit: int | None = option(None, "only the first N pairs", low=1)
+    fields: dict[str, str] = option(
+        {},
+        "the field FIELD of a pair, such as response_a, is called NAME in the file, or A.B where "
+        "it is B within A; may be repeated",
+        placeholder="FIELD=NAME",
+    )
     encoding: str | None = like(ReadOptions, "encoding")
     layout: str | None = like(ReadOptions, "layout")
     confidence: float = option(0.95, "level of intervals", placeholder="C")
@@ -79,7 +85,8 @@ def prefer_answers(
     in a store beside the output: after an interruption the same call goes on.
 
     Args:
-        pairs: A file of pairs, a pair set of judge_bench, such as ``llmbar``, or pairs in memory.
+        pairs: A file of pairs, here or on the hub (``hf://datasets/OWNER/NAME[@REVISION]/PATH``), a
+            pair set of judge_bench, such as ``llmbar``, or pairs in memory.
 
     Raises:
         DataError: If something is no pair, before anything is judged.
@@ -143,12 +150,13 @@ prefer = keywords(prefer_answers, PreferOptions)
 
 
 def _source(pairs: object) -> Path | None:
-    """The file of pairs; None of what is in memory."""
+    """The file of pairs, fetched where it is on the hub; None of what is in memory."""
+    from selfj_eval.records.hub import local_file
     from selfj_eval.registry.named import judge_bench_file
 
     if not isinstance(pairs, str | Path):
         return None
-    return judge_bench_file(pairs, "pairwise") or Path(pairs)
+    return judge_bench_file(pairs, "pairwise") or local_file(pairs)
 
 
 def _files(source: Path | None, options: PreferOptions) -> tuple[Path | None, Path | None]:
@@ -173,9 +181,9 @@ def _files(source: Path | None, options: PreferOptions) -> tuple[Path | None, Pa
 def _read(given: Any, options: PreferOptions, notices: Notices) -> list[Pair]:
     from selfj_eval.records.pairs import pairs_in_memory, read_pairs
 
+    how = ReadOptions(fields=options.fields, encoding=options.encoding, layout=options.layout)
     if not isinstance(given, Path):
-        return pairs_in_memory(given)
-    how = ReadOptions(encoding=options.encoding, layout=options.layout)
+        return pairs_in_memory(given, options=how, notices=notices)
     return read_pairs(given, options=how, notices=notices)
 
 

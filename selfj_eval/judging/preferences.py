@@ -30,7 +30,7 @@ class Preferences(Result):
         position_bias: What the order does to it.
         pointwise: The same judge where it rates each answer alone, or None.
         difference: Accuracy of pairwise less that of pointwise, over the pairs that both scored.
-        errors: One line per unscored pair, ``id: why``.
+        errors: One line per unscored pair, of each way, ``id: why``.
         output: The file with a row per pair, or None.
         notices: What was recognised or left out in the input.
         run: How it was made; of a file it stands beside it.
@@ -55,7 +55,10 @@ class Preferences(Result):
     @property
     def unscored(self) -> int:
         """Pairs without a preference, or with one but no two scores where these were asked for."""
-        return self.pairwise.unscored + (self.pointwise.unscored if self.pointwise else 0)
+        return sum(
+            row["preference"] is None or ("score_a" in row and row["score_a"] is None)
+            for row in self._rows
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The summary, as the JSON that the command prints."""

@@ -172,7 +172,9 @@ def score_answers(answers: Answers | Sequence[str | Path], options: ScoreOptions
 def _scored(answers: Answers | Sequence[str | Path], options: ScoreOptions) -> ScoreRun:
     if isinstance(answers, list | tuple):
         paths = [answer for answer in answers if isinstance(answer, str | Path)]
-        if answers and len(paths) == len(answers):
+        if len(paths) == len(answers) == 1:
+            answers = paths[0]
+        elif answers and len(paths) == len(answers):
             return _score_files(sources_of(paths), options)
     if not isinstance(answers, str | Path):
         return _score_in_memory(answers, options)
@@ -203,13 +205,15 @@ def _score_files(sources: Sources, options: ScoreOptions) -> ScoreRun:
     from selfj_eval.files.atomic import run_file, write_json
     from selfj_eval.files.hashes import sha256_of
     from selfj_eval.judging.files import RecordFile, score_file
+    from selfj_eval.records.notices import on_nothing
 
     output, store_file = _files(sources, options)
     first, *others = sources.files
     source = RecordFile(first, options.part(ReadOptions), options.limit, tuple(others))
     survey = source.survey()
     if not survey.records:
-        raise DataError("holds no records.", path=sources.folder or first)
+        why = on_nothing("holds no records", survey.left_out)
+        raise DataError(why, path=sources.folder or first)
     with _opened(options, store_file) as rater:
         before, start = rater.from_store, time.monotonic()
         if isinstance(rater, Preparable):

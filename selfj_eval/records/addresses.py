@@ -63,8 +63,8 @@ def is_address(given: object) -> bool:
 def parse_address(given: str | Path) -> Address:
     """Read ``hf://datasets/OWNER/NAME[@REVISION][/PATH]`` or ``...[?config=NAME&split=NAME]``.
 
-    Addresses of the hub's pages are read too, of files as of the data set's viewer; so is what
-    ``Path`` makes of an address.
+    Addresses of the hub's pages are read too, of files as of the data set's viewer; so is an
+    ``hf://`` address that ``Path`` has left with one slash.
 
     Raises:
         DataError: If it is no address of a data set, or leads out of it.

@@ -31,12 +31,15 @@ class HubRows:
 
     Attributes:
         address: With commit, configuration and split.
-        name: For files that come of it: the data set's and the split's.
+        name: For files that come of it: the data set's, the configuration's unless it is
+            ``default``, and the split's.
     """
 
     def __init__(self, address: Address, rows: Any) -> None:
         self.address = str(address)
-        self.name = f"{address.repository.rpartition('/')[2]}_{address.split}"
+        config = None if address.config == "default" else address.config
+        parts = (address.repository.rpartition("/")[2], config, address.split)
+        self.name = "_".join(part.replace("/", "_") for part in parts if part)
         self._rows = rows
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
@@ -117,7 +120,9 @@ def fetch_files(given: str | Path, is_read: Callable[[Path], bool]) -> tuple[lis
 
 def _refuse_data_set(address: Address) -> None:
     if address.path is None:
-        message = "is a whole data set, which is read alone; name a file in it: /PATH."
+        message = (
+            f"is a whole data set; give a single file: hf://datasets/{address.repository}/PATH."
+        )
         raise DataError(message, path=str(address))
 
 

@@ -10,7 +10,7 @@ from selfj_eval.errors import DataError
 from selfj_eval.jobs.results import Result
 from selfj_eval.records.formats import Rows
 from selfj_eval.records.hub import HubRows
-from selfj_eval.records.notices import Notices
+from selfj_eval.records.notices import Notices, on_nothing
 from selfj_eval.records.options import ReadOptions
 from selfj_eval.records.reading import records_of_rows, refuse_repeated_ids
 from selfj_eval.records.record import Record
@@ -67,7 +67,7 @@ def records_of(
 def _records(
     answers: InMemory, options: ReadOptions | None, notices: Notices | None
 ) -> list[Record]:
-    rows = list(_items_of(answers))
+    rows, notices = list(_items_of(answers)), notices or Notices()
     as_they_are = options is None or not options.changes_ratings
     if as_they_are and all(isinstance(row, Record) for _, row in rows):
         placed = [(place, row) for place, row in rows if isinstance(row, Record)]
@@ -76,7 +76,7 @@ def _records(
         read = records_of_rows(plain, path=None, options=options, notices=notices)
         placed = list(read)
     if not placed:
-        raise DataError("there are no records.")
+        raise DataError(on_nothing("there are no records", notices.why_left_out()))
     refuse_repeated_ids([(record.id, place) for place, record in placed], path=None)
     return [record for _, record in placed]
 

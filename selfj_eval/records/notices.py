@@ -10,6 +10,16 @@ from selfj_eval.errors import some
 _NAMES = 20  # of ignored fields that are listed
 
 
+def on_nothing(what: str, left_out: Iterable[str]) -> str:
+    """The message where nothing is left to read.
+
+    Args:
+        what: The fact, such as ``holds no records``.
+        left_out: What was left out, as ``Notices.why_left_out`` says it.
+    """
+    return f"{'; '.join([what, *left_out])}."
+
+
 class Notices:
     """Collects what the owner of a file should know of how it was read.
 
@@ -49,12 +59,18 @@ class Notices:
         """Note fields that nothing reads."""
         self.ignored |= dict.fromkeys(names)
 
-    def sentences(self) -> list[str]:
-        """All that was noted, one sentence a fact."""
-        found = [*self._said, *(f"{what}: {count:,}" for what, count in self._counts.items())]
+    def why_left_out(self) -> list[str]:
+        """What was left out, one sentence a reason."""
+        found = []
         for why, (number, first) in self._left_out.items():
             where = f"first {first}" if number > 1 else first
             found.append(f"left out, {why}: {number:,} ({where})")
+        return found
+
+    def sentences(self) -> list[str]:
+        """All that was noted, one sentence a fact."""
+        found = [*self._said, *(f"{what}: {count:,}" for what, count in self._counts.items())]
+        found += self.why_left_out()
         if self.ignored:
             names = [str(name) for name in self.ignored]
             found.append(f"ignored: {some(names, _NAMES)}")

@@ -14,18 +14,25 @@ from selfj_eval.records.conversations import Turn, as_text
 from selfj_eval.records.formats import Rows
 from selfj_eval.records.hub import local_file
 from selfj_eval.records.layouts import columns_of, layout_rows, recognised
-from selfj_eval.records.notices import Notices
+from selfj_eval.records.names import FAMILIAR, column_of, on_missing, with_inner_fields
+from selfj_eval.records.notices import Notices, on_nothing
 from selfj_eval.records.options import ReadOptions
-from selfj_eval.records.questions import QUESTION_FIELDS
-from selfj_eval.records.reading import iter_rows, refuse_repeated_ids
+from selfj_eval.records.questions import NOT_TEXT, QUESTION_FIELDS
+from selfj_eval.records.reading import (
+    iter_rows,
+    refuse_repeated_ids,
+    refuse_unseen,
+    with_familiar,
+)
 from selfj_eval.records.record import Record, record_from_mapping
 
 LABELS = ("A", "B", "tie")
 _FIELDS = ("id", "instruction", "reference", "category", "label", "verdict", "raters")
 _SIDES = ("response", "model", "rating")
-_READ = frozenset(
-    {*_FIELDS, *QUESTION_FIELDS, *(f"{name}_{side}" for name in _SIDES for side in "ab")}
-)
+_REQUIRED = ("id", "instruction", "response_a", "response_b")
+_OF_SIDES = tuple(f"{name}_{side}" for name in _SIDES for side in "ab")
+_NAMED = ("id", "instruction", "reference", "category", "label", *_OF_SIDES)  # by `fields`
+_READ = frozenset({*_FIELDS, *QUESTION_FIELDS, *_OF_SIDES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,7 @@ class Pair:
         rating_a, rating_b: Ratings that they were given, or None.
         verdict: The label as its source has it, such as ``A>>B``, or None.
         raters: Who gave which label, where that is known.
+        error: Why the pair cannot be judged, such as a question with an image; None when it can.
         where: File and line the pair came from, for messages.
     """
 
@@ -59,6 +67,7 @@ class Pair:
     rating_b: float | None = None
     verdict: str | None = None
     raters: tuple[tuple[str, str], ...] | None = None
+    error: str | None = None
     where: str | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -79,6 +88,7 @@ class Pair:
             self.reference,
             model=getattr(self, f"model_{side}"),
             category=self.category,
+            error=self.error,
             where=self.where,
             messages=self.messages,
         )
@@ -133,7 +143,7 @@ def read_pairs(
 
     Args:
         path: The file, here or on the hub.
-        options: How it is read.
+        options: How it is read; ``fields`` names the fields of a pair, such as ``response_a``.
         notices: Gets what was recognised, converted or left out.
 
     Returns:
@@ -145,17 +155,23 @@ def read_pairs(
     path, options, notices = local_file(path), options or ReadOptions(), notices or Notices()
     first = next(iter_rows(path, fields=(), options=options), None)
     columns = set() if first is None else columns_of(first[1].keys())
-    rows = iter_rows(path, fields=_READ | columns, options=options, notices=notices)
+    named = options.fields.values()
+    wanted = _READ.union(columns, FAMILIAR["instruction"], named, map(column_of, named))
+    rows = iter_rows(path, fields=wanted, options=options, notices=notices)
     found = list(_pairs(rows, path, options, notices))
     refuse_repeated_ids([(pair.id, place) for place, pair in found], path=path)
     if not found:
-        why = f"; {notices.sentences()[-1]}" if notices.left_out else ""
-        raise DataError(f"holds no pairs{why}.", path=path)
+        raise DataError(on_nothing("holds no pairs", notices.why_left_out()), path=path)
     return [pair for _, pair in found]
 
 
-def pairs_in_memory(given: Iterable[Pair] | Iterable[Mapping[str, Any]]) -> list[Pair]:
-    """Pairs, or rows as mappings with their fields, as a list.
+def pairs_in_memory(
+    given: Iterable[Pair] | Iterable[Mapping[str, Any]],
+    *,
+    options: ReadOptions | None = None,
+    notices: Notices | None = None,
+) -> list[Pair]:
+    """Pairs, or rows as mappings with their fields, as a list; options as for ``read_pairs``.
 
     Raises:
         DataError: If there is none, one is no pair, or an id occurs twice.
@@ -164,49 +180,83 @@ def pairs_in_memory(given: Iterable[Pair] | Iterable[Mapping[str, Any]]) -> list
     from selfj_eval.records.inputs import rows_of
 
     found: list[Any] = list(given)
+    options, notices = options or ReadOptions(), notices or Notices()
     if all(isinstance(pair, Pair) for pair in found):
         placed = [(f"row {number}", pair) for number, pair in enumerate(found, 1)]
     else:
-        rows = rows_of(found)
-        placed = [(place, pair_from_mapping(row, path=None, place=place)) for place, row in rows]
+        placed = list(_pairs(rows_of(found), None, options, notices))
     if not placed:
-        raise DataError("there are no pairs.")
+        raise DataError(on_nothing("there are no pairs", notices.why_left_out()))
     refuse_repeated_ids([(pair.id, place) for place, pair in placed], path=None)
     return [pair for _, pair in placed]
 
 
 def _pairs(
-    rows: Rows, path: Path, options: ReadOptions, notices: Notices
+    rows: Rows, path: Path | None, options: ReadOptions, notices: Notices
 ) -> Iterator[tuple[str, Pair]]:
     first = next(rows, None)
     if first is None:
         return
-    layout = recognised(first[1], options, path=path, place=first[0])
-    rows = chain([first], rows)
+    place, columns = first
+    rows, names, inner = chain([first], rows), dict[str, str](), list[str]()
+    layout = recognised(columns, options, path=path, place=place)
     if layout is not None:
         how = {"path": path, "options": options, "notices": notices, "holds": "pairs"}
         rows = layout_rows(layout, rows, **how)  # type: ignore[arg-type]
+    else:
+        if unknown := options.fields.keys() - _NAMED:
+            message = f"no field {min(unknown)!r} of a pair; there are: {', '.join(_NAMED)}."
+            raise DataError(message)
+        # An answer of neither side is not looked for.
+        told = {"response": "response_a", **options.fields}
+        names = with_familiar(told, columns, path, place, notices)
+        inner = [name for name in names.values() if "." in name]
+        rows = with_inner_fields(rows, inner)
+    unseen, seen = set(options.fields.values()) if layout is None else set[str](), set[str]()
     for place, row in rows:
-        yield place, pair_from_mapping(row, path=path, place=place)
+        unseen -= row.keys()
+        seen |= row.keys()
+        yield place, _pair(row, names, path, place, notices)
+    refuse_unseen(unseen, names, columns, path)
+    if layout is None:
+        read = _READ.union(names.values(), map(column_of, inner))
+        notices.ignore(name for name in columns if name in seen - read)
 
 
-def pair_from_mapping(row: Mapping[str, Any], *, path: Path | None, place: str) -> Pair:
-    """Check one row of data and make a pair of it.
+def _pair(
+    row: Mapping[str, Any],
+    names: Mapping[str, str],
+    path: Path | None,
+    place: str,
+    notices: Notices,
+) -> Pair:
+    """Check one row of data and make a pair of it."""
 
-    Raises:
-        DataError: Naming file, place and field.
-    """
-    first, second = (_side(row, side, path, place) for side in "ab")
-    label = None if is_missing(row.get("label")) else row["label"]
+    def value(name: str) -> Any:
+        return row.get(names.get(name, name))
+
+    asked = not is_missing(row.get("messages"))
+    required = [name for name in _REQUIRED if not (name == "instruction" and asked)]
+    if missing := [name for name in required if names.get(name, name) not in row]:
+        field = missing[0] if len(missing) == 1 else None
+        raise DataError(on_missing(missing, row, True), path=path, place=place, field=field)
+    first = _side(row, "a", names, path, place, notices)
+    # What both share is checked and counted once.
+    others = {own: name for own, name in names.items() if own != "instruction"}
+    other = {names.get(name, name): value(name) for name in ("id", *_OF_SIDES)}
+    second = _side({"instruction": "?"} | other, "b", others, path, place, notices)
+    label = None if is_missing(value("label")) else value("label")
     if label is not None and label not in LABELS:
         message = f"expected A, B or tie, got {label!r:.40}."
-        raise DataError(message, path=path, place=place, field="label")
+        field = names.get("label", "label")
+        raise DataError(message, path=path, place=place, field=field)
     votes = row.get("raters")
+    unreadable = first.error is not None and NOT_TEXT in first.error
     return Pair(
         first.id,
         first.instruction,
-        first.row()["response"],
-        second.row()["response"],
+        None if is_missing(value("response_a")) else first.response,
+        None if is_missing(value("response_b")) else second.response,
         label,
         messages=first.messages,
         reference=first.reference,
@@ -217,13 +267,23 @@ def pair_from_mapping(row: Mapping[str, Any], *, path: Path | None, place: str) 
         rating_b=second.rating,
         verdict=row.get("verdict"),
         raters=tuple((vote["rater"], vote["label"]) for vote in votes) if votes else None,
+        error=first.error if unreadable else None,
         where=place if path is None else f"{printable(path)}, {place}",
     )
 
 
-def _side(row: Mapping[str, Any], side: str, path: Path | None, place: str) -> Record:
+def _side(
+    row: Mapping[str, Any],
+    side: str,
+    names: Mapping[str, str],
+    path: Path | None,
+    place: str,
+    notices: Notices | None,
+) -> Record:
     """One of the answers as a record."""
-    names = {name: f"{name}_{side}" for name in _SIDES}
+    others = {own: name for own, name in names.items() if own in _FIELDS}
+    sides = {own: names.get(f"{own}_{side}", f"{own}_{side}") for own in _SIDES}
     own = {name: value for name, value in row.items() if name not in ("rating", "raters", "error")}
     shown = None if path is None else printable(path)
-    return record_from_mapping(own, names=names, path=shown, place=place)
+    how: dict[str, Any] = {"path": shown, "place": place, "notices": notices}
+    return record_from_mapping(own, names=others | sides, **how)

@@ -24,7 +24,7 @@ from selfj_eval.records.hub import local_file
 from selfj_eval.records.layouts import columns_of, layout_rows, recognised
 from selfj_eval.records.layouts.alpaca import alpaca_eval_names
 from selfj_eval.records.names import FAMILIAR, column_of, familiar_names, with_inner_fields
-from selfj_eval.records.notices import Notices
+from selfj_eval.records.notices import Notices, on_nothing
 from selfj_eval.records.options import LAST, ReadOptions
 from selfj_eval.records.questions import QUESTION_FIELDS
 from selfj_eval.records.ratings import with_rating
@@ -93,8 +93,7 @@ def read_records(
         places.append((record.id, place))
     refuse_repeated_ids(places, path=Path(path), field=options.fields.get("id", "id"))
     if not records:
-        why = notices.sentences()[-1] if notices.left_out else ""
-        raise DataError("holds no records" + (f"; {why}." if why else "."), path=path)
+        raise DataError(on_nothing("holds no records", notices.why_left_out()), path=path)
     return records
 
 
@@ -163,7 +162,7 @@ def records_of_rows(
         if "response" not in {*names, *columns} and {"output", "instruction"} <= columns.keys():
             names = alpaca_eval_names(columns, names)
         else:
-            names = _with_familiar(names, columns, path, place, notices)
+            names = with_familiar(names, columns, path, place, notices)
         numbered = "id" not in {*names, *columns}
     if numbered:
         notices.say("there is no field 'id': the positions are the ids, from 0")
@@ -190,10 +189,10 @@ def records_of_rows(
             # A name that no row has explains more than the field that is missing here.
             for _, later in rows:
                 unseen -= later.keys()
-            _refuse_unseen(unseen, names, columns, path)
+            refuse_unseen(unseen, names, columns, path)
             raise
         yield place, record
-    _refuse_unseen(unseen, names, columns, path)
+    refuse_unseen(unseen, names, columns, path)
     if layout is None:
         notices.ignore(name for name in columns if name in seen - known)
         notices.ignore(sorted(seen - known - columns.keys()))
@@ -207,13 +206,18 @@ def _refuse_turns(options: ReadOptions, path: Path | None) -> None:
         raise DataError(message, path=path)
 
 
-def _with_familiar(
+def with_familiar(
     names: Mapping[str, str],
     columns: Mapping[str, Any],
     path: Path | None,
     place: str,
     notices: Notices,
 ) -> dict[str, str]:
+    """What fields are called: as the user says, and of those that are missing by familiar names.
+
+    Raises:
+        DataError: If there are two such names.
+    """
     try:
         found = familiar_names(columns, names)
     except DataError as error:
@@ -223,9 +227,10 @@ def _with_familiar(
     return {**found, **names}
 
 
-def _refuse_unseen(
+def refuse_unseen(
     unseen: set[str], names: Mapping[str, str], columns: Mapping[str, Any], path: Path | None
 ) -> None:
+    """Raise a ``DataError`` for the first name that no row has; ``unseen`` are those."""
     for field, name in names.items():
         if name in unseen:
             have = ", ".join(map(str, columns))

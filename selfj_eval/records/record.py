@@ -206,8 +206,9 @@ def record_from_mapping(
         error = unreadable.message
         others = {names.get(name, name) for name in QUESTION_FIELDS}
         row = {name: value for name, value in row.items() if name not in others}
-        asked = {names.get("instruction", "instruction"): _NOT_SHOWN}
-        values = checked_fields(asked | row, required=required, **checked)
+        if is_missing(row.get(asked := names.get("instruction", "instruction"))):
+            row = {**row, asked: _NOT_SHOWN}
+        values = checked_fields(row, required=required, **checked)
         if notices is not None:
             notices.count("questions with something else than text, unscored")
     if number is not None:

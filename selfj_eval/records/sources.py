@@ -11,7 +11,7 @@ from pathlib import Path
 
 from selfj_eval.errors import DataError, printable, some
 from selfj_eval.files.atomic import run_file
-from selfj_eval.records.addresses import is_address
+from selfj_eval.records.addresses import is_address, parse_address
 from selfj_eval.records.formats import Row
 from selfj_eval.records.formats.opening import COMPRESSED, READABLE, ending_of
 from selfj_eval.records.hub import fetch_files
@@ -45,15 +45,19 @@ class Sources:
     def scores(self) -> Path:
         """Where their scores go by default: beside them, under a name that no such file has.
 
-        Those of files on the hub go to the current folder.
+        Those of files on the hub go to the current folder, under a name that begins with the data
+        set's.
         """
         if self.folder is not None:
             folder = self.folder.resolve()
             return folder.with_name(f"scores_{folder.name}.jsonl")
         first, more = self.files[0], len(self.files) - 1
         others = f"_and_{more}_more" if more else ""
-        name = f"scores_{first.name.removesuffix('.jsonl')}{others}.jsonl"
-        return Path(name) if is_address(printable(first)) else first.with_name(name)
+        name = f"{first.name.removesuffix('.jsonl')}{others}.jsonl"
+        if is_address(shown := printable(first)):
+            data_set = parse_address(shown).repository.rpartition("/")[2]
+            return Path(f"scores_{data_set}_{name}")
+        return first.with_name(f"scores_{name}")
 
 
 def sources_of(given: str | Path | Sequence[str | Path]) -> Sources:

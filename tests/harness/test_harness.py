@@ -611,3 +611,20 @@ def test_files_that_vanish_while_they_are_looked_at(tmp_path: Path) -> None:
         thread.join()
         assert found[-1][0] == str(tmp_path / "stays")
     assert [place for place, *_ in stamp(tmp_path)] == [str(tmp_path / "stays")]
+
+
+def test_a_pair_with_an_image_in_its_question_has_no_answers(tmp_path: Path) -> None:
+    import pandas as pd
+
+    from selfj_eval.harness.documents import judge_bench_pairs
+
+    picture = [{"role": "user", "content": [{"type": "image_url", "text": None}]}]
+    answers = {"response_a": "a", "response_b": "b", "label": "A"}
+    rows = [
+        {"id": "1", "instruction": "Add 1 and 1.", "messages": None, **answers},
+        {"id": "2", "instruction": None, "messages": picture, **answers},
+    ]
+    (tmp_path / "judge_bench").mkdir()
+    pd.DataFrame(rows).to_parquet(tmp_path / "judge_bench" / "pairwise_own.parquet")
+    documents = judge_bench_pairs(selfj_source="pairwise_own", selfj_data=str(tmp_path))["test"]
+    assert documents["response_a"] == ["a", None] and documents["response_b"] == ["b", None]

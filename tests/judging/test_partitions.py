@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from selfj_eval import Judge, read_records, write_records
+from selfj_eval import Judge, read_records, score, write_records
 from selfj_eval.cli import main
 from selfj_eval.demo import ladder
 from selfj_eval.engines.base import Batch
@@ -72,6 +72,12 @@ def test_a_folder_is_judged_as_its_records_are(
     ]  # fmt: skip
     document = json.loads((output / "run.json").read_text())
     assert document["judge"]["model"] == "demo" and len(document["input_sha256"]) == 3
+
+
+def test_a_list_of_one_folder_is_that_folder(folder: Path, tmp_path: Path) -> None:
+    result = score([folder], judge="length")
+    assert result.output == str(tmp_path / "answers.scores")
+    assert (tmp_path / "answers.scores" / "part-2.parquet").exists()
 
 
 def test_what_is_finished_is_not_judged_again(

@@ -139,10 +139,63 @@ def test_unscored_pairs_are_counted_in_each_way(
     assert run.pointwise is not None
     assert (run.pairwise.scored, run.pairwise.unscored) == (6, 2)
     assert (run.pointwise.scored, run.pointwise.unscored) == (7, 1)
-    assert run.unscored == 3 and len(run.errors) == 3
+    assert run.unscored == 2 and len(run.errors) == 3  # one of the pairs failed in both ways
     assert run.errors[2].startswith("p1: answer A alone: ")
     assert run.rows()[0]["preference"] is None and run.rows()[0]["score_a"] is not None
     assert run.pairwise.with_ties.n == 6 and run.position_bias.changed.n == 6
+
+
+def test_a_question_that_is_no_text_is_the_reason(
+    tiny_judge: Path, jsonl: Callable[..., Path]
+) -> None:
+    picture = [{"type": "text", "text": "What?"}, {"type": "image_url", "image_url": {"url": "x"}}]
+    given = rows()
+    given[1]["messages"] = [{"role": "user", "content": picture}]
+    del given[1]["instruction"]
+    run = selfj.prefer(
+        jsonl(*given), judge=str(tiny_judge), template="own.yaml", pointwise="alone.yaml",
+        device="cpu", resamples=20,
+    )  # fmt: skip
+    assert run.unscored == 1 and len(run.errors) == 2
+    assert all("records.jsonl, line 2, a message holds a part of type" in e for e in run.errors)
+    assert run.rows()[1]["preference"] is None
+    assert run.rows()[1]["response_b"] == given[1]["response_b"]
+
+
+def test_fields_of_pairs_under_other_names(tiny_judge: Path, jsonl: Callable[..., Path]) -> None:
+    given = [
+        {
+            "id": row["id"],
+            "prompt": row["instruction"],
+            "first": row["response_a"],
+            "meta": {"second": k if k == 3 else row["response_b"]},
+            "gold": row["label"],
+            "colour": "red",
+        }
+        for k, row in enumerate(rows())
+    ]
+    how: dict[str, Any] = {"judge": str(tiny_judge), "template": "own.yaml", "device": "cpu"}
+    fields = {"response_a": "first", "response_b": "meta.second", "label": "gold"}
+    expected = rows()
+    expected[3]["response_b"] = "3"
+    plain = selfj.prefer(expected, **how)
+    for source in (jsonl(*given), given):
+        run = selfj.prefer(source, fields=fields, **how)
+        assert run.labelled == 8
+        assert [own.preference for own in run.judgments] == pytest.approx(
+            [own.preference for own in plain.judgments], abs=1e-5
+        )
+        assert set(run.notices) == {
+            "'prompt' is taken as the instruction",
+            "numbers taken as text in 'response': 1",
+            "ignored: colour",
+        }
+    with pytest.raises(DataError, match=r"no row has a field 'golden', which is to hold 'label'"):
+        selfj.prefer(given, fields={**fields, "label": "golden"}, **how)
+    with pytest.raises(DataError, match=r"no field 'rating' of a pair; there are: id, instruct"):
+        selfj.prefer(given, fields={"rating": "gold"}, **how)
+    with pytest.raises(DataError, match=r"field 'response_b': missing; .*`fields` response_b=NAME"):
+        selfj.prefer(given, fields={"response_a": "first"}, **how)
 
 
 def test_pairs_without_labels_have_preferences_and_no_accuracy(tiny_judge: Path) -> None:

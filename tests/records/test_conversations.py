@@ -126,11 +126,13 @@ def test_a_question_that_is_no_text_is_unscored(tmp_path: Path) -> None:
         {"id": "2", "instruction": "What?", "response": "Grey.",
          "messages": [{"role": "user", "content": picture}]},
         {"id": "3", "instruction": "Add 4 and 9.", "response": "13"},
+        {"id": "4", "instruction": None, "response": "Grey.",
+         "messages": [{"role": "user", "content": picture}]},
     ]  # fmt: skip
     path = tmp_path / "x.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     records = read_records(path)
-    for record, line in zip(records[:2], (1, 2), strict=True):
+    for record, line in zip([*records[:2], records[3]], (1, 2, 4), strict=True):
         reason = reason_not_text(record)
         assert reason is not None
         assert f"x.jsonl, line {line}, a message holds a part of type 'image_url'" in reason

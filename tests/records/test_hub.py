@@ -71,6 +71,9 @@ def served(hub: Any) -> Any:
 
     put(hub.folder / "me" / "one" / FIRST / "test.jsonl", [*rows(1, 2), {"id": "r3"}])
     refs(hub.folder / "me" / "one", main=FIRST)
+    pair = {"id": "p", "instruction": "Add 1 and 1.", "response_a": "2", "response_b": "3"}
+    put(hub.folder / "me" / "pairs" / FIRST / "test.jsonl", [pair])
+    refs(hub.folder / "me" / "pairs", main=FIRST)
     put(hub.folder / "me" / "gated" / FIRST / "a.jsonl", rows(1))
     (hub.folder / "me" / "gated" / "gated").touch()
     refs(hub.folder / "me" / "gated", main=FIRST)
@@ -124,7 +127,7 @@ def ids(path: Path) -> list[str]:
 def test_a_file_is_read_at_the_commit_that_the_run_file_names(served: Any, tmp_path: Path) -> None:
     done = selfj(served, tmp_path, "score", f"{ANSWERS}/data/a.jsonl", "--judge", "length")
     assert done.returncode == 0, done.stderr
-    output = tmp_path / "scores_a.jsonl"  # in the current folder, not in the hub's cache
+    output = tmp_path / "scores_answers_a.jsonl"  # in the current folder, not in the hub's cache
     assert ids(output) == ["r1", "r2", "r3"]
     run = json.loads(Path(f"{output}.run.json").read_text())
     pinned = f"{ANSWERS}@{SECOND}/data/a.jsonl"
@@ -155,7 +158,7 @@ def test_a_pattern_reads_the_answers_and_leaves_out_scores(served: Any, tmp_path
     pattern = f"{ANSWERS}@main/data/*.jsonl"
     done = selfj(served, tmp_path, "score", pattern, "--judge", "length", "--json")
     assert done.returncode == 0, done.stderr
-    output = tmp_path / "scores_a_and_1_more.jsonl"
+    output = tmp_path / "scores_answers_a_and_1_more.jsonl"
     assert ids(output) == ["r1", "r2", "r3", "r4"]  # not those of deep/
     run = json.loads(Path(f"{output}.run.json").read_text())
     assert run["input"] == f"{ANSWERS}@{SECOND}/data/*.jsonl"
@@ -221,7 +224,7 @@ def test_a_data_set_is_read_by_its_name(served: Any, tmp_path: Path) -> None:
     address = f"{parts}?config=hard&split=test"
     done = selfj(served, tmp_path, "score", address, "--judge", "length")
     assert done.returncode == 0, done.stderr
-    output = tmp_path / "scores_parts_test.jsonl"
+    output = tmp_path / "scores_parts_hard_test.jsonl"  # beside those of another configuration
     assert ids(output) == ["r11", "r12"]
     pinned = f"{parts}@{FIRST}?config=hard&split=test"
     assert json.loads(Path(f"{output}.run.json").read_text())["input"] == pinned
@@ -249,9 +252,13 @@ def test_a_data_set_is_read_by_its_name(served: Any, tmp_path: Path) -> None:
 
 
 def test_other_verbs_take_addresses(served: Any, tmp_path: Path) -> None:
+    (tmp_path / "two.yaml").write_text(
+        'without_reference: "{instruction}\\n[1]\\n{response_a}\\n[2]\\n{response_b}\\n[Better]"\n'
+        'labels: {"1": 1, "2": 0}\n'
+    )
     program = f"""
 import json
-from selfj_eval import bench, best_of, generate, read_records
+from selfj_eval import bench, best_of, generate, prefer, read_records
 from selfj_eval.alpaca.outputs import each_of
 from selfj_eval.errors import DataError
 file = "{ANSWERS}/data/a.jsonl"
@@ -259,6 +266,8 @@ data_set = "hf://datasets/me/parts?config=easy&split=test"
 found = {{"records": len(read_records(file)), "outputs": str(each_of(file)[0])[-12:]}}
 for given in (file, data_set):
     found[given] = best_of(given, judge="length", name="x").candidates
+pairs = prefer("hf://datasets/me/pairs/test.jsonl", judge="demo", template="two.yaml", limit=1)
+found["pairs"] = [pairs.pairs, pairs.run["input"]]
 try: bench(file, judge="length", output="bench")
 except DataError as error: found["bench"] = str(error)
 try: read_records("hf://datasets/me/parts")
@@ -279,7 +288,9 @@ print(json.dumps(found))
     assert found["outputs"] == "data/a.jsonl"
     rated = f"{ANSWERS}@{SECOND}/data/a.jsonl, field 'rating': none of the 3 records has a rating"
     assert found["bench"].startswith(rated)
-    assert "is a whole data set" in found["whole"]
+    whole = "is a whole data set; give a single file: hf://datasets/me/parts/PATH."
+    assert whole in found["whole"]
+    assert found["pairs"] == [1, f"hf://datasets/me/pairs@{FIRST}/test.jsonl"]
 
 
 @pytest.mark.parametrize(

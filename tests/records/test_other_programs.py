@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from selfj_eval import DataError, Record, read_records
+from selfj_eval import DataError, Record, read_records, score
 from selfj_eval.errors import printable
 from selfj_eval.records.conversations import Turn
 from selfj_eval.records.layouts import LAYOUTS
@@ -339,6 +339,74 @@ def test_each_turn_of_a_conversation() -> None:
         read_records(DATA / "chat/alpaca.json", turns="all")
 
 
+def written(path: Path, *rows: Mapping[str, Any]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def said(text: str, role: str = "assistant") -> dict[str, str]:
+    return {"role": role, "content": text}
+
+
+def test_a_reference_and_a_rating_are_those_of_the_last_turn(tmp_path: Path) -> None:
+    asked = said("And 2 more?", "user")
+    row = {"messages": [said("Add 1 and 1.", "user"), said("2"), asked, said("5")]}
+    row |= {"id": "x", "reference": "4", "rating": 2.0, "rating_min": 1, "rating_max": 5}
+    row |= {"raters": [{"rater": "r", "rating": 2.0}], "model": "m"}
+    notices = Notices()
+    first, last = read_records(written(tmp_path / "x.jsonl", row), turns="all", notices=notices)
+    assert first == Record("x-1", "Add 1 and 1.", "2", model="m")
+    assert (last.id, last.reference, last.rating, last.rating_max) == ("x-2", "4", 2.0, 5.0)
+    assert last.raters is not None
+    assert "turns before the last one, without its reference and rating: 1" in notices.sentences()
+
+
+def test_a_row_without_an_answer_is_counted(tmp_path: Path) -> None:
+    call = {"role": "assistant", "content": None, "tool_calls": [
+        {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    ]}  # fmt: skip
+    rows = [{"messages": [said("Hello?", "user"), *more]} for more in ([said("Hi.")], [], [call])]
+    notices = Notices()
+    read_records(written(tmp_path / "x.jsonl", *rows), turns="all", notices=notices)
+    why = "no turn of the assistant's holds an answer to judge"
+    assert f"left out, {why}: 2 (first line 2)" in notices.sentences()
+
+    answer = {"response": "2", "model": "m"}
+    both = [{"id": k, "instruction": "Add.", "completions": k * [answer]} for k in (1, 0)]
+    notices = Notices()
+    assert len(read_records(written(tmp_path / "u.jsonl", *both), notices=notices)) == 1
+    assert "left out, no answers (completions is empty): 1 (line 2)" in notices.sentences()
+
+    asked = {"custom_id": "a", "body": {"messages": [said("Hello?", "user")]}}
+    written(tmp_path / "asked.jsonl", asked)
+    body = {"model": "m", "choices": []}
+    given = {"custom_id": "a", "response": {"status_code": 200, "body": body}, "error": None}
+    with pytest.raises(DataError, match=r"holds no records; left out, the request gave no answer"):
+        read_records(written(tmp_path / "out.jsonl", given))
+
+
+def test_a_file_of_which_nothing_is_left_says_why_and_no_more(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.jsonl", {"id": 1, "messages": [said("Hello?", "user")]})
+    expected = (
+        f"{path}: holds no records; left out, the last turn is the user's: there is no answer to "
+        "judge: 1 (line 1)."
+    )
+    for read in (read_records, lambda file: score(file, judge="length")):
+        with pytest.raises(DataError) as caught:
+            read(path)
+        assert str(caught.value) == expected
+    with pytest.raises(DataError, match=r"^there are no records; left out, the last turn is the"):
+        score([{"id": 1, "messages": [said("Hello?", "user")]}], judge="length")
+    row = {"prompt": [said("Be brief.", "system")], "chosen": "a", "rejected": "b", "x": 1}
+    pairs = written(tmp_path / "pairs.jsonl", row)
+    with pytest.raises(DataError) as caught:
+        read_pairs(pairs)
+    why = "left out, no user turn before the answer: 1 (line 1)"
+    assert str(caught.value) == f"{pairs}: holds no pairs; {why}."
+    with pytest.raises(DataError, match="`selfj prefer` compares them; here each row is one answ"):
+        read_records(pairs)
+
+
 # ---- companions ---------------------------------------------------------------------------------
 
 
@@ -361,6 +429,30 @@ def test_companions_are_never_found_by_names_from_the_data(tmp_path: Path) -> No
     shutil.copy(tmp_path / "mt-bench/model_answer/model-a.jsonl", tmp_path / "mt-bench/out.jsonl")
     path.write_text(path.read_text().replace('"model-a"', '"../out"'))
     with pytest.raises(DataError, match=r"the answers of '../out' are not there"):
+        read_records(path)
+
+
+def test_no_turn_is_judged_after_one_that_failed(tmp_path: Path) -> None:
+    path = copied("mt-bench/model_judgment/gpt-4_single.jsonl", tmp_path)
+    judged = [record.id for record in read_records(path)]
+    answers = tmp_path / "mt-bench/model_answer/model-a.jsonl"
+    rows = [json.loads(line) for line in answers.read_text().splitlines()]
+    question = rows[0]["question_id"]
+    assert {f"{question}-model-a-{turn}" for turn in (1, 2)} <= set(judged)
+    rows[0]["choices"][0]["turns"][0] = "$ERROR$"
+    written(answers, *rows)
+    notices = Notices()
+    left = [record.id for record in read_records(path, notices=notices)]
+    assert left == [own for own in judged if not own.startswith(f"{question}-model-a-")]
+    assert "left out, an earlier turn failed: 1" in "; ".join(notices.sentences())
+
+
+def test_a_fault_in_the_references_names_their_file(tmp_path: Path) -> None:
+    path = copied("mt-bench/model_answer/model-a.jsonl", tmp_path)
+    references = tmp_path / "mt-bench/reference_answer/gpt-4.jsonl"
+    rows = [json.loads(line) for line in references.read_text().splitlines()]
+    written(references, *({**row, "choices": []} for row in rows))
+    with pytest.raises(DataError, match=r"reference_answer/gpt-4\.jsonl, line 1, field 'choices'"):
         read_records(path)
 
 

@@ -116,7 +116,7 @@ def layout_rows(
         raise DataError(f"looks like {layout.title}. {layout.refusal}", path=path)
     if layout.holds != holds:
         advice = {
-            "pairs": "read_pairs (selfj_eval.records.pairs) reads it; here each row is one answer",
+            "pairs": "`selfj prefer` compares them; here each row is one answer",
             "records": "here each row is a pair of answers",
         }[layout.holds]
         raise DataError(f"looks like {layout.title}; {advice}.", path=path)

@@ -21,6 +21,8 @@ from selfj_eval.records.record import is_number
 OWN = ("id", "reference", "rating", "rating_min", "rating_max", "model", "category", "raters")
 """Fields of a record that rows of conversations may have beside these, as our own files do."""
 
+ALIASES = "references with several aliases, the first taken"
+
 
 @dataclass
 class Source:

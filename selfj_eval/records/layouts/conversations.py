@@ -13,6 +13,8 @@ from selfj_eval.records.options import ALL
 from selfj_eval.records.questions import NOT_TEXT, QUESTION_FIELDS, SYSTEMS
 
 NO_QUESTION = "no user turn before the answer"
+_NO_ANSWER = "no turn of the assistant's holds an answer to judge"
+_OF_LAST = ("reference", "rating", "rating_min", "rating_max", "raters")
 
 
 def checked_messages(value: Any, field: str, place: str, source: Source) -> list[dict[str, Any]]:
@@ -85,18 +87,32 @@ def judged_turns(
             source.left_out(place, f"the last turn is the {whose}: there is no answer to judge")
             return
         at = at[-1:]
+    elif all(_only_calls(messages[k]) for k in at):
+        source.left_out(place, _NO_ANSWER)
+        return
     for number, k in enumerate(at, 1):
         where = f"{place}, turn {number}" if every else place
         message, before = messages[k], list(messages[:k])
-        if is_missing(message.get("content")) and message.get("tool_calls"):
+        if _only_calls(message):
             if not every:  # between question and answer it is no answer of its own
                 source.left_out(where, "the last turn calls a tool: there is no answer to judge")
             continue
         if all(earlier["role"] != "user" for earlier in before):
             source.left_out(where, NO_QUESTION)
             continue
-        own = f"{row['id']}-{number}" if every else row["id"]
-        yield where, {**row, "id": own, "messages": before, **answer_of(message)}
+        about = dict(row)
+        if k < len(messages) - 1 and not about.keys().isdisjoint(_OF_LAST):
+            # Such a reference answers the last turn, and that is what was rated.
+            about = {name: value for name, value in row.items() if name not in _OF_LAST}
+            source.notices.count("turns before the last one, without its reference and rating")
+        if every:
+            about["id"] = f"{row['id']}-{number}"
+        yield where, {**about, "messages": before, **answer_of(message)}
+
+
+def _only_calls(message: Mapping[str, Any]) -> bool:
+    """Whether a turn calls a tool and says nothing."""
+    return is_missing(message.get("content")) and bool(message.get("tool_calls"))
 
 
 def answer_of(message: Mapping[str, Any]) -> dict[str, Any]:

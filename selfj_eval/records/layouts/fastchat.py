@@ -19,6 +19,7 @@ from selfj_eval.records.raters import GivenRating, mean_of
 FAILED = "$ERROR$"
 """What FastChat and arena-hard write where a model gave no answer."""
 _NO_ANSWER = f"{FAILED}: the model gave no answer"
+_EARLIER = "an earlier turn failed"
 _WINNERS = {"model_1": "A", "model_2": "B", "tie": "tie"}
 
 Placed = tuple[str, Mapping[str, Any]]
@@ -37,17 +38,19 @@ class _Bench:
         self._base = base_folder(source, 2, inside)
         self._file = question_file(self._base, source)
         self._questions = keyed(self._file, "question_id")
-        self._references = self._read_references()
+        self._reference_file = self._find_references()
+        known = self._reference_file
+        self._references = {} if known is None else keyed(known, "question_id")
         self._answers: dict[str, dict[str, Placed]] = {}
 
-    def _read_references(self) -> dict[str, Placed]:
-        """The answers that the judge is shown: GPT-4's, or those of the only file."""
+    def _find_references(self) -> Path | None:
+        """The file of the answers that the judge is shown: GPT-4's, or the only one."""
         folder = self._base / "reference_answer"
         files = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
         file = files[0] if len(files) == 1 else named_file(folder, "gpt-4")
         if files and file is None:
             self._source.notices.say("reference_answer/ has several files, and no gpt-4.jsonl")
-        return {} if file is None else keyed(file, "question_id")
+        return file
 
     def turn(self, question: str, turns: list[str], number: int, place: str) -> dict[str, Any]:
         """What a record of a turn needs but its answer: the conversation, reference and category.
@@ -79,7 +82,7 @@ class _Bench:
     def _reference(self, question: str, row: Mapping[str, Any], number: int) -> str | None:
         if question in self._references:
             place, own = self._references[question]
-            found = turns_in(own, self._file, place)[0]
+            found = turns_in(own, self._reference_file, place)[0]
         else:
             found = row.get("reference") or []
         text = found[number] if isinstance(found, list) and number < len(found) else None
@@ -138,7 +141,7 @@ def _answer_rows(source: Source) -> Rows:
                 if answer == FAILED:
                     source.left_out(where, _NO_ANSWER)
                     for later in range(k + 1, len(turns)):
-                        source.left_out(f"{place}, turn {later + 1}", "an earlier turn failed")
+                        source.left_out(f"{place}, turn {later + 1}", _EARLIER)
                     break
                 about = bench.turn(question, turns, k, place)
                 yield where, {"id": f"{own}-{k + 1}", "model": model, "response": answer, **about}
@@ -161,6 +164,7 @@ def _single_rows(source: Source) -> Rows:
     """A record per question, model and turn; the ratings of reruns are several ratings."""
     bench = _Bench(source, "model_judgment")
     found: dict[str, tuple[str, dict[str, Any]]] = {}
+    failed = set[str]()  # whose conversation holds no answer at an earlier turn
     for place, row, question, turn in _judged(source):
         model = source.text_in(row, "model", place)
         own = f"{question}-{model}-{turn}"
@@ -168,12 +172,17 @@ def _single_rows(source: Source) -> Rows:
             answers = bench.answer(model, question, place, "model")
             record = _record(source, bench, place, question, answers, turn)
             found[own] = (place, {"id": own, "model": model, "raters": [], **record})
+            if FAILED in answers[: turn - 1]:
+                failed.add(own)
         rating = source.rating(row.get("score"), "score", place)
         if rating is not None and rating < 0:
             source.notices.count("ratings of -1, which are failures of the judge, not used")
         elif rating is not None:
             found[own][1]["raters"].append(GivenRating(_judge(row), rating))
-    for place, record in found.values():
+    for own, (place, record) in found.items():
+        if own in failed:
+            source.left_out(place, _EARLIER)
+            continue
         if record["response"] == FAILED:
             source.left_out(place, _NO_ANSWER)
             continue

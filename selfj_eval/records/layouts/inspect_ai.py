@@ -8,7 +8,7 @@ from typing import Any
 from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.records.conversations import content_text
 from selfj_eval.records.formats import Rows
-from selfj_eval.records.layouts.base import Layout, Source, is_rating
+from selfj_eval.records.layouts.base import ALIASES, Layout, Source, is_rating
 from selfj_eval.records.layouts.conversations import checked_messages, judged_turns
 
 _LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # correct, partial, incorrect, no answer
@@ -76,7 +76,7 @@ def _target(target: Any, source: Source) -> Any:
     """The reference: the first of several."""
     if isinstance(target, list):
         if len(target) > 1:
-            source.notices.count("references with several aliases, the first taken")
+            source.notices.count(ALIASES)
         target = target[0] if target else None
     return target
 

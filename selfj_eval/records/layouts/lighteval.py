@@ -7,7 +7,7 @@ from typing import Any
 
 from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.records.formats import Rows
-from selfj_eval.records.layouts.base import Layout, Source
+from selfj_eval.records.layouts.base import ALIASES, Layout, Source
 from selfj_eval.records.record import is_number
 
 
@@ -42,7 +42,7 @@ def _gold(doc: Mapping[str, Any], source: Source) -> Any:
     choices, at = doc.get("choices"), doc.get("gold_index")
     at = at if isinstance(at, list) else [at]
     if len(at) > 1:
-        source.notices.count("references with several aliases, the first taken")
+        source.notices.count(ALIASES)
     first = at[0] if at else None
     if not isinstance(choices, list) or not isinstance(first, int) or first >= len(choices):
         return None

@@ -10,7 +10,7 @@ from typing import Any
 from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.records.conversations import as_text, turns_of, unrendered
 from selfj_eval.records.formats import Rows
-from selfj_eval.records.layouts.base import Layout, Source
+from selfj_eval.records.layouts.base import ALIASES, Layout, Source
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.questions import QUESTION_FIELDS
 from selfj_eval.records.record import is_number
@@ -113,7 +113,7 @@ def _reference(row: Mapping[str, Any], notices: Notices) -> dict[str, Any]:
     if isinstance(value, list | tuple):
         aliases = [item for item in value if not is_missing(item) and item != ""]
         if len(aliases) > 1:
-            notices.count("references with several aliases, the first taken")
+            notices.count(ALIASES)
         value = aliases[0] if aliases else None
     if is_number(value):
         notices.count("references that are numbers, taken as text")

@@ -29,6 +29,8 @@ def _batch_rows(source: Source) -> Rows:
             continue
         body = source.object_in(response, "body", place)
         choices = source.list_in(body, "choices", place)
+        if not choices:
+            source.left_out(place, "the request gave no answer (choices is empty)")
         if own not in requests:
             message = f"{own!r} is not among the requests; is it the right file of requests?"
             raise source.error(place, "custom_id", message)

@@ -191,7 +191,10 @@ def _several_rows(source: Source) -> Rows:
     for number, (place, row) in enumerate(source.rows):
         own = row.get("id", number)
         own = number if is_missing(own) else own
-        for k, answer in enumerate(source.list_in(row, "completions", place)):
+        answers = source.list_in(row, "completions", place)
+        if not answers:
+            source.left_out(place, "no answers (completions is empty)")
+        for k, answer in enumerate(answers):
             where = f"{place}, answer {k}"
             if not isinstance(answer, Mapping) or "response" not in answer:
                 raise source.error(where, "completions", "expected objects with a response.")
