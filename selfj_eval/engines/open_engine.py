@@ -62,6 +62,10 @@ def _in_transformers(
     if not is_encoder(folder):
         template = template or get_template(DEFAULT_TEMPLATE)
         return TransformersBackend(model, template=template, **options)
+    if template is not None and template.pairwise:
+        raise JudgeError(
+            f"{model} is an encoder judge, which rates one answer; it cannot compare two."
+        )
     if options.pop("adapter") is not None or template not in (None, get_template(SECTIONS)):
         raise JudgeError(
             f"{model} is an encoder judge: it takes no adapter, and only the prompt "
@@ -90,10 +94,15 @@ def template_of(backend: Backend, template: str | PromptTemplate | None) -> Prom
     given = get_template(template)
     if (given.name, given.key()) == (own.name, own.key()):
         return own  # with the marks of the model's chat template
-    same = [(t.labels.texts, t.chat, t.prefill) for t in (given, own)]
+    same = [(t.labels.texts, t.chat, t.prefill, _end_blank(t)) for t in (given, own)]
     if same[0] != same[1]:
         raise JudgeError(
-            f"the judge was loaded for the template {own.name}, whose labels or chat are not those "
-            f"of {given.name}; load it for that one."
+            f"the judge was loaded for the template {own.name}, whose labels, chat or end are not "
+            f"those of {given.name}; load it for that one."
         )
     return given
+
+
+def _end_blank(template: PromptTemplate) -> set[bool]:
+    """Whether its prompts end with a blank, which decides the tokens of the label behind it."""
+    return {template.render(*example)[-1:].isspace() for example in template.examples}

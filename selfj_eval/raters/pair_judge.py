@@ -19,7 +19,7 @@ from selfj_eval.raters.open_rater import Stores, keeping, refuse_loaded
 from selfj_eval.raters.prompting import PromptJudge
 from selfj_eval.raters.protocol import Progress
 from selfj_eval.records.pairs import Pair, PairJudgment
-from selfj_eval.storage.resume import resume, whole_steps
+from selfj_eval.storage.resume import resume
 from selfj_eval.storage.store import Stored
 
 
@@ -50,9 +50,11 @@ class PairJudge(PromptJudge[Pair]):
         for side in "ab":
             answer = pair.answer(side)
             shown = replace(answer, reference=self._shown(answer.reference))
-            reason = reason_unjudgeable(template, shown, allow_markers=self.allow_markers)
+            reason = reason_unjudgeable(
+                template, shown, allow_markers=self.allow_markers, field=f"response_{side}"
+            )
             if reason is not None:
-                return reason.replace("field 'response'", f"field 'response_{side}'")
+                return reason
         return None
 
     def key(self, pair: Pair, order: int = 0) -> bytes:
@@ -100,7 +102,7 @@ class PairJudge(PromptJudge[Pair]):
             asked = {key: (pairs[at // 2], at % 2) for key, at in left.items()}
             return self._run(asked, reasons)
 
-        finished, stored = resume(keys, self.store, run, whole_steps(progress, 2))
+        finished, stored = resume(keys, self.store, run, progress, parts=2)
         outcomes = [finished.get(key) for key in keys]
         expected = expected_score(self._rows(outcomes), self.template.labels)
         judgments = [
@@ -115,7 +117,7 @@ class PairJudge(PromptJudge[Pair]):
             for at, (pair, error) in enumerate(zip(pairs, errors, strict=True))
         ]
         with self._counting:
-            self.from_store += stored // 2
+            self.from_store += stored
             self.failed += sum(
                 own.preference is None and not error
                 for own, error in zip(judgments, errors, strict=True)
@@ -186,7 +188,7 @@ def opened_pairwise(
         else:
             if not isinstance(judge, PairJudge):
                 raise DataError(
-                    f"{type(judge).__name__} compares no two answers; name a model, or give a "
+                    f"{type(judge).__name__} cannot compare two answers; name a model, or give a "
                     "PairJudge."
                 )
             refuse_loaded(options, reference)

@@ -96,8 +96,8 @@ class PromptJudge(ABC, Generic[Item]):
         ]
         if self.pairwise and len(self._forms) > 1:
             raise JudgeError(
-                "two answers are compared by one criterion; give `rubric` one, and call once for "
-                "each of several."
+                "two answers are compared by one criterion: give a `rubric` with one criterion, "
+                "and run once per criterion."
             )
         contexts = [form.context for form in self._forms]
         several = len(contexts) > 1
@@ -134,12 +134,7 @@ class PromptJudge(ABC, Generic[Item]):
         Raises:
             JudgeError: If a field has no text, or the budget does not hold the template.
         """
-        for name in ("rubric", "criterion"):
-            if template.shows(name) and getattr(template, name) is None:
-                raise JudgeError(
-                    f"the template {template.name} shows {{{name}}}, and there is none: name a "
-                    "file with `rubric`."
-                )
+        template.check_filled()
         tokenize = self.backend.tokenize
         check_budget(template, tokenize=tokenize, max_tokens=self.max_tokens, chat=self._chat)
         decides = [dict(sorted(self.backend.identity.items())), *template.key()[:2]]
@@ -282,7 +277,7 @@ class PromptJudge(ABC, Generic[Item]):
         rows = [() if own is None else own.log_probabilities for own in outcomes]
         if any(len(row) not in (0, width) for row in rows):
             raise StoreError(
-                f"the store keeps judgments that have not the {width} labels of the template; it "
-                "is damaged. Name another file with `store`."
+                f"the store keeps judgments without the template's {width} labels; it is "
+                "damaged. Name another file with `store`."
             )
         return np.array([row or (math.nan,) * width for row in rows]).reshape(-1, width)

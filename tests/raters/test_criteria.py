@@ -130,7 +130,7 @@ def test_a_criterion_is_text_and_part_of_the_key(tiny_judge: Path, files: tuple[
 
 
 def test_what_does_not_fit_together_is_an_error(tiny_judge: Path, files: tuple[str, str]) -> None:
-    with pytest.raises(JudgeError, match=r"shows \{criterion\}, and there is none.*`rubric`"):
+    with pytest.raises(JudgeError, match=r"shows \{criterion\}, which has no text.*`rubric`"):
         Judge.load(str(tiny_judge), template=files[0], device="cpu")
     with pytest.raises(DataError, match=r"self-j does not show \{criterion\}.*`template` rubric"):
         Judge.load("demo", rubric=files[1], device="cpu")
