@@ -63,15 +63,34 @@ def _in_transformers(
         template = template or get_template(DEFAULT_TEMPLATE)
         return TransformersBackend(model, template=template, **options)
     if template is not None and template.pairwise:
-        raise JudgeError(
-            f"{model} is an encoder judge, which rates one answer; it cannot compare two."
-        )
+        raise _rates_one(model)
     if options.pop("adapter") is not None or template not in (None, get_template(SECTIONS)):
         raise JudgeError(
             f"{model} is an encoder judge: it takes no adapter, and only the prompt "
             f"template {SECTIONS!r}; leave out `adapter` and `template`."
         )
     return EncoderBackend(model, **options)
+
+
+def check_pairwise(model: str, options: JudgeOptions) -> None:
+    """Refuse a judge that cannot compare two answers, before it is loaded. Arguments as above.
+
+    Raises:
+        JudgeError: If it is an encoder, or is not there.
+    """
+    from selfj_eval.engines.local.encoder import is_encoder
+    from selfj_eval.engines.models.weights import resolve_folder
+
+    if options.engine == "transformers":
+        code = options.trust_remote_code
+        if is_encoder(resolve_folder(model, revision=options.revision, code=code, weights=False)):
+            raise _rates_one(model)
+
+
+def _rates_one(model: str) -> JudgeError:
+    return JudgeError(
+        f"{model} is an encoder judge, which rates one answer; it cannot compare two."
+    )
 
 
 def _refuse(engine: str, options: Mapping[str, Any]) -> None:

@@ -166,7 +166,7 @@ def test_a_store_with_another_number_of_labels_is_damaged(
             str(tiny_judge), template=files[0], rubric=files[1], device="cpu", store=store
         )
         store.put({judge.key(RECORDS[0]): Stored((-1.0,) * 7, 0)})
-        with pytest.raises(StoreError, match="not the 5 labels"):
+        with pytest.raises(StoreError, match="without the template.s 5 labels"):
             judge.judge(RECORDS[:1])
 
 
