@@ -62,6 +62,16 @@ def test_each_criterion_is_scored_and_the_score_is_their_weighted_mean(
         assert sum(counted) == 4 and len(store) == 8
         again = judge.judge(RECORDS)
         assert again == judgments and judge.from_store == 4
+    with JudgmentStore(tmp_path / "half") as store:
+        (criterion, _) = read_rubric(rubric).criteria
+        Judge(judge.backend, rubric=Rubric(None, (criterion,)), store=store).judge(RECORDS)
+        assert len(store) == 4
+        whole = Judge(judge.backend, rubric=rubric, store=store)
+        counted.clear()
+        found = whole.judge(RECORDS, progress=counted.append)
+        for one, other in zip(found, judgments, strict=True):
+            assert one.score == pytest.approx(other.score, abs=1e-4)
+        assert whole.from_store == 0 and sum(counted) == 4  # half of each was there
     for criterion in read_rubric(rubric).criteria:
         single = Judge(judge.backend, rubric=Rubric(None, (criterion,)))
         for one, judgment in zip(single.judge(RECORDS), judgments, strict=True):
