@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from selfj_eval.jobs.arguments import items
@@ -13,7 +13,6 @@ from selfj_eval.raters.prompting import PromptJudge
 from selfj_eval.raters.protocol import Progress
 from selfj_eval.records.record import Judgment, Record
 from selfj_eval.records.texts import answers_in, reason_not_text
-from selfj_eval.storage.resume import resume
 from selfj_eval.storage.store import Stored
 
 
@@ -123,22 +122,8 @@ class Judge(PromptJudge[Record]):
             StoreError: If the store keeps something else under a record's key.
         """
         records = items(records, Record, "judge()")
-        errors, count = [self.reason(record) for record in records], len(self._forms)
-        keys = [
-            b"" if error else self.key(record, criterion)
-            for record, error in zip(records, errors, strict=True)
-            for criterion in range(count)
-        ]
-        reasons: dict[bytes, str] = {}
-
-        def run(left: Mapping[bytes, int]) -> Iterator[dict[bytes, Stored]]:
-            asked = {key: (records[at // count], at % count) for key, at in left.items()}
-            return self._run(asked, reasons)
-
-        finished, stored = resume(keys, self.store, run, progress, parts=count)
-        with self._counting:
-            self.from_store += stored
-        outcomes = [(finished.get(key), reasons.get(key)) for key in keys]
+        errors = [self.reason(record) for record in records]
+        outcomes = self._outcomes(records, errors, len(self._forms), progress)
         return self._judgments(records, errors, outcomes)
 
     def _reference(self, record: Record) -> str | None:

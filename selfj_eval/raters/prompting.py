@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
@@ -29,6 +29,8 @@ from selfj_eval.prompts.templates import (
     fit_prompt,
     get_template,
 )
+from selfj_eval.raters.protocol import Progress
+from selfj_eval.storage.resume import resume
 from selfj_eval.storage.store import JudgmentStore, Stored
 
 _TRIMMING = 1  # raise when fit_prompt changes what it makes of the same input
@@ -230,6 +232,41 @@ class PromptJudge(ABC, Generic[Item]):
 
     def _no_label(self) -> str:
         return NO_LABEL.format(label="digit" if self.template.name in SELF_J else "label")
+
+    @abstractmethod
+    def key(self, item: Item, which: int = 0, /) -> bytes:
+        """Key of the judgment of one of an item's prompts in a store: 32 bytes."""
+
+    def _outcomes(
+        self,
+        given: Sequence[Item],
+        errors: Sequence[str | None],
+        parts: int,
+        progress: Progress | None,
+    ) -> list[tuple[Stored | None, str | None]]:
+        """What is stored or judged, and why not where the backend says; ``parts`` an item.
+
+        Args:
+            given: The items.
+            errors: Why one must not be judged, or None.
+            parts: How many prompts an item has.
+            progress: Called as items finish.
+        """
+        keys = [
+            b"" if error else self.key(item, part)
+            for item, error in zip(given, errors, strict=True)
+            for part in range(parts)
+        ]
+        reasons: dict[bytes, str] = {}
+
+        def run(left: Mapping[bytes, int]) -> Iterator[dict[bytes, Stored]]:
+            asked = {key: (given[at // parts], at % parts) for key, at in left.items()}
+            return self._run(asked, reasons)
+
+        finished, stored = resume(keys, self.store, run, progress, parts=parts)
+        with self._counting:
+            self.from_store += stored
+        return [(finished.get(key), reasons.get(key)) for key in keys]
 
     def _run(
         self, pending: Mapping[bytes, tuple[Item, int]], reasons: dict[bytes, str]

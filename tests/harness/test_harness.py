@@ -506,14 +506,15 @@ def test_a_template_that_needs_a_reference_leaves_documents_without_one_unscored
     assert "document 1, field 'reference': missing" in caplog.text
 
 
-def test_a_template_without_its_criterion_is_refused() -> None:
-    with pytest.raises(JudgeError, match=r"rubric shows \{criterion\}, which has no text"):
-        load_task("selfj_judge_demo", {**DEMO, "selfj_template": "rubric"})
+def test_a_template_without_its_criterion_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        'without_reference: "By: {criterion} A: {response}\\n\\n### Response:"'
+    )
+    with pytest.raises(JudgeError, match=r"own.yaml shows \{criterion\}, which has no text"):
+        load_task("selfj_judge_demo", {**DEMO, "selfj_template": str(tmp_path / "own.yaml")})
 
 
-def test_a_pair_without_an_answer_or_a_label(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_pair_without_an_answer_or_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
     row = {"instruction": "Add 2 and 3.", "response_a": "5", "response_b": "6", "label": "A"}
     rows = [row, row | {"response_b": None}]
     rows = [r | {"id": str(at), "reference": math.nan} for at, r in enumerate(rows)]
@@ -522,7 +523,6 @@ def test_a_pair_without_an_answer_or_a_label(
     result = evaluate(task, {})
     assert result["results"][task]["unscored,none"] == 1
     assert [sample["acc"] is None for sample in result["samples"][task]] == [False, True]
-    assert "field 'response_b'" in caplog.text or "the response is null" in caplog.text
     assert not re.search(r"\b(None|nan|null)\b", prompts_of(result, task))
     for label in (None, "C"):
         with_documents(monkeypatch, "judge_bench_pairs", [rows[0] | {"label": label}])
