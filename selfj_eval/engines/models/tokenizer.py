@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from selfj_eval.engines.models.chat_prompts import ChatPrompts
 from selfj_eval.engines.models.deadlines import LOADING_SECONDS, RUNNING_SECONDS, within
@@ -82,16 +82,14 @@ class JudgeTokenizer:
 
     def _label_tokens(self, model: str) -> LabelTokens:
         """The labels' tokens, which must be the same behind all prompts of the template."""
-        template, found = self.template, list[LabelTokens]()
-        for example in template.examples:
-            chat = self.chat
+        template, chat = self.template, self.chat
+
+        def behind(*example: Any) -> LabelTokens:
             probe = template.render(*example) if chat is None else chat(template.turns(*example))
             kind = type(probe)  # text of a chat template stays such with a label behind it
-            found.append(
-                label_tokens(
-                    lambda text, kind=kind: self.encode(kind(text)), probe, template.labels, model
-                )
-            )
+            return label_tokens(lambda text: self.encode(kind(text)), probe, template.labels, model)
+
+        found = [behind(*example) for example in template.examples]
         if found[0].sequences != found[-1].sequences:
             raise JudgeError(
                 f"to the tokenizer of {model} the labels of the template {template.name} are other "
