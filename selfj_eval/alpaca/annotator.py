@@ -115,16 +115,20 @@ def config_annotator(options: ConfigOptions) -> Annotator:
         StoreError: If the folder holds the configuration of something else.
     """
     from selfj_eval.alpaca.outputs import read_references
-    from selfj_eval.alpaca.preference import TEMPERATURE
+    from selfj_eval.alpaca.preference import default_temperature
     from selfj_eval.alpaca.upstream import alpaca_eval
     from selfj_eval.files.atomic import output_folder
+    from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, get_template
 
     alpaca_eval()  # not there: say so now
     references = None
     if options.references is not None and not isinstance(options.references, Mapping):
         read_references(options.references)
         references = Path(options.references).resolve()
-    temperature = TEMPERATURE if options.temperature is None else options.temperature
+    temperature = options.temperature
+    if temperature is None:
+        template = get_template(options.template or DEFAULT_TEMPLATE)
+        temperature = default_temperature(template.labels.scale)
     settings = _judge_settings(options)
     name = _annotator_name(options.judge, settings, temperature, references)
     folder = output_folder(Path(options.output).expanduser()).resolve()

@@ -28,7 +28,8 @@ class ComparisonOptions(JudgeOptions):
     temperature: float | None = option(
         None,
         "preference = 1 + sigmoid((score - baseline's score) / T), T in points of the score; "
-        "0: only which is higher (default: 1 for a judge, 0 for length and all that is not on a "
+        "0: only which is higher (default: 1 for a judge on 0 to 9, "
+        "in proportion on another scale; 0 for length and all that is not on a "
         "judge's scale)",
         low=0,
         placeholder="T",

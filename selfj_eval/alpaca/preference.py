@@ -13,6 +13,16 @@ TEMPERATURE = 1.0
 """Default: one point on 0..9 more gives odds of e (2.7) to 1."""
 
 
+def default_temperature(scale: tuple[float, float]) -> float:
+    """``TEMPERATURE`` for scores on another scale than 0..9.
+
+    Args:
+        scale: Its ends, in points of the score.
+    """
+    low, high = scale
+    return TEMPERATURE * (high - low) / 9
+
+
 def preference(baseline: Numbers, model: Numbers, temperature: float) -> Array:
     """AlpacaEval's preference: 1 for the baseline, 2 for the model, 1.5 for a tie.
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from selfj_eval.alpaca.options import ComparisonOptions
 from selfj_eval.alpaca.outputs import read_references
-from selfj_eval.alpaca.preference import TEMPERATURE
+from selfj_eval.alpaca.preference import default_temperature
 from selfj_eval.errors import DataError
 from selfj_eval.files.hashes import sha256_of
 from selfj_eval.jobs.options import PathLike
@@ -68,7 +68,9 @@ class NamedRater:
     @property
     def temperature(self) -> float:
         """The default temperature of its preferences; other scores than a judge's are no odds."""
-        return TEMPERATURE if isinstance(self.rater, Judge) else 0.0
+        if not isinstance(self.rater, Judge):
+            return 0.0
+        return default_temperature(self.rater.template.labels.scale)
 
     def prepare(
         self,

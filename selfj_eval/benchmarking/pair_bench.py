@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selfj_eval.engines.open_engine import check_pairwise
 from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.errors import DataError, shown
 from selfj_eval.jobs.progress import Watch, steps
@@ -215,12 +216,15 @@ def measured(
 
     Raises:
         DataError: If a rater is a sum.
-        JudgeError: If a model cannot be loaded.
+        JudgeError: If a model cannot be loaded, or cannot compare two answers.
     """
     single = [spec for spec in specs if isinstance(spec, RaterSpec)]
     if len(single) < len(specs):
         name = next(spec.name for spec in specs if not isinstance(spec, RaterSpec))
         raise DataError(f"the sum {name} cannot be measured on pairs; name its parts.")
+    for spec in single if template is not None else ():
+        if spec.kind == "judge":  # before the first one runs
+            check_pairwise(str(spec.model), _options(spec, template))
     rows: dict[str, list[PairRow]] = {own.name: [] for own in sets}
     for spec in single:
         each = _pointwise(spec, sets, stores, watch)
@@ -254,8 +258,7 @@ def _pointwise(
 def _pairwise(
     spec: RaterSpec, sets: Sequence[PairSet], template: str, stores: Stores, watch: Watch
 ) -> list[tuple[Asked, PositionBias]]:
-    options = JudgeOptions.of({**spec.options, "template": template})
-    judge = PairJudge.open(str(spec.model), options, store=stores.judgments)
+    judge = PairJudge.open(str(spec.model), _options(spec, template), store=stores.judgments)
     found: list[tuple[Asked, PositionBias]] = []
     total = sum(len(own.pairs) for own in sets)
     with steps(watch, total, f"{spec.name}: compared", "pair") as progress:
@@ -264,6 +267,10 @@ def _pairwise(
             verdicts = [Verdict.of_pair(one) for one in judgments]
             found.append(((template, verdicts, cost), bias_of(judgments)))
     return found
+
+
+def _options(spec: RaterSpec, template: str | None) -> JudgeOptions:
+    return JudgeOptions.of({**spec.options, "template": template})
 
 
 def _number(metric: Metric) -> str:

@@ -18,7 +18,7 @@ _EXAMPLES = """examples:
       --answering my-7b=./my-7b --output table
   selfj bench --raters raters.yaml --judge gpt-4,ultrarm-13b --data arena_bench --output table
   selfj bench --robust --judge demo,cosine --data arena_bench --output robust
-  selfj bench --pairs --pairwise pairwise --raters raters.yaml --judge chat-judge,length \
+  selfj bench --pairs --pairwise pairwise --raters raters.yaml --judge chat-judge,length \\
       --data llmbar,judgebench --output pairs
 
 Raters (docs/bench.md):

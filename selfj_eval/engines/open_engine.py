@@ -62,12 +62,35 @@ def _in_transformers(
     if not is_encoder(folder):
         template = template or get_template(DEFAULT_TEMPLATE)
         return TransformersBackend(model, template=template, **options)
+    if template is not None and template.pairwise:
+        raise _rates_one(model)
     if options.pop("adapter") is not None or template not in (None, get_template(SECTIONS)):
         raise JudgeError(
             f"{model} is an encoder judge: it takes no adapter, and only the prompt "
             f"template {SECTIONS!r}; leave out `adapter` and `template`."
         )
     return EncoderBackend(model, **options)
+
+
+def check_pairwise(model: str, options: JudgeOptions) -> None:
+    """Refuse a judge that cannot compare two answers, before it is loaded. Arguments as above.
+
+    Raises:
+        JudgeError: If it is an encoder, or is not there.
+    """
+    from selfj_eval.engines.local.encoder import is_encoder
+    from selfj_eval.engines.models.weights import resolve_folder
+
+    if options.engine == "transformers":
+        code = options.trust_remote_code
+        if is_encoder(resolve_folder(model, revision=options.revision, code=code, weights=False)):
+            raise _rates_one(model)
+
+
+def _rates_one(model: str) -> JudgeError:
+    return JudgeError(
+        f"{model} is an encoder judge, which rates one answer; it cannot compare two."
+    )
 
 
 def _refuse(engine: str, options: Mapping[str, Any]) -> None:
@@ -90,10 +113,15 @@ def template_of(backend: Backend, template: str | PromptTemplate | None) -> Prom
     given = get_template(template)
     if (given.name, given.key()) == (own.name, own.key()):
         return own  # with the marks of the model's chat template
-    same = [(t.labels.texts, t.chat, t.prefill) for t in (given, own)]
+    same = [(t.labels.texts, t.chat, t.prefill, _end_blank(t)) for t in (given, own)]
     if same[0] != same[1]:
         raise JudgeError(
-            f"the judge was loaded for the template {own.name}, whose labels or chat are not those "
-            f"of {given.name}; load it for that one."
+            f"the judge was loaded for the template {own.name}, whose labels, chat or end are not "
+            f"those of {given.name}; load it for that one."
         )
     return given
+
+
+def _end_blank(template: PromptTemplate) -> set[bool]:
+    """Whether its prompts end with a blank, which decides the tokens of the label behind it."""
+    return {template.render(*example)[-1:].isspace() for example in template.examples}

@@ -82,12 +82,17 @@ class JudgeTask(SelfJTask):
             return prompt
         return chat_template([{"role": "user", "content": prompt}], add_generation_prompt=True)
 
+    def refusal(self, record: Record, field: str = "response") -> str | None:
+        """Why a record must not be judged, or None; ``field`` is what its response is called."""
+        allowed = self.settings.allow_markers
+        shown = self.shown(record)
+        return reason_unjudgeable(self.template, shown, allow_markers=allowed, field=field)
+
     def verdict(
-        self, record: Record, results: Sequence[tuple[float, bool]]
+        self, record: Record, results: Sequence[tuple[float, bool]], field: str = "response"
     ) -> tuple[float | None, float | None]:
         """Score and digit mass of ten choices; None and None when the record is unscored."""
-        allowed = self.settings.allow_markers
-        reason = reason_unjudgeable(self.template, record, allow_markers=allowed)
+        reason = self.refusal(record, field)
         if reason is not None:
             logger.warning("%s: unscored: %s", self.task_name, reason)
             return None, None

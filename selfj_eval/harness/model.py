@@ -307,7 +307,8 @@ class SelfJLM(LM):  # type: ignore[misc]
         raise JudgeError(
             f"{request.task_name} asks for {what}. The model selfj is for the judge tasks "
             "(selfj_judge_*, selfj_pair_*): it gives the likelihoods of the ten digits after a "
-            "prompt and nothing else. Use lm-eval's model hf for this task."
+            "prompt and nothing else, such as a template's own labels. Use lm-eval's model hf for "
+            "this task."
         )
 
 

@@ -12,11 +12,11 @@ from selfj_eval.errors import JudgeError
 from selfj_eval.harness.judge_task import SeveralPromptsTask
 from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.prompts.labels import expected_score
-from selfj_eval.raters.judge import reason_unjudgeable
 from selfj_eval.records.record import Record
 
 logger = logging.getLogger(__name__)
 
+_FIELDS = ("response_a", "response_b")
 _LABELS = {"A": 1, "tie": 0, "B": -1}
 
 
@@ -39,7 +39,7 @@ class PairTask(SeveralPromptsTask):
         name, labels = self.template.name, self.template.labels.texts
         if self.template.chat:
             raise JudgeError(
-                f"the template {name} is a chat, and these tasks ask after a plain prompt; use "
+                f"the template {name} is a chat, and these tasks need a plain prompt; use "
                 "`selfj prefer` with it."
             )
         texts = (self.template.with_reference, self.template.without_reference)
@@ -90,7 +90,7 @@ class PairTask(SeveralPromptsTask):
         if self.template.pairwise:
             (score_a, score_b), mass = self._together(sides, parts)
         else:
-            (score_a, mass_a), (score_b, mass_b) = map(self.verdict, sides, parts)
+            (score_a, mass_a), (score_b, mass_b) = map(self.verdict, sides, parts, _FIELDS)
             mass = None if mass_a is None or mass_b is None else (mass_a + mass_b) / 2
         pair = None
         if score_a is not None and score_b is not None:
@@ -110,9 +110,9 @@ class PairTask(SeveralPromptsTask):
         self, sides: Sequence[Record], results: Sequence[Sequence[tuple[float, bool]]]
     ) -> tuple[tuple[float | None, float | None], float | None]:
         """The preferences for A and for B, and the label mass of the order with less."""
-        allowed, labels = self.settings.allow_markers, self.template.labels
-        for side in sides:
-            reason = reason_unjudgeable(self.template, side, allow_markers=allowed)
+        labels = self.template.labels
+        for side, field in zip(sides, _FIELDS, strict=True):
+            reason = self.refusal(side, field)
             if reason is not None:
                 logger.warning("%s: unscored: %s", self.task_name, reason)
                 return (None, None), None

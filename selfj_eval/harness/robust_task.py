@@ -14,7 +14,6 @@ from selfj_eval.benchmarking.robustness.choosing import AnswerPool, chosen
 from selfj_eval.errors import JudgeError
 from selfj_eval.harness.judge_task import SeveralPromptsTask
 from selfj_eval.prompts.labels import DIGITS
-from selfj_eval.raters.judge import reason_unjudgeable
 from selfj_eval.records.record import Record
 from selfj_eval.records.texts import reason_not_text as unreadable
 
@@ -65,7 +64,7 @@ class RobustTask(SeveralPromptsTask):
     def fewshot_context(self, doc: Mapping[str, Any], num_fewshot: int = 0, **kwargs: Any) -> Any:
         """Prompts for the answer and the changed one; only the first where that is refused."""
         records = [self.record(doc), self._changed(doc)]
-        if self._refusal(records[1]):
+        if self.refusal(records[1]):
             records.pop()
         return [self.wrap(self.judge_prompt(r).text, kwargs.get("chat_template")) for r in records]
 
@@ -75,7 +74,7 @@ class RobustTask(SeveralPromptsTask):
         """The values of one document: moves are in points of 0 to 9, None where there is none."""
         n, records = len(DIGITS), [self.record(doc), self._changed(doc)]
         base, changed = self.verdict(records[0], results[:n])[0], None
-        refused = base is not None and self._refusal(records[1]) is not None
+        refused = base is not None and self.refusal(records[1]) is not None
         if len(results) > n:
             changed = self.verdict(records[1], results[n:])[0]
         difference = wrong = None
@@ -98,7 +97,3 @@ class RobustTask(SeveralPromptsTask):
     def _changed(self, doc: Mapping[str, Any]) -> Record:
         where = f"document {doc['id']}, {self.change.name}"
         return self.record(doc, response=doc["changed"], where=where)
-
-    def _refusal(self, record: Record) -> str | None:
-        allowed = self.settings.allow_markers
-        return reason_unjudgeable(self.template, record, allow_markers=allowed)

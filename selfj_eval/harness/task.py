@@ -8,7 +8,7 @@ import logging
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache, partial
 from typing import Any, Self
 
@@ -131,6 +131,7 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
         metadata = config.get("metadata") or {}
         self.settings = TaskSettings.from_metadata(metadata)
         self.template = get_template(self.settings.template)
+        self.template.check_filled()
         self._tokenizer_state = ""
         self._trimmed: dict[tuple[str, str, str | None, str], int] = {}
         self._trim = self._trimmer(metadata)
@@ -191,15 +192,16 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
         return self.judge_prompt(record, other).trimmed_tokens
 
     def _texts(self, record: Record, other: object) -> tuple[str, str, str | None, str]:
-        reference = record.reference if self.settings.reference else None
-        # lm-eval wants a prompt for each document. What is no text is left out of this one, and
-        # the document is unscored whatever the model says (``reason_not_text``).
-        return (
-            _text(record.question),
-            _text(record.response),
-            None if reference is None else _text(reference),
-            _text(other),
-        )
+        reference = self.shown(record).reference
+        # lm-eval wants a prompt for each document. What is missing or no text is empty in it, and
+        # the document is unscored whatever the model says (``reason_unjudgeable``).
+        if reference is not None or self.template.without_reference is None:
+            reference = _text(reference)
+        return _text(record.question), _text(record.response), reference, _text(other)
+
+    def shown(self, record: Record) -> Record:
+        """The record as the judge sees it: without its reference where the settings say so."""
+        return record if self.settings.reference else replace(record, reference=None)
 
     def record(self, doc: Mapping[str, Any], **changes: Any) -> Record:
         """The document as a record; NaN, pandas' word for missing, is missing.
@@ -247,8 +249,7 @@ class SelfJTask(ConfigurableTask):  # type: ignore[misc]
         check_answer_cache(self.config.metadata or {})
         state = [
             self.dataset[self.config.test_split][:],
-            self.template.with_reference,
-            self.template.without_reference,
+            self.template.key(),
             repr(self.settings),
             None if self._trim is None else self._trim["max_tokens"],
             self._tokenizer_state,

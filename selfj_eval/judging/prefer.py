@@ -108,13 +108,14 @@ def prefer_answers(
     output, store = _files(source, options)
     notices = Notices()
     found = _read(pairs if source is None else source, options, notices)[: options.limit]
-    judgments, cost, run = _compared(found, source, store, options)
+    judgments, cost, run, usage = _compared(found, source, store, options)
     verdicts = [Verdict.of_pair(own) for own in judgments]
     asked: list[Asked] = [(str(run["judge"]["template"]), verdicts, cost)]
     alone = None
     if options.pointwise is not None:
         gc.collect()  # the weights, before they are loaded for the other template
-        alone, cost = _rated(found, store, options)
+        alone, cost, more = _rated(found, store, options)
+        usage = {name: value + more.get(name, 0) for name, value in usage.items()}
         asked.append((options.pointwise, alone, cost))
     settings = Bootstrapped(options.confidence, options.resamples, options.seed)
     (pairwise, *others), difference = ways_of(found, asked, settings)
@@ -139,6 +140,7 @@ def prefer_answers(
             if own.error
         ],
         output=None if output is None else printable(output),
+        usage=dict(usage),
         notices=tuple(notices.sentences()),
         run=run,
         judgments=tuple(judgments),
@@ -189,11 +191,12 @@ def _read(given: Any, options: PreferOptions, notices: Notices) -> list[Pair]:
 
 def _compared(
     pairs: Sequence[Pair], source: Path | None, store: Path | None, options: PreferOptions
-) -> tuple[list[PairJudgment], Cost, dict[str, Any]]:
-    """Both answers in one prompt: judgments, cost, and how they were made."""
+) -> tuple[list[PairJudgment], Cost, dict[str, Any], Mapping[str, float]]:
+    """Both answers in one prompt: judgments, cost, how they were made, and a server's count."""
+    from selfj_eval.files.hashes import sha256_of
     from selfj_eval.jobs.provenance import provenance
     from selfj_eval.judging.pair_ways import together
-    from selfj_eval.judging.score import PACKAGES
+    from selfj_eval.judging.score import PACKAGES, usage_of
     from selfj_eval.raters.pair_judge import opened_pairwise
 
     how, reference = options.part(JudgeOptions), options.reference
@@ -209,15 +212,18 @@ def _compared(
             "adapter": options.adapter,
             **judge.description,
         }
-    shown = None if source is None else printable(source)
-    return judgments, cost, {"judge": about, "input": shown, **provenance(*PACKAGES)}
+    run = {"judge": about, "input": None, **provenance(*PACKAGES)}
+    if source is not None:
+        run |= {"input": printable(source), "input_sha256": sha256_of(source)}
+    return judgments, cost, run, usage_of(judge)
 
 
 def _rated(
     pairs: Sequence[Pair], store: Path | None, options: PreferOptions
-) -> tuple[list[Verdict], Cost]:
+) -> tuple[list[Verdict], Cost, Mapping[str, float]]:
     """Each answer alone."""
     from selfj_eval.judging.pair_ways import alone
+    from selfj_eval.judging.score import usage_of
     from selfj_eval.raters.open_rater import opened
 
     how = options.part(JudgeOptions).with_values(template=options.pointwise)
@@ -225,4 +231,4 @@ def _rated(
         opened(str(options.judge), how, reference=options.reference, store=store) as rater,
         steps(options.progress, 2 * len(pairs), "judged alone", "answer") as progress,
     ):
-        return alone(rater, pairs, progress)
+        return *alone(rater, pairs, progress), usage_of(rater)

@@ -32,6 +32,7 @@ class Preferences(Result):
         difference: Accuracy of pairwise less that of pointwise, over the pairs that both scored.
         errors: One line per unscored pair, of each way, ``id: why``.
         output: The file with a row per pair, or None.
+        usage: What a server has counted, in both ways together, such as tokens.
         notices: What was recognised or left out in the input.
         run: How it was made; of a file it stands beside it.
         judgments: One per pair, in their order.
@@ -47,6 +48,7 @@ class Preferences(Result):
     difference: Metric | None
     errors: Sequence[str]
     output: str | None
+    usage: Mapping[str, float]
     notices: Sequence[str]
     run: Mapping[str, Any] = field(repr=False)
     judgments: Sequence[PairJudgment] = field(repr=False)
@@ -91,6 +93,8 @@ class Preferences(Result):
         text.append(f"  position bias: {self.position_bias}")
         text += first_of(self.errors, rest=", all with `json`")
         text += [f"  note: {shown(sentence)}" for sentence in self.notices]
+        counted = (f"{name.replace('_', ' ')} {value:,.10g}" for name, value in self.usage.items())
+        text += [f"  counted by the server: {', '.join(counted)}"] if self.usage else []
         if self.output is not None:
             text.append(f"  written to {self.output}")
         return "\n".join(text)

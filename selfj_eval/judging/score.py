@@ -362,7 +362,7 @@ def score_run(
     )
 
 
-def usage_of(rater: Rater) -> Mapping[str, float]:
+def usage_of(rater: object) -> Mapping[str, float]:
     """What a server has counted of a rater's requests; nothing where none is asked."""
     found = getattr(rater, "usage", None) or getattr(getattr(rater, "backend", None), "usage", {})
     return dict(found)

@@ -64,7 +64,7 @@ _BEFORE = r"(?:\A|\n)[-+# ]{0,9}"  # at the beginning of a line, after a bullet 
 _AFTER = r"[-+# ]{0,9}(?=\n|\Z)"
 _SECTION = re.compile(r"\[[^\[\]/<>]+\]:?")
 _TAG = re.compile(  # <answer>, </answer>, <<SYS>>, [INST], [/INST]
-    r"<{1,2}/?[^<>/\s\0][^<>\0]*>{1,2}|\[/[^\[\]\0]+\]|\[[A-Z_]+\]"
+    r"<{1,2}/?[^<>/\s\0][^<>\0]*>{1,2}|\[/[^\[\]\0]+\]|\[[A-Z_]{3,}\]"
 )
 _WORDS = 5  # of a sentence that no answer has by chance
 
@@ -125,6 +125,11 @@ def opening(text: str) -> Mark:
     return Mark(text, re.compile(rf"{_BEFORE}{_words(text.rstrip(': '))}[ \n]?:"))
 
 
+def delimiter(text: str) -> Mark:
+    """What ends with a colon within a line, such as `` ASSISTANT:``, anywhere."""
+    return Mark(text, re.compile(rf"(?<!\w){_words(text.rstrip(': '))}[ \n]?:"))
+
+
 def tag(text: str) -> Mark:
     """A tag such as ``</answer>`` or ``[/INST]``, anywhere."""
     inner = text.strip("<>[]/ ")
@@ -140,7 +145,7 @@ def marks_of(text: str, placeholder: re.Pattern[str]) -> dict[str, Mark]:
     its first sentence where it has five words or more; else how it begins, where it ends with a
     colon, or the whole line. Of a line with placeholders: what stands before the first one, where
     it is a heading, a name in brackets, or ends with a colon; and what stands behind one, if it
-    has three words or more.
+    ends with a colon or has three words or more.
 
     Args:
         text: The template's text.
@@ -175,7 +180,11 @@ def _own_mark(text: str, *, whole: bool) -> Mark | None:
 def _behind(text: str) -> Mark | None:
     """The mark of a line's part behind a placeholder."""
     words = _TAG.sub("", text).split()
-    return sentence(text) if len(words) > 2 and any(map(str.isalpha, text)) else None
+    if not any(map(str.isalpha, "".join(words))):
+        return None
+    if text.endswith(":"):
+        return delimiter(text)
+    return sentence(text) if len(words) > 2 else None
 
 
 def find(marks: Iterable[Mark], text: str) -> Found | None:

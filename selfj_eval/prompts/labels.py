@@ -127,11 +127,16 @@ def digit_token_ids(encode: Callable[[str], Sequence[int]], context: str, name: 
                     "token of its own, as encoders do. An encoder is trained with selfj train "
                     "judge (`architecture` encoder), and judges in selfj score, not in lm-eval."
                 )
+            advice = "use a judge whose tokenizer splits numbers into digits, such as Llama-2's"
+            if context.endswith(" "):
+                advice = (
+                    'let the prompt or its prefill end before the space; write labels such as " 5"'
+                )
             raise JudgeError(
                 f"the tokenizer of {name} cannot be used for judging: after "
                 f"{context[-16:]!r} the digit {digit!r} is not one token of its own (it turns "
                 f"{len(base)} tokens into {len(extended)}). The ten digits must be single "
-                "tokens; use a judge whose tokenizer splits numbers into digits, such as Llama-2's."
+                f"tokens; {advice}."
             )
         ids.append(extended[-1])
     if len(set(ids)) != len(DIGITS):

@@ -112,7 +112,7 @@ def _check_pairwise(template: PromptTemplate, path: Path) -> None:
     sums = [low + high for low, high in zip(values, reversed(values), strict=True)]
     if template.labels.rescale or max(sums) - min(sums) > 1e-9 * max(map(abs, values)):
         message = (
-            "of two answers the first one's preference is computed, from 0 to 1: give values that "
+            "the score is how much the first answer wins, from 0 to 1: give values that "
             "mirror each other, such as {A: 1, tie: 0.5, B: 0}, and no rescale."
         )
         raise DataError(message, path=path, field="labels")

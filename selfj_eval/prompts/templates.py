@@ -108,12 +108,26 @@ class PromptTemplate:
 
     def probe(self) -> str:
         """A short finished prompt, to see which token a digit becomes at its end."""
-        return self.render(*self.example)
+        return self.render(*self.examples[0])
 
     @property
-    def example(self) -> tuple[str, str, str | None, str]:
-        """Short texts to render, with a reference where the template needs one."""
-        return "x", "x", "x" if self.without_reference is None else None, "x"
+    def examples(self) -> list[tuple[str, str, str | None, str]]:
+        """Short texts to render, for each of its prompts: without a reference and with one."""
+        texts = ((self.without_reference, None), (self.with_reference, "x"))
+        return [("x", "x", reference, "x") for text, reference in texts if text is not None]
+
+    def check_filled(self) -> None:
+        """Refuse a template that shows a text which it does not have.
+
+        Raises:
+            JudgeError: Naming the field.
+        """
+        for name in ("rubric", "criterion"):
+            if self.shows(name) and getattr(self, name) is None:
+                raise JudgeError(
+                    f"the template {self.name} shows {{{name}}}, which has no text: name a file "
+                    "with `rubric`, or write the text into the template."
+                )
 
     def shows(self, name: str) -> bool:
         """Whether a field stands in any of its texts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from selfj_eval.jobs.arguments import items
@@ -13,12 +13,15 @@ from selfj_eval.raters.prompting import PromptJudge
 from selfj_eval.raters.protocol import Progress
 from selfj_eval.records.record import Judgment, Record
 from selfj_eval.records.texts import answers_in, reason_not_text
-from selfj_eval.storage.resume import resume, whole_steps
 from selfj_eval.storage.store import Stored
 
 
 def reason_unjudgeable(
-    template: PromptTemplate, record: Record, *, allow_markers: bool = False
+    template: PromptTemplate,
+    record: Record,
+    *,
+    allow_markers: bool = False,
+    field: str = "response",
 ) -> str | None:
     """Why a record must not be given to a judge, or None.
 
@@ -26,8 +29,9 @@ def reason_unjudgeable(
         template: The prompt template it would be put into.
         record: The record.
         allow_markers: Judge an answer although it holds text of the prompt template.
+        field: What the response is called where it comes from, such as ``response_a``.
     """
-    if reason := reason_not_text(record):
+    if reason := reason_not_text(record, field=field):
         return reason
     where = f"{record.where}, " if record.where else ""
     if template.without_reference is None and record.reference is None:
@@ -37,6 +41,7 @@ def reason_unjudgeable(
         )
     for name, text in () if allow_markers else answers_in(record):
         if (marker := template.marker_in(text)) is not None:
+            name = field if name == "response" else name
             return (
                 f"{where}field {name!r}: holds {marker}, with which an answer can dictate its "
                 "score; remove it, or judge it all the same with `allow_markers`."
@@ -117,22 +122,8 @@ class Judge(PromptJudge[Record]):
             StoreError: If the store keeps something else under a record's key.
         """
         records = items(records, Record, "judge()")
-        errors, count = [self.reason(record) for record in records], len(self._forms)
-        keys = [
-            b"" if error else self.key(record, criterion)
-            for record, error in zip(records, errors, strict=True)
-            for criterion in range(count)
-        ]
-        reasons: dict[bytes, str] = {}
-
-        def run(left: Mapping[bytes, int]) -> Iterator[dict[bytes, Stored]]:
-            asked = {key: (records[at // count], at % count) for key, at in left.items()}
-            return self._run(asked, reasons)
-
-        finished, stored = resume(keys, self.store, run, whole_steps(progress, count))
-        with self._counting:
-            self.from_store += stored // count
-        outcomes = [(finished.get(key), reasons.get(key)) for key in keys]
+        errors = [self.reason(record) for record in records]
+        outcomes = self._outcomes(records, errors, len(self._forms), progress)
         return self._judgments(records, errors, outcomes)
 
     def _reference(self, record: Record) -> str | None:

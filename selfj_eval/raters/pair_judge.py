@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,6 @@ from selfj_eval.raters.open_rater import Stores, keeping, refuse_loaded
 from selfj_eval.raters.prompting import PromptJudge
 from selfj_eval.raters.protocol import Progress
 from selfj_eval.records.pairs import Pair, PairJudgment
-from selfj_eval.storage.resume import resume, whole_steps
 from selfj_eval.storage.store import Stored
 
 
@@ -50,9 +49,11 @@ class PairJudge(PromptJudge[Pair]):
         for side in "ab":
             answer = pair.answer(side)
             shown = replace(answer, reference=self._shown(answer.reference))
-            reason = reason_unjudgeable(template, shown, allow_markers=self.allow_markers)
+            reason = reason_unjudgeable(
+                template, shown, allow_markers=self.allow_markers, field=f"response_{side}"
+            )
             if reason is not None:
-                return reason.replace("field 'response'", f"field 'response_{side}'")
+                return reason
         return None
 
     def key(self, pair: Pair, order: int = 0) -> bytes:
@@ -89,20 +90,8 @@ class PairJudge(PromptJudge[Pair]):
         """
         pairs = items(pairs, Pair, "judge()")
         errors = [self.reason(pair) for pair in pairs]
-        keys = [
-            b"" if error else self.key(pair, order)
-            for pair, error in zip(pairs, errors, strict=True)
-            for order in (0, 1)
-        ]
-        reasons: dict[bytes, str] = {}
-
-        def run(left: Mapping[bytes, int]) -> Iterator[dict[bytes, Stored]]:
-            asked = {key: (pairs[at // 2], at % 2) for key, at in left.items()}
-            return self._run(asked, reasons)
-
-        finished, stored = resume(keys, self.store, run, whole_steps(progress, 2))
-        outcomes = [finished.get(key) for key in keys]
-        expected = expected_score(self._rows(outcomes), self.template.labels)
+        outcomes = self._outcomes(pairs, errors, 2, progress)
+        expected = expected_score(self._rows([own for own, _ in outcomes]), self.template.labels)
         judgments = [
             PairJudgment(pair.id, None, error=error)
             if error is not None
@@ -110,12 +99,10 @@ class PairJudge(PromptJudge[Pair]):
                 pair,
                 Expected(*(column[2 * at : 2 * at + 2] for column in expected)),
                 outcomes[2 * at : 2 * at + 2],
-                [reasons.get(key) for key in keys[2 * at : 2 * at + 2]],
             )
             for at, (pair, error) in enumerate(zip(pairs, errors, strict=True))
         ]
         with self._counting:
-            self.from_store += stored // 2
             self.failed += sum(
                 own.preference is None and not error
                 for own, error in zip(judgments, errors, strict=True)
@@ -126,8 +113,7 @@ class PairJudge(PromptJudge[Pair]):
         self,
         pair: Pair,
         expected: Expected,
-        outcomes: Sequence[Stored | None],
-        reasons: Sequence[str | None],
+        outcomes: Sequence[tuple[Stored | None, str | None]],
     ) -> PairJudgment:
         """A pair's judgment, from the scores of its two orders."""
         low, high = self.template.labels.scale
@@ -139,12 +125,12 @@ class PairJudge(PromptJudge[Pair]):
             a_first,
             b_first,
             reference_used=self._shown(pair.reference) is not None,
-            trimmed_tokens=max(0 if own is None else own.trimmed_tokens for own in outcomes),
+            trimmed_tokens=max(0 if own is None else own.trimmed_tokens for own, _ in outcomes),
         )
         if a_first is None or b_first is None:
             at = 0 if a_first is None else 1
             where = f"{pair.where}: " if pair.where else ""
-            why = f"with {'AB'[at]} first: {reasons[at] or self._no_label()}"
+            why = f"with {'AB'[at]} first: {outcomes[at][1] or self._no_label()}"
             return replace(judgment, error=where + why)
         mass = float(expected.digit_mass.min())  # of the order that is to be trusted least
         return replace(judgment, preference=0.5 + (first - second) / 2, label_mass=mass)
@@ -186,7 +172,7 @@ def opened_pairwise(
         else:
             if not isinstance(judge, PairJudge):
                 raise DataError(
-                    f"{type(judge).__name__} compares no two answers; name a model, or give a "
+                    f"{type(judge).__name__} cannot compare two answers; name a model, or give a "
                     "PairJudge."
                 )
             refuse_loaded(options, reference)

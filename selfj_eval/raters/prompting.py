@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
@@ -29,6 +29,8 @@ from selfj_eval.prompts.templates import (
     fit_prompt,
     get_template,
 )
+from selfj_eval.raters.protocol import Progress
+from selfj_eval.storage.resume import resume
 from selfj_eval.storage.store import JudgmentStore, Stored
 
 _TRIMMING = 1  # raise when fit_prompt changes what it makes of the same input
@@ -96,8 +98,8 @@ class PromptJudge(ABC, Generic[Item]):
         ]
         if self.pairwise and len(self._forms) > 1:
             raise JudgeError(
-                "two answers are compared by one criterion; give `rubric` one, and call once for "
-                "each of several."
+                "two answers are compared by one criterion: give a `rubric` with one criterion, "
+                "and run once per criterion."
             )
         contexts = [form.context for form in self._forms]
         several = len(contexts) > 1
@@ -134,12 +136,7 @@ class PromptJudge(ABC, Generic[Item]):
         Raises:
             JudgeError: If a field has no text, or the budget does not hold the template.
         """
-        for name in ("rubric", "criterion"):
-            if template.shows(name) and getattr(template, name) is None:
-                raise JudgeError(
-                    f"the template {template.name} shows {{{name}}}, and there is none: name a "
-                    "file with `rubric`."
-                )
+        template.check_filled()
         tokenize = self.backend.tokenize
         check_budget(template, tokenize=tokenize, max_tokens=self.max_tokens, chat=self._chat)
         decides = [dict(sorted(self.backend.identity.items())), *template.key()[:2]]
@@ -236,6 +233,41 @@ class PromptJudge(ABC, Generic[Item]):
     def _no_label(self) -> str:
         return NO_LABEL.format(label="digit" if self.template.name in SELF_J else "label")
 
+    @abstractmethod
+    def key(self, item: Item, which: int = 0, /) -> bytes:
+        """Key of the judgment of one of an item's prompts in a store: 32 bytes."""
+
+    def _outcomes(
+        self,
+        given: Sequence[Item],
+        errors: Sequence[str | None],
+        parts: int,
+        progress: Progress | None,
+    ) -> list[tuple[Stored | None, str | None]]:
+        """What is stored or judged, and why not where the backend says; ``parts`` an item.
+
+        Args:
+            given: The items.
+            errors: Why one must not be judged, or None.
+            parts: How many prompts an item has.
+            progress: Called as items finish.
+        """
+        keys = [
+            b"" if error else self.key(item, part)
+            for item, error in zip(given, errors, strict=True)
+            for part in range(parts)
+        ]
+        reasons: dict[bytes, str] = {}
+
+        def run(left: Mapping[bytes, int]) -> Iterator[dict[bytes, Stored]]:
+            asked = {key: (given[at // parts], at % parts) for key, at in left.items()}
+            return self._run(asked, reasons)
+
+        finished, stored = resume(keys, self.store, run, progress, parts=parts)
+        with self._counting:
+            self.from_store += stored
+        return [(finished.get(key), reasons.get(key)) for key in keys]
+
     def _run(
         self, pending: Mapping[bytes, tuple[Item, int]], reasons: dict[bytes, str]
     ) -> Iterator[dict[bytes, Stored]]:
@@ -282,7 +314,7 @@ class PromptJudge(ABC, Generic[Item]):
         rows = [() if own is None else own.log_probabilities for own in outcomes]
         if any(len(row) not in (0, width) for row in rows):
             raise StoreError(
-                f"the store keeps judgments that have not the {width} labels of the template; it "
-                "is damaged. Name another file with `store`."
+                f"the store keeps judgments without the template's {width} labels; it is "
+                "damaged. Name another file with `store`."
             )
         return np.array([row or (math.nan,) * width for row in rows]).reshape(-1, width)

@@ -29,13 +29,19 @@ def answers_in(record: Record) -> list[tuple[str, str]]:
     return [("response", record.response), *(("messages", text) for text in turns)]
 
 
-def reason_not_text(record: Record) -> str | None:
-    """Why there is nothing in a record that a model could read, or None."""
+def reason_not_text(record: Record, *, field: str = "response") -> str | None:
+    """Why there is nothing in a record that a model could read, or None.
+
+    Args:
+        record: The record.
+        field: What the response is called where it comes from, such as ``response_a``.
+    """
     where = f"{record.where}, " if record.where else ""
     if record.error is not None:
         return where + record.error
     for name in ("response", "reference", "instruction"):
         text = record.question if name == "instruction" else getattr(record, name)
+        name = field if name == "response" else name
         if text is None and name == "reference":
             continue
         if not isinstance(text, str):  # as Python lets anybody make a record

@@ -20,24 +20,28 @@ def resume(
     store: Kept[Value] | None,
     run: Callable[[Mapping[bytes, int]], Iterator[Mapping[bytes, Value]]],
     progress: Callable[[int], None] | None,
+    *,
+    parts: int = 1,
 ) -> tuple[dict[bytes, Value], int]:
     """Look finished work up, and have the rest done.
 
     Args:
-        keys: One an item; equal ones are done once. Empty: the item cannot be done.
+        keys: One per part of an item; equal ones are done once. Empty: the item cannot be done.
         store: Where finished work is looked up.
-        run: Does what is left, given as key to the position of its first item; yields what has
+        run: Does what is left, given as key to the position of its first part; yields what has
             just been finished, and keeps it itself.
         progress: Called with the number of items that have just been finished; stored ones and
             those that cannot be done count at once.
+        parts: How many keys in a row make an item.
 
     Returns:
-        What was found and done, by key; and for how many items it was found.
+        What was found and done, by key; and how many items were found whole.
     """
     finished = {} if store is None else dict(store.get(sorted({*keys} - {b""})))
-    stored = sum(key in finished for key in keys)
-    report = progress or (lambda _: None)
-    report(stored + sum(not key for key in keys))
+    there = [key in finished for key in keys]
+    stored = sum(all(there[at : at + parts]) for at in range(0, len(keys), parts))
+    report = _whole_steps(progress, parts) or (lambda _: None)
+    report(sum(there) + sum(not key for key in keys))
     rows: dict[bytes, list[int]] = {}
     for index, key in enumerate(keys):
         if key and key not in finished:
@@ -48,7 +52,9 @@ def resume(
     return finished, stored
 
 
-def whole_steps(progress: Callable[[int], None] | None, parts: int) -> Callable[[int], None] | None:
+def _whole_steps(
+    progress: Callable[[int], None] | None, parts: int
+) -> Callable[[int], None] | None:
     """A counter of parts that reports whole things, each made of so many parts."""
     if progress is None or parts == 1:
         return progress

@@ -246,6 +246,8 @@ class JudgmentStore(_Store[Stored]):
         return struct.pack(f"<{len(numbers)}d", *numbers), int(value.trimmed_tokens)
 
     def _from_row(self, row: Sequence[Any]) -> Stored:
+        if not row[0]:
+            raise ValueError("no numbers")
         return Stored(struct.unpack(f"<{len(row[0]) // 8}d", row[0]), _count(row[1]))
 
 

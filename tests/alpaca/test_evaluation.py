@@ -18,7 +18,11 @@ from selfj_eval.alpaca.evaluation import (
     write_leaderboard,
 )
 from selfj_eval.alpaca.rating import NamedRater
+from selfj_eval.engines.local.transformers import TransformersBackend
 from selfj_eval.errors import DataError
+from selfj_eval.prompts.labels import Labels
+from selfj_eval.prompts.templates import PromptTemplate
+from selfj_eval.raters.judge import Judge
 from selfj_eval.raters.length import LengthRater
 from selfj_eval.raters.protocol import Progress, Rater
 from selfj_eval.records.record import Judgment, Record
@@ -274,6 +278,10 @@ def test_length_control_on_the_official_set(data: Path) -> None:
     rater = NamedRater(LengthRater(), "length")
     against = BaselineComparison(rater, evaluation_set(), base, gamed=gamed_baselines())
     assert against.temperature == 0  # characters are not odds
+    labels = Labels(tuple("12345"), (1.0, 2.0, 3.0, 4.0, 5.0))
+    template = PromptTemplate("t", None, "Q: {instruction} A: {response} Grade:", labels=labels)
+    judge = Judge(TransformersBackend("demo", template=template, device="cpu"))
+    assert NamedRater(judge, "one to five").temperature == pytest.approx(4 / 9)
     found = against.evaluate(stored_outputs({"phi-2"})[0])
     assert found.no_length_control is None
     assert 0 < (found.line.length_controlled_winrate or 0) < 100

@@ -88,5 +88,5 @@ def test_what_two_scores_need_is_refused() -> None:
     given: dict[str, Any] = {"baseline": "base.json", "output": "board", "pairwise": True}
     with pytest.raises(DataError, match="`temperature` is for two scores"):
         alpaca.evaluate("mine.json", judge="demo", temperature=1.0, **given)
-    with pytest.raises(DataError, match="compares no two answers; name a model"):
+    with pytest.raises(DataError, match="cannot compare two answers; name a model"):
         alpaca.evaluate("mine.json", judge=object(), **given)

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from selfj_eval.alpaca.preference import TEMPERATURE, fit_temperature, preference
+from selfj_eval.alpaca.preference import (
+    TEMPERATURE,
+    default_temperature,
+    fit_temperature,
+    preference,
+)
 
 
 @pytest.fixture
@@ -124,3 +129,11 @@ def test_there_is_no_temperature_where_preferences_fall_with_the_score(gaps: np.
 def test_arrays_that_do_not_belong_together_are_refused(gap: list, given: list) -> None:
     with pytest.raises(ValueError, match="expected two arrays"):
         fit_temperature(gap, given)
+
+
+def test_the_default_temperature_is_in_proportion_to_the_scale() -> None:
+    ours, theirs = np.array([3.0, 9.0, 0.0]), np.array([4.0, 0.0, 0.0])
+    usual = preference(ours, theirs, default_temperature((0, 9)))
+    assert default_temperature((0, 9)) == TEMPERATURE
+    fifth = preference(ours / 9 * 4 + 1, theirs / 9 * 4 + 1, default_temperature((1, 5)))
+    assert fifth == pytest.approx(usual)

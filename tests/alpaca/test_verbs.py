@@ -158,6 +158,13 @@ def test_a_configuration_has_the_judges_options(tmp_path: Path, tiny_judge: Path
     assert client["judge"]["template"] == "self-j-unwrapped"
     again = alpaca.config(judge=str(tiny_judge), output=tmp_path / "a", max_tokens=301)
     assert (again.replaced, again.name == made.name) == (made.name, False)
+    assert client["temperature"] == 1
+    (tmp_path / "five.yaml").write_text('without_reference: "{response} Grade:"\nlabels: 1-5\n')
+    five = alpaca.config(
+        judge=str(tiny_judge), output=tmp_path / "c", template=str(tmp_path / "five.yaml")
+    )
+    (client,) = yaml.safe_load((five.folder / "client.yaml").read_text())["default"]
+    assert client["temperature"] == pytest.approx(4 / 9)
     with pytest.raises(JudgeError, match="no folder"):
         alpaca.config(judge="./nothing", output=tmp_path / "b")
     with pytest.raises(DataError, match="`engine` openai"):

@@ -318,6 +318,22 @@ def test_request_cache_sees_samples_and_tokenizer(
     assert len(set(keys)) == 4
 
 
+def test_request_cache_sees_changed_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lm_eval.caching.cache.PATH", str(tmp_path))
+    keys = []
+    monkeypatch.setattr(
+        "lm_eval.api.task.save_to_cache", lambda file_name, obj: keys.append(file_name)
+    )
+    row = {"id": "0", "instruction": "q", "response_a": "5", "response_b": "6", "label": "A"}
+    with_documents(monkeypatch, "judge_bench_pairs", [row])
+    for labels in ('{"1": 1, "2": 0}', '{"2": 1, "1": 0}'):
+        (tmp_path / "own.yaml").write_text(PAIRWISE.rpartition("labels:")[0] + f"labels: {labels}")
+        load_task(
+            "selfj_pair_llmbar", DEMO | {"selfj_template": str(tmp_path / "own.yaml")}
+        ).build_all_requests(cache_requests=True, rank=0, world_size=1)
+    assert len(set(keys)) == 2
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
@@ -471,6 +487,33 @@ def test_a_missing_text_is_unscored_and_never_a_word(
     assert not re.search(r"\b(None|nan|null)\b", prompts) and "[Reference]" not in prompts
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_template_that_needs_a_reference_leaves_documents_without_one_unscored(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    shown: bool,
+) -> None:
+    (tmp_path / "own.yaml").write_text(
+        'with_reference: "Q: {instruction} Good: {reference} A: {response}\\n\\n### Response:"'
+    )
+    row = {"instruction": "Add 2 and 3.", "response": "5", "rating": 7.0}
+    rows = [row | {"id": str(at), "reference": own} for at, own in enumerate(["5", None])]
+    with_documents(monkeypatch, "demo_answers", rows)
+    task = "selfj_judge_demo"
+    metadata = {"selfj_template": str(tmp_path / "own.yaml"), "selfj_reference": shown}
+    assert evaluate(task, metadata)["results"][task]["unscored,none"] == 2 - shown
+    assert "document 1, field 'reference': missing" in caplog.text
+
+
+def test_a_template_without_its_criterion_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        'without_reference: "By: {criterion} A: {response}\\n\\n### Response:"'
+    )
+    with pytest.raises(JudgeError, match=r"own.yaml shows \{criterion\}, which has no text"):
+        load_task("selfj_judge_demo", {**DEMO, "selfj_template": str(tmp_path / "own.yaml")})
+
+
 def test_a_pair_without_an_answer_or_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
     row = {"instruction": "Add 2 and 3.", "response_a": "5", "response_b": "6", "label": "A"}
     rows = [row, row | {"response_b": None}]
@@ -524,7 +567,7 @@ def test_a_pair_task_with_a_template_of_two_answers_is_what_prefer_says(
         assert sample["digit_mass"] == pytest.approx(own.label_mass, rel=1e-2)
     assert [sample["trimmed"] for sample in found] == [0, 0, 0, 1]
     assert [own.preference is None for own in judged] == [False, False, True, False]
-    assert "holds the prompt's own text '[Better]'" in caplog.text
+    assert "field 'response_b': holds the prompt's own text '[Better]'" in caplog.text
     scored = [(own, row) for own, row in zip(judged, rows, strict=True) if own.preference]
     right = [own.winner == row["label"] for own, row in scored]
     assert result["results"][task]["acc,none"] == pytest.approx(np.mean(right))

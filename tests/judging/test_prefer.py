@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,9 @@ def test_the_result_is_that_of_the_judges_by_hand(
     assert [row["preference"] for row in found] == [own.preference for own in run.judgments]
     assert found[2]["score_a"] == pytest.approx(a[2], abs=1e-4)
     assert found[1]["response_b"] == "It is 6, is it not?" and found[1]["label"] == "B"
-    about = json.loads(Path("out.jsonl.run.json").read_text())["judge"]
+    written = json.loads(Path("out.jsonl.run.json").read_text())
+    about = written["judge"]
+    assert written["input_sha256"] == sha256(Path(written["input"]).read_bytes()).hexdigest()
     assert about["labels"] == {"1": 1, "2": 0} and about["model"] == name
     assert "position bias" in str(run) and "pointwise" in str(run)
 
@@ -124,6 +127,18 @@ def test_parquet_has_numbers_as_numbers(tiny_judge: Path, jsonl: Callable[..., P
     numbers = ("preference", "a_first", "b_first", "label_mass", "score_a", "score_b")
     assert {kinds[name] for name in numbers} == {"double"} and kinds["error_alone"] == "string"
     assert table.to_pylist() == run.rows() and table["error_alone"][1].as_py()
+
+
+def test_what_a_server_counted_is_shown(judge_server: str) -> None:
+    args = {"base_url": judge_server, "tokenizer": "demo", "price_in": 1.0}
+    given: dict[str, Any] = {"judge": "demo+vllm", "engine": "openai", "engine_args": args}
+    run = selfj.prefer(rows(), template="own.yaml", **given, resamples=20)
+    assert run.unscored == 0 and run.usage["requests"] >= 16
+    assert run.usage["cost"] == pytest.approx(run.usage["prompt_tokens"] / 1e6)
+    both = selfj.prefer(rows(), template="own.yaml", pointwise="alone.yaml", **given, resamples=20)
+    assert both.usage["requests"] >= run.usage["requests"] + 12
+    assert both.to_dict()["usage"] == both.usage
+    assert "counted by the server: requests" in str(both)
 
 
 def test_unscored_pairs_are_counted_in_each_way(

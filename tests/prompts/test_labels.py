@@ -99,6 +99,8 @@ def test_tokenizer_with_digits_of_two_tokens_is_refused_by_name() -> None:
 def test_tokenizer_that_merges_the_digit_into_the_prompt_is_refused() -> None:
     with pytest.raises(JudgeError, match="digit '0' is not one token"):
         digit_token_ids(lambda text: [len(text)], "x", "merging")
+    with pytest.raises(JudgeError, match="end before the space; write labels such as"):
+        digit_token_ids(lambda text: [len(text)], "Rating: ", "merging")
 
 
 def test_tokenizer_without_digits_is_refused() -> None:

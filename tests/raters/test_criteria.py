@@ -62,6 +62,16 @@ def test_each_criterion_is_scored_and_the_score_is_their_weighted_mean(
         assert sum(counted) == 4 and len(store) == 8
         again = judge.judge(RECORDS)
         assert again == judgments and judge.from_store == 4
+    with JudgmentStore(tmp_path / "half") as store:
+        (criterion, _) = read_rubric(rubric).criteria
+        Judge(judge.backend, rubric=Rubric(None, (criterion,)), store=store).judge(RECORDS)
+        assert len(store) == 4
+        whole = Judge(judge.backend, rubric=rubric, store=store)
+        counted.clear()
+        found = whole.judge(RECORDS, progress=counted.append)
+        for one, other in zip(found, judgments, strict=True):
+            assert one.score == pytest.approx(other.score, abs=1e-4)
+        assert whole.from_store == 0 and sum(counted) == 4  # half of each was there
     for criterion in read_rubric(rubric).criteria:
         single = Judge(judge.backend, rubric=Rubric(None, (criterion,)))
         for one, judgment in zip(single.judge(RECORDS), judgments, strict=True):
@@ -130,7 +140,7 @@ def test_a_criterion_is_text_and_part_of_the_key(tiny_judge: Path, files: tuple[
 
 
 def test_what_does_not_fit_together_is_an_error(tiny_judge: Path, files: tuple[str, str]) -> None:
-    with pytest.raises(JudgeError, match=r"shows \{criterion\}, and there is none.*`rubric`"):
+    with pytest.raises(JudgeError, match=r"shows \{criterion\}, which has no text.*`rubric`"):
         Judge.load(str(tiny_judge), template=files[0], device="cpu")
     with pytest.raises(DataError, match=r"self-j does not show \{criterion\}.*`template` rubric"):
         Judge.load("demo", rubric=files[1], device="cpu")
@@ -166,7 +176,7 @@ def test_a_store_with_another_number_of_labels_is_damaged(
             str(tiny_judge), template=files[0], rubric=files[1], device="cpu", store=store
         )
         store.put({judge.key(RECORDS[0]): Stored((-1.0,) * 7, 0)})
-        with pytest.raises(StoreError, match="not the 5 labels"):
+        with pytest.raises(StoreError, match="without the template.s 5 labels"):
             judge.judge(RECORDS[:1])
 
 

@@ -138,3 +138,12 @@ def test_files_get_the_usual_permissions(tmp_path: Path) -> None:
         stream.write(b"x")
     (tmp_path / "b").write_bytes(b"x")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_a_row_without_numbers_is_damaged(tmp_path: Path) -> None:
+    with JudgmentStore(tmp_path / "s") as store:
+        store.put({b"a": stored(1)})
+    with sqlite3.connect(tmp_path / "s") as db:
+        db.execute("UPDATE judgments SET log_probabilities = x''")
+    with JudgmentStore(tmp_path / "s") as store, pytest.raises(StoreError, match="damaged"):
+        store.get([b"a"])

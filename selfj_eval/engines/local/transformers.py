@@ -93,7 +93,9 @@ class TransformersBackend:
     @property
     def max_tokens(self) -> int:
         """Longest prompt the judge takes by default."""
-        return self._tokenizer.max_tokens
+        # The tokens of a label but its last stand behind the prompt.
+        longest = max(map(len, self._tokenizer.labels.branches))
+        return self._tokenizer.max_tokens - longest
 
     def tokenize(self, text: str) -> Offsets:
         """Character offsets of the tokens of ``text``, special tokens included."""
@@ -113,7 +115,7 @@ class TransformersBackend:
         architecture allows it. A batch that does not fit into memory is halved.
 
         Args:
-            prompts: Finished prompts, no longer than the model's context.
+            prompts: Finished prompts, no longer than ``max_tokens``.
 
         Yields:
             Batches with float64 log-probabilities of shape (m, k), of the template's k labels.
@@ -155,7 +157,8 @@ class TransformersBackend:
         config = self._model.config
         text = getattr(config, "text_config", None) or config
         windows = [getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size")]
-        self._window = min([own for own in windows if own is not None], default=self.max_tokens)
+        context = self._tokenizer.max_tokens
+        self._window = min([own for own in windows if own is not None], default=context)
         self._usual = before = config._attn_implementation
         ids = self._tokenizer.encode("Rate this from 0 to 9, please: five, seven. ") * 3
         rows = sorted([ids, ids + ids[:9], ids + ids[3:5], ids[-4:] + ids])

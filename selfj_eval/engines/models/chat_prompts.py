@@ -39,10 +39,11 @@ class ChatPrompts:
             )
         self._encoder = encoder
         self._prefill = encoder.as_text(prefill)
-        self._frame = self._filled([_turn("user", _USER)])
-        if _USER not in self._frame:
+        frame = self._filled([_turn("user", _USER)])
+        if _USER not in frame:
             raise JudgeError(f"the chat template of {name} does not show the user's message.")
-        self._takes_system = self._sees_system()
+        self._frames = [frame, *self._with_system()]
+        self._takes_system = len(self._frames) > 1
 
     def __call__(self, turns: Sequence[Turn]) -> Templated:
         """The text that a judge is given: control tokens are the template's, others are text."""
@@ -51,9 +52,18 @@ class ChatPrompts:
         return Templated(self._filled(turns) + self._prefill)
 
     def at_server(self, text: str) -> str:
-        """A prompt for a server, which tokenizes it and puts the first token before it itself."""
+        """A prompt for a server, which tokenizes it and puts the first token before it itself.
+
+        Raises:
+            JudgeError: If a text in it spells special tokens, which a server reads as such.
+        """
+        if self._encoder.as_spelled(text) != text:
+            raise JudgeError(
+                "a text spells special tokens of the model, which a server takes for its own and "
+                "not for text; remove them, or use another `engine`."
+            )
         tokenizer = self._encoder.tokenizer
-        text, bos = self._encoder.as_spelled(text), tokenizer.bos_token
+        bos = tokenizer.bos_token
         if bos and tokenizer("").input_ids[:1] == [tokenizer.bos_token_id]:
             return text.removeprefix(bos)
         return text
@@ -63,7 +73,9 @@ class ChatPrompts:
         tokenizer = self._encoder.tokenizer
         added = tokenizer.added_tokens_decoder.values()
         special = {token.content for token in added if token.special}
-        text = self._frame.replace(_USER, "{response}")
+        text = "\n".join(self._frames)
+        for own in (_USER, _SYSTEM):
+            text = text.replace(own, "{response}")
         for token in special.union(map(str, tokenizer.all_special_tokens)):
             text = text.replace(token, "{response}")  # in an answer it is text already
         return list(marks_of(text, PLACEHOLDER).values())
@@ -71,12 +83,13 @@ class ChatPrompts:
     def _filled(self, turns: Sequence[Turn]) -> str:
         return fill_chat_template(self._encoder, turns, add_generation_prompt=True, **_SETTINGS)
 
-    def _sees_system(self) -> bool:
+    def _with_system(self) -> list[str]:
+        """The text with a system turn; empty where the template takes none."""
         try:
             text = self._filled([_turn("system", _SYSTEM), _turn("user", _USER)])
         except JudgeError:  # as Gemma-2's says
-            return False
-        return _SYSTEM in text and _USER in text
+            return []
+        return [text] if _SYSTEM in text and _USER in text else []
 
 
 def _turn(role: str, content: str) -> Turn:

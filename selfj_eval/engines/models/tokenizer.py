@@ -6,14 +6,14 @@ import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from selfj_eval.engines.models.chat_prompts import ChatPrompts
 from selfj_eval.engines.models.deadlines import LOADING_SECONDS, RUNNING_SECONDS, within
 from selfj_eval.engines.models.text_encoder import TextEncoder
 from selfj_eval.engines.models.weights import resolve_folder
 from selfj_eval.errors import JudgeError, loading
-from selfj_eval.prompts.label_tokens import label_tokens
+from selfj_eval.prompts.label_tokens import LabelTokens, label_tokens
 from selfj_eval.prompts.templates import (
     DEFAULT_TEMPLATE,
     Offsets,
@@ -55,7 +55,8 @@ class JudgeTokenizer:
 
     Raises:
         JudgeError: If the tokenizer cannot be loaded, gives no character offsets, has one of
-            Self-J's digits that is not one token, or no chat template where one is asked for.
+            Self-J's digits that is not one token, has other tokens for the labels behind one of
+            the template's texts than behind the other, or no chat template where one is asked for.
     """
 
     def __init__(
@@ -71,18 +72,31 @@ class JudgeTokenizer:
         config, self.tokenizer = load_tokenizer(folder, model, trust_remote_code, tokenizer)
         self._encoder = TextEncoder(self.tokenizer)
         self.template, self.chat = get_template(template), None
-        probe = self.template.probe()
         if self.template.chat:
             self.chat = ChatPrompts(self._encoder, model, self.template.prefill)
             self.template = with_marks(self.template, self.chat.marks())
-            probe = self.chat(self.template.turns(*self.template.example))
-        kind = type(probe)  # text of a chat template stays such with a label behind it
-        self.labels = label_tokens(
-            lambda text: self.encode(kind(text)), probe, self.template.labels, model
-        )
+        self.labels = self._label_tokens(model)
         self.max_tokens = context_length(config, self.tokenizer)
         state = self.tokenizer.backend_tokenizer.to_str()
         self.fingerprint = hashlib.sha256(state.encode()).hexdigest()
+
+    def _label_tokens(self, model: str) -> LabelTokens:
+        """The labels' tokens, which must be the same behind all prompts of the template."""
+        template, chat = self.template, self.chat
+
+        def behind(*example: Any) -> LabelTokens:
+            probe = template.render(*example) if chat is None else chat(template.turns(*example))
+            kind = type(probe)  # text of a chat template stays such with a label behind it
+            return label_tokens(lambda text: self.encode(kind(text)), probe, template.labels, model)
+
+        found = [behind(*example) for example in template.examples]
+        if found[0].sequences != found[-1].sequences:
+            raise JudgeError(
+                f"to the tokenizer of {model} the labels of the template {template.name} are other "
+                "tokens behind with_reference than behind without_reference; let both texts end "
+                "alike."
+            )
+        return found[0]
 
     def encode(self, text: str) -> list[int]:
         """Token ids of ``text`` with the special tokens the model expects; a chat holds its own."""

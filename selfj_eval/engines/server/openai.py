@@ -233,7 +233,7 @@ class OpenAIBackend:
     def _example(self) -> str:
         """A short prompt."""
         if self.template.chat:
-            return self.chat(self.template.turns(*self.template.example))
+            return self.chat(self.template.turns(*self.template.examples[0]))
         return self.template.probe()
 
     def _check_template(self) -> None:

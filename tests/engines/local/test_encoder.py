@@ -17,7 +17,7 @@ from transformers import (
     BertForSequenceClassification,
 )
 
-from selfj_eval import Judge, Record
+from selfj_eval import Judge, PairJudge, Record, bench
 from selfj_eval.errors import JudgeError
 from selfj_eval.training.pairs import Pair, write_pairs
 
@@ -84,6 +84,23 @@ def test_what_is_no_encoder_judge_is_refused(judge_folder: Path, tmp_path: Path)
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(JudgeError, match="missing"):
         Judge.load(str(tmp_path))
+
+
+def test_an_encoder_cannot_compare_two_answers(
+    judge_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "is an encoder judge, which rates one answer; it cannot compare two"
+    with pytest.raises(JudgeError, match=said):
+        PairJudge.load(str(judge_folder))
+    row = {"id": "1", "instruction": "q", "response_a": "a", "response_b": "b", "label": "A"}
+    ran: list[str] = []
+    monkeypatch.setattr("selfj_eval.benchmarking.pair_bench.alone", lambda *_: ran.append("alone"))
+    with pytest.raises(JudgeError, match=said):
+        bench(
+            {"mine": [row]}, judge=f"length,{judge_folder}", pairs=True, pairwise="pairwise",
+            output=tmp_path / "t",
+        )  # fmt: skip
+    assert not ran  # said before the first rater runs
 
 
 def selfj(folder: Path, *arguments: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -18,6 +20,7 @@ from transformers import (
 
 from selfj_eval import Judge, Record
 from selfj_eval.engines.local.transformers import TransformersBackend
+from selfj_eval.engines.models.tokenizer import JudgeTokenizer
 from selfj_eval.errors import JudgeError
 from selfj_eval.prompts.labels import Labels
 from selfj_eval.prompts.templates import PromptTemplate
@@ -163,3 +166,40 @@ def test_one_to_ten_with_a_real_model(small_base: Path) -> None:
         np.testing.assert_allclose(got, expected, atol=1e-4)
         np.testing.assert_allclose(np.log(got), np.log(expected), atol=1e-3)
         assert expected[0] != pytest.approx(expected[0] + expected[9], rel=1e-3)
+
+
+def test_both_texts_of_a_template_are_tried(tmp_path: Path) -> None:
+    """Labels are read behind with_reference, too: it may end otherwise."""
+    words = Labels(("yes", "no"), (1.0, 0.0))
+    end = "{response} Answer:"
+    spaced = PromptTemplate("t", "{reference} {response} Answer: ", end, labels=words)
+    with pytest.raises(JudgeError, match="joins label 'yes' with the prompt: let the prompt"):
+        JudgeTokenizer("demo", template=spaced)
+    vocab = {w: at for at, w in enumerate(("[UNK]", "x", ":", "yes", "no", "##yes", "##no"))}
+    pieces = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
+    pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    PreTrainedTokenizerFast(tokenizer_object=pieces, unk_token="[UNK]").save_pretrained(tmp_path)
+    LlamaConfig(vocab_size=7).save_pretrained(tmp_path)
+    for ends, same in (("{response} x:", True), ("{response} x", False)):
+        template = PromptTemplate("t", "{reference} " + ends, "{response} x:", labels=words)
+        if same:
+            JudgeTokenizer(str(tmp_path), template=template)
+            continue
+        with pytest.raises(JudgeError, match="other tokens behind with_reference than behind"):
+            JudgeTokenizer(str(tmp_path), template=template)
+
+
+def test_a_loaded_judge_takes_no_template_that_ends_otherwise() -> None:
+    loaded = TransformersBackend("demo", template=plain(ONE_TO_TEN), device="cpu")
+    spaced = replace(plain(ONE_TO_TEN), without_reference="{instruction} {response} Grade: ")
+    with pytest.raises(JudgeError, match=r"labels, chat or end are not those of plain"):
+        Judge(loaded, template=spaced)
+    assert Judge(loaded, template=replace(spaced, without_reference="{response} Grade:"))
+
+
+def test_the_labels_fit_into_the_context_with_the_prompt(llama: Path) -> None:
+    backend = TransformersBackend(str(llama), template=plain(ONE_TO_TEN), device="cpu")
+    assert backend.max_tokens == 511  # "1" stands behind the prompt where "10" is asked for
+    with_digits = Labels(tuple("12345"), (1.0, 2.0, 3.0, 4.0, 5.0))
+    alone = TransformersBackend(str(llama), template=plain(with_digits), device="cpu")
+    assert alone.max_tokens == 512
