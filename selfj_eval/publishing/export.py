@@ -62,7 +62,7 @@ def export_result(result: Exportable, options: ExportOptions) -> Export:
     """Write a result in a format of the community, for other people's collections.
 
     Scored answers become the mean score of the model that wrote them, an evaluation becomes the
-    headline metrics of its judge. Unscored answers are left out and counted.
+    headline metrics of its judge. Unscored answers are skipped and counted.
 
     Args:
         result: Scored answers, as for ``evaluate``, or an evaluation: a file (what the command
