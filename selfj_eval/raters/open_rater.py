@@ -200,6 +200,7 @@ def open_one(spec: RaterSpec, options: JudgeOptions, reference: bool, stores: St
     """
     given = {name: getattr(options, name) for name in options.changed()}
     own = {n: v for n, v in given.items() if n in _taken(spec.kind)} | dict(spec.options)
+    reference = reference and spec.reference
     if spec.kind in ("judge", "self-eval") and spec.model is not None:
         judge = JudgeOptions.of(own)
         return Judge.open(spec.model, judge, reference=reference, store=stores.judgments)
@@ -213,10 +214,9 @@ def open_one(spec: RaterSpec, options: JudgeOptions, reference: bool, stores: St
 
 def rater_name(judge: str | Path | Rater, options: JudgeOptions) -> str:
     """What a rater is called in tables: models by the last part of their names."""
-    judge = str(judge) if isinstance(judge, Path) else judge
-    if not isinstance(judge, str):
+    if not isinstance(judge, str | Path):
         return type(judge).__name__
-    name = short_name(judge)
+    name = short_name(str(judge))
     return name if options.adapter is None else f"{name}+{Path(options.adapter).name}"
 
 

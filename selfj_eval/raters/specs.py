@@ -70,17 +70,19 @@ class RaterSpec:
         model: Folder, hub id, or name at a server; None where it needs none or is the answering
             model's own.
         options: What else was said of it.
+        reference: False: it is never shown a reference.
     """
 
     name: str
     kind: str
     model: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    reference: bool = True
 
     @property
     def modes(self) -> tuple[bool, ...]:
-        """With and without reference, as far as its kind can be asked so."""
-        return KINDS[self.kind].modes
+        """With and without reference, as far as it can be asked so."""
+        return KINDS[self.kind].modes if self.reference else (False,)
 
     @property
     def parts(self) -> tuple[tuple[float, RaterSpec], ...]:
@@ -116,7 +118,10 @@ Spec = RaterSpec | CombinedSpec
 SUMS = {
     "small-ref": CombinedSpec(
         "small-ref",
-        ((1.0, RaterSpec("small", "judge", "small")), (1.0, RaterSpec("trigrams", "trigrams"))),
+        (
+            (1.0, RaterSpec("small without reference", "judge", "small", reference=False)),
+            (1.0, RaterSpec("trigrams", "trigrams")),
+        ),
         ((5.68, 0.32), (0.62, 0.11)),
     )
 }
@@ -211,6 +216,8 @@ def short_name(judge: str) -> str:
 def read_raters(path: str | Path) -> dict[str, RaterSpec]:
     """Raters of a YAML file: a list of ``{name, rater, model, ...options}``.
 
+    ``reference: false`` asks a judge without references, in sums too.
+
     Raises:
         DataError: Naming file, entry and field.
     """
@@ -248,8 +255,15 @@ def _entry(entry: dict[str, Any], path: str | Path, place: str) -> RaterSpec:
         raise refuse("model", f"expected nothing, or the model's name, got {model!r}.")
     if model is None and needs == "its own":
         raise refuse("model", f"is missing; a rater of the kind {kind} needs one.")
+    reference = entry.pop("reference", True)
+    if not isinstance(reference, bool):
+        raise refuse("reference", f"expected true or false, got {reference!r}.")
+    if not reference and False not in KINDS[kind].modes:
+        raise refuse("reference", f"the rater {kind} needs references; leave it out.")
     checked = options.of(entry, path=path, place=place)
-    return RaterSpec(name, kind, model, {key: getattr(checked, key) for key in entry})
+    return RaterSpec(
+        name, kind, model, {key: getattr(checked, key) for key in entry}, reference=reference
+    )
 
 
 def _term(text: str, item: str, defined: Mapping[str, RaterSpec]) -> tuple[float, RaterSpec]:

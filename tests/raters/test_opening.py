@@ -158,6 +158,22 @@ def test_the_cosine_and_a_file_with_options(
         score(answers, judge=str(file))
 
 
+def test_a_judge_of_a_file_may_be_asked_without_references(answers: Path, tmp_path: Path) -> None:
+    """Alone, and in a sum whose other part needs them."""
+    file = tmp_path / "raters.yaml"
+    file.write_text("- {name: blind, rater: judge, model: demo, reference: false}\n")
+    blind = score(answers, judge=str(file))
+    asked = score(answers, judge="demo", reference=False)
+    assert blind.scored == 20 and [j.score for j in blind.judgments] == [
+        j.score for j in asked.judgments
+    ]
+    assert not any(j.reference_used for j in blind.judgments)
+    judges = ["blind", "blind+tfidf", "demo"]
+    table = bench(str(answers), judge=judges, raters=file, output=tmp_path / "table", resamples=20)
+    rows = {(row.rater, row.reference) for row in table.sets[0].rows}  # type: ignore[union-attr]
+    assert rows == {("blind", False), ("blind+tfidf", True), ("demo", True), ("demo", False)}
+
+
 def test_a_folder_takes_what_rates_answers_one_by_one(answers: Path, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()

@@ -235,6 +235,8 @@ def test_raters_from_a_file(tmp_path: Path) -> None:
         ("- {name: x, rater: reward}", "field 'model': is missing"),
         ("- {name: x, rater: length, model: y}", "field 'model': expected nothing"),
         ("- {name: x, rater: reward, model: y, n: 3}", "field 'n': no such option"),
+        ("- {name: x, rater: tfidf, reference: false}", "the rater tfidf needs references"),
+        ("- {name: x, rater: judge, model: y, reference: 0}", "expected true or false, got 0"),
         ("- {name: x, rater: length}\n- {name: x, rater: tfidf}", "entry 2, field 'name'"),
         ("- {name: [", "is not YAML"),
     ],
