@@ -91,16 +91,25 @@ def ship(judge: Path) -> None:
 def score(judge: Path, base: str, run: Run, sets: Sets, most: int) -> None:
     """Score samples of the unseen sets, with reference and without."""
     for source, records in unseen(sets, run).items():
-        chosen = sample(records, most, seed=1)
+        chosen, referred = samples(records, most)
         for prompt, reference in PROMPTS.items():
             done = score_file(judge, source, prompt)
             if done.exists():
                 continue
-            asked = [r for r in chosen if r.reference is not None or not reference]
+            asked = referred if reference else list({r.id: r for r in chosen + referred}.values())
             rows = _scores(judge, base, asked, reference) if asked else []
             done.parent.mkdir(exist_ok=True)
             write_rows(done, rows)
             print(f"{judge.parent.name} {run.name}: {source} {prompt} reference", flush=True)
+
+
+def samples(records: list[Record], most: int) -> tuple[list[Record], list[Record]]:
+    """Answers of a set, and answers that have a reference: the same ones where most do."""
+    chosen = sample(records, most, seed=1)
+    referred = [r for r in chosen if r.reference is not None]
+    if len(referred) < len(chosen) / 2:
+        referred = sample([r for r in records if r.reference is not None], most, seed=1)
+    return chosen, referred
 
 
 def score_file(judge: Path, source: str, prompt: str) -> Path:

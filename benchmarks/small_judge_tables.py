@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, pvariance
 
-from rated_sets import sample
 from scipy.stats import zscore
 from small_judge_data import HALVES, NEVER_TRAINED, RUNS, Sets, unseen
-from small_judge_runs import score_file
+from small_judge_runs import samples, score_file
 
 from selfj_eval import Record, metrics, score
 from selfj_eval.records.reading import read_rows
@@ -42,24 +41,24 @@ def tables(work: Path, recipes: Sequence[str], sets: Sets, most: int, embedder: 
             }
             found |= of_run
         if found:
-            text += ["", f"### {recipe}", "", *_table(found), "", *_scales(work / recipe, sets)]
+            text += ["", f"### {recipe}", "", *_table(found), ""]
+            text += _scales(work / recipe / "all", sets)
     return "\n".join(text)
 
 
-def _scales(judges: Path, sets: Sets) -> list[str]:
+def _scales(judge: Path, sets: Sets) -> list[str]:
     """Mean and standard deviation of judge and trigrams, for sums that are fitted to no records.
 
-    Over the answers that the judges of the folds had not learned from, each set counting the same.
+    Over the answers with a reference in the sets that no judge learns from, each set counting the
+    same.
     """
     found: dict[str, list[tuple[float, float]]] = {}
-    for name in ("fold1", "fold2"):
-        for source in RUNS[name].scored:
-            if source in NEVER_TRAINED or not score_file(judges / name, source, "with").exists():
-                continue
-            by_id = {r.id: r for r in sets[source]}
-            scored = {p: _scores(score_file(judges / name, source, p)) for p in ("with", "without")}
-            referred = {i: by_id[i] for i in scored["with"]}
-            if len(referred) > 2:
+    for source in NEVER_TRAINED:
+        files = {prompt: score_file(judge, source, prompt) for prompt in ("with", "without")}
+        if all(file.exists() for file in files.values()):
+            scored = {prompt: _scores(file) for prompt, file in files.items()}
+            referred = {r.id: r for r in sets[source] if r.id in scored["with"]}
+            if referred:
                 scored["without"] = {i: scored["without"][i] for i in referred}
                 scored["trigrams"] = _rated(referred, "trigrams")
                 for rater, scores in scored.items():
@@ -90,19 +89,20 @@ def _table(found: Mapping[str, Mapping[str, float]]) -> list[str]:
 def _agreements(
     judge: Path, source: str, records: list[Record], most: int, embedder: str | None
 ) -> dict[str, float]:
-    chosen = {r.id: r for r in sample(records, most, seed=1)}
+    chosen, referred = ({r.id: r for r in part} for part in samples(records, most))
     raters = {name: _scores(score_file(judge, source, name)) for name in ("without", "with")}
     raters["log-length"] = _rated(chosen, "log-length")
-    referred = {i: r for i, r in chosen.items() if r.reference is not None}
-    if len(referred) > 2:
+    if referred:
         raters["trigrams"] = _rated(referred, "trigrams")
         if embedder is not None:
             raters["cosine"] = _rated(referred, "cosine", embedder=embedder)
         for name in ("without", "with"):
             raters[f"{name} + trigrams"] = _sum(raters[name], raters["trigrams"])
+    raters["without"] = {i: s for i, s in raters["without"].items() if i in chosen}
+    rating = {i: r.rating or 0.0 for i, r in (chosen | referred).items()}
     found = {"n": float(len(chosen))}
     for name, scores in raters.items():
-        ratings = [chosen[i].rating or 0.0 for i in scores]
+        ratings = [rating[i] for i in scores]
         value = metrics.pearson(list(scores.values()), ratings).value if len(scores) > 2 else None
         if value is not None:
             found[name] = value
