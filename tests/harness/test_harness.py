@@ -318,7 +318,9 @@ def test_request_cache_sees_samples_and_tokenizer(
     assert len(set(keys)) == 4
 
 
-def test_request_cache_sees_changed_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_cache_sees_changed_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairwise_template: str
+) -> None:
     monkeypatch.setattr("lm_eval.caching.cache.PATH", str(tmp_path))
     keys = []
     monkeypatch.setattr(
@@ -326,8 +328,9 @@ def test_request_cache_sees_changed_labels(tmp_path: Path, monkeypatch: pytest.M
     )
     row = {"id": "0", "instruction": "q", "response_a": "5", "response_b": "6", "label": "A"}
     with_documents(monkeypatch, "judge_bench_pairs", [row])
+    texts = pairwise_template.rpartition("labels:")[0]
     for labels in ('{"1": 1, "2": 0}', '{"2": 1, "1": 0}'):
-        (tmp_path / "own.yaml").write_text(PAIRWISE.rpartition("labels:")[0] + f"labels: {labels}")
+        (tmp_path / "own.yaml").write_text(f"{texts}labels: {labels}")
         load_task(
             "selfj_pair_llmbar", DEMO | {"selfj_template": str(tmp_path / "own.yaml")}
         ).build_all_requests(cache_requests=True, rank=0, world_size=1)
@@ -530,23 +533,13 @@ def test_a_pair_without_an_answer_or_a_label(monkeypatch: pytest.MonkeyPatch) ->
             evaluate(task, {})
 
 
-PAIRWISE = """
-without_reference: |
-  [Question]
-  {instruction}
-  [One]
-  {response_a}
-  [Two]
-  {response_b}
-  [Better]
-labels: {"1": 1, "3": 0.5, "2": 0}
-"""
-
-
 def test_a_pair_task_with_a_template_of_two_answers_is_what_prefer_says(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    pairwise_template: str,
 ) -> None:
-    (tmp_path / "own.yaml").write_text(PAIRWISE)
+    (tmp_path / "own.yaml").write_text(pairwise_template)
     template = {"selfj_template": str(tmp_path / "own.yaml")}
     row = {"instruction": "Add 2 and 3.", "response_a": "5", "response_b": "It is 6.", "label": "A"}
     rows = [row, row | {"response_b": "Five, since 2 + 3 = 5.", "label": "B"}]
@@ -583,9 +576,9 @@ def test_a_pair_task_with_a_template_of_two_answers_is_what_prefer_says(
     ],
 )
 def test_a_template_of_two_answers_that_does_not_fit(
-    tmp_path: Path, task: str, old: str, new: str, message: str
+    tmp_path: Path, pairwise_template: str, task: str, old: str, new: str, message: str
 ) -> None:
-    (tmp_path / "own.yaml").write_text(PAIRWISE.replace(old, new))
+    (tmp_path / "own.yaml").write_text(pairwise_template.replace(old, new))
     with pytest.raises(JudgeError, match=message):
         load_task(task, {"selfj_template": str(tmp_path / "own.yaml")})
 
