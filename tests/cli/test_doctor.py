@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 
-def test_doctor(command: Any, data: Path) -> None:
-    done = command("selfj", "doctor", "--json", SELFJ_DATA=str(data))
+def test_doctor(in_process: Any, data: Path) -> None:
+    done = in_process("selfj", "doctor", "--json", SELFJ_DATA=str(data))
     assert done.returncode == 0, done.stdout
     found = json.loads(done.stdout)
     checks = {check["name"]: check for check in found["checks"]}
@@ -16,7 +16,7 @@ def test_doctor(command: Any, data: Path) -> None:
     assert checks["lm-eval tasks"]["ok"] is True
     assert checks["data"]["ok"] is True
     assert found["packages"]["lm-eval"].startswith("0.4.")
-    broken = command("selfj", "doctor", SELFJ_DATA="/nowhere")
+    broken = in_process("selfj", "doctor", SELFJ_DATA="/nowhere")
     assert broken.returncode == 1
     assert "FAIL data: SELFJ_DATA=/nowhere has no judge_bench" in broken.stdout
 

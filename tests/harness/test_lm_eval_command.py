@@ -36,6 +36,7 @@ def results(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_stock_lm_eval_finds_the_tasks(command: Any) -> None:
     listed = command("lm_eval", "ls", "tasks")
     assert listed.returncode == 0, listed.stderr
@@ -170,12 +171,13 @@ def test_every_real_set_runs_and_reports_a_number_or_a_reason(
 
 
 def test_missing_data_is_one_error_with_the_way_out(
-    command: Any, tmp_path: Path, load_task: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load_task: Any
 ) -> None:
-    arguments = ["--model", "dummy", "--tasks", "selfj_judge_mtbench"]
-    done = command("lm_eval", *arguments, XDG_DATA_HOME=str(tmp_path))
-    assert done.returncode != 0
-    last = done.stderr.strip().splitlines()[-1]
+    monkeypatch.delenv("SELFJ_DATA", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    with pytest.raises(DataError) as raised:
+        load_task("selfj_judge_mtbench", {})
+    last = str(raised.value)
     assert "variable SELFJ_DATA (or `selfj_data` in lm-eval's `metadata`) to a folder" in last
     assert "`selfj data get judge_bench/pointwise_mtbench`" in last
     assert "`selfj data get judge_bench`" in last
