@@ -287,6 +287,22 @@ def jsonl(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture(scope="session")
+def pairwise_template() -> str:
+    """The text of a template file for two answers, with a label for a tie."""
+    return """
+without_reference: |
+  [Question]
+  {instruction}
+  [One]
+  {response_a}
+  [Two]
+  {response_b}
+  [Better]
+labels: {"1": 1, "3": 0.5, "2": 0}
+"""
+
+
 @pytest.fixture
 def upstream(tmp_path: Path) -> Callable[..., UpstreamFile]:
     """Writes a file of a public repository: a text, a document (``.json``), or objects by line."""

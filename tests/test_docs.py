@@ -41,12 +41,17 @@ def test_links_within_the_repository(page: Path) -> None:
             *("docs/evaluation.md", ["bash", "bash", "python"], "decisions.jsonl"),
             marks=pytest.mark.long,
         ),
-        ("docs/alpaca.md", ["bash", "python", "bash"], "curve.csv"),
+        pytest.param(
+            *("docs/alpaca.md", ["bash", "python", "bash"], "curve.csv"), marks=pytest.mark.long
+        ),
         ("docs/generating.md", ["bash"], "samples.jsonl"),
         pytest.param(*("docs/training.md", ["bash"], "scores.jsonl"), marks=pytest.mark.long),
-        ("docs/bench.md", ["bash"], "table/table.csv"),
+        pytest.param(*("docs/bench.md", ["bash"], "table/table.csv"), marks=pytest.mark.long),
         ("docs/collection.md", ["bash"], "sample.jsonl"),
-        ("docs/export.md", ["bash"], "export/.eval_results/owner_benchmark_default.yaml"),
+        pytest.param(
+            *("docs/export.md", ["bash"], "export/.eval_results/owner_benchmark_default.yaml"),
+            marks=pytest.mark.long,
+        ),
         ("docs/templates.md", ["bash"], "scores.jsonl"),
         ("docs/pairs.md", ["bash"], "preferences.jsonl"),
         pytest.param(*("docs/python.md", ["python"] * 3, "scores.jsonl"), marks=pytest.mark.long),

@@ -84,8 +84,7 @@ class BenchOptions(ReadOptions):
     def check(self) -> None:
         """Refuse what does not go together."""
         super().check()
-        holds = 1e-9 <= self.confidence <= 1 - 1e-9
-        self.need(holds, "confidence", "must lie between 0 and 1")
+        self.need_share("confidence")
         if self.models is not None and not any(self.models):
             raise DataError("`models` names no model; leave it out, or name some.")
         given = [name for name in _OF_THE_TABLE if name in self.changed()]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.errors import DataError
-from selfj_eval.files.documents import read_yaml
+from selfj_eval.files.documents import mapping, read_yaml
 
 CATEGORIES = ("Common", "Coding", "Academic")
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -95,11 +95,7 @@ def _source(entry: Any, path: str, place: str) -> Source:
     if not isinstance(entry, dict):
         raise DataError(f"expected a source, got {entry!r:.60}.", path=path, place=place)
     optional = ("config", "revision", "files", "part", "note")
-    for name in entry:
-        if name not in _KEYS:
-            known = ", ".join(_KEYS)
-            message = f"is unknown; there are: {known}."
-            raise DataError(message, path=path, place=place, field=str(name))
+    mapping(entry, _KEYS, path, place=place)
     for name, kind in _KEYS.items():
         value = entry.get(name)
         if value is None and name not in optional:

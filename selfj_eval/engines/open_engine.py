@@ -55,8 +55,9 @@ def _in_transformers(
 ) -> Backend:
     from selfj_eval.engines.local.encoder import EncoderBackend, is_encoder
     from selfj_eval.engines.local.transformers import TransformersBackend
-    from selfj_eval.engines.models.weights import resolve_folder
+    from selfj_eval.engines.models.weights import refuse_second_adapter, resolve_folder
 
+    refuse_second_adapter(model, options["adapter"])
     code = options["trust_remote_code"]
     folder = resolve_folder(model, revision=options["revision"], code=code, weights=False)
     if not is_encoder(folder):

@@ -14,7 +14,6 @@ from selfj_eval.records.options import ScaleOptions
 
 GOOD_AT = 6.0
 """Default of the lowest good rating on 0..9: 7 of 1..10, 4 of 1..5."""
-_LEAST = 1e-9  # beyond, what is computed of it has no digits left
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +39,6 @@ class RatingOptions(ScaleOptions):
         """Refuse a confidence that is none."""
         super().check()
         self.need_share("confidence")
-
-    def need_share(self, name: str) -> None:
-        """Refuse an option that must lie between 0 and 1, both excluded."""
-        value = getattr(self, name)
-        holds = value is None or _LEAST <= value <= 1 - _LEAST
-        self.need(holds, name, "must lie between 0 and 1")
 
 
 @dataclass(frozen=True, kw_only=True)

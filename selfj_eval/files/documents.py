@@ -6,7 +6,7 @@ import json
 import math
 import stat
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
@@ -142,6 +142,36 @@ def parse_yaml(text: str) -> Any:
         raise ValueError("it is nested too deeply") from None
     except yaml.YAMLError as error:
         raise ValueError(brief(error)) from error
+
+
+def mapping(
+    value: Any,
+    keys: Collection[str],
+    path: str | Path,
+    *,
+    place: str | None = None,
+    prefix: str = "",
+) -> dict[str, Any]:
+    """A document, or a part of one, that has some of these keys and no other.
+
+    Args:
+        value: What was read.
+        keys: The keys that it may have.
+        path, place: Where it stands, for errors.
+        prefix: What stands before a key in the name of a field, such as ``criteria[0].``.
+
+    Raises:
+        DataError: If it is no mapping, or has another key, naming it.
+    """
+    known = ", ".join(keys)
+    if not isinstance(value, dict):
+        field = prefix.rstrip(".") or None
+        raise DataError(f"expected the keys {known}.", path=path, place=place, field=field)
+    for key in value:
+        if key not in keys:
+            message = f"is unknown; there are: {known}."
+            raise DataError(message, path=path, place=place, field=f"{prefix}{key}")
+    return value
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from selfj_eval.errors import JudgeError
 from selfj_eval.harness.judge_task import SeveralPromptsTask
 from selfj_eval.jobs.arguments import is_missing
-from selfj_eval.prompts.labels import expected_score
+from selfj_eval.prompts.labels import expected_score, preference
+from selfj_eval.records.pairs import SIGNS
 from selfj_eval.records.record import Record
 
 logger = logging.getLogger(__name__)
 
 _FIELDS = ("response_a", "response_b")
-_LABELS = {"A": 1, "tie": 0, "B": -1}
 
 
 class PairTask(SeveralPromptsTask):
@@ -73,7 +72,7 @@ class PairTask(SeveralPromptsTask):
         Raises:
             JudgeError: If the pair has no label, or another one.
         """
-        if doc.get("label") not in _LABELS:  # now, not when the model has done its work
+        if doc.get("label") not in SIGNS:  # now, not when the model has done its work
             raise JudgeError(
                 f"{self.config.task}, document {doc.get('id')}, field 'label': expected A, B or "
                 f"tie, got {doc.get('label')!r}."
@@ -94,7 +93,7 @@ class PairTask(SeveralPromptsTask):
             mass = None if mass_a is None or mass_b is None else (mass_a + mass_b) / 2
         pair = None
         if score_a is not None and score_b is not None:
-            pair = (score_a, score_b, _LABELS[doc["label"]])
+            pair = (score_a, score_b, SIGNS[doc["label"]])
         seconds = [sides[1].response, sides[0].response] if self.template.pairwise else ["", ""]
         return {
             "acc": pair,
@@ -116,15 +115,13 @@ class PairTask(SeveralPromptsTask):
             if reason is not None:
                 logger.warning("%s: unscored: %s", self.task_name, reason)
                 return (None, None), None
-        found = expected_score([[value for value, _ in order] for order in results], labels)
-        if np.isnan(found.score).any():
+        orders = expected_score([[value for value, _ in order] for order in results], labels)
+        found = preference(orders, labels)
+        if math.isnan(found.mean):
             reason = "the model gave no finite probability to any label in one of the two orders"
             logger.warning("%s: unscored: %s: %s.", self.task_name, sides[0].where, reason)
             return (None, None), None
-        low, high = labels.scale
-        first, second = ((float(score) - low) / (high - low) for score in found.score)
-        preference = 0.5 + (first - second) / 2
-        return (preference, 1 - preference), float(found.digit_mass.min())
+        return (found.mean, 1 - found.mean), found.label_mass
 
     def _prompt(self, doc: Mapping[str, Any], order: str) -> str:
         """The prompt for the first answer of an order, or where both are shown for the two."""

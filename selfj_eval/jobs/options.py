@@ -38,6 +38,8 @@ from selfj_eval.jobs.declared import checked
 
 PathLike: TypeAlias = str | Path
 
+_LEAST_SHARE = 1e-9  # beyond, what is computed of it has no digits left
+
 P = ParamSpec("P")
 A = TypeVar("A")
 B = TypeVar("B")
@@ -111,6 +113,16 @@ class Options:
         """
         if not holds:
             raise OptionError(name, f"{expected}, got {getattr(self, name)!r}.")
+
+    def need_share(self, name: str) -> None:
+        """Refuse an option that must lie between 0 and 1, both excluded, where it is given.
+
+        Raises:
+            OptionError: If it does not.
+        """
+        value = getattr(self, name)
+        holds = value is None or _LEAST_SHARE <= value <= 1 - _LEAST_SHARE
+        self.need(holds, name, "must lie between 0 and 1")
 
     @classmethod
     def declared(cls) -> tuple[Declared, ...]:

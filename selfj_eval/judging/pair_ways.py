@@ -13,11 +13,10 @@ from selfj_eval.metrics import Metric, mean_intervals, preference_points
 from selfj_eval.metrics.result import Array
 from selfj_eval.raters.pair_judge import PairJudge
 from selfj_eval.raters.protocol import Progress, Rater
-from selfj_eval.records.pairs import Pair, PairJudgment
+from selfj_eval.records.pairs import SIGNS, Pair, PairJudgment
 from selfj_eval.records.record import Judgment
 
 J = TypeVar("J")
-_SIGNS = {"A": 1, "tie": 0, "B": -1}
 
 
 class Bootstrapped(NamedTuple):
@@ -136,7 +135,7 @@ def points_of(pairs: Sequence[Pair], verdicts: Sequence[Verdict]) -> Array:
     """What pairs count in the two accuracies, shape (n, 2); NaN where unscored or unlabelled."""
     points = np.full((len(pairs), 2), np.nan)
     there = [
-        (at, own.a, own.b, _SIGNS[pair.label])
+        (at, own.a, own.b, SIGNS[pair.label])
         for at, (pair, own) in enumerate(zip(pairs, verdicts, strict=True))
         if pair.label is not None and own.a is not None
     ]

@@ -70,8 +70,7 @@ class PreferOptions(JudgeOptions, TableOptions):
     def check(self) -> None:
         """Refuse what does not go together."""
         super().check()
-        holds = 1e-9 <= self.confidence <= 1 - 1e-9
-        self.need(holds, "confidence", "must lie between 0 and 1")
+        self.need_share("confidence")
         if self.pointwise is not None and not isinstance(self.judge, str | Path):
             raise DataError("`pointwise` needs a judge that is named, not one that is loaded.")
 

@@ -98,6 +98,36 @@ def expected_score(log_probabilities: Numbers, labels: Labels = DIGIT_LABELS) ->
     return Expected(score, probabilities, np.where(np.isnan(score), np.nan, np.minimum(mass, 1.0)))
 
 
+class Preference(NamedTuple):
+    """What a judge that was shown two answers in both orders says of A, from 0 to 1.
+
+    Attributes:
+        a_first, b_first: The preference for A where A was shown first, and where B was; NaN where
+            the judgment of that order is undefined.
+        mean: Their mean; NaN where either is.
+        label_mass: Probability in [0, 1] that the judge gave to its labels, in the order that is
+            to be trusted least; NaN where ``mean`` is.
+    """
+
+    a_first: float
+    b_first: float
+    mean: float
+    label_mass: float
+
+
+def preference(orders: Expected, labels: Labels) -> Preference:
+    """The preference for A, from the scores of the two orders.
+
+    Args:
+        orders: Of two judgments: A shown first, then B shown first.
+        labels: What the judge may answer; the score is how much the first answer wins.
+    """
+    low, high = labels.scale
+    first, second = ((float(score) - low) / (high - low) for score in orders.score)
+    mean = 0.5 + (first - second) / 2
+    return Preference(first, 1 - second, mean, float(orders.digit_mass.min()))
+
+
 def digit_token_ids(encode: Callable[[str], Sequence[int]], context: str, name: str) -> list[int]:
     """Ids of the tokens "0".."9" as they follow ``context``.
 

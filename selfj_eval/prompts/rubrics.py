@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.errors import DataError
-from selfj_eval.files.documents import read_yaml
+from selfj_eval.files.documents import mapping, read_yaml
 from selfj_eval.prompts.forging import marks_of
 from selfj_eval.prompts.templates import PLACEHOLDER, PromptTemplate, with_marks
 
@@ -82,7 +82,7 @@ def read_rubric(path: str | Path) -> Rubric:
         DataError: Naming file and field.
     """
     path = Path(path)
-    values = _mapping(read_yaml(path), _KEYS, path, "")
+    values = mapping(read_yaml(path), _KEYS, path)
     text = values.get("rubric")
     if text is not None:
         text = _text(text, path, "rubric")
@@ -100,7 +100,7 @@ def read_rubric(path: str | Path) -> Rubric:
 
 
 def _criterion(given: Any, path: Path, field: str) -> Criterion:
-    values = _mapping(given, _OWN_KEYS, path, f"{field}.")
+    values = mapping(given, _OWN_KEYS, path, prefix=f"{field}.")
     name, weight = values.get("name"), values.get("weight", 1)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         message = f"expected a letter, then letters, digits or _, 40 at most; got {name!r:.60}."
@@ -110,17 +110,6 @@ def _criterion(given: Any, path: Path, field: str) -> Criterion:
         message = f"expected a number above 0, got {weight!r:.40}."
         raise DataError(message, path=path, field=f"{field}.weight")
     return Criterion(name, _text(values.get("text"), path, f"{field}.text"), float(weight))
-
-
-def _mapping(given: Any, keys: Sequence[str], path: Path, prefix: str) -> dict[str, Any]:
-    if not isinstance(given, dict):
-        where = prefix.rstrip(".") or None
-        raise DataError(f"expected the keys {', '.join(keys)}.", path=path, field=where)
-    for key in given:
-        if key not in keys:
-            message = f"is unknown; there are: {', '.join(keys)}."
-            raise DataError(message, path=path, field=f"{prefix}{key}")
-    return given
 
 
 def _text(text: Any, path: Path, field: str) -> str:

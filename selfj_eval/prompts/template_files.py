@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.errors import DataError
-from selfj_eval.files.documents import read_yaml
+from selfj_eval.files.documents import mapping, read_yaml
 from selfj_eval.prompts.forging import heading, marks_of, section, sentence
 from selfj_eval.prompts.labels import DIGIT_LABELS, Labels
 from selfj_eval.prompts.templates import (
@@ -59,13 +59,7 @@ def read_template(path: str | Path) -> PromptTemplate:
         DataError: Naming file and field.
     """
     path = Path(path)
-    values = read_yaml(path)
-    if not isinstance(values, dict):
-        raise DataError(f"expected the keys {', '.join(_KEYS)}.", path=path)
-    for key in values:
-        if key not in _KEYS:
-            message = f"is unknown; there are: {', '.join(_KEYS)}."
-            raise DataError(message, path=path, field=str(key))
+    values = mapping(read_yaml(path), _KEYS, path)
     chat, rescale = (_flag(values, key, path) for key in ("chat", "rescale"))
     for key in ("system", "prefill"):
         if values.get(key) is not None and not chat:

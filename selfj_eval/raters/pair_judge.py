@@ -12,7 +12,7 @@ from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.errors import DataError
 from selfj_eval.jobs.arguments import items
 from selfj_eval.metrics import PositionBias, position_bias
-from selfj_eval.prompts.labels import Expected, expected_score
+from selfj_eval.prompts.labels import Expected, expected_score, preference
 from selfj_eval.prompts.templates import Prompt
 from selfj_eval.raters.judge import reason_unjudgeable
 from selfj_eval.raters.open_rater import Stores, keeping, refuse_loaded
@@ -116,9 +116,8 @@ class PairJudge(PromptJudge[Pair]):
         outcomes: Sequence[tuple[Stored | None, str | None]],
     ) -> PairJudgment:
         """A pair's judgment, from the scores of its two orders."""
-        low, high = self.template.labels.scale
-        first, second = ((float(score) - low) / (high - low) for score in expected.score)
-        a_first, b_first = (None if math.isnan(own) else own for own in (first, 1 - second))
+        found = preference(expected, self.template.labels)
+        a_first, b_first = (None if math.isnan(own) else own for own in found[:2])
         judgment = PairJudgment(
             pair.id,
             None,
@@ -132,8 +131,7 @@ class PairJudge(PromptJudge[Pair]):
             where = f"{pair.where}: " if pair.where else ""
             why = f"with {'AB'[at]} first: {outcomes[at][1] or self._no_label()}"
             return replace(judgment, error=where + why)
-        mass = float(expected.digit_mass.min())  # of the order that is to be trusted least
-        return replace(judgment, preference=0.5 + (first - second) / 2, label_mass=mass)
+        return replace(judgment, preference=found.mean, label_mass=found.label_mass)
 
     @staticmethod
     def _answers(pair: Pair, order: int) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.errors import DataError, JudgeError
-from selfj_eval.files.documents import read_yaml
+from selfj_eval.files.documents import mapping, read_yaml
 from selfj_eval.prompts.forging import Found, find, heading, line
 from selfj_eval.prompts.templates import RESPONSE_WRAPPER, get_template
 from selfj_eval.raters.rating_syntax import SYNTAXES, Syntax
@@ -78,13 +78,7 @@ def read_format(path: str | Path) -> RatingFormat:
         DataError: Naming file and field.
     """
     path = Path(path)
-    values = read_yaml(path)
-    if not isinstance(values, dict):
-        raise DataError(f"expected the keys {', '.join(_KEYS)}.", path=path)
-    for key in values:
-        if key not in _KEYS:
-            message = f"is unknown; there are: {', '.join(_KEYS)}."
-            raise DataError(message, path=path, field=str(key))
+    values = mapping(read_yaml(path), _KEYS, path)
     syntax = values.get("format")
     if not isinstance(syntax, str) or syntax not in SYNTAXES:
         message = f"expected one of {', '.join(SYNTAXES)}, got {syntax!r}."

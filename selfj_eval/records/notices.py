@@ -41,11 +41,6 @@ class Notices:
         """Note a fact about one row or value: what there is; the sentence says how often."""
         self._counts[what] += 1
 
-    @property
-    def left_out(self) -> int:
-        """How many rows, or parts of rows, gave no record."""
-        return sum(number for number, _ in self._left_out.values())
-
     def leave_out(self, place: str, why: str) -> None:
         """Note a row, or a part of one, that gives no record, and why."""
         number, first = self._left_out.get(why, (0, place))

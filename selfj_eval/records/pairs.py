@@ -27,6 +27,9 @@ from selfj_eval.records.reading import (
 from selfj_eval.records.record import Record, record_from_mapping
 
 LABELS = ("A", "B", "tie")
+SIGNS = {"A": 1, "tie": 0, "B": -1}
+"""Labels as numbers: the sign of how much better A is."""
+
 _FIELDS = ("id", "instruction", "reference", "category", "label", "verdict", "raters")
 _SIDES = ("response", "model", "rating")
 _REQUIRED = ("id", "instruction", "response_a", "response_b")

@@ -15,6 +15,7 @@ import pyarrow.dataset as ds
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
+from selfj_eval import DataError, alpaca
 from selfj_eval.registry.alpaca_pack import leaderboard
 
 MEASURED = """
@@ -210,3 +211,22 @@ def test_ranking_does_not_need_much_memory(ranked: Run) -> None:
 
 
 # A scorer of our own.
+
+
+def test_only_the_instructions_drawn_are_scored_and_counted(ranked: Run, tmp_path: Path) -> None:
+    (some,) = alpaca.rank(
+        judge="length", output=tmp_path / "some", resamples=20, instructions=40, seed=3
+    ).rankings
+    whole = ranked.document
+    assert some.settings.instructions == 40 and whole["settings"]["instructions"] == 805
+    assert some.answers + some.missing == 40 * 182
+    (preferences,) = (p for p in some.preferences if p.version == "v2")
+    assert preferences.n == 47 * 40  # of these instructions alone
+    rows = {(a.by, a.gpt4, a.models): a for a in some.agreement}
+    for row in whole["agreement"]:
+        own = rows[row["by"], row["gpt4"], row["models"]]
+        assert own.n_models == row["n_models"]
+        if row["spearman"] is not None:
+            assert own.spearman == pytest.approx(row["spearman"], abs=0.12)
+    with pytest.raises(DataError, match="`instructions` must be at most 805, got 806"):
+        alpaca.rank(judge="length", output=tmp_path / "none", instructions=806)

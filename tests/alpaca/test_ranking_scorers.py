@@ -13,7 +13,6 @@ import pytest
 from selfj_eval.alpaca.rank_agreement import gpt4_rankings, ranking_of, score_models, work
 from selfj_eval.alpaca.rating import NamedRater
 from selfj_eval.cli import main
-from selfj_eval.errors import DataError
 from selfj_eval.raters.protocol import Progress
 from selfj_eval.records.record import Judgment, Record
 from selfj_eval.registry.alpaca_pack import (
@@ -74,30 +73,6 @@ def ranking(pack: Path, monkeypatch: pytest.MonkeyPatch) -> Rank:
         return found.to_dict()
 
     return run
-
-
-def test_only_the_instructions_drawn_are_scored_and_counted(pack: Path, tmp_path: Path) -> None:
-    from selfj_eval import alpaca
-
-    found = {}
-    for name, options in (("some", {"instructions": 40, "seed": 3}), ("all", {})):
-        folder = tmp_path / name
-        (found[name],) = alpaca.rank(
-            judge="length", output=folder, resamples=20, **options
-        ).rankings
-    some, whole = found["some"], found["all"]
-    assert some.settings.instructions == 40 and whole.settings.instructions == 805
-    assert some.answers + some.missing == 40 * 182
-    (preferences,) = (p for p in some.preferences if p.version == "v2")
-    assert preferences.n == 47 * 40  # of these instructions alone
-    rows = {(a.by, a.gpt4, a.models): a for a in some.agreement}
-    for row in whole.agreement:
-        own = rows[row.by, row.gpt4, row.models]
-        assert own.n_models == row.n_models
-        if row.spearman is not None:
-            assert own.spearman == pytest.approx(row.spearman, abs=0.12)
-    with pytest.raises(DataError, match="`instructions` must be at most 805, got 806"):
-        alpaca.rank(judge="length", output=tmp_path / "none", instructions=806)
 
 
 def test_a_baselines_answers_are_references(pack: Path, tmp_path: Path) -> None:

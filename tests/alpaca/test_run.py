@@ -53,8 +53,8 @@ def _table(command: Run, data: Path, *arguments: object) -> dict[str, dict[str, 
     return {row["row"]: row["cells"] for row in json.loads(done.stdout)}
 
 
-def test_stored_preferences_replayed(command: Run, data: Path) -> None:
-    rows = _table(command, data)
+def test_stored_preferences_replayed(in_process: Run, data: Path) -> None:
+    rows = _table(in_process, data)
     vicuna, llama = rows["vicuna-13b-v1.5"], rows["llama-2-13b-chat"]
     assert vicuna["v2"]["obtained"] == pytest.approx(6.722122, abs=1e-6)
     assert llama["v1"]["obtained"] == pytest.approx(81.094527, abs=1e-6)
@@ -121,20 +121,20 @@ def test_a_row_from_a_model_folder(
 
 @pytest.mark.parametrize("what", ["nonsense", "refusal"])
 def test_answers_without_an_annotation_are_counted_and_asked_about_once(
-    command: Run, data: Path, tiny_judge: Path, tmp_path: Path, server: Any, what: str
+    in_process: Run, data: Path, tiny_judge: Path, tmp_path: Path, server: Any, what: str
 ) -> None:
     # In the first instruction.
     url, log = server("Broadway" if what == "nonsense" else "refuse:Broadway")
     line = ("selfj", "alpaca", "run", "llama-2-13b-87k", "--model", tiny_judge, "--gpt4")
     line += ("--output", tmp_path, "--limit", 2, "--generate=--max-new-tokens 4")
     where = {"SELFJ_DATA": str(data), "OPENAI_BASE_URL": url, "OPENAI_API_KEY": KEY}
-    done = command(*line, **where)
+    done = in_process(*line, **where)
     assert done.returncode == 1, done.stderr
     refused = done.stderr.count("unscored: the server refused the request (400: The prompt was")
     assert refused == (0 if what == "nonsense" else 2)
     for cache in (tmp_path / "llama-2-13b-87k").glob("*.cache.json"):  # as it was called in 0.1.0
         cache.rename(cache.with_name(f"{cache.name[:7]}.cache.json"))
-    again = command(*line, **where)
+    again = in_process(*line, **where)
     assert again.returncode == 1, again.stderr
     assert "cache.json" not in again.stderr
     assert len(log.read_text().splitlines()) == 4
@@ -163,24 +163,24 @@ def test_a_cache_of_an_older_version_is_used_for_its_own_server_only(
     assert cache_of(result, "OpenAI") == cache and not caplog.text
 
 
-def test_best_of_n_row(command: Run, data: Path, tiny_judge: Path, tmp_path: Path) -> None:
+def test_best_of_n_row(in_process: Run, data: Path, tiny_judge: Path, tmp_path: Path) -> None:
     manifest = tmp_path / "table.yaml"
     cells = "{v1: {missing: not run}, v2: {missing: not run}}"
     settings = "{n: 3, temperature: 1.0, prompt: plain}"
     manifest.write_text(f"- {{row: best, title: Best of 3, run: {settings}, cells: {cells}}}\n")
     line = ("selfj", "alpaca", "run", "best", "--manifest", manifest, "--model", tiny_judge)
     line += ("--output", tmp_path, "--limit", 4, "--generate=--max-new-tokens 8")
-    refused = command(*line, "--gpt4", SELFJ_DATA=str(data))
+    refused = in_process(*line, "--gpt4", SELFJ_DATA=str(data))
     assert refused.returncode == 2
     assert "give --judge" in refused.stderr
-    done = command(*line, "--judge", "demo", SELFJ_DATA=str(data))
+    done = in_process(*line, "--judge", "demo", SELFJ_DATA=str(data))
     assert done.returncode == 1, done.stderr
     candidates = json.loads((tmp_path / "best" / "candidates.json").read_text())
     chosen = json.loads((tmp_path / "best" / "model_outputs.json").read_text())
     assert (len(candidates), len(chosen)) == (12, 4)
     pairs = {(c["instruction"], c["output"]) for c in candidates}
     assert all((c["instruction"], c["output"]) in pairs for c in chosen)
-    table = _table(command, data, "--manifest", manifest, "--results", tmp_path)
+    table = _table(in_process, data, "--manifest", manifest, "--results", tmp_path)
     assert set(table["best"]["v2"]["by_judge"]) == {"demo"}
 
 
@@ -198,9 +198,9 @@ def test_best_of_n_row(command: Run, data: Path, tiny_judge: Path, tmp_path: Pat
     ],
 )
 def test_wrong_runs(
-    command: Run, data: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+    in_process: Run, data: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
-    done = command(
+    done = in_process(
         *("selfj", "alpaca", "run", *arguments, "--output", tmp_path),
         SELFJ_DATA=str(data),
         OPENAI_API_KEY="",
@@ -266,19 +266,19 @@ def test_answers_of_another_model_forget_the_old_numbers(
         "rows: 3",
     ],
 )
-def test_manifests_that_are_none(command: Run, data: Path, tmp_path: Path, rows: str) -> None:
+def test_manifests_that_are_none(in_process: Run, data: Path, tmp_path: Path, rows: str) -> None:
     (tmp_path / "table.yaml").write_text(rows)
     line = ("selfj", "alpaca", "table", "--manifest", tmp_path / "table.yaml")
-    done = command(*line, SELFJ_DATA=str(data))
+    done = in_process(*line, SELFJ_DATA=str(data))
     assert done.returncode == 2
     assert done.stderr.startswith("selfj: error: ") and "table.yaml" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_an_endpoint_that_is_not_there(
-    command: Run, data: Path, tiny_judge: Path, tmp_path: Path
+    in_process: Run, data: Path, tiny_judge: Path, tmp_path: Path
 ) -> None:
-    done = command(
+    done = in_process(
         *("selfj", "alpaca", "run", "llama-2-13b-87k", "--model", tiny_judge, "--gpt4"),
         *("--output", tmp_path, "--limit", 1, "--generate=--max-new-tokens 4"),
         **{"SELFJ_DATA": str(data), "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"},

@@ -221,8 +221,8 @@ def test_hostile_texts_are_unscored_and_counted(command: Run, tmp_path: Path) ->
             assert a["preference"] == pytest.approx(by[name]["preference"], abs=1e-5)
 
 
-def test_an_output_that_is_null_never_wins(command: Run, tmp_path: Path) -> None:
-    config = _config(command, tmp_path / "annotator")
+def test_an_output_that_is_null_never_wins(in_process: Run, tmp_path: Path) -> None:
+    config = _config(in_process, tmp_path / "annotator")
     base = [
         {"instruction": f"Say {name}.", "output": "The baseline's.", "generator": "base"}
         for name in ("fine", "null", "empty", "None")
@@ -260,14 +260,14 @@ def test_an_output_that_is_null_never_wins(command: Run, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("null", [None, float("nan")])
 def test_nulls_that_are_text_already_are_unscored(
-    command: Run, tmp_path: Path, null: float | None
+    in_process: Run, tmp_path: Path, null: float | None
 ) -> None:
     """As the client sees them with a pandas before 3, and from a caller it does not know."""
     import yaml
 
     from selfj_eval.alpaca.client import TEMPLATE, Client
 
-    _config(command, tmp_path / "annotator")
+    _config(in_process, tmp_path / "annotator")
     (client,) = yaml.safe_load((tmp_path / "annotator" / "client.yaml").read_text())["default"]
     del client["client_class"]
     outputs = ["4", str(null)]
@@ -287,7 +287,7 @@ def test_nulls_that_are_text_already_are_unscored(
     assert None not in annotate({"instruction": {}, "output_1": {"nan": None}, "output_2": {}})
 
 
-def test_a_changed_judge_is_refused(command: Run, tiny_judge: Path, tmp_path: Path) -> None:
+def test_a_changed_judge_is_refused(in_process: Run, tiny_judge: Path, tmp_path: Path) -> None:
     import shutil
 
     import yaml
@@ -297,7 +297,7 @@ def test_a_changed_judge_is_refused(command: Run, tiny_judge: Path, tmp_path: Pa
 
     judge = tmp_path / "judge"
     shutil.copytree(tiny_judge, judge)
-    done = command(
+    done = in_process(
         *("selfj", "alpaca", "config", "--judge", judge, "--output", tmp_path / "annotator")
     )
     assert done.returncode == 0, done.stderr
@@ -309,8 +309,8 @@ def test_a_changed_judge_is_refused(command: Run, tiny_judge: Path, tmp_path: Pa
         Client(**client)
 
 
-def test_configuration_of_a_judge_that_is_not_there(command: Run, tmp_path: Path) -> None:
-    done = command(
+def test_configuration_of_a_judge_that_is_not_there(in_process: Run, tmp_path: Path) -> None:
+    done = in_process(
         *("selfj", "alpaca", "config", "--judge", "./nothing", "--output", tmp_path / "annotator")
     )
     assert done.returncode == 2

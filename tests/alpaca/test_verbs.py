@@ -179,12 +179,13 @@ def test_the_former_name_of_the_ranking_judge(
 ) -> None:
     monkeypatch.setenv("SELFJ_DATA", str(small_pack))
     line = ["alpaca", "rank", "--resamples", "20", "--output", str(tmp_path), "--json"]
+    line += ["--instructions", "10"]
     assert main([*line, "--scorer", "length", "--scorer", "demo"]) == 0
     printed = capsys.readouterr()
     assert printed.err.count("note: --scorer is called --judge now.") == 2
     documents = json.loads(printed.out)
     assert [document["scorer"] for document in documents] == ["length", "demo"]
-    alone = alpaca.rank(judge="length", output=tmp_path, resamples=20)
+    alone = alpaca.rank(judge="length", output=tmp_path, resamples=20, instructions=10)
     assert alone.document() == documents[:1]
     assert alone.rankings[0].models[0].rank == 1 and alone.rankings[0].temperature == 0
     with pytest.raises(DataError, match="`judge` is missing"):

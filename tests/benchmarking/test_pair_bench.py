@@ -12,22 +12,11 @@ import selfj_eval as selfj
 from selfj_eval import DataError
 from selfj_eval.cli import main
 
-OWN = """
-without_reference: |
-  [Question]
-  {instruction}
-  [One]
-  {response_a}
-  [Two]
-  {response_b}
-labels: {"1": 1, "2": 0}
-"""
-
 
 @pytest.fixture(autouse=True)
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairwise_template: str) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("own.yaml").write_text(OWN)
+    Path("own.yaml").write_text(pairwise_template)
     rows = [
         {
             "id": str(k),

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,35 +28,6 @@ pytest.importorskip("py3langid", reason="the extra collect is not installed")
 
 NAMES = ("quora", "quora_coding", "mbpp", "qasc")
 SOURCES = [source for source in load_sources() if source.name in NAMES]
-
-
-def sentence(draw: random.Random) -> str:
-    words = [f"{a}{b}" for a in ("plan", "gard", "riv", "mount") for b in ("er", "en", "ing", "s")]
-    return f"How do I {' '.join(draw.choices(words, k=20))} in the {draw.randint(0, 10**9)}?"
-
-
-@pytest.fixture
-def downloads(tmp_path: Path) -> Path:
-    """Rows of three data sets, which feed four sources; with what each step has to drop."""
-    draw = random.Random(3)
-    folder = tmp_path / "downloads"
-    ours = [sentence(draw) for _ in range(30)]
-    near = ours[0].replace("How do I", "How can I")
-    quora = [{"sentence1": ours[2 * k], "sentence2": ours[2 * k + 1]} for k in range(15)]
-    quora += [
-        {"sentence1": ours[3].upper(), "sentence2": near},  # exact and near duplicate
-        {"sentence1": "ok?", "sentence2": "Wie kann ich im Garten am besten Tomaten anbauen?"},
-        {"sentence1": "How do I write a Python function?", "sentence2": "What is a C++ pointer?"},
-        {"sentence1": "Name three primary colours of light.", "sentence2": "\ufffd\ufffd broken ?"},
-    ]
-    mbpp = [{"text": f"Write a function to {sentence(draw)}"} for _ in range(8)]
-    mbpp.append({"text": "What is a c++  pointer?"})  # of quora_coding, which comes earlier
-    qasc = [{"question": sentence(draw)} for _ in range(5)]
-    for name, rows in (("quora", quora), ("mbpp", mbpp), ("qasc", qasc)):
-        (folder / name).mkdir(parents=True)
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        (folder / name / "part-0.jsonl").write_text(lines)
-    return folder
 
 
 @pytest.fixture
@@ -321,59 +291,6 @@ def test_without_the_evaluation_sets_it_says_what_to_do(
     done = in_process("selfj", "collect", "run", "--output", tmp_path / "out", "--from", downloads)
     assert done.returncode == 2
     assert "selfj data get alpaca_eval" in done.stderr
-
-
-@pytest.fixture
-def collection(downloads: Path, tmp_path: Path) -> Iterator[Path]:
-    out, recipe = tmp_path / "collection", Recipe(str(downloads))
-    assemble(SOURCES, prepare_all(SOURCES, recipe, out), recipe, out)
-    yield out
-
-
-def test_a_sample_is_the_same_on_any_number_of_workers(
-    in_process: Callable[..., Any], collection: Path, tmp_path: Path
-) -> None:
-    digests = set()
-    for workers in (1, 2, 3):
-        file = tmp_path / f"sample{workers}.jsonl"
-        arguments = ["--n", 20, "--seed", 7, "--workers", workers, "--output", file]
-        done = in_process("selfj", "collect", "sample", collection, *arguments)
-        assert done.returncode == 0, done.stderr
-        digests.add(hashlib.sha256(file.read_bytes()).hexdigest())
-    assert len(digests) == 1
-    drawn = [json.loads(line) for line in file.read_text().splitlines()]
-    every = {r["id"]: r for f in collection.glob("[CA]*/*.parquet") for r in rows_of(f)}
-    assert all(every[row["id"]] == row for row in drawn)
-    assert len({row["id"] for row in drawn}) == 20
-    expected = sorted(every, key=lambda k: hashlib.sha256(f"7\n{k}".encode()).digest())[:20]
-    assert [row["id"] for row in drawn] == expected
-
-
-def test_samples_that_have_nothing_in_common(
-    in_process: Callable[..., Any], collection: Path, tmp_path: Path
-) -> None:
-    first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
-    base = ["collect", "sample", collection, "--n", 20]
-    assert in_process("selfj", *base, "--output", first).returncode == 0
-    done = in_process("selfj", *base, "--exclude", first, "--output", second, "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["excluded"] == 20
-    ids = [{json.loads(x)["id"] for x in f.read_text().splitlines()} for f in (first, second)]
-    assert len(ids[0]) == len(ids[1]) == 20 and not ids[0] & ids[1]
-    other = in_process("selfj", *base, "--seed", 1, "--output", second)
-    assert other.returncode == 0 and first.read_bytes() != second.read_bytes()
-    only = in_process("selfj", *base[:3], "--n", 8, "--category", "Coding", "--output", second)
-    assert only.returncode == 0
-    kinds = {json.loads(x)["category"] for x in second.read_text().splitlines()}
-    assert kinds == {"Coding"}
-    inside = collection / "Common" / "quora.parquet"
-    assert in_process("selfj", *base, "--output", inside).returncode == 2
-    (collection / "summary.json").rename(collection / "gone")
-    half = in_process("selfj", *base, "--output", second)
-    assert half.returncode == 2 and "the collection is not finished" in half.stderr
-    (collection / "gone").rename(collection / "summary.json")
-    much = in_process("selfj", *base[:3], "--n", 1000, "--output", second)
-    assert much.returncode == 2 and "instructions to draw from, not 1,000" in much.stderr
 
 
 def test_an_evaluation_set_that_changes_counts_as_it_is_now(

@@ -258,12 +258,12 @@ def test_rows_that_are_no_instructions(jsonl: Jsonl, rows: list[Any], message: s
 
 
 def test_a_limit_beyond_the_context_is_said(
-    command: Any, tiny_judge: Path, jsonl: Callable[..., Path], tmp_path: Path
+    in_process: Any, tiny_judge: Path, jsonl: Callable[..., Path], tmp_path: Path
 ) -> None:
     source = jsonl({"instruction": "Say nothing."})
     line = ("selfj", "generate", source, "--model", tiny_judge, "--output", tmp_path / "a.json")
-    done = command(*line, "--max-new-tokens", 768)
+    done = in_process(*line, "--max-new-tokens", 768)
     assert done.returncode == 0, done.stderr
     assert "context of 768 tokens has no room for answers of 768" in done.stderr
-    done = command(*line, "--max-new-tokens", 4)
+    done = in_process(*line, "--max-new-tokens", 4)
     assert "context" not in done.stderr

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import math
 import shutil
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -27,54 +26,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from selfj_eval import Judge, JudgeError, SelfJError
 from selfj_eval.demo import JUDGE_DIR
 from selfj_eval.engines.base import Batch
-from selfj_eval.harness import answer_cache
-from selfj_eval.harness.installation import tasks_folder
 from selfj_eval.harness.model import SelfJLM, _certainly_greedy
 
 ROOT = Path(__file__).parents[2]
-Samples = list[dict[str, Any]]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No list of all installed packages for the results file: it takes longer than the judging."""
-    monkeypatch.setattr("lm_eval.evaluator.add_env_info", lambda _: None)
-
-
-def evaluate(model: str, task: str, arguments: dict[str, Any], **options: Any) -> dict[str, Any]:
-    """Tasks in this process, whose metadata has the model's arguments as the command's has."""
-    import lm_eval
-    from lm_eval.tasks import TaskManager
-
-    metadata = arguments | options.pop("metadata", {})
-    manager = TaskManager(
-        include_path=str(tasks_folder()), include_defaults=False, metadata=metadata
-    )
-    return lm_eval.simple_evaluate(
-        model=model,
-        model_args=arguments,
-        tasks=task.split(","),
-        task_manager=manager,
-        bootstrap_iters=0,
-        **({"device": "cpu"} | options),
-    )
-
-
-def answers(result: dict[str, Any], task: str) -> list[Any]:
-    """(log-probability, is_greedy) of every request, by document."""
-    return [sample["filtered_resps"] for sample in result["samples"][task]]
-
-
-def assert_same(ours: dict[str, Any], stock: dict[str, Any], task: str) -> None:
-    """Ours are the stock model's numbers; where ours says greedy, the stock model does too."""
-    own, other = (np.array(answers(r, task), dtype=float) for r in (ours, stock))
-    np.testing.assert_allclose(own[..., 0], other[..., 0], atol=1e-4)
-    assert not (own[..., 1] > other[..., 1]).any()
-    for metric, value in stock["results"][task].items():
-        if isinstance(value, float):
-            assert ours["results"][task][metric] == pytest.approx(value, abs=1e-4, nan_ok=True), (
-                metric
-            )
 
 
 def request(prompt: str, continuation: str = "5", kind: str = "loglikelihood") -> Instance:
@@ -87,7 +41,7 @@ def demo() -> SelfJLM:
     return SelfJLM("demo")
 
 
-def test_the_command_gives_the_scores_of_hf(command: Any, tmp_path: Path) -> None:
+def test_the_command_gives_the_scores_of_hf(command: Any, tmp_path: Path, evaluate: Any) -> None:
     task, limit = "selfj_judge_demo", 40
     done = command(
         "selfj", "lm-eval", "--model", "selfj", "--model_args", "pretrained=demo", "--tasks", task,
@@ -119,7 +73,9 @@ def test_the_command_gives_the_scores_of_hf(command: Any, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("task", "limit"), [("selfj_judge_mtbench", 12), ("selfj_pair_llmbar", 6)])
-def test_real_sets_give_the_scores_of_hf(data: Path, task: str, limit: int) -> None:
+def test_real_sets_give_the_scores_of_hf(
+    data: Path, task: str, limit: int, evaluate: Any, assert_same: Any
+) -> None:
     metadata = {"selfj_data": str(data), "max_length": 500}
     arguments = {"pretrained": str(JUDGE_DIR), "max_length": 500}
     ours, stock = (
@@ -132,7 +88,9 @@ def test_real_sets_give_the_scores_of_hf(data: Path, task: str, limit: int) -> N
         assert ours["results"][task]["trimmed,none"] > 0
 
 
-def test_an_adapter_under_both_its_names(tiny_judge: Path, tmp_path: Path) -> None:
+def test_an_adapter_under_both_its_names(
+    tiny_judge: Path, tmp_path: Path, evaluate: Any, assert_same: Any
+) -> None:
     torch.manual_seed(3)
     adapted = get_peft_model(
         AutoModelForCausalLM.from_pretrained(tiny_judge), LoraConfig(target_modules=["q_proj"])
@@ -199,7 +157,7 @@ def test_what_no_judge_task_asks_is_refused(demo: SelfJLM, prompt: str, continua
         demo.loglikelihood([request("Rate."), wrong])
 
 
-def test_texts_are_neither_generated_nor_scored(demo: SelfJLM) -> None:
+def test_texts_are_neither_generated_nor_scored(demo: SelfJLM, evaluate: Any) -> None:
     with pytest.raises(JudgeError, match="some_task asks for the likelihood of a whole text"):
         demo.loglikelihood_rolling([request("Once upon a time")])
     with pytest.raises(JudgeError, match="selfj_gen_demo asks for generated text. The model"):
@@ -260,7 +218,7 @@ def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
 
 
 def test_prompts_without_a_score_are_unscored_and_the_others_are_not(
-    tiny_judge: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny_judge: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, evaluate: Any
 ) -> None:
     task, limit = "selfj_judge_demo", 8
     whole = evaluate("selfj", task, {"pretrained": str(tiny_judge)}, limit=limit)["samples"][task]
@@ -304,7 +262,7 @@ def url() -> Iterator[str]:
 
 
 def test_another_engine_with_arguments_of_its_own(
-    url: str, caplog: pytest.LogCaptureFixture
+    url: str, caplog: pytest.LogCaptureFixture, evaluate: Any, assert_same: Any
 ) -> None:
     task, engine = "selfj_judge_demo", {"engine": "openai", "base_url": url, "tokenizer": "demo"}
     arguments = {"pretrained": "demo+vllm", **engine}
@@ -321,71 +279,6 @@ def test_another_engine_with_arguments_of_its_own(
         SelfJLM(**arguments, colour="red")
     with pytest.raises(JudgeError, match="the engine openai takes no `adapter`"):
         SelfJLM(**arguments, adapter="some/adapter")
-
-
-def test_cached_answers_are_used_and_only_what_is_missing_is_scored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    task, cache = "selfj_judge_demo", tmp_path / "cache"
-    options: dict[str, Any] = {"limit": 4, "use_cache": str(cache), "cache_requests": True}
-    monkeypatch.setattr("lm_eval.caching.cache.PATH", str(tmp_path))
-    first = evaluate("selfj", task, {"pretrained": "demo"}, **options)
-    scored: list[str] = []
-    batches = SelfJLM._batches
-
-    def recorded(self: SelfJLM, texts: Sequence[str]) -> Iterator[Batch]:
-        scored.extend(texts)
-        return batches(self, texts)
-
-    monkeypatch.setattr(SelfJLM, "_batches", recorded)
-    assert_same(evaluate("selfj", task, {"pretrained": "demo"}, **options), first, task)
-    assert scored == []
-    with sqlite3.connect(f"{cache}_rank0.db") as database:
-        # And one row that says whose they are.
-        assert database.execute("SELECT count(*) FROM unnamed").fetchone() == (41,)
-        keys = [row[0] for row in database.execute("SELECT key FROM unnamed LIMIT 3")]
-        database.executemany("DELETE FROM unnamed WHERE key = ?", [(key,) for key in keys])
-    assert_same(evaluate("selfj", task, {"pretrained": "demo"}, **options), first, task)
-    assert 1 <= len(scored) <= 3
-
-
-def test_the_answers_kept_for_another_judge_are_refused(tiny_judge: Path, tmp_path: Path) -> None:
-    task, other = "selfj_judge_demo", {"pretrained": str(tiny_judge)}
-    options: dict[str, Any] = {"limit": 2, "use_cache": str(tmp_path / "ours")}
-    first = evaluate("selfj", task, {"pretrained": "demo"}, **options)
-    with pytest.raises(JudgeError, match=r"ours_rank0\.db holds the answers of another model"):
-        evaluate("selfj", task, other, **options)
-    # The stock model asks no cache whose answers it holds: the task does.
-    with pytest.raises(JudgeError, match=r"another model \(.*class: None, now HFLM"):
-        evaluate("hf", task, other, **options)
-    assert_same(evaluate("selfj", task, {"pretrained": "demo"}, **options), first, task)
-
-
-def test_a_stock_models_answers_are_known_by_its_files(
-    tiny_judge: Path,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    task, options = "selfj_judge_demo", {"limit": 2, "use_cache": str(tmp_path / "stock")}
-    copy = tmp_path / "copy"
-    shutil.copytree(tiny_judge, copy)
-    first = evaluate("hf", task, {"pretrained": str(tiny_judge)}, **options)
-    moved = evaluate("hf", task, {"pretrained": str(copy)}, **options)
-    assert answers(moved, task) == answers(first, task)
-    weights = load_file(copy / "model.safetensors")
-    save_file({k: v * 1.01 for k, v in weights.items()}, copy / "model.safetensors")
-    with pytest.raises(JudgeError, match=r"another model \(pretrained: .*Name another file for"):
-        evaluate("hf", task, {"pretrained": str(copy)}, **options)
-    with sqlite3.connect(tmp_path / "stock_rank0.db") as database:
-        database.execute("DELETE FROM unnamed WHERE key = 'selfj_model'")  # by an older version
-    hashed: list[Path] = []
-    real = answer_cache.fingerprint
-    monkeypatch.setattr(answer_cache, "fingerprint", lambda at: hashed.append(at) or real(at))
-    answer_cache._fingerprint.cache_clear()
-    evaluate("hf", f"{task},selfj_judge_demo_noref", {"pretrained": str(tiny_judge)}, **options)
-    assert caplog.text.count("stock_rank0.db does not say whose answers it holds") == 1
-    assert hashed == [tiny_judge]
 
 
 @pytest.fixture(scope="module")
@@ -409,7 +302,9 @@ CHAT = "{% for m in messages %}<user>{{ m.content }}{% endfor %}"
 @pytest.mark.parametrize(
     "template", ["<s>" + CHAT + "<judge>", CHAT + "<judge>"], ids=["with bos", "without bos"]
 )
-def test_a_chat_template_as_hf_applies_it(chat_judge: Any, template: str) -> None:
+def test_a_chat_template_as_hf_applies_it(
+    chat_judge: Any, template: str, evaluate: Any, assert_same: Any
+) -> None:
     task, arguments = "selfj_judge_demo", {"pretrained": str(chat_judge(template))}
     options = {"apply_chat_template": True, "metadata": {"selfj_chat_template": True}, "limit": 3}
     ours, stock = (evaluate(model, task, arguments, **options) for model in ("selfj", "hf"))
@@ -419,7 +314,7 @@ def test_a_chat_template_as_hf_applies_it(chat_judge: Any, template: str) -> Non
     assert_same(ours, stock, task)
 
 
-def test_a_chat_template_that_ends_with_a_blank(chat_judge: Any) -> None:
+def test_a_chat_template_that_ends_with_a_blank(chat_judge: Any, evaluate: Any) -> None:
     """Stock models score the blank with the digit: the same score, another digit mass."""
     task, arguments = (
         "selfj_judge_demo",

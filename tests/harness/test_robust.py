@@ -24,33 +24,6 @@ COUNTS = ("refused", "unscored", "trimmed")
 MEANS = ("wrong_way", "moved", "mean_change")
 
 
-def manager(metadata: dict[str, Any]) -> Any:
-    from lm_eval.tasks import TaskManager
-
-    return TaskManager(
-        include_path=str(TASKS.parent), include_defaults=False, metadata={**DEMO, **metadata}
-    )
-
-
-def load_task(name: str, **metadata: Any) -> Any:
-    return manager(metadata).load([name])["tasks"][name]
-
-
-def evaluate(names: list[str], **metadata: Any) -> dict[str, Any]:
-    import lm_eval
-
-    found: dict[str, Any] = lm_eval.simple_evaluate(
-        model="hf",
-        model_args=dict(DEMO),
-        tasks=names,
-        task_manager=manager(metadata),
-        bootstrap_iters=0,
-        device="cpu",
-        batch_size=16,
-    )
-    return found
-
-
 @pytest.fixture(scope="module")
 def judge() -> Judge:
     return Judge.load("demo")
@@ -82,12 +55,13 @@ def test_every_change_has_its_tasks() -> None:
 
 
 def test_the_embedded_tasks_give_the_numbers_of_the_document(
-    judge: Judge, caplog: pytest.LogCaptureFixture
+    judge: Judge, caplog: pytest.LogCaptureFixture, evaluate: Any
 ) -> None:
     changes = ["self_praise", "markers", "shuffled", "other_answer", "upper_case"]
     limit = 9
     document = robustness(judge, demo_records(), changes=changes, limit=limit).to_dict()
-    found = evaluate([f"selfj_robust_demo_{change}" for change in changes], selfj_limit=limit)
+    tasks = ",".join(f"selfj_robust_demo_{change}" for change in changes)
+    found = evaluate("hf", tasks, DEMO, metadata={"selfj_limit": limit}, batch_size=16)
     for change in changes:
         task, numbers = f"selfj_robust_demo_{change}", document["changes"][change]
         assert_same(found["results"][task], numbers)
@@ -105,7 +79,7 @@ def test_the_embedded_tasks_give_the_numbers_of_the_document(
     assert undefined in caplog.text
 
 
-def test_a_set_of_ones_own(tmp_path: Path, judge: Judge) -> None:
+def test_a_set_of_ones_own(tmp_path: Path, judge: Judge, evaluate: Any) -> None:
     rows = [
         {"id": str(k), "instruction": f"Say {k}.", "response": f"Here it is: {k}.", "rating": 3.0}
         for k in range(5)
@@ -118,7 +92,9 @@ def test_a_set_of_ones_own(tmp_path: Path, judge: Judge) -> None:
     pq.write_table(pa.Table.from_pylist(rows), folder / "pointwise_mine.parquet")
     records = read_records(folder / "pointwise_mine.parquet")
     own = {"selfj_data": str(tmp_path), "selfj_source": "pointwise_mine", "selfj_seed": 5}
-    found = evaluate(["selfj_robust_command", "selfj_robust_noise"], **own)
+    found = evaluate(
+        "hf", "selfj_robust_command,selfj_robust_noise", DEMO, metadata=own, batch_size=16
+    )
     document = robustness(judge, records, changes=["command", "noise"], seed=5, limit=200).to_dict()
     for change in ("command", "noise"):
         assert_same(found["results"][f"selfj_robust_{change}"], document["changes"][change])
@@ -130,17 +106,18 @@ def test_a_set_of_ones_own(tmp_path: Path, judge: Judge) -> None:
     assert '"selfj_seed": 5' in logged
 
 
-def test_markers_are_judged_where_the_metadata_allows_them() -> None:
+def test_markers_are_judged_where_the_metadata_allows_them(evaluate: Any) -> None:
     careless = Judge.load("demo", allow_markers=True)
     document = robustness(careless, demo_records(), changes=["markers"], limit=3).to_dict()
-    found = evaluate(["selfj_robust_demo_markers"], selfj_limit=3, selfj_allow_markers=True)
+    own = {"selfj_limit": 3, "selfj_allow_markers": True}
+    found = evaluate("hf", "selfj_robust_demo_markers", DEMO, metadata=own, batch_size=16)
     numbers = document["changes"]["markers"]
     assert numbers["scored"] == 3
     assert_same(found["results"]["selfj_robust_demo_markers"], numbers)
 
 
-def test_what_has_no_score_is_counted(caplog: pytest.LogCaptureFixture) -> None:
-    task = load_task("selfj_robust_demo_padding", selfj_limit=1)
+def test_what_has_no_score_is_counted(caplog: pytest.LogCaptureFixture, load_task: Any) -> None:
+    task = load_task("selfj_robust_demo_padding", {"selfj_limit": 1})
     doc = task.test_docs()[0]
     good, bad = [(math.log(0.1), False)] * 10, [(math.nan, False)] * 10
     for results in (bad + good, good + bad):
@@ -152,20 +129,24 @@ def test_what_has_no_score_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     assert (values["wrong_way"], values["moved"], values["unscored"]) == (0.0, 0.0, 0)
 
 
-def test_the_limit_is_a_choice_of_the_whole_set(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_limit_is_a_choice_of_the_whole_set(
+    caplog: pytest.LogCaptureFixture, load_task: Any
+) -> None:
     with caplog.at_level(logging.INFO):
-        task = load_task("selfj_robust_demo_other_answer")
+        task = load_task("selfj_robust_demo_other_answer", {})
     ids = [doc["id"] for doc in task.test_docs()]
     assert 150 < len(ids) < 200
     assert f"{200 - len(ids)} of 200 answers left out: the change does not apply." in caplog.text
     assert len({own.rpartition("-")[0] for own in ids}) > 60
     assert not [own for own in ids if own.endswith("-0")]
-    other = [doc["id"] for doc in load_task("selfj_robust_demo_noise", selfj_seed=1).test_docs()]
+    other = [
+        doc["id"] for doc in load_task("selfj_robust_demo_noise", {"selfj_seed": 1}).test_docs()
+    ]
     assert set(other) - set(ids)
 
 
-def test_long_answers_are_trimmed_as_the_judge_trims_them(judge: Judge) -> None:
-    task = load_task("selfj_robust_demo_repetition", selfj_limit=1)
+def test_long_answers_are_trimmed_as_the_judge_trims_them(judge: Judge, load_task: Any) -> None:
+    task = load_task("selfj_robust_demo_repetition", {"selfj_limit": 1})
     doc = dict(task.test_docs()[0]) | {"response": "word " * 900, "changed": "word " * 1800}
     prompts = task.fewshot_context(doc)
     for prompt, response in zip(prompts, (doc["response"], doc["changed"]), strict=True):
@@ -175,6 +156,6 @@ def test_long_answers_are_trimmed_as_the_judge_trims_them(judge: Judge) -> None:
 
 
 @pytest.mark.parametrize("change", ["pading", None])
-def test_an_unknown_change_is_an_error(change: str | None) -> None:
+def test_an_unknown_change_is_an_error(change: str | None, load_task: Any) -> None:
     with pytest.raises(JudgeError, match="selfj_change must be one of self_praise, .*; got"):
-        load_task("selfj_robust_demo_padding", selfj_change=change)
+        load_task("selfj_robust_demo_padding", {"selfj_change": change})

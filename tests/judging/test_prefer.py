@@ -17,17 +17,6 @@ from selfj_eval.judging.pair_ways import Bootstrapped, Cost, Verdict, ways_of
 from selfj_eval.metrics import preference_accuracy
 from selfj_eval.raters.judge import Judge
 
-OWN = """
-without_reference: |
-  [Question]
-  {instruction}
-  [Answer 1]
-  {response_a}
-  [Answer 2]
-  {response_b}
-  [Better]
-labels: {"1": 1, "2": 0}
-"""
 ALONE = """
 without_reference: |
   [Question]
@@ -40,9 +29,9 @@ labels: 1-5
 
 
 @pytest.fixture(autouse=True)
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairwise_template: str) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("own.yaml").write_text(OWN)
+    Path("own.yaml").write_text(pairwise_template)
     Path("alone.yaml").write_text(ALONE)
 
 
@@ -97,7 +86,7 @@ def test_the_result_is_that_of_the_judges_by_hand(
     written = json.loads(Path("out.jsonl.run.json").read_text())
     about = written["judge"]
     assert written["input_sha256"] == sha256(Path(written["input"]).read_bytes()).hexdigest()
-    assert about["labels"] == {"1": 1, "2": 0} and about["model"] == name
+    assert about["labels"] == {"1": 1, "3": 0.5, "2": 0} and about["model"] == name
     assert "position bias" in str(run) and "pointwise" in str(run)
 
 
@@ -145,7 +134,7 @@ def test_unscored_pairs_are_counted_in_each_way(
     tiny_judge: Path, jsonl: Callable[..., Path]
 ) -> None:
     given = rows()
-    given[0]["response_b"] = "x\n[Answer 2]\nbad"  # text of the one prompt, not of the other
+    given[0]["response_b"] = "x\n[Two]\nbad"  # text of the one prompt, not of the other
     given[1]["response_a"] = None
     run = selfj.prefer(
         jsonl(*given), judge=str(tiny_judge), template="own.yaml", pointwise="alone.yaml",

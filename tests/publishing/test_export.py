@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import math
 import sys
 import types
 from collections.abc import Callable
@@ -17,8 +16,6 @@ import yaml
 
 from selfj_eval import evaluate, export, ladder, score
 from selfj_eval.errors import DataError
-from selfj_eval.prompts.templates import get_template
-from selfj_eval.publishing.findings import scale_of
 
 ABOUT = {"model": "owner/model-a", "dataset": "tiny"}
 EVER = ABOUT | {"format": "every-eval-ever", "organization": "owner", "relationship": "third_party"}
@@ -28,47 +25,6 @@ RESULTS = {
     "dataset": "owner/benchmark",
     "task": "default",
 }
-ROWS = [
-    {
-        "id": "1",
-        "score": 7.25,
-        "model": "a",
-        "instruction": "How do I boil water with an electric kettle?",
-        "response": "Fill the kettle, switch it on and wait until it clicks.",
-        "reference": "Fill it, switch it on, wait for the click.",
-    },
-    {
-        "id": "2",
-        "score": 1.5,
-        "model": "a",
-        "instruction": "Add 4 and 9.",
-        "response": "4 + 9 = 14",
-        "reference": "13",
-    },
-    {"id": "3", "score": None, "error": "too long", "model": "a", "instruction": "Write."},
-]
-JUDGE = {
-    "model": "owner/judge",
-    "revision": None,
-    "adapter": None,
-    "template": "self-j",
-    "reference": True,
-    "identity": {"model": "ab" * 32, "adapter": "", "dtype": "float32"},
-}
-MADE = "2026-01-01T00:00:00+00:00"
-
-
-@pytest.fixture
-def scores(jsonl: Callable[..., Path]) -> Callable[..., str]:
-    """Write scores and their run file."""
-
-    def write(rows: Any = ROWS, **judge: Any) -> str:
-        path = jsonl(*rows, name="scores.jsonl")
-        run = {"judge": JUDGE | judge, "made": MADE, "versions": {"selfj-eval": "0.2.0"}}
-        Path(f"{path}.run.json").write_text(json.dumps(run))
-        return str(path)
-
-    return write
 
 
 def _keys(value: Any, place: str = "") -> set[str]:
@@ -80,15 +36,8 @@ def _keys(value: Any, place: str = "") -> set[str]:
     return {f"{place}: {type(value).__name__}"}
 
 
-def _ever(written: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The document, and the lines of samples."""
-    document = json.loads(Path(written[-1]).read_text())
-    lines = Path(written[0]).read_text().splitlines() if len(written) > 1 else []
-    return document, [json.loads(line) for line in lines]
-
-
 def test_every_eval_ever_has_what_a_real_file_has(
-    data: Path, scores: Callable[..., str], tmp_path: Path
+    data: Path, scores: Callable[..., str], tmp_path: Path, read_ever: Any
 ) -> None:
     folder = data / "formats" / "output" / "every-eval-ever"
     if not folder.is_dir():
@@ -99,7 +48,7 @@ def test_every_eval_ever_has_what_a_real_file_has(
         scores(), output=tmp_path, **EVER, dataset_url="https://example.org/tiny",
         deployment="self_deployed", availability="open_weights",
     )  # fmt: skip
-    document, lines = _ever(done.written)
+    document, lines = read_ever(done.written)
     wanted = json.loads(real.read_text())
     expected = [json.loads(line) for line in real_lines.read_text().splitlines()]
     found = _keys(document)
@@ -143,12 +92,12 @@ def test_every_eval_ever_is_valid_by_its_own_checks(
 
 
 def test_unscored_answers_are_in_no_line_and_counted(
-    scores: Callable[..., str], tmp_path: Path
+    scores: Callable[..., str], tmp_path: Path, read_ever: Any
 ) -> None:
     done = export(scores(), output=tmp_path, **EVER)
     assert (done.records, done.unscored, done.samples) == (3, 1, 2)
     assert "UNSCORED        1, in no number and no sample line" in str(done)
-    document, lines = _ever(done.written)
+    document, lines = read_ever(done.written)
     assert [line["sample_id"] for line in lines] == ["1", "2"]
     assert [line["evaluation"]["is_correct"] for line in lines] == [True, False]
     details = document["detailed_evaluation_results"]
@@ -161,27 +110,10 @@ def test_unscored_answers_are_in_no_line_and_counted(
     assert result["score_details"]["uncertainty"]["num_samples"] == 2
 
 
-def test_the_judge_stands_under_llm_scoring(scores: Callable[..., str], tmp_path: Path) -> None:
-    document, _ = _ever(export(scores(), output=tmp_path, **EVER).written)
-    config = document["evaluation_results"][0]["metric_config"]
-    assert (config["min_score"], config["max_score"]) == (0.0, 9.0)
-    scoring = config["llm_scoring"]
-    (judge,) = scoring["judges"]
-    assert (judge["model_info"]["id"], judge["model_info"]["name"]) == ("owner/judge", "judge")
-    assert judge["model_info"]["additional_details"]["deployment_type"] == "self_deployed"
-    assert judge["model_info"]["additional_details"]["sha256"] == "ab" * 32
-    assert scoring["input_prompt"] == get_template("self-j").with_reference
-    assert document["eval_library"] == {"name": "selfj-eval", "version": "0.2.0"}
-    assert document["evaluation_timestamp"] == MADE
-    none = export(scores(reference=False), output=tmp_path / "n", **EVER).written
-    scoring = _ever(none)[0]["evaluation_results"][0]["metric_config"]["llm_scoring"]
-    assert scoring["input_prompt"] == get_template("self-j").without_reference
-
-
-def test_the_interval_is_of_the_mean(tmp_path: Path) -> None:
+def test_the_interval_is_of_the_mean(tmp_path: Path, read_ever: Any) -> None:
     judged = score(ladder(instructions=30), judge="demo")
     written = export(judged, output=tmp_path, **EVER, samples=False).written
-    document, lines = _ever(written)
+    document, lines = read_ever(written)
     assert not lines and "detailed_evaluation_results" not in document
     details = document["evaluation_results"][0]["score_details"]
     assert details["score"] == pytest.approx(judged.mean_score)
@@ -191,10 +123,12 @@ def test_the_interval_is_of_the_mean(tmp_path: Path) -> None:
     assert (interval["confidence_level"], interval["method"]) == (0.95, "bootstrap (bca)")
 
 
-def test_the_same_export_replaces_its_files(scores: Callable[..., str], tmp_path: Path) -> None:
+def test_the_same_export_replaces_its_files(
+    scores: Callable[..., str], tmp_path: Path, answers: Any
+) -> None:
     first = export(scores(), output=tmp_path / "out", **EVER).written
     assert export(scores(), output=tmp_path / "out", **EVER).written == first
-    other = [row | {"score": 3} if row["id"] == "1" else row for row in ROWS]
+    other = [row | {"score": 3} if row["id"] == "1" else row for row in answers]
     assert export(scores(other), output=tmp_path / "out", **EVER).written != first
     left = [f for f in (tmp_path / "out").rglob("*") if f.is_file()]
     assert len(left) == 4 and not [f for f in left if f.name.endswith(".tmp")]
@@ -214,7 +148,7 @@ def test_eval_results_are_what_the_hubs_library_reads(
         assert _keys(content) == _keys(yaml.safe_load(real.read_text())[1:])
     (entry,) = parse_eval_result_entries(content)
     assert (entry.dataset_id, entry.task_id, entry.value) == ("owner/benchmark", "default", 4.375)
-    assert (entry.date, entry.source_name) == (MADE, "Scores")
+    assert (entry.date, entry.source_name) == ("2026-01-01T00:00:00+00:00", "Scores")
     assert entry.notes is not None
     assert "judge judge" in entry.notes and "2 of 3 answers, 1 unscored" in entry.notes
 
@@ -228,12 +162,12 @@ def test_eval_results_need_a_library_that_knows_them(
     assert not (tmp_path / ".eval_results").exists()
 
 
-def test_an_evaluation_is_about_its_judge(tmp_path: Path) -> None:
+def test_an_evaluation_is_about_its_judge(tmp_path: Path, read_ever: Any) -> None:
     rated = score(ladder(instructions=6), judge="demo")
     found = evaluate(rated, resamples=20)
     found.to_json(tmp_path / "evaluation.json")
     done = export(tmp_path / "evaluation.json", output=tmp_path / "out", **EVER)
-    document, lines = _ever(done.written)
+    document, lines = read_ever(done.written)
     assert not lines and done.samples == 0
     results = {r["metric_config"]["metric_id"]: r for r in document["evaluation_results"]}
     assert set(results) == set(found.headline._asdict())
@@ -263,8 +197,10 @@ def test_metrics_without_a_value_are_left_out_and_named(tmp_path: Path) -> None:
         export(found, output=tmp_path, **RESULTS, metric="pearson")
 
 
-def test_of_several_models_one_has_to_be_named(scores: Callable[..., str], tmp_path: Path) -> None:
-    rows = [*ROWS, ROWS[0] | {"id": "4", "model": "b", "score": 9}]
+def test_of_several_models_one_has_to_be_named(
+    scores: Callable[..., str], tmp_path: Path, answers: Any
+) -> None:
+    rows = [*answers, answers[0] | {"id": "4", "model": "b", "score": 9}]
     with pytest.raises(DataError, match=r"several models \(a, b\); name one of them as"):
         export(scores(rows), output=tmp_path, **EVER)
     with pytest.raises(DataError, match=r"no answers of 'c': there are a, b"):
@@ -273,68 +209,9 @@ def test_of_several_models_one_has_to_be_named(scores: Callable[..., str], tmp_p
     assert (done.values["mean_score"], done.records) == (9, 1)
 
 
-def test_a_rater_without_a_scale(tmp_path: Path) -> None:
-    judged = score(ladder(instructions=3), judge="length")
-    with pytest.raises(DataError, match="lowest correct score as `correct_at`"):
-        export(judged, output=tmp_path, **EVER)
-    document, lines = _ever(export(judged, output=tmp_path, **EVER, correct_at=100).written)
-    config = document["evaluation_results"][0]["metric_config"]
-    assert (config["min_score"], config["max_score"]) == ("-Infinity", "Infinity")
-    assert config["additional_details"] == {"rater": "length"} and "llm_scoring" not in config
-    right = {line["evaluation"]["score"] >= 100 for line in lines}
-    assert right == {line["evaluation"]["is_correct"] for line in lines} == {True, False}
-
-
-def test_nothing_is_invented_about_the_judge(
-    scores: Callable[..., str], tmp_path: Path, jsonl: Callable[..., Path]
+def test_a_conversation_is_shown_whole(
+    scores: Callable[..., str], tmp_path: Path, read_ever: Any
 ) -> None:
-    with pytest.raises(DataError, match="'/home/me/j' is a folder of this machine; give"):
-        export(scores(model="/home/me/j"), output=tmp_path, **EVER)
-    with pytest.raises(DataError, match="adapters/mine' is a folder"):
-        export(scores(adapter="./adapters/mine"), output=tmp_path, **EVER)
-    with pytest.raises(DataError, match="prompt 'mine' is not one of selfj-eval's"):
-        export(scores(template="mine"), output=tmp_path, **EVER)
-    bare = jsonl(*ROWS, name="bare.jsonl")
-    with pytest.raises(DataError, match=r"no run file \(.*bare.jsonl.run.json\) says which judge"):
-        export(bare, output=tmp_path, **EVER)
-    with pytest.raises(DataError, match=r"no run file \(.*\) says with which prompt"):
-        export(bare, output=tmp_path, **EVER, judge="me/j")
-    assert not list(tmp_path.glob("data"))
-    prompt = tmp_path / "prompt.txt"
-    prompt.write_text("Rate {answer}.")
-    told = {"judge": "me/j", "judge_prompt": prompt, "correct_at": 5}
-    document, _ = _ever(export(bare, output=tmp_path, **EVER, **told).written)
-    scoring = document["evaluation_results"][0]["metric_config"]["llm_scoring"]
-    assert scoring["judges"][0]["model_info"]["id"] == "me/j"
-    assert scoring["input_prompt"] == "Rate {answer}."
-    assert document["eval_library"]["version"] == "unknown"
-
-
-def test_what_is_correct_on_another_scale_is_named(
-    scores: Callable[..., str], tmp_path: Path
-) -> None:
-    with pytest.raises(DataError, match="on 1 to 10: give the lowest correct score"):
-        export(scores(scale=[1, 10]), output=tmp_path, **EVER)
-    _, lines = _ever(export(scores(scale=[1, 10]), output=tmp_path, **EVER, correct_at=7).written)
-    assert [line["evaluation"]["is_correct"] for line in lines] == [True, False]
-    assert scale_of({"sum_of": ["a", "b"], "scale": [[5.0, 1.0], [0.5, 0.1]]})[1] == math.inf
-
-
-@pytest.mark.parametrize("template", ["chat", "rubric"])
-def test_a_part_of_the_prompt_is_not_published_as_the_prompt(
-    template: str, scores: Callable[..., str], tmp_path: Path
-) -> None:
-    made = scores(template=template, scale=[0, 9])
-    with pytest.raises(DataError, match="give the whole prompt as `judge_prompt`"):
-        export(made, output=tmp_path, **EVER)
-    prompt = tmp_path / "prompt.txt"
-    prompt.write_text("system: Be fair.")
-    document, _ = _ever(export(made, output=tmp_path, **EVER, judge_prompt=prompt).written)
-    scoring = document["evaluation_results"][0]["metric_config"]["llm_scoring"]
-    assert scoring["input_prompt"] == "system: Be fair."
-
-
-def test_a_conversation_is_shown_whole(scores: Callable[..., str], tmp_path: Path) -> None:
     answer = {"score": 5.0, "instruction": "And 2?", "response": "4"}
     last = {"role": "user", "content": "And 2?"}
     before = [
@@ -346,7 +223,7 @@ def test_a_conversation_is_shown_whole(scores: Callable[..., str], tmp_path: Pat
         {"id": "1", **answer, "messages": [*before, last]},
         {"id": "2", **answer, "messages": [system, last]},
     ]
-    _, (talk, single) = _ever(export(scores(rows), output=tmp_path, **EVER).written)
+    _, (talk, single) = read_ever(export(scores(rows), output=tmp_path, **EVER).written)
     assert talk["interaction_type"] == "multi_turn" and "output" not in talk
     assert [turn["content"] for turn in talk["messages"]] == [
         "Double 1.",
@@ -406,6 +283,8 @@ def test_damaged_and_other_documents(tmp_path: Path) -> None:
         export(tmp_path / "none.json", output=tmp_path, **EVER)
 
 
-def test_an_answer_without_a_score_is_no_number(scores: Callable[..., str], tmp_path: Path) -> None:
+def test_an_answer_without_a_score_is_no_number(
+    scores: Callable[..., str], tmp_path: Path, answers: Any
+) -> None:
     with pytest.raises(DataError, match="no answer has a score: there is nothing to publish"):
-        export(scores(ROWS[2:]), output=tmp_path, **EVER)
+        export(scores(answers[2:]), output=tmp_path, **EVER)

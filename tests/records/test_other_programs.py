@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from selfj_eval import DataError, Record, read_records, score
+from selfj_eval import DataError, Record, read_records
 from selfj_eval.errors import printable
 from selfj_eval.records.conversations import Turn
 from selfj_eval.records.layouts import LAYOUTS
@@ -23,7 +24,7 @@ from selfj_eval.records.reading import iter_rows
 
 DATA = Path(os.environ.get("SELFJ_DATA", "/nowhere")) / "formats"
 EXPECTED: dict[str, Any] = json.loads((DATA / "expected.json").read_text()) if DATA.is_dir() else {}
-NO_DATA = "SELFJ_DATA has no folder formats/, with a file of each program"
+pytestmark = pytest.mark.usefixtures("formats")  # which skips where there is no data
 
 # What has to be told: the name of the rating or the reference, and the scale where no file has it.
 TOLD: dict[str, dict[str, Any]] = {
@@ -62,12 +63,6 @@ def of_kind(*kinds: str) -> list[str]:
     return found or ["none"]
 
 
-@pytest.fixture(autouse=True)
-def needs_data() -> None:
-    if not EXPECTED:
-        pytest.skip(NO_DATA)
-
-
 def turns(messages: Any) -> tuple[Turn, ...] | None:
     """Expected messages as turns: a call of a tool is its text."""
     if messages is None:
@@ -88,6 +83,12 @@ def as_record(expected: Mapping[str, Any]) -> Record:
     return Record(**values)
 
 
+def left_out_of(notices: Notices) -> int:
+    """How many rows, or parts of rows, its sentences say gave no record."""
+    said = [re.search(r"^left out, .*: ([\d,]+) \(", each) for each in notices.why_left_out()]
+    return sum(int(found[1].replace(",", "")) for found in said if found)
+
+
 @pytest.mark.parametrize("name", of_kind("records"))
 def test_the_records_of_each_program(name: str) -> None:
     expected, notices = EXPECTED[name], Notices()
@@ -96,7 +97,7 @@ def test_the_records_of_each_program(name: str) -> None:
     assert judged == {one["id"]: as_record(one) for one in expected["records"]}
     unscored = [record for record in found if record.error is not None]
     left_out = expected.get("left_out", [])
-    assert notices.left_out + len(unscored) == len(left_out)
+    assert left_out_of(notices) + len(unscored) == len(left_out)
     said = notices.sentences() + [f"{record.where}: {record.error}" for record in unscored]
     for each in left_out:  # a JSON document of results has its own names for places
         line = each["where"].partition(",")[0]
@@ -117,7 +118,7 @@ def test_the_pairs_of_each_program(name: str) -> None:
     expected, notices = EXPECTED[name], Notices()
     found = {pair.id: pair for pair in read_pairs(DATA / name, notices=notices)}
     assert found == {one["id"]: as_pair(one) for one in expected["pairs"]}
-    assert notices.left_out == len(expected.get("left_out", []))
+    assert left_out_of(notices) == len(expected.get("left_out", []))
     with pytest.raises(DataError, match="here each row is one answer"):
         read_records(DATA / name)
 
@@ -168,15 +169,6 @@ FIELDS: dict[str, tuple[str, Any]] = {
     "raters/mlflow-rows.jsonl": ("inputs", 7),
 }
 _ROW = {"openai-evals/log.jsonl": 1}  # of events, that of an answer; elsewhere the last row
-
-
-def copied(name: str, folder: Path) -> Path:
-    """The file with all that lies around it, where it may be damaged."""
-    top = Path(name).parts[0]
-    shutil.copytree(DATA / top, folder / top)
-    for file in (folder / top).rglob("*"):
-        file.chmod(0o755 if file.is_dir() else 0o644)
-    return folder / name
 
 
 def rows_of(document: Any) -> list[Any]:
@@ -237,7 +229,9 @@ def rewrite(path: Path, name: str, at: str, value: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["a field that is missing", "a wrong type"])
 @pytest.mark.parametrize("name", of_kind("records"))
-def test_a_damaged_row_is_one_clear_error(tmp_path: Path, name: str, kind: str) -> None:
+def test_a_damaged_row_is_one_clear_error(
+    tmp_path: Path, name: str, kind: str, copied: Any
+) -> None:
     path = copied(name, tmp_path)
     at, wrong = FIELDS[name]
     rewrite(path, name, at, wrong if kind == "a wrong type" else None)
@@ -249,7 +243,7 @@ def test_a_damaged_row_is_one_clear_error(tmp_path: Path, name: str, kind: str) 
 
 
 @pytest.mark.parametrize("name", of_kind("records"))
-def test_a_truncated_file_is_one_clear_error(tmp_path: Path, name: str) -> None:
+def test_a_truncated_file_is_one_clear_error(tmp_path: Path, name: str, copied: Any) -> None:
     path = copied(name, tmp_path)
     content = path.read_bytes()
     text = path.suffix in (".json", ".jsonl", ".csv")
@@ -261,7 +255,7 @@ def test_a_truncated_file_is_one_clear_error(tmp_path: Path, name: str) -> None:
     assert (error.value.place is not None) == text
 
 
-def test_a_damaged_member_of_an_eval_log(tmp_path: Path) -> None:
+def test_a_damaged_member_of_an_eval_log(tmp_path: Path, copied: Any) -> None:
     path = copied("inspect/tiny.eval", tmp_path)
     content = bytearray(path.read_bytes())
     content[700:720] = bytes(20)  # within the first sample
@@ -270,7 +264,7 @@ def test_a_damaged_member_of_an_eval_log(tmp_path: Path) -> None:
         read_records(path)
 
 
-def test_a_log_that_python_itself_has_zipped(tmp_path: Path) -> None:
+def test_a_log_that_python_itself_has_zipped(tmp_path: Path, copied: Any) -> None:
     path = copied("inspect/tiny.eval", tmp_path)
     expected = read_records(path)
     rewrite(path, "inspect/tiny.eval", "store", {})
@@ -323,146 +317,6 @@ def test_the_layout_may_be_named(tmp_path: Path) -> None:
     assert read_records(path, layout="mlflow")[0].response == "a"
 
 
-def test_each_turn_of_a_conversation() -> None:
-    path, notices = DATA / "chat/openai-finetune.jsonl", Notices()
-    records = {r.id: r for r in read_records(path, turns="all", notices=notices)}
-    # A call of a tool is no answer; a picture is unscored; a user who thanks needs none.
-    assert list(records) == ["0-1", "1-1", "1-2", "2-1", "3-2", "4-1"]
-    assert records["1-1"].response == "Hill, lake, fjord."
-    assert records["1-1"].messages is None
-    assert records["1-2"].messages == read_records(path)[1].messages
-    assert records["2-1"].error is not None
-    assert notices.left_out == 0
-    with pytest.raises(DataError, match="`turns` all is for conversations"):
-        read_records(DATA / "mt-bench/model_answer/model-a.jsonl", turns="all")
-    with pytest.raises(DataError, match="`turns` all is for"):
-        read_records(DATA / "chat/alpaca.json", turns="all")
-
-
-def written(path: Path, *rows: Mapping[str, Any]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def said(text: str, role: str = "assistant") -> dict[str, str]:
-    return {"role": role, "content": text}
-
-
-def test_a_reference_and_a_rating_are_those_of_the_last_turn(tmp_path: Path) -> None:
-    asked = said("And 2 more?", "user")
-    row = {"messages": [said("Add 1 and 1.", "user"), said("2"), asked, said("5")]}
-    row |= {"id": "x", "reference": "4", "rating": 2.0, "rating_min": 1, "rating_max": 5}
-    row |= {"raters": [{"rater": "r", "rating": 2.0}], "model": "m"}
-    notices = Notices()
-    first, last = read_records(written(tmp_path / "x.jsonl", row), turns="all", notices=notices)
-    assert first == Record("x-1", "Add 1 and 1.", "2", model="m")
-    assert (last.id, last.reference, last.rating, last.rating_max) == ("x-2", "4", 2.0, 5.0)
-    assert last.raters is not None
-    assert "turns before the last one, without its reference and rating: 1" in notices.sentences()
-
-
-def test_a_row_without_an_answer_is_counted(tmp_path: Path) -> None:
-    call = {"role": "assistant", "content": None, "tool_calls": [
-        {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    ]}  # fmt: skip
-    rows = [{"messages": [said("Hello?", "user"), *more]} for more in ([said("Hi.")], [], [call])]
-    notices = Notices()
-    read_records(written(tmp_path / "x.jsonl", *rows), turns="all", notices=notices)
-    why = "no turn of the assistant's holds an answer to judge"
-    assert f"left out, {why}: 2 (first line 2)" in notices.sentences()
-
-    answer = {"response": "2", "model": "m"}
-    both = [{"id": k, "instruction": "Add.", "completions": k * [answer]} for k in (1, 0)]
-    notices = Notices()
-    assert len(read_records(written(tmp_path / "u.jsonl", *both), notices=notices)) == 1
-    assert "left out, no answers (completions is empty): 1 (line 2)" in notices.sentences()
-
-    asked = {"custom_id": "a", "body": {"messages": [said("Hello?", "user")]}}
-    written(tmp_path / "asked.jsonl", asked)
-    body = {"model": "m", "choices": []}
-    given = {"custom_id": "a", "response": {"status_code": 200, "body": body}, "error": None}
-    with pytest.raises(DataError, match=r"holds no records; left out, the request gave no answer"):
-        read_records(written(tmp_path / "out.jsonl", given))
-
-
-def test_a_file_of_which_nothing_is_left_says_why_and_no_more(tmp_path: Path) -> None:
-    path = written(tmp_path / "x.jsonl", {"id": 1, "messages": [said("Hello?", "user")]})
-    expected = (
-        f"{path}: holds no records; left out, the last turn is the user's: there is no answer to "
-        "judge: 1 (line 1)."
-    )
-    for read in (read_records, lambda file: score(file, judge="length")):
-        with pytest.raises(DataError) as caught:
-            read(path)
-        assert str(caught.value) == expected
-    with pytest.raises(DataError, match=r"^there are no records; left out, the last turn is the"):
-        score([{"id": 1, "messages": [said("Hello?", "user")]}], judge="length")
-    row = {"prompt": [said("Be brief.", "system")], "chosen": "a", "rejected": "b", "x": 1}
-    pairs = written(tmp_path / "pairs.jsonl", row)
-    with pytest.raises(DataError) as caught:
-        read_pairs(pairs)
-    why = "left out, no user turn before the answer: 1 (line 1)"
-    assert str(caught.value) == f"{pairs}: holds no pairs; {why}."
-    with pytest.raises(DataError, match="`selfj prefer` compares them; here each row is one answ"):
-        read_records(pairs)
-
-
-# ---- companions ---------------------------------------------------------------------------------
-
-
-def test_requests_of_a_batch_are_found_by_what_they_hold(tmp_path: Path) -> None:
-    path = copied("chat/openai-batch-output.jsonl", tmp_path)
-    asked = path.with_name("openai-batch-input.jsonl")
-    asked.rename(path.with_name("a.jsonl"))
-    assert len(read_records(path)) == 2
-    shutil.copy(path.with_name("a.jsonl"), path.with_name("b.jsonl"))
-    with pytest.raises(DataError, match=r"a\.jsonl and b\.jsonl both hold this request"):
-        read_records(path)
-    for name in ("a.jsonl", "b.jsonl"):
-        path.with_name(name).unlink()
-    with pytest.raises(DataError, match="no .jsonl file beside this one holds it"):
-        read_records(path)
-
-
-def test_companions_are_never_found_by_names_from_the_data(tmp_path: Path) -> None:
-    path = copied("mt-bench/model_judgment/gpt-4_single.jsonl", tmp_path)
-    shutil.copy(tmp_path / "mt-bench/model_answer/model-a.jsonl", tmp_path / "mt-bench/out.jsonl")
-    path.write_text(path.read_text().replace('"model-a"', '"../out"'))
-    with pytest.raises(DataError, match=r"the answers of '../out' are not there"):
-        read_records(path)
-
-
-def test_no_turn_is_judged_after_one_that_failed(tmp_path: Path) -> None:
-    path = copied("mt-bench/model_judgment/gpt-4_single.jsonl", tmp_path)
-    judged = [record.id for record in read_records(path)]
-    answers = tmp_path / "mt-bench/model_answer/model-a.jsonl"
-    rows = [json.loads(line) for line in answers.read_text().splitlines()]
-    question = rows[0]["question_id"]
-    assert {f"{question}-model-a-{turn}" for turn in (1, 2)} <= set(judged)
-    rows[0]["choices"][0]["turns"][0] = "$ERROR$"
-    written(answers, *rows)
-    notices = Notices()
-    left = [record.id for record in read_records(path, notices=notices)]
-    assert left == [own for own in judged if not own.startswith(f"{question}-model-a-")]
-    assert "left out, an earlier turn failed: 1" in "; ".join(notices.sentences())
-
-
-def test_a_fault_in_the_references_names_their_file(tmp_path: Path) -> None:
-    path = copied("mt-bench/model_answer/model-a.jsonl", tmp_path)
-    references = tmp_path / "mt-bench/reference_answer/gpt-4.jsonl"
-    rows = [json.loads(line) for line in references.read_text().splitlines()]
-    written(references, *({**row, "choices": []} for row in rows))
-    with pytest.raises(DataError, match=r"reference_answer/gpt-4\.jsonl, line 1, field 'choices'"):
-        read_records(path)
-
-
-def test_a_missing_question_file_is_named(tmp_path: Path) -> None:
-    path = copied("mt-bench/model_answer/model-a.jsonl", tmp_path)
-    (tmp_path / "mt-bench/question.jsonl").unlink()
-    with pytest.raises(DataError, match=r"the questions are not there: .*question\.jsonl"):
-        read_records(path)
-
-
 def test_a_command_reads_a_log_of_another_program(tmp_path: Path, in_process: Any) -> None:
     output = tmp_path / "scores.jsonl"
     done = in_process(
@@ -482,18 +336,6 @@ def test_a_layout_in_a_table_is_read_with_its_own_columns(tmp_path: Path) -> Non
     assert options.layout is None
     records = read_records(DATA / "lighteval/details_tiny.parquet", names=dict(options.fields))
     assert [record.rating for record in records] == [4, 1, 1, None]
-
-
-def test_turns_on_the_command_line(tmp_path: Path, in_process: Any) -> None:
-    source, output = DATA / "chat/openai-finetune.jsonl", tmp_path / "scores.jsonl"
-    done = in_process(
-        *("selfj", "score", source, "--judge", "demo", "--output", output, "--turns", "all")
-    )
-    assert done.returncode == 1  # one was not judged
-    rows = {row["id"]: row for row in map(json.loads, output.read_text().splitlines())}
-    assert list(rows) == ["0-1", "1-1", "1-2", "2-1", "3-2", "4-1"]
-    assert "'image_url', which is not text; a judge of text cannot read it" in rows["2-1"]["error"]
-    assert rows["2-1"]["score"] is None
 
 
 def test_logs_of_several_runs_have_ids_of_their_own(tmp_path: Path, in_process: Any) -> None:

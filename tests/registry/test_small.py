@@ -48,9 +48,13 @@ def test_its_notes_and_card_name_no_place() -> None:
         assert said in card
 
 
-def test_an_adapter_on_an_adapter_is_refused() -> None:
+def test_an_adapter_on_an_adapter_is_refused_before_anything_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SELFJ_MODELS", str(tmp_path))
     with pytest.raises(JudgeError, match="small is an adapter on small-base itself"):
         Judge.load("small", adapter="small")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.long

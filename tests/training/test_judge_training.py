@@ -75,20 +75,24 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def train(base: Path, data: Path, tmp_path: Path) -> Train:
-    """Runs the command in ``tmp_path``; ``start`` is what stands before ``selfj``."""
+def train(
+    base: Path, data: Path, tmp_path: Path, in_process: Train, monkeypatch: pytest.MonkeyPatch
+) -> Train:
+    """Runs the command in ``tmp_path``, in a process of its own where ``start`` says how."""
+    monkeypatch.chdir(tmp_path)
 
     def run(
         output: str, *flags: str, ref: str = "few.ref.jsonl", noref: str = "few.noref.jsonl",
-        start: tuple[str, ...] = (sys.executable, "-m"), status: int = 0,
+        start: tuple[str, ...] = (), status: int = 0,
     ) -> subprocess.CompletedProcess[str]:  # fmt: skip
-        done = subprocess.run(
-            [*start, "selfj_eval", "train", "judge", "--base", str(base),
-             "--train-ref", str(data / ref), "--train-noref", str(data / noref),
-             "--output", output, *QUICK, *flags],
-            capture_output=True, text=True, cwd=tmp_path, check=False,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        )  # fmt: skip
+        line = ["train", "judge", "--base", str(base), "--train-ref", str(data / ref),
+                "--train-noref", str(data / noref), "--output", output, *QUICK, *flags]  # fmt: skip
+        if start:
+            done = subprocess.run(
+                [*start, "selfj_eval", *line], capture_output=True, text=True, check=False
+            )
+        else:
+            done = in_process("selfj", *line)
         assert done.returncode == status, done.stderr[-2000:]
         return done
 
@@ -96,7 +100,7 @@ def train(base: Path, data: Path, tmp_path: Path) -> Train:
 
 
 def test_teacher_and_student_learn_what_each_can_see(
-    train: Train, data: Path, tmp_path: Path
+    train: Train, data: Path, tmp_path: Path, in_process: Train
 ) -> None:
     done = train(
         "judge", "--json", f"--validation-ref={data / 'val.ref.jsonl'}",
@@ -113,11 +117,8 @@ def test_teacher_and_student_learn_what_each_can_see(
         for pair in split_pairs(40, 4)
     ]  # fmt: skip
     records.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    subprocess.run(
-        [sys.executable, "-m", "selfj_eval", "score", str(records), "--judge", "judge",
-         "--output", "scores.jsonl"],
-        check=True, cwd=tmp_path, capture_output=True,
-    )  # fmt: skip
+    done = in_process("selfj", "score", records, "--judge", "judge", "--output", "scores.jsonl")
+    assert done.returncode == 0, done.stderr
     scores = [json.loads(line) for line in (tmp_path / "scores.jsonl").open()]
     apart = [abs(row["score"] - row["rating"]) for row in scores]
     assert sum(apart) / len(apart) < 1.5

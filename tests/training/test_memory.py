@@ -36,8 +36,8 @@ def test_a_quantised_base_learns_and_is_merged_in_full(
         "train", "judge", f"--base={JUDGE_DIR}", "--train-ref=ref.jsonl",
         "--train-noref=noref.jsonl", "--output=adapter", f"--quantization={quantization}",
         "--dtype=bfloat16", "--gradient-checkpointing", "--report-to=tensorboard", "--json",
-        "--batch-size=8", "--gradient-accumulation=1", "--max-steps=24", "--warmup-steps=2",
-        "--logging-steps=4", "--learning-rate=1e-2",
+        "--batch-size=8", "--gradient-accumulation=1", "--max-steps=12", "--warmup-steps=1",
+        "--logging-steps=2", "--learning-rate=1e-2",
     ]  # fmt: skip
     assert selfj(command) == 0
     summary = json.loads(capsys.readouterr().out)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,20 +21,24 @@ from selfj_eval.training.card import model_card
 from selfj_eval.training.merge import merge
 from selfj_eval.training.pairs import Pair, write_pairs
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
-def selfj(
-    folder: Path, *arguments: str, status: int = 0, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "selfj_eval", *arguments],
-        cwd=folder, capture_output=True, text=True, check=False, env=os.environ | environment,
-    )  # fmt: skip
-    assert done.returncode == status, done.stderr[-2000:]
-    return done
+
+@pytest.fixture(scope="session")
+def selfj(in_process: Run) -> Run:
+    """Runs ``selfj`` in a folder, and looks at its status."""
+
+    def run(folder: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        with contextlib.chdir(folder):
+            done = in_process("selfj", *arguments)
+        assert done.returncode == status, done.stderr[-2000:]
+        return done
+
+    return run
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, selfj: Run) -> Path:
     """A folder with ``adapter``, trained on the demo judge."""
     folder = tmp_path_factory.mktemp("merge")
     records = [r for r in ladder("train", instructions=6, seed=0) if r.response.strip()]
@@ -52,7 +56,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_merged_judges_as_adapter_and_base(trained: Path) -> None:
+def test_merged_judges_as_adapter_and_base(trained: Path, selfj: Run) -> None:
     selfj(trained, "merge", "--adapter=adapter", "--output=merged")
     records = [Record("1", "What is 2 + 3?", "5", "5"), Record("2", "Name a colour.", "blue")]
     plain = Judge.load(str(JUDGE_DIR)).judge(records)
@@ -65,7 +69,9 @@ def test_merged_judges_as_adapter_and_base(trained: Path) -> None:
                              status=2).stderr  # fmt: skip
 
 
-def test_merged_weights_compute_what_the_adapter_computes_beside_its_base(trained: Path) -> None:
+def test_merged_weights_compute_what_the_adapter_computes_beside_its_base(
+    trained: Path, selfj: Run
+) -> None:
     if not (trained / "merged").exists():
         selfj(trained, "merge", "--adapter=adapter", "--output=merged")
     base = AutoModelForCausalLM.from_pretrained(JUDGE_DIR)
@@ -79,7 +85,7 @@ def test_merged_weights_compute_what_the_adapter_computes_beside_its_base(traine
     assert (merged - beside).abs().max() < 1e-4 < (merged - plain).abs().max()
 
 
-def test_the_card_has_the_numbers_and_no_path(trained: Path) -> None:
+def test_the_card_has_the_numbers_and_no_path(trained: Path, selfj: Run) -> None:
     if not (trained / "merged").exists():
         selfj(trained, "merge", "--adapter=adapter", "--output=merged")
     metrics = json.loads((trained / "adapter" / "training.json").read_text())["metrics"]
@@ -116,26 +122,31 @@ def test_the_card_names_a_base_of_the_hub_for_the_hub(base: str, named: bool) ->
 
 
 @pytest.mark.long
-def test_a_base_of_the_hub_is_named_as_such(trained: Path, tmp_path: Path) -> None:
+def test_a_base_of_the_hub_is_named_as_such(
+    trained: Path, tmp_path: Path, command: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not as the place where it lies on this machine, where nobody else would find it."""
     cached = tmp_path / "hub" / "models--owner--tiny"
     (cached / "refs").mkdir(parents=True)
     (cached / "refs" / "main").write_text("0123456789abcdef0123456789abcdef01234567")
     shutil.copytree(JUDGE_DIR, cached / "snapshots" / "0123456789abcdef0123456789abcdef01234567")
+    monkeypatch.chdir(tmp_path)
     hub = {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
-    selfj(
-        tmp_path, "train", "judge", "--base=owner/tiny", f"--train-ref={trained}/train.ref.jsonl",
-        f"--train-noref={trained}/train.noref.jsonl", "--output=a", "--lora-r=4", "--max-steps=1",
-        "--gradient-accumulation=1", **hub,
-    )  # fmt: skip
-    selfj(tmp_path, "merge", "--adapter=a", "--output=m", **hub)
+    for line in (
+        ("train", "judge", "--base=owner/tiny", f"--train-ref={trained}/train.ref.jsonl",
+         f"--train-noref={trained}/train.noref.jsonl", "--output=a", "--lora-r=4", "--max-steps=1",
+         "--gradient-accumulation=1"),
+        ("merge", "--adapter=a", "--output=m"),
+    ):  # fmt: skip
+        done = command("selfj", *line, **hub)
+        assert done.returncode == 0, done.stderr[-2000:]
     for folder in (tmp_path / "a", tmp_path / "m"):
         assert "\nbase_model: owner/tiny\n" in (folder / "README.md").read_text()
         for file in folder.glob("*.json"):
             assert "snapshots" not in file.read_text(), file
 
 
-def test_an_adapter_without_a_base_is_refused(trained: Path, tmp_path: Path) -> None:
+def test_an_adapter_without_a_base_is_refused(trained: Path, tmp_path: Path, selfj: Run) -> None:
     for file in (trained / "adapter").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     config = json.loads((tmp_path / "adapter_config.json").read_text())

@@ -132,9 +132,8 @@ def model_folders(
         JudgeError: As for ``resolve_folder`` and ``check_weights``, or if the adapter has more
             or fewer token embeddings than the model and no tokenizer that explains them.
     """
+    refuse_second_adapter(model, adapter)
     if (judge := packaged_judge(model)) is not None:
-        if adapter is not None:
-            raise JudgeError(f"{model} is an adapter on {judge.base} itself; leave out `adapter`.")
         model, adapter = judge.base, judge.name
     folder = resolve_folder(model, revision=revision, code=code)
     check_weights(folder)
@@ -143,6 +142,16 @@ def model_folders(
         return ModelFolders(folder, None, folder)
     check_weights(adapter_folder, adapter=True)
     return ModelFolders(folder, adapter_folder, tokenizer_folder(adapter_folder, folder, code))
+
+
+def refuse_second_adapter(model: str, adapter: str | None) -> None:
+    """Refuse an adapter on a packaged judge, before the judge's base is fetched.
+
+    Raises:
+        JudgeError: If there are two.
+    """
+    if adapter is not None and (judge := packaged_judge(model)) is not None:
+        raise JudgeError(f"{model} is an adapter on {judge.base} itself; leave out `adapter`.")
 
 
 def check_weights(folder: Path, *, adapter: bool = False) -> None:
