@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from selfj_eval.errors import StoreError
 
@@ -54,3 +56,32 @@ def one_at_a_time(lock: Path) -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+def made_once(folder: Path, make: Callable[[Path], Path]) -> Path:
+    """A folder that is made once and whole, also when several processes ask for it at a time.
+
+    Args:
+        folder: The folder; if it is there, nothing is done.
+        make: Makes it, in a place that is given, and returns where. The place is removed.
+
+    Returns:
+        The folder.
+
+    Raises:
+        StoreError: If the place, or the lock file beside it, cannot be made.
+    """
+    if folder.is_dir():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder.parent} cannot be made: {error.strerror or error}.") from error
+    with one_at_a_time(folder.with_name(f".{folder.name}.lock")):
+        if folder.is_dir():  # another process has made it meanwhile
+            return folder
+        for left_over in folder.parent.glob(f".{folder.name}.*/"):  # by a process that was killed
+            shutil.rmtree(left_over, ignore_errors=True)
+        with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as place:
+            make(Path(place)).rename(folder)
+    return folder

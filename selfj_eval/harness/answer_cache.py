@@ -12,8 +12,10 @@ from lm_eval.api.model import CachingLM
 
 from selfj_eval.engines.models.weights import fingerprint
 from selfj_eval.errors import JudgeError, shown
+from selfj_eval.files.hashes import sha256_of
 from selfj_eval.files.stamps import Stamp, stamp
 from selfj_eval.jobs.callers import local_of
+from selfj_eval.registry.gguf import is_gguf
 
 if TYPE_CHECKING:
     from sqlitedict import SqliteDict
@@ -63,9 +65,9 @@ def _warn_of(filename: str) -> None:
 
 
 @lru_cache(maxsize=8)
-def _fingerprint(folder: Path, *_: Stamp) -> str:
-    """``fingerprint``, once for all tasks of a group, as long as the files stay as they are."""
-    return fingerprint(folder)
+def _fingerprint(path: Path, *_: Stamp) -> str:
+    """What decides scores, once for all tasks of a group, as long as the files stay as they are."""
+    return sha256_of(path) if path.is_file() else fingerprint(path)
 
 
 def check_answer_cache(arguments: Mapping[str, Any]) -> None:
@@ -88,8 +90,10 @@ def _described(lm: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     found |= {name: str(arguments[name]) for name in (*_NAMES, *_SETTINGS) if name in arguments}
     if not any(name in found for name in _NAMES):  # a model that was loaded before
         found["pretrained"] = str(getattr(getattr(lm, "config", None), "_name_or_path", None))
-    # A folder may be trained anew, or moved: its content counts, not its name.
-    folders = {name: Path(found[name]).expanduser() for name in _NAMES if name in found}
+    # A model here may be trained anew, or moved: its content counts, not its name.
+    places = {name: Path(found[name]).expanduser() for name in _NAMES if name in found}
     return found | {
-        name: _fingerprint(at, stamp(at)) for name, at in folders.items() if at.is_dir()
+        name: _fingerprint(at, stamp(at))
+        for name, at in places.items()
+        if at.is_dir() or is_gguf(at)
     }

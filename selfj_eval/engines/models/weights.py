@@ -15,8 +15,9 @@ from selfj_eval.engines.models.folders import (
     read_json,
     shards,
 )
-from selfj_eval.errors import JudgeError, brief
+from selfj_eval.errors import JudgeError, brief, some
 from selfj_eval.files.hashes import sha256_of
+from selfj_eval.registry.gguf import gguf_folder, is_gguf
 from selfj_eval.registry.judges import packaged_judge
 from selfj_eval.registry.models import fetch_model, packaged_model
 
@@ -37,14 +38,15 @@ def resolve_folder(
 
     Args:
         model: ``demo`` for the embedded judge, a packaged model such as ``small-base``, a folder,
-            or a hub id such as ``owner/name``; or a packaged judge such as ``small``, whose
-            weights are an adapter, while tokenizer and configuration are its base's.
+            a GGUF file or a folder that holds one in place of safetensors, or a hub id such as
+            ``owner/name``; or a packaged judge such as ``small``, whose weights are an adapter,
+            while tokenizer and configuration are its base's.
         revision: Branch, tag or commit on the hub.
         code: Also fetch Python files (for ``trust_remote_code``).
         weights: Also fetch the weights; without them it is the tokenizer and configuration.
 
     Returns:
-        The folder.
+        The folder; of a GGUF file the one that it was converted into (``registry.gguf``).
 
     Raises:
         JudgeError: If there is no such folder and no such model on the hub or in its cache, the
@@ -67,13 +69,17 @@ def _found(model: str, revision: str | None, code: bool, weights: bool) -> Path:
         return judge.folder if weights else fetch_model(judge.model)
     folder = Path(model).expanduser()
     if model and folder.is_dir():
-        return folder
+        file = _gguf_in(folder)
+        return folder if file is None else gguf_folder(file)
+    if model and is_gguf(folder):
+        return gguf_folder(folder)
     if model and folder.exists():
-        raise JudgeError(f"{model} is a file; give the model's folder.")
-    if not model or folder.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
+        raise JudgeError(f"{model} is a file; give the model's folder, or a file named .gguf.")
+    path = folder.is_absolute() or model.startswith((".", "~")) or model.lower().endswith(".gguf")
+    if not model or path or model.count("/") != 1:
         raise JudgeError(
-            f"no folder {model!r}; give a model folder, a hub id such as oceanpty/Self-J, "
-            "'small', or 'demo' for the toy judge."
+            f"no folder {model!r}; give a model folder or .gguf file, a hub id such as "
+            "oceanpty/Self-J, 'small', or 'demo' for the toy judge."
         )
     from huggingface_hub import list_repo_files, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -97,6 +103,17 @@ def _found(model: str, revision: str | None, code: bool, weights: bool) -> Path:
             f"({brief(error).rstrip('.')}). Check the name and the connection (HF_HUB_OFFLINE, a "
             "login for gated models), or give the folder of a downloaded copy."
         ) from error
+
+
+def _gguf_in(folder: Path) -> Path | None:
+    """The GGUF file that a folder holds in place of safetensors, or None."""
+    found = sorted(file for file in folder.glob("*.gguf") if is_gguf(file))
+    if not found or any(folder.glob("*.safetensors")):
+        return None
+    if len(found) > 1:
+        names = some([file.name for file in found], 3)
+        raise JudgeError(f"{folder} holds {len(found)} GGUF files ({names}); give one of them.")
+    return found[0]
 
 
 class ModelFolders(NamedTuple):
@@ -223,6 +240,8 @@ def fingerprint(folder: Path) -> str:
     patterns = (*_DECIDES_SCORES, *_IN_SUBFOLDERS)
     if not (folder / "tokenizer.json").is_file():
         patterns += _WITHOUT_TOKENIZER_JSON
+    if not any(folder.glob("*.safetensors")):
+        patterns += ("*.gguf",)  # beside others they are not read
     files = {f.relative_to(folder).as_posix(): f for p in patterns for f in folder.glob(p)}
     for name, file in sorted(files.items()):
         if name in _IRRELEVANT or not file.is_file():  # a pipe would be waited for
