@@ -136,14 +136,15 @@ def convert(file: Path, reader: GGUFReader, folder: Path, dtype: str) -> None:
         StoreError: If the folder cannot be written.
     """
     from safetensors import SafetensorError
-    from transformers import AutoTokenizer
+    from transformers import PreTrainedTokenizerFast
 
     # Absolute: a bare name transformers would take from the working directory first.
     file = file.absolute()
     source: dict[str, Any] = {"pretrained_model_name_or_path": file.parent, "gguf_file": str(file)}
     with loading(str(file), f"Fetch it again, or {_INSTEAD}."), _quiet():
         model = _model(source, file, reader, dtype)
-        tokenizer = AutoTokenizer.from_pretrained(**source)
+        # Not the architecture's own class, which would split text in its own way.
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(**source)
         _complete_tokenizer(tokenizer, file, reader)
     try:
         with _quiet():
@@ -182,7 +183,8 @@ def _model(source: dict[str, Any], file: Path, reader: GGUFReader, dtype: str) -
     architecture = _value(reader, "general.architecture")
     if (size := _value(reader, f"{architecture}.attention.key_length")) is not None:
         config.head_dim = size
-    config.sliding_window = None
+    if getattr(config, "sliding_window", None) is not None:
+        config.sliding_window = None
     factors = next((t for t in reader.tensors if t.name == _FACTORS), None)
     if factors is not None:
         _scale_as_llama_3(config, file, factors.data)
@@ -245,6 +247,7 @@ def _complete_tokenizer(tokenizer: PreTrainedTokenizerBase, file: Path, reader: 
     llama_3 = _value(reader, "tokenizer.ggml.pre") in _LLAMA_3
     if wanted is None:
         wanted = llama_3 or _value(reader, "tokenizer.ggml.model") == "llama"
+    tokenizer.init_kwargs["local_files_only"] = False  # it is saved, and here by chance
     if llama_3:
         tokenizer.backend_tokenizer.model.ignore_merges = True
     if tokenizer.add_bos_token is not wanted:

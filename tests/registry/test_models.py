@@ -8,20 +8,26 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from selfj_eval import Judge
 from selfj_eval import registry as data
-from selfj_eval.demo import JUDGE_DIR
+from selfj_eval.demo import JUDGE_DIR, ladder
+from selfj_eval.engines.models.weights import resolve_folder
 from selfj_eval.errors import DataError
+from selfj_eval.registry.gguf import convert, open_gguf
 from selfj_eval.registry.models import MODELS, fetch_model, model_folder, packaged_model
 
 SMALL = MODELS[0]
 FETCH = """
 import logging
 logging.basicConfig(level=logging.INFO)
+from selfj_eval.registry.gguf import convert, open_gguf
 from selfj_eval.registry.models import MODELS, fetch_model
 print(fetch_model(MODELS[0]))
 """
@@ -125,3 +131,31 @@ def test_it_is_fetched_once_and_answers(
     scored = in_process("selfj", "score", answers, "--judge", "small-base", **environment)
     assert scored.returncode == 0, scored.stderr
     assert "low: is this model a judge?" in scored.stdout  # it has not been trained to be one
+
+
+@pytest.mark.long
+def test_its_file_is_a_model_as_any_gguf_is(
+    small_base: Path, wheels: Path, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In float16 it scores as its own numbers do, and nearly as the package's in bfloat16."""
+    with zipfile.ZipFile(wheels / SMALL.wheel) as wheel:
+        file = Path(wheel.extract(SMALL.member, home.parent))
+    convert(file, open_gguf(file), exact := home.parent / "exact", "float32")
+    records = ladder("test", instructions=6)
+    scores, masses = [], []
+    for model in (file, exact, small_base):
+        judged = Judge.load(str(model), device="cpu").judge(records)
+        scores.append(np.array([j.score for j in judged], float))
+        masses.append(np.array([j.digit_mass for j in judged]))
+    assert "splits text as smollm does, and here it is split as GPT-2 does" in caplog.text
+    np.testing.assert_allclose(scores[0], scores[1], rtol=0, atol=0.01)
+    np.testing.assert_allclose(masses[0], masses[1], rtol=0.01)
+    np.testing.assert_allclose(scores[0], scores[2], rtol=0, atol=0.05)
+    print(
+        [np.abs(scores[0] - s).max() for s in scores],
+        [np.abs(masses[0] / m - 1).max() for m in masses],
+    )
+    # The tokens, and what ends an answer.
+    for name in ("tokenizer.json", "chat_template.jinja", "generation_config.json"):
+        made = resolve_folder(str(file)) / name
+        assert made.read_bytes() == (small_base / name).read_bytes()

@@ -1,4 +1,4 @@
-"""Writes a model of transformers as llama.cpp's converter does, for tests."""
+"""GGUF files, written as llama.cpp's converter writes them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import gguf
 import numpy as np
+import pytest
 from gguf import GGMLQuantizationType as Format
 from gguf import GGUFWriter
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -29,7 +30,7 @@ def tensors_of(model: PreTrainedModel) -> dict[str, np.ndarray]:
         if config.model_type == "llama" and part in heads:
             halves = array.reshape(heads[part], 2, -1, *array.shape[1:])
             array = halves.swapaxes(1, 2).reshape(array.shape)
-        found[names.get_name(name, (".weight", ".bias")) + "." + name.split(".")[-1]] = array
+        found[names.get_name(name, (".weight", ".bias"))] = array
     return found
 
 
@@ -40,7 +41,7 @@ def as_stored(array: np.ndarray, form: Format) -> np.ndarray:
     return gguf.quantize(array, form)
 
 
-def write_gguf(
+def written(
     file: Path,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -65,7 +66,7 @@ def write_gguf(
     config, arch = model.config, model.config.model_type
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     state = json.loads(tokenizer.backend_tokenizer.to_str())
-    ids = {token: number for token, number in tokenizer.get_vocab().items()}
+    ids = tokenizer.get_vocab()
     special = {t["content"] for t in state["added_tokens"] if t["special"]}
     tokens = sorted(ids, key=ids.__getitem__)
     given: dict[str, Any] = {
@@ -104,6 +105,12 @@ def write_gguf(
     writer.write_tensors_to_file()
     writer.close()
     return file
+
+
+@pytest.fixture(scope="session")
+def write_gguf() -> Callable[..., Path]:
+    """``written``."""
+    return written
 
 
 def _add(writer: GGUFWriter, name: str, value: Any) -> None:
