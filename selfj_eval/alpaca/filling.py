@@ -49,7 +49,7 @@ class RunOptions(Options):
 
     group_title: ClassVar[str] = "how the row is made"
 
-    model: str = option(help="a model folder or hub id", placeholder="MODEL")
+    model: str = option(help="a model folder, GGUF file or hub id", placeholder="MODEL")
     adapter: str | None = option(None, "LoRA adapter to put on the model", placeholder="DIR")
     output: PathLike = option(help="folder for all results", placeholder="DIR")
     judge: str | Rater | None = option(

@@ -32,7 +32,7 @@ class EvaluateOptions(ComparisonOptions):
     """How models are compared with a baseline."""
 
     judge: str | Rater | Any = option(
-        help="'demo', a model folder, a hub id, or 'length'", placeholder="JUDGE"
+        help="'demo', a model folder or GGUF file, a hub id, or 'length'", placeholder="JUDGE"
     )
     pairwise: bool = option(
         False,

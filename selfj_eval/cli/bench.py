@@ -30,7 +30,7 @@ Raters (docs/bench.md):
   vro[:MODEL]               similarity of the answer to others that the model samples
   self-eval[:MODEL]         the model as judge of its answers, with and without reference
   reward:MODEL              a reward model (sequence classifier with one output)
-  small, demo, a folder, a hub id
+  small, demo, a folder, a GGUF file, a hub id
                             a Self-J judge, with and without reference
   small-ref                 the sum of small and trigrams on fixed scales
   a+b, 2*a+b                the sum of raters, each brought on one scale first

@@ -31,7 +31,9 @@ ALPACA_EVAL = "alpaca_eval"
 class GenerateOptions(GeneratorOptions, TableOptions):
     """How instructions are answered."""
 
-    model: PathLike = option(help="'demo', a model folder, or a hub id", placeholder="MODEL")
+    model: PathLike = option(
+        help="'demo', a model folder or GGUF file, or a hub id", placeholder="MODEL"
+    )
     output: PathLike | None = option(
         None, "answers: .json, .jsonl, .csv or .parquet", placeholder="FILE"
     )

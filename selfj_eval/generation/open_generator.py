@@ -15,7 +15,7 @@ def open_generator(model: str, options: GeneratorOptions) -> Generator:
     """Load a model; says on stderr when answers may be cut by its context.
 
     Args:
-        model: ``demo``, a model folder, or a hub id.
+        model: ``demo``, a model folder or GGUF file, or a hub id.
         options: How it runs.
 
     Raises:

@@ -32,7 +32,7 @@ class TransformersGenerator:
     Several threads may use it; one batch is generated at a time.
 
     Args:
-        model: ``demo``, a model folder, or a hub id.
+        model: ``demo``, a model folder or GGUF file, or a hub id.
         adapter: Folder or hub id of a LoRA adapter (peft) to merge into the model.
         prompt: Name of the prompt form, or ``auto``.
         revision: Branch, tag or commit of the model on the hub.

@@ -26,7 +26,7 @@ class VllmGenerator:
     runs may differ in some answers.
 
     Args:
-        model: ``demo``, a model folder, or a hub id.
+        model: ``demo``, a model folder or GGUF file, or a hub id.
         adapter: Folder or hub id of a LoRA adapter (peft) to put on the model.
         prompt: Name of the prompt form, or ``auto``.
         revision: Branch, tag or commit of the model on the hub.

@@ -53,7 +53,8 @@ class SelfJLM(LM):  # type: ignore[misc]
     Stock models also say True where it is not certain. No task of this package reads it.
 
     Args:
-        pretrained: ``demo``, a model folder, a hub id, or with ``openai`` the name at the server.
+        pretrained: ``demo``, a model folder or GGUF file, a hub id, or with ``openai`` the name at
+            the server.
         adapter: Folder or hub id of a LoRA adapter; ``peft``, as the stock ``hf`` model calls
             it, means the same.
         revision: Branch, tag or commit of the judge on the hub.

@@ -16,9 +16,9 @@ from selfj_eval.records.options import ReadOptions
 from selfj_eval.records.writing import TableOptions
 
 RATERS = (
-    "'small', 'demo' (a toy), a model folder, a hub id, or with engine openai a model's name at a "
-    "server; or another rater: length, trigrams, tfidf, cosine:MODEL, ppl:MODEL, reward:MODEL, "
-    "generative:MODEL, a sum such as small+trigrams, or a YAML file (docs/bench.md)"
+    "'small', 'demo' (a toy), a model folder or GGUF file, a hub id, or with engine openai a "
+    "model's name at a server; or another rater: length, trigrams, tfidf, cosine:MODEL, ppl:MODEL, "
+    "reward:MODEL, generative:MODEL, a sum such as small+trigrams, or a YAML file (docs/bench.md)"
 )
 
 

@@ -30,7 +30,8 @@ class PreferOptions(JudgeOptions, TableOptions):
     group_title: ClassVar[str] = Options.group_title
 
     judge: str | Path | Any = option(  # Any: a PairJudge, whose module takes long to load
-        help="a model folder, a hub id, or with engine openai a model's name at a server",
+        help="a model folder or GGUF file, a hub id, or with engine openai a model's name at a "
+        "server",
         placeholder="JUDGE",
     )
     template: str | None = option(

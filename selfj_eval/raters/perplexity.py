@@ -61,7 +61,7 @@ class PerplexityRater(BatchedRater[_Row]):
     and one whose prompt fills the context, are unscored.
 
     Args:
-        model: ``demo``, a model folder, or a hub id.
+        model: ``demo``, a model folder or GGUF file, or a hub id.
         adapter: Folder or hub id of a LoRA adapter (peft) to put on the model.
         prompt: Name of the prompt form that the model was trained with, or ``auto``
             (``generation.options.PROMPT_CHOICES``).

@@ -155,8 +155,8 @@ class PromptJudge(ABC, Generic[Item]):
         """Load a judge.
 
         Args:
-            model: ``demo`` (embedded), a model folder, a hub id such as ``oceanpty/Self-J``, or
-                with the engine ``openai`` the model's name at the server.
+            model: ``demo`` (embedded), a model folder or GGUF file, a hub id such as
+                ``oceanpty/Self-J``, or with the engine ``openai`` the model's name at the server.
             reference, store: As for ``Judge``.
             **options: Those of ``engines.options.JudgeOptions``: adapter, template, rubric,
                 max_tokens, allow_markers, revision, dtype, device, batch_tokens,

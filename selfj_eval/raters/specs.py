@@ -137,7 +137,7 @@ def parse_raters(text: str, defined: Mapping[str, RaterSpec]) -> list[Spec]:
         text: Comma between raters, + between what is added, ``2*`` for a weight: such as
             ``length,cosine,self-eval+cosine,0.5*demo+cosine``. A rater is a name of ``defined``, a
             kind (``length``), a kind with its model (``ppl:./my-model``), or a judge: ``demo``, a
-            folder, a hub id.
+            folder, a GGUF file, a hub id.
         defined: Raters of a YAML file, by name (``read_raters``).
 
     Raises:

@@ -36,7 +36,9 @@ class TrainingConfig(Options):
 
     group_title: ClassVar[str] = "what is trained, and how"
 
-    base: PathLike = option(help="model to start from: a folder or hub id", placeholder="MODEL")
+    base: PathLike = option(
+        help="model to start from: a folder, GGUF file or hub id", placeholder="MODEL"
+    )
     output: PathLike = option(help="folder to make", placeholder="DIR")
     lora_r: int = option(16, "rank of the LoRA adapter; 0 trains all weights", low=0)
     lora_alpha: float = option(16.0, "scale of the adapter")
@@ -203,7 +205,9 @@ class LabelOptions(GeneratorOptions):
     group_title: ClassVar[str] = "what labels are made of"
 
     model: PathLike | None = option(
-        None, "answers and evaluates itself: 'demo', a folder, a hub id", placeholder="MODEL"
+        None,
+        "answers and evaluates itself: 'demo', a folder or GGUF file, a hub id",
+        placeholder="MODEL",
     )
     judge: PathLike | None = option(None, "evaluates instead of the model", placeholder="MODEL")
     judge_adapter: PathLike | None = option(

@@ -151,10 +151,6 @@ def test_its_file_is_a_model_as_any_gguf_is(
     np.testing.assert_allclose(scores[0], scores[1], rtol=0, atol=0.01)
     np.testing.assert_allclose(masses[0], masses[1], rtol=0.01)
     np.testing.assert_allclose(scores[0], scores[2], rtol=0, atol=0.05)
-    print(
-        [np.abs(scores[0] - s).max() for s in scores],
-        [np.abs(masses[0] / m - 1).max() for m in masses],
-    )
     # The tokens, and what ends an answer.
     for name in ("tokenizer.json", "chat_template.jinja", "generation_config.json"):
         made = resolve_folder(str(file)) / name

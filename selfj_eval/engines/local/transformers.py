@@ -29,7 +29,7 @@ class TransformersBackend:
     """A judge in transformers. Several threads may use it; there is one forward pass at a time.
 
     Args:
-        model: ``demo``, a model folder, or a hub id.
+        model: ``demo``, a model folder or GGUF file, or a hub id.
         adapter: Folder or hub id of a LoRA adapter (peft) to put on the model.
         template: The prompt template, or its name: its labels are scored.
         revision: Branch, tag or commit of the model on the hub.

@@ -34,7 +34,7 @@ class VllmBackend:
     """A judge in vLLM. Several threads may use it; vLLM gets one chunk of prompts at a time.
 
     Args:
-        model: ``demo``, a model folder, or a hub id.
+        model: ``demo``, a model folder or GGUF file, or a hub id.
         adapter: Folder or hub id of a LoRA adapter (peft) to put on the model.
         template: The prompt template, or its name; each of its labels must be one token.
         engine_args: More arguments of ``vllm.LLM``, such as ``tensor_parallel_size``.

@@ -33,6 +33,7 @@ from selfj_eval.demo import ladder
 from selfj_eval.engines.models.weights import fingerprint, model_folders, resolve_folder
 from selfj_eval.errors import JudgeError
 from selfj_eval.raters.perplexity import PerplexityRater
+from selfj_eval.raters.specs import parse_rater
 from selfj_eval.training.judge import train_judge
 from selfj_eval.training.pairs import Pair, write_pairs
 
@@ -355,6 +356,8 @@ def test_truncated_several_and_missing_files_are_refused(file: Path, tmp_path: P
         cut.write_bytes(whole[:length])
         with pytest.raises(JudgeError, match=rf"{length}\.gguf is no whole GGUF file \(.*Fetch it"):
             resolve_folder(str(cut))
+    summed = parse_rater(f"2*{file}+length")
+    assert [own.model for _, own in summed.parts] == [str(file), None]
     shutil.copy(file, file.with_name("judge.Q4.gguf"))
     with pytest.raises(JudgeError, match=r"holds 2 GGUF files \(judge\.Q4\.gguf, judge\.gguf\)"):
         resolve_folder(str(file.parent))
