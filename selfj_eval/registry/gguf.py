@@ -103,7 +103,7 @@ def open_gguf(file: Path) -> GGUFReader:
         )
     if isinstance(parts, int) and parts > 1:
         raise JudgeError(
-            f"{file} is one of {parts} parts; put them together (llama-gguf-split --merge), and "
+            f"{file} is one of {parts} parts; put them together with llama-gguf-split, and "
             "give that file."
         )
     if not isinstance(layers, int) or not 0 < layers <= len(reader.tensors):
@@ -214,7 +214,7 @@ def _model(source: dict[str, Any], file: Path, reader: GGUFReader, dtype: str) -
         eos_token_id=config.eos_token_id,
         pad_token_id=config.pad_token_id,
     )
-    return whole  # type: ignore[no-any-return]
+    return whole
 
 
 def _scale_as_llama_3(config: Any, file: Path, factors: Any) -> None:

@@ -207,6 +207,19 @@ def test_the_demo_judge_equals_transformers() -> None:
 
 
 @with_vllm
+def test_a_gguf_file_equals_its_folder_in_transformers(
+    small: Path, tmp_path: Path, write_gguf: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SELFJ_MODELS", str(tmp_path))
+    model = AutoModelForCausalLM.from_pretrained(small, dtype=torch.float32)
+    file = write_gguf(tmp_path / "judge.gguf", model, AutoTokenizer.from_pretrained(small))
+    texts = prompts(20)
+    ours = score(VllmBackend(str(file), engine_args=ROOM), texts)
+    theirs = score(TransformersBackend(str(file), device="cpu"), texts)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+
+
+@with_vllm
 def test_lora_adapter(small: Path, tmp_path: Path, engine: VllmBackend) -> None:
     folder = str(adapter(small, tmp_path, target_modules=TARGETS, rank_pattern={"q_proj": 9}))
     tuned = VllmBackend(str(small), adapter=folder, engine_args=ROOM)
