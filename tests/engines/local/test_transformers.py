@@ -284,7 +284,10 @@ def test_an_adapter_with_pickle_weights_is_refused(tiny_judge: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model": "./no/such/folder"}, "no folder './no/such/folder'; give a model folder, a hub"),
+        (
+            {"model": "./no/such/folder"},
+            "no folder './no/such/folder'; give a model folder or .gguf file, a hub",
+        ),
         ({"model": "owner/not-cached"}, "neither a folder here nor can it be had from the model"),
         ({"model": __file__}, "is a file; give the model's folder"),
         ({"model": "demo", "device": "warp"}, "unknown device 'warp'"),
