@@ -35,7 +35,7 @@ def main() -> None:
     )
     parser.add_argument("--base", default="small-base", help="a folder works too")
     parser.add_argument("--work", type=Path, required=True, help="folder for judges and scores")
-    parser.add_argument("--recipes", nargs="+", choices=sorted(RECIPES), default=sorted(RECIPES))
+    parser.add_argument("--recipes", nargs="+", choices=sorted(RECIPES), default=["small"])
     parser.add_argument("--runs", nargs="+", choices=sorted(RUNS), default=list(RUNS))
     parser.add_argument("--embedder", help="sentence-transformers folder, for the cosine")
     parser.add_argument("--scored", type=int, default=150, help="answers of a set, at most")

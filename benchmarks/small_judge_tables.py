@@ -95,7 +95,7 @@ def _agreements(
     if referred:
         raters["trigrams"] = _rated(referred, "trigrams")
         if embedder is not None:
-            raters["cosine"] = _rated(referred, "cosine", embedder=embedder)
+            raters["cosine"] = _rated(referred, f"cosine:{embedder}")
         for name in ("without", "with"):
             raters[f"{name} + trigrams"] = _sum(raters[name], raters["trigrams"])
     raters["without"] = {i: s for i, s in raters["without"].items() if i in chosen}
@@ -113,8 +113,8 @@ def _scores(file: Path) -> dict[str, float]:
     return {row["id"]: row["score"] for _, row in read_rows(file) if row["score"] is not None}
 
 
-def _rated(records: Mapping[str, Record], judge: str, **options: str) -> dict[str, float]:
-    judged = score(list(records.values()), judge=judge, **options).judgments
+def _rated(records: Mapping[str, Record], judge: str) -> dict[str, float]:
+    judged = score(list(records.values()), judge=judge).judgments
     return {j.id: j.score for j in judged if j.score is not None}
 
 

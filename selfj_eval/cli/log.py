@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,14 +19,21 @@ class _Said(logging.Handler):
 
 @contextmanager
 def logged() -> Iterator[None]:
-    """Print what the library logs from INFO on, as plain lines."""
+    """Print what the library logs from INFO on, as plain lines.
+
+    What other libraries say of their next versions is for programmers, and is not shown.
+    """
     logger = logging.getLogger("selfj_eval")
     handler, level, propagate = _Said(), logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", category=FutureWarning, module="transformers|peft|trl"
+            )
+            yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)

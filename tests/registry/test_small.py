@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from selfj_eval import Judge, Record
 from selfj_eval import registry as data
 from selfj_eval.errors import JudgeError
 from selfj_eval.prompts.labels import expected_score
+from selfj_eval.records.writing import write_records
 from selfj_eval.registry.judges import JUDGES, packaged_judge
 from selfj_eval.registry.models import model_folder
 
@@ -80,3 +83,19 @@ def test_it_judges_as_peft_computes_it(small_base: Path) -> None:
         assert judgment.digit_mass == pytest.approx(mass, abs=1e-4)
     by_id = {j.id: j.score for j in judged}
     assert by_id["1"] > by_id["2"] and by_id["3"] > by_id["4"]
+
+
+@pytest.mark.long
+def test_the_command_shows_nothing_of_what_other_libraries_warn_of(
+    small_base: Path, tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    """peft reads an attribute that transformers will drop: nothing that a user could change."""
+    answers = tmp_path / "answers.jsonl"
+    write_records(answers, RECORDS)
+    done = command(
+        "selfj", "score", answers, "--judge", "small", "--output", tmp_path / "scores.jsonl",
+        SELFJ_MODELS=str(small_base.parent),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4 records judged" in done.stdout
+    assert "Warning" not in done.stderr and "deprecated" not in done.stderr
