@@ -113,7 +113,7 @@ def open_gguf(file: Path) -> GGUFReader:
         )
     for field in reader.fields:
         name = field.removeprefix(f"{architecture}.")
-        unscaled = name.startswith("rope.scaling.") and scaling in (None, "none")
+        unscaled = name.startswith("rope.scaling.") and scaling == "none"
         if name != field and name not in _SETTINGS and not unscaled:
             raise JudgeError(
                 f"{file}, field {field!r:.200}: is not read, and without it the scores would be "

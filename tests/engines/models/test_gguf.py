@@ -322,6 +322,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"fields": {"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 4.0}},
         "field 'llama.rope.scaling.type': is not read, and without it the scores",
     ),
+    "a longer context by a factor": (
+        {"fields": {"llama.rope.scaling.factor": 4.0}},
+        "field 'llama.rope.scaling.factor': is not read",
+    ),
     "experts": ({"fields": {"llama.expert_count": 8}}, "field 'llama.expert_count': is not read"),
     "a billion layers": (
         {"fields": {"llama.block_count": 10**9}},
