@@ -28,8 +28,12 @@ _TITLES = {"v1": "AlpacaEval 1", "v2": "AlpacaEval 2, length-controlled"}
 class ConfigOptions(ComparisonOptions):
     """The judge that the stock command is to use."""
 
-    judge: str = option(help="'demo', a model folder, or a hub id", placeholder="MODEL")
-    output: PathLike = option(help="folder to write; made if it is not there", placeholder="DIR")
+    judge: str = option(
+        help="'small', 'demo' (a toy), a model folder, or a hub id", placeholder="MODEL"
+    )
+    output: PathLike = option(
+        help="folder to write; it is created if it does not exist", placeholder="DIR"
+    )
 
     def check(self) -> None:
         """Refuse what the stock command cannot do."""

@@ -53,17 +53,20 @@ class RunOptions(Options):
     adapter: str | None = option(None, "LoRA adapter to put on the model", placeholder="DIR")
     output: PathLike = option(help="folder for all results", placeholder="DIR")
     judge: str | Rater | None = option(
-        None, "compare, and choose the best, by this", placeholder="JUDGE"
+        None, "judge that compares the answers and chooses the best of n", placeholder="JUDGE"
     )
     judge_options: dict[str, Any] = option({}, "how the judge runs")
     temperature: float | None = option(
-        None, "of the judge's preferences (selfj alpaca evaluate)", low=0, placeholder="T"
+        None,
+        "temperature of the judge's preferences, as in selfj alpaca evaluate",
+        low=0,
+        placeholder="T",
     )
-    gpt4: bool = option(False, "annotate with AlpacaEval's GPT-4 annotators")
+    gpt4: bool = option(False, "annotate with AlpacaEval's GPT-4 annotators, which cost money")
     generate_options: dict[str, Any] = option({}, "more options for the generation")
     limit: int | None = option(None, "only the first N instructions", low=1)
     manifest: PathLike | None = option(
-        None, "other rows than the paper's (YAML)", placeholder="FILE"
+        None, "YAML file with other rows than the paper's", placeholder="FILE"
     )
     progress: Watch = option(False, internal=True)
     report: Callable[[RunStep], None] | None = option(None, internal=True)

@@ -22,15 +22,15 @@ class ComparisonOptions(JudgeOptions):
     references: PathLike | Mapping[str, str] | None = option(
         None,
         "reference answers to show the judge: a file whose rows have instruction and reference, "
-        "or v1 or v2: the answers of that version's baseline",
+        "or v1 or v2 for the answers of that version's baseline",
         placeholder="FILE",
     )
     temperature: float | None = option(
         None,
-        "preference = 1 + sigmoid((score - baseline's score) / T), T in points of the score; "
-        "0: only which is higher (default: 1 for a judge on 0 to 9, "
-        "in proportion on another scale; 0 for length and all that is not on a "
-        "judge's scale)",
+        "preference = 1 + sigmoid((score - baseline's score) / T), with T in points of the score; "
+        "with 0 only which score is higher counts (default: 1 for a judge on 0 to 9, in "
+        "proportion on another scale; 0 for length and other raters that are not on a judge's "
+        "scale)",
         low=0,
         placeholder="T",
     )

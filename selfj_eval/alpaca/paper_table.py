@@ -31,12 +31,14 @@ _NUMBER = {"v1": "win_rate", "v2": "win_rate", "v2_lc": "length_controlled_winra
 class TableOptions(ComparisonOptions):
     """What the table is filled with."""
 
-    results: PathLike | None = option(None, "what `selfj alpaca run` wrote", placeholder="DIR")
+    results: PathLike | None = option(
+        None, "folder that `selfj alpaca run` wrote", placeholder="DIR"
+    )
     manifest: PathLike | None = option(
-        None, "other rows than the paper's (YAML)", placeholder="FILE"
+        None, "YAML file with other rows than the paper's", placeholder="FILE"
     )
     judge: str | Rater | None = option(
-        None, "score stored outputs with this judge", placeholder="JUDGE"
+        None, "also score the stored outputs with this judge", placeholder="JUDGE"
     )
     store: PathLike | None = option(None, "file that keeps judgments", placeholder="FILE")
     progress: Watch = option(False, internal=True)

@@ -32,12 +32,12 @@ class RankOptions(ComparisonOptions):
         "tfidf+length; may be repeated",
         placeholder="JUDGE",
     )
-    output: PathLike = option(help="folder of CSVs and figure", placeholder="DIR")
+    output: PathLike = option(help="folder for the CSV files and the figure", placeholder="DIR")
     instructions: int | None = option(
-        None, "only so many instructions, drawn at random (default: all 805)", low=2
+        None, "use only N instructions, drawn at random (default: all 805)", low=2
     )
-    resamples: int = option(1000, "of the bootstrap over instructions", low=20)
-    seed: int = option(0, "of the bootstrap, and of the instructions drawn", low=0)
+    resamples: int = option(1000, "resamples of the bootstrap over instructions", low=20)
+    seed: int = option(0, "seed of the bootstrap, and of the instructions drawn", low=0)
     store: PathLike | None = option(
         None,
         "file that keeps judgments (default: judgments.store in the folder)",

@@ -32,29 +32,31 @@ class EvaluateOptions(ComparisonOptions):
     """How models are compared with a baseline."""
 
     judge: str | Rater | Any = option(
-        help="'demo', a model folder or GGUF file, a hub id, or 'length'", placeholder="JUDGE"
+        help="a judge ('small', 'demo', a model folder, a GGUF file or a hub id), or any other "
+        "rater, such as length or tfidf",
+        placeholder="JUDGE",
     )
     pairwise: bool = option(
         False,
-        "show the judge both answers, in both orders, with a template for that (default: "
-        "pairwise): the preference is the probability that the model's answer is better",
+        "show the judge both answers at once, in both orders, with a template for two answers "
+        "(default: pairwise); the preference is the probability that the model's answer is better",
     )
-    output: PathLike = option(help="folder of the results", placeholder="DIR")
+    output: PathLike = option(help="folder for the results", placeholder="DIR")
     baseline: str | Path | Any = option(
         "v2",
-        "v1 (text_davinci_003), v2 (gpt4_1106_preview), or a file of outputs, whose "
-        "instructions are then the evaluation set (default: v2)",
+        "v1 (text_davinci_003), v2 (gpt4_1106_preview), or a file of outputs; the instructions in "
+        "that file are then the evaluation set (default: v2)",
         placeholder="B",
     )
-    name: str | None = option(None, "the model's name, where there is one file")
+    name: str | None = option(None, "the model's name, if there is only one file")
     length_control: PathLike | None = option(
         None,
-        "AlpacaEval's df_gamed.csv (default: the data pack's, for the baseline v2)",
+        "AlpacaEval's df_gamed.csv (default: for the baseline v2, the file in the data pack)",
         placeholder="FILE",
     )
     mode: str = option(
         "community",
-        "the leaderboard's column of that name",
+        "value of the leaderboard's column 'mode'",
         ("minimal", "verified", "community", "dev"),
     )
     store: PathLike | None = option(

@@ -38,47 +38,48 @@ class BenchOptions(ReadOptions):
     group_title: ClassVar[str] = Options.group_title
 
     judge: str | tuple[str, ...] = option(
-        help="raters, with commas between (see below)", placeholder="RATERS"
+        help="raters, separated by commas (docs/bench.md)", placeholder="RATERS"
     )
-    output: PathLike = option(help="folder of tables, scores and stores", placeholder="DIR")
+    output: PathLike = option(help="folder for tables, scores and stores", placeholder="DIR")
     raters: PathLike | None = option(None, "YAML file that defines more raters", placeholder="FILE")
     answering: dict[str, str] = option(
         {},
-        "what to load for the answering model NAME of the data; may be repeated",
+        "the model to load for the answering model that the data call NAME; may be repeated",
         placeholder="NAME=MODEL",
     )
     embedder: str | None = option(
-        None, "of cosine and vro (default: all-MiniLM-L6-v2)", placeholder="MODEL"
+        None, "embedding model for cosine and vro (default: all-MiniLM-L6-v2)", placeholder="MODEL"
     )
     combine: str = option(
         "z",
-        "how scores come on one scale before they are added (default: z, standardised)",
+        "how scores are brought to one scale before they are added: standardised (z) or replaced "
+        "by their ranks (default: z)",
         ("z", "rank"),
     )
     models: tuple[str, ...] | None = option(
         None, "only these answering models get a column", placeholder="NAMES"
     )
-    metric: str = option("pearson", "what stands in the cells", ("pearson", "spearman"))
+    metric: str = option("pearson", "the correlation that the cells show", ("pearson", "spearman"))
     robust: bool = option(
         False,
-        "in place of the table: change answers so that their scores must not rise, and show how "
-        "often and how far they do (docs/robustness.md); of 200 answers per set, or `limit`",
+        "instead of the table, change answers so that their scores must not rise, and show how "
+        "often and how far they do (docs/robustness.md); uses 200 answers per set, or `limit`",
     )
     pairs: bool = option(
         False,
-        "in place of the table: accuracy on sets of labelled pairs, such as llmbar, or files of "
-        "pairs (docs/pairs.md)",
+        "instead of the table, measure accuracy on sets of labelled pairs, such as llmbar, or on "
+        "files of pairs (docs/pairs.md)",
     )
     pairwise: str | None = option(
         None,
-        "with `pairs`: judges are also shown both answers, in both orders, with this template "
+        "with `pairs`: also show judges both answers, in both orders, with this template "
         "(pairwise, or a file of your own)",
         placeholder="TEMPLATE",
     )
     limit: int | None = option(None, "only the first N records of each set", low=1)
-    confidence: float = option(0.95, "level of intervals", placeholder="C")
-    resamples: int = option(1000, "of the bootstrap", low=20, high=1_000_000)
-    seed: int = option(0, "of the bootstrap", low=0)
+    confidence: float = option(0.95, "confidence level of intervals", placeholder="C")
+    resamples: int = option(1000, "how many resamples the bootstrap draws", low=20, high=1_000_000)
+    seed: int = option(0, "seed of the bootstrap", low=0)
     progress: Watch = option(False, internal=True)
 
     def check(self) -> None:

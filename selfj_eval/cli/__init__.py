@@ -20,22 +20,22 @@ _COMMANDS = {
     "best-of": "keep the best of several answers to each instruction",
     "label": "label answers as training data for a judge",
     "merge": "put a LoRA adapter into its base",
-    "eval": "correlation, selective accuracy and calibration of scores",
-    "report": "an HTML page with figures on one or more judges",
-    "select": "choose an acceptance threshold with a guarantee, or apply one",
-    "compare": "the difference of two judges on the same records, with intervals",
+    "eval": "how well scores agree with ratings, and how to use them",
+    "report": "write an HTML page with figures about one or more judges",
+    "select": "choose a score threshold with a guarantee, or apply one",
+    "compare": "the difference between two judges on the same records, with intervals",
     "bench": "the correlation table: how well raters agree with ratings, model by model",
     "data": "get public data sets of ratings and preferences, list and verify them",
-    "ladder": "write the embedded benchmark to a file",
-    "path": "print where the embedded judge or the lm-eval tasks lie",
-    "doctor": "say what is installed and what works",
+    "ladder": "write the embedded benchmark, the quality ladder, to a file",
+    "path": "print the folder of the demo judge or of the lm-eval tasks",
+    "doctor": "check what is installed and what works",
     "lm-eval": "run lm_eval with the selfj tasks and --model selfj",
-    "leaderboard": "collect results of judges into one table",
+    "leaderboard": "collect the results of judges in one table",
     "export": "write a result as .eval_results (hub) or Every Eval Ever",
     "push": "send a scores file or a judge's folder to the model hub",
     "alpaca": "AlpacaEval with a local judge: annotator, win rates, ranking, the paper's table",
     "train": "train a judge, or instruction-tune a model",
-    "collect": "the collection of instructions that judges are trained with",
+    "collect": "make the collection of instructions that judges are trained on",
 }
 
 
@@ -101,4 +101,4 @@ def _parsed(arguments: list[str]) -> Any:
     for name, text in _COMMANDS.items():
         subparsers.add_parser(name, help=text, add_help=False)
     parser.parse_args(arguments)
-    parser.error("name the command before all else: selfj COMMAND ...")
+    parser.error("name the command first: selfj COMMAND ...")

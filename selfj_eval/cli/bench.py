@@ -22,24 +22,25 @@ _EXAMPLES = """examples:
       --data llmbar,judgebench --output pairs
 
 Raters (docs/bench.md):
-  length, log-length        characters of the answer: the null rater
+  length, log-length        number of characters of the answer: a baseline
   trigrams, tfidf, cosine[:MODEL]
                             similarity of answer and reference, by characters, words or sentence
                             embeddings
   ppl[:MODEL], log-ppl      perplexity of the answer given the instruction
-  vro[:MODEL]               similarity of the answer to others that the model samples
+  vro[:MODEL]               similarity of the answer to other answers that the model samples
   self-eval[:MODEL]         the model as judge of its answers, with and without reference
   reward:MODEL              a reward model (sequence classifier with one output)
   small, demo, a folder, a GGUF file, a hub id
                             a Self-J judge, with and without reference
   small-ref                 the sum of small and trigrams on fixed scales
-  a+b, 2*a+b                the sum of raters, each brought on one scale first
-  a name of --raters FILE   anything with options, such as a judge behind a server (generative)
+  a+b, 2*a+b                a sum of raters; all parts are brought to one scale first
+  a name from --raters FILE any rater with options, such as a judge behind a server (generative)
 Without :MODEL, ppl, vro and self-eval use the model that answered: --answering NAME=MODEL.
 
-Written to DIR: table.md, table.csv, table.tex, table.html (extra: report), bench.json, and a scores
-file for every row (scores/SET/RATER.*.parquet, for `selfj eval` and `selfj report`). Finished
-work is kept in DIR/*.store: after an interruption run it again; raters and sets may be added.
+The command writes to DIR: table.md, table.csv, table.tex, table.html (extra: report), bench.json,
+and a scores file for every row (scores/SET/RATER.*.parquet, for `selfj eval` and `selfj report`).
+Finished work is kept in DIR/*.store. After an interruption, run the same command again. You may add
+raters and sets.
 Exit status: 0 when every answer has a score, 1 when some have none, 2 for wrong input.
 """
 
@@ -50,7 +51,8 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "bench",
         run,
-        description="The correlation table: raters by answering models, on sets of rated answers.",
+        description="Make the correlation table: how well raters agree with ratings, by answering "
+        "model.",
         epilog=_EXAMPLES,
     )
     parser.add_argument(
@@ -58,7 +60,7 @@ def add_parser(subparsers: Any) -> None:
         required=True,
         metavar="SETS",
         help="sets of judge_bench, such as arena_bench, or files of rated answers (of pairs with "
-        "--pairs), here or hf://datasets/...; commas between",
+        "--pairs), on this machine or hf://datasets/...; separated by commas",
     )
     add_flags(parser, BenchOptions, renamed={"judge": ["--judges"]}, commas=("models",))
 

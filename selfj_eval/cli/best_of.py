@@ -15,14 +15,14 @@ _EXAMPLES = """examples:
   selfj best-of candidates.scores.jsonl --n 8 --output best.json --curve curve.csv
 
 CANDIDATES has several records with the same instruction, or rows whose `output` or `response` is
-a list of answers. Of the first N answers to each instruction the one with the highest score is
-kept, the first of them when several tie. The output is AlpacaEval's model_outputs JSON.
+a list of answers. Of the first N answers to each instruction, the command keeps the one with the
+highest score, or the first of these if several tie. The output is AlpacaEval's model_outputs JSON.
 
-The curve says what is expected of the best of 1, 2, 4, ... N: the mean over all ways to draw that
-many of the scored answers, all of them, not the first N alone. Watch the length: a judge that
-likes long answers chooses them.
+The curve says what to expect from the best of 1, 2, 4, ... N answers: the mean over all ways to
+draw that many answers from all scored ones, not only from the first N. Check the length, too: a
+judge that prefers long answers chooses them.
 
-Every finished judgment is kept in a store beside the output (OUTPUT.store). After an interruption
+Every finished judgment is kept in a store beside the output (OUTPUT.store). After an interruption,
 run the same command again.
 Exit status: 0; 1 when some answers were unscored (they are never kept); 2 for wrong input.
 """

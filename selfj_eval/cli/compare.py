@@ -13,9 +13,9 @@ _EXAMPLES = """examples:
   selfj compare with-reference.jsonl without-reference.jsonl
   selfj compare mine.parquet theirs.csv --ratings gpt4.jsonl --json
 
-Records are matched by id; only those that both scored and that have a rating are compared. Both
-judges are computed on the same bootstrap resamples, so that what they share cancels: the interval
-of the difference is narrower than the two intervals suggest.
+Records are matched by id. Only records that both judges scored and that have a rating are compared.
+Both judges are measured on the same bootstrap resamples, so what they have in common cancels: the
+interval of the difference is narrower than the two separate intervals suggest.
 Exit status: 0, or 2 for wrong input.
 """
 
@@ -26,7 +26,8 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "compare",
         run,
-        description="Every headline metric of two judges on the same records, and the difference.",
+        description="Show every headline metric of two judges on the same records, and the "
+        "difference.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("first", metavar="A", help="scored answers of the first judge")

@@ -20,15 +20,15 @@ _EPILOG = """examples:
   selfj score "$(selfj data path mtbench)" --judge demo --output scores.jsonl
   selfj data verify
 
-The files go into the folder that the environment variable SELFJ_DATA names, or else into the
-user's own folder, which `selfj data path` prints. Both are found by the tasks and commands.
+The files are written to the folder that the environment variable SELFJ_DATA names, or else to your
+own data folder, which `selfj data path` prints. The tasks and commands find both.
 """
 _NAMES = "packs, sets (mtbench, pointwise_mtbench, judge_bench/pointwise_mtbench), or all"
 _HELP = {
-    "list": "the sets, their licences, and which are here",
+    "list": "list the sets, their licences, and which are on this machine",
     "get": "fetch, check and convert sets",
-    "path": "print where the folder, a pack, a set or a model lies",
-    "verify": "compare the files with what was got",
+    "path": "print the path of the data folder, a pack, a set or a model",
+    "verify": "check that the files are unchanged since selfj data get",
 }
 
 
@@ -36,8 +36,8 @@ def add_parser(subparsers: Any) -> None:
     """Add the subcommand with its own subcommands."""
     parser = subparsers.add_parser(
         "data",
-        description="Public data sets of ratings and preferences: fetched from the repositories "
-        "that publish them, checked, and converted.",
+        description="Fetch public data sets of ratings and preferences from the repositories that "
+        "publish them, check them, and convert them.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -56,7 +56,7 @@ def add_parser(subparsers: Any) -> None:
     added["path"].add_argument(
         "name", nargs="?", metavar="NAME", help="a pack, a set, or a model: small-base, small"
     )
-    names = f"{_NAMES} (default: what is here)"
+    names = f"{_NAMES} (default: all on this machine)"
     added["verify"].add_argument("names", nargs="*", metavar="NAME", help=names)
 
 

@@ -14,8 +14,8 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "doctor",
         run,
-        description="Say what is installed, which backends work, and whether lm-eval sees the "
-        "tasks. Exit status 1 if something that should work does not.",
+        description="Check what is installed, which engines work, and whether lm-eval finds the "
+        "tasks. The exit status is 1 if something that should work does not.",
         epilog="example: selfj doctor --json",
     )
 

@@ -15,10 +15,10 @@ _EXAMPLES = """examples:
   selfj eval scores.parquet --json > evaluation.json
   selfj eval scores.jsonl --csv evaluation.csv
 
-SCORES is what `selfj score` wrote, any .jsonl, .json, .csv or .parquet with id and score, or
-lm-eval's samples_*.jsonl of a selfj_judge_* task. Ratings stand in it or in --ratings. Unscored
-answers are left out and counted. Intervals of the headline are bootstrapped over instructions
-(over records, where texts are missing). docs/evaluation.md explains every number.
+SCORES is a file that `selfj score` wrote, any .jsonl, .json, .csv or .parquet with id and score, or
+lm-eval's samples_*.jsonl of a selfj_judge_* task. The ratings are in it or in --ratings FILE.
+Unscored answers are excluded and counted. Intervals of the headline metrics are bootstrapped over
+instructions (over records if texts are missing). docs/evaluation.md explains every number.
 Exit status: 0; 1 when no answer has a score and a rating; 2 for wrong input.
 """
 
@@ -29,8 +29,8 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "eval",
         run,
-        description="How well scores agree with ratings, and what they are worth for declining "
-        "poor answers.",
+        description="Measure how well scores agree with ratings, and how useful they are for "
+        "declining poor answers.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("scores", metavar="SCORES", help="scored answers")

@@ -19,9 +19,9 @@ _EXAMPLES = """examples:
   selfj export evaluation.json --format eval-results --metric spearman --output export \\
     --model me/my-judge --dataset owner/ratings --task default
 
-RESULT is a scores file (of answers of one model: it becomes that model's mean score) or what
-`selfj eval --json` printed (it becomes the judge's metrics). Nothing is sent anywhere.
-docs/export.md says more. Exit status: 0, or 2 for wrong input.
+RESULT is a scores file with the answers of one model, or the output of `selfj eval --json`. From a
+scores file the model's mean score is published, from an evaluation the judge's metrics. This
+command sends nothing anywhere. docs/export.md explains more. Exit status: 0, or 2 for wrong input.
 """
 
 

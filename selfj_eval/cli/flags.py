@@ -46,7 +46,7 @@ def add_flags(
             has a ``--no-`` flag.
     """
     if config:
-        parser.add_argument("--config", metavar="FILE", help="YAML file with options; flags win")
+        parser.add_argument("--config", metavar="FILE", help="YAML options; flags override them")
     groups: dict[type[Options], Any] = {cls: parser}
     former = renamed or {}
     for option in cls.declared():

@@ -16,20 +16,20 @@ _EXAMPLES = """examples:
       --output samples.parquet
 
 INSTRUCTIONS is a file whose rows have an instruction and, if known, an id, a reference and a
-category (or dataset); or the word alpaca_eval: AlpacaEval's 805 instructions. The output is, by
-the end of its name,
+category (or dataset). The word alpaca_eval means AlpacaEval's 805 instructions. The file name of
+the output says what is written:
   .json                    AlpacaEval's model_outputs: dataset, instruction, output, generator
   .jsonl, .csv, .parquet   records that selfj score reads: id (ID-0, ID-1, ... with --n), ...
 
-Prompt forms: chat is the tokenizer's chat template; wizardlm is the instruction, an empty line and
-"### Response:", which Self-J's models were trained with; plain is the instruction alone. auto takes
-the form that selfj train sft noted beside the model, else chat where there is a template, else
+Prompt forms: chat is the tokenizer's chat template. wizardlm is the instruction, an empty line and
+"### Response:"; Self-J's models were trained with it. plain is the instruction alone. auto uses the
+form that selfj train sft recorded beside the model, or else chat if there is a template, or else
 wizardlm.
 
-Every finished batch is kept in a store beside the output (OUTPUT.store). After an interruption run
-the same command again: it gives the answers that an undisturbed run gives, sampled ones too. An
-instruction that gets no answer (its prompt is too long) has no row in the output; it is counted,
-and OUTPUT.run.json names it.
+Every finished batch is kept in a store beside the output (OUTPUT.store). After an interruption, run
+the same command again: it gives the same answers as an undisturbed run, even sampled ones. An
+instruction whose prompt is too long gets no answer and has no row in the output. It is counted, and
+OUTPUT.run.json names it.
 Exit status: 0 when every instruction was answered, 1 when some were not or all answers are empty,
 2 for wrong input.
 """
@@ -41,7 +41,7 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "generate",
         run,
-        description="Have a model answer the instructions in a file, resumably.",
+        description="Have a model answer the instructions in a file.",
         epilog=_EXAMPLES,
     )
     parser.add_argument(

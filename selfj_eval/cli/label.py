@@ -15,23 +15,23 @@ _EXAMPLES = """examples:
   selfj label answers.jsonl --judge ./my-model --source self-eval --output pairs
   selfj label rated.jsonl --source rating --output pairs
 
-INPUT holds answers (rows as selfj score reads them), which are labelled as they are; or
-instructions (without responses), which the model answers first. All need a reference, but for
---source rating.
+INPUT holds answers (rows as selfj score reads them), which are labelled, or instructions without
+responses, which the model answers first. All rows need a reference, except with --source rating.
 
-The label is, by --source,
-  self-j     z1 + z2, as the paper's Self-J
-  self-eval  z1: the expected score, given the reference, of the model itself (or --judge) over 9
+--source says what the label is computed from:
+  self-j     z1 + z2, as in the paper
+  self-eval  z1: the expected score, divided by 9, that the model itself (or --judge) gives when it
+             sees the reference
   cosine     z2: the cosine similarity of answer and reference
-  rating     the rows' own rating
-Each measure is put on 0..1 by --scale, they are added with --weights, and the sum is put into the
-ten --bins. All of this is fitted on the training part and kept in OUTPUT.rule.json. The validation
-part has other instructions than the training part.
+  rating     the rating in the row
+Each measure is rescaled to 0..1 (--scale). The measures are added (--weights), and the sum is
+divided into ten labels (--bins). All of this is fitted on the training part and kept in
+OUTPUT.rule.json. The validation part shares no instruction with the training part.
 
-Written: OUTPUT.ref.jsonl and OUTPUT.noref.jsonl (what selfj train judge reads), the same for
-OUTPUT.validation, OUTPUT.labels.jsonl (all labelled answers, readable as records), OUTPUT.rule.json
-and OUTPUT.run.json. Answers and judgments are kept beside them (OUTPUT.store.*): after an
-interruption run the same command again. Empty answers and unscored ones get no label; they are
+The command writes OUTPUT.ref.jsonl and OUTPUT.noref.jsonl, which selfj train judge reads, and the
+same for OUTPUT.validation; OUTPUT.labels.jsonl (all labelled answers, readable as records);
+OUTPUT.rule.json and OUTPUT.run.json. Answers and judgments are kept beside them (OUTPUT.store.*).
+After an interruption, run the same command again. Empty and unscored answers get no label. They are
 counted, and OUTPUT.run.json names them.
 Exit status: 0 when every answer has a label, 1 when some have none, 2 for wrong input.
 """

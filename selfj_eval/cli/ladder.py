@@ -16,8 +16,8 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "ladder",
         run,
-        description="Write the quality ladder: instructions with ten answers each, rated 0 to 9 "
-        "by construction. The defaults give the embedded benchmark.",
+        description="Write the quality ladder: instructions with ten answers each, whose ratings, "
+        "0 to 9, are known by construction. The defaults give the embedded benchmark.",
         epilog="example: selfj ladder --output ladder.jsonl",
     )
     add_flags(parser, LadderFileOptions)

@@ -15,9 +15,9 @@ _EXAMPLES = """examples:
   selfj eval scores.jsonl --json > evaluation.json
   selfj leaderboard results evaluation.json --output mine.csv --markdown mine.md
 
-Rows that the output has already are kept; a result of the same judge on the same data set, with or
-without reference and with the same --good-at, replaces its row. Paths of this machine do not get
-into the table.
+Rows that are already in the output are kept. A new result replaces the row of the same judge on the
+same data set, with the same --good-at, and likewise with or without the reference. Paths of your
+machine are not written into the table.
 Exit status: 0, or 2 for wrong input.
 """
 
@@ -28,14 +28,15 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "leaderboard",
         run,
-        description="Collect results of judges, from lm-eval and `selfj eval --json`, in one CSV.",
+        description="Collect the results of judges, from lm-eval and `selfj eval --json`, in one "
+        "CSV.",
         epilog=_EXAMPLES,
     )
     parser.add_argument(
         "results",
         nargs="+",
         metavar="RESULTS",
-        help="lm-eval's results_*.json, what `selfj eval --json` printed, or folders of these",
+        help="lm-eval's results_*.json, output of `selfj eval --json`, or folders of these",
     )
     add_flags(parser, LeaderboardOptions)
 

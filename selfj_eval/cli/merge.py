@@ -13,9 +13,9 @@ _EXAMPLES = """examples:
   selfj merge --adapter my-judge --output my-judge-merged
   selfj merge --adapter my-judge --base ./llama-2-13b --dtype bfloat16 --output my-judge-merged
 
-The merged folder is one model with its tokenizer, which transformers, vLLM and lm-eval load. The
-base is loaded whole also where the adapter was trained on a quantised one. Beside the weights
-stand README.md, the model card with the training's numbers, and merge.json.
+The merged folder is one model with its tokenizer, which transformers, vLLM and lm-eval can load.
+The base is loaded unquantised, even if the adapter was trained on a quantised one. The folder also
+holds README.md, the model card with the numbers of the training, and merge.json.
 """
 
 

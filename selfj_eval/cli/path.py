@@ -12,11 +12,14 @@ def add_parser(subparsers: Any) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "path",
+        description="Print the folder of the demo judge, or of the lm-eval task files.",
         epilog="example: lm_eval --model hf --model_args pretrained=$(selfj path judge) "
         "--tasks selfj",
     )
     parser.add_argument(
-        "what", choices=["judge", "tasks"], help="the demo judge, or the lm-eval task files"
+        "what",
+        choices=["judge", "tasks"],
+        help="the demo judge, or the lm-eval task files",
     )
     parser.set_defaults(run=run)
 

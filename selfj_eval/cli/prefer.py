@@ -14,13 +14,13 @@ _EXAMPLES = """examples:
   selfj prefer llmbar --judge small-base --pointwise chat --limit 300 --output llmbar.jsonl
   selfj prefer pairs.jsonl --judge ./my-model --template mine.yaml --output preferences.parquet
 
-A pair has: id, instruction (or messages), response_a, response_b, and if known reference and label
-(A, B or tie). Preference data of other programs are read as they are (docs/layouts.md). PAIRS may
-also name a pair set of judge_bench.
+A pair has id, instruction (or messages), response_a, response_b and, if known, reference and label
+(A, B or tie). You need not convert preference data of other programs (docs/layouts.md). PAIRS may
+also be the name of a pair set of judge_bench.
 
-Each pair is asked in both orders and the preference, from 0 (B) to 1 (A), is their mean; a pair of
-which one order failed is unscored. Every finished judgment is kept in a store beside the output:
-run the same command again after an interruption.
+Each pair is judged in both orders. The preference, from 0 (B) to 1 (A), is the mean of the two. If
+the judgment in one order fails, the pair is unscored. Every finished judgment is kept in a store
+beside the output. After an interruption, run the same command again.
 Exit status: 0 when every pair was judged, 1 when some were not, 2 for wrong input.
 """
 
@@ -31,7 +31,7 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "prefer",
         run,
-        description="Which of two answers a judge prefers, asked in both orders.",
+        description="Show which of two answers a judge prefers, asked in both orders.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("pairs", metavar="PAIRS", help="a file of pairs, or a set such as llmbar")

@@ -13,10 +13,10 @@ _EXAMPLES = """examples:
   selfj push scores.jsonl --to hf://datasets/me/my-scores/vicuna --dry-run
   selfj push my-judge/ --to hf://me/my-judge
 
-A scores file goes with its run file, a judge's folder with what the judge is made of, in one
-commit. --dry-run lists the files. Pickles are refused. The token is that of huggingface_hub:
-HF_TOKEN, or `hf auth login`. docs/export.md says more.
-Exit status: 0; 2 for wrong input, or when the hub refuses it.
+A scores file is sent with its run file. Of a judge's folder, the files that make up the judge are
+sent. Either is one commit. --dry-run lists the files. Pickles are refused. The token is the one of
+huggingface_hub: HF_TOKEN, or `hf auth login`. docs/export.md explains more.
+Exit status: 0; 2 for wrong input, or if the hub refuses the files.
 """
 
 

@@ -13,8 +13,8 @@ _EXAMPLES = """examples:
   selfj report scores.jsonl --output report.html
   selfj report mine.jsonl theirs.jsonl --ratings gpt4.csv --output report.html
 
-The page stands alone: no script, no network, figures inside. It needs the extra `report`
-(pip install "selfj-eval[report]").
+The page is self-contained: it needs no script, no network and no other files. The command needs the
+extra `report` (pip install "selfj-eval[report]").
 Exit status: 0; 1 when a judge has no answer with a score and a rating; 2 for wrong input.
 """
 
@@ -25,10 +25,12 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "report",
         run,
-        description="Write one self-contained HTML page on one or more judges.",
+        description="Write one self-contained HTML page about one or more judges.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("scores", nargs="+", metavar="SCORES", help="scored answers, one a judge")
+    parser.add_argument(
+        "scores", nargs="+", metavar="SCORES", help="scored answers, one file per judge"
+    )
     add_flags(parser, ReportOptions, required=("output",))
 
 

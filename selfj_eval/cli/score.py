@@ -23,16 +23,17 @@ _EXAMPLES = """examples:
   selfj score answers/ --judge oceanpty/Self-J --engine vllm --output scores/
   selfj score answers/ --judge oceanpty/Self-J --engine ray --workers 8 --worker-gpus 1
 
-A record has: id, instruction, response, and if known reference, rating, rating_min, rating_max,
-model, category. lm-eval's samples_*.jsonl and AlpacaEval's model_outputs JSON are read as they are.
+A record has id, instruction, response and, if known, reference, rating, rating_min, rating_max,
+model and category. You need not convert lm-eval's samples_*.jsonl or AlpacaEval's model_outputs
+JSON. Files of other programs: docs/layouts.md.
 
-Without ids the positions are the ids, from 0. Text files may be compressed (.jsonl.gz, .csv.zst).
-Several INPUTs are read one after the other and give one scores file; so does a folder of lm-eval's
-logs, or of other files. In a folder of Parquet files each gets a scores file of its own name in the
-folder OUTPUT. But for JSON arrays no file is held in memory whole.
+Rows without ids get their positions, from 0. Text files may be compressed (.jsonl.gz, .csv.zst).
+Several INPUTs are read one after the other and give one scores file. So does a folder of lm-eval's
+logs or of other files. For a folder of Parquet files, each file gets a scores file of the same name
+in the folder OUTPUT. Only JSON arrays are held in memory whole.
 
-Every finished judgment is kept in a store beside the output (OUTPUT.store). After an
-interruption run the same command again: nothing finished is lost or computed twice.
+Every finished judgment is kept in a store beside the output (OUTPUT.store). After an interruption,
+run the same command again: nothing finished is lost or computed twice.
 Exit status: 0 when every record was judged, 1 when some were not, 2 for wrong input.
 """
 
@@ -50,8 +51,9 @@ def add_parser(subparsers: Any) -> None:
         "input",
         nargs="+",
         metavar="INPUT",
-        help="records: .jsonl, .json, .csv, .tsv, .txt or .parquet; a folder, or several files; or "
-        "on the hub: hf://datasets/OWNER/NAME[@REVISION]/PATH, or without PATH a data set",
+        help="files of records (.jsonl, .json, .csv, .tsv, .txt or .parquet), a folder, or a "
+        "file on the hub: hf://datasets/OWNER/NAME[@REVISION]/PATH; without PATH, the "
+        "whole data set",
     )
     add_flags(parser, ScoreOptions)
 

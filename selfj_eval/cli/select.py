@@ -13,13 +13,15 @@ _EXAMPLES = """examples:
   selfj select calibration.scores.jsonl --max-risk 0.1 --output policy.json
   selfj select new.scores.jsonl --policy policy.json --output decisions.jsonl
 
-The first line chooses, on rated answers, the threshold that accepts most of them while the share of
-bad answers among all that will be accepted stays at or below --max-risk, with probability at least
---confidence over calibration sets. The promise is for new answers from the same source (same
-judge, same kind of instructions, same models). Where texts are known, one answer to each
-instruction is used, since several are not independent. The second line applies it: accept or
-decline for each answer, with the estimated probability that it is good. Unscored answers are
-declined.
+The first example chooses a threshold on rated answers. Answers that score at least the threshold
+will be accepted. It is the threshold that accepts most answers while the share of bad answers among
+all accepted ones stays at or below --max-risk. This holds with probability at least --confidence,
+over the random choice of the rated answers. The guarantee is for new answers from the same source:
+the same judge, the same kind of instructions, the same models. If the texts are known, only one
+answer to each instruction is used, because several are not independent.
+
+The second example applies the policy: accept or decline for each answer, with the estimated
+probability that the answer is good. Unscored answers are declined.
 Exit status: 0; 1 when no threshold can be certified (nothing is written then); 2 for wrong input.
 """
 
@@ -34,7 +36,9 @@ def add_parser(subparsers: Any) -> None:
         "new ones.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("scores", metavar="SCORES", help="scored answers, rated ones to choose")
+    parser.add_argument(
+        "scores", metavar="SCORES", help="scored answers; to choose a threshold, they need ratings"
+    )
     add_flags(parser, SelectOptions)
 
 

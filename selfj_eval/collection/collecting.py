@@ -28,36 +28,39 @@ class CollectOptions(FilterOptions):
 
     group_title: ClassVar[str] = "the collection"
 
-    output: PathLike = option(help="folder of the collection", placeholder="DIR")
+    output: PathLike = option(help="folder for the collection", placeholder="DIR")
     origin: PathLike | None = option(
-        None, "local files of the sources (default: hub)", placeholder="DIR"
+        None,
+        "folder with local files of the sources (default: fetch them from the hub)",
+        placeholder="DIR",
     )
     sources: tuple[str, ...] | None = option(
         None,
-        "the collection is of these only (default: all); files of others in the folder are removed",
+        "collect only these sources (default: all); files of other sources in the folder are "
+        "removed",
         placeholder="NAME,NAME",
     )
     source_file: PathLike | None = option(
-        None, "YAML of sources (default: the 37)", placeholder="FILE"
+        None, "YAML file with other sources (default: the 37)", placeholder="FILE"
     )
     evaluation: tuple[str | Path, ...] = option(
         ("alpaca_eval", "mtbench", "vicuna"),
-        "evaluation sets, or files of instructions, that are kept out; none for none (default: "
-        "alpaca_eval,mtbench,vicuna)",
+        "evaluation sets, or files of instructions, to keep out of the collection; 'none' keeps "
+        "nothing out (default: alpaca_eval,mtbench,vicuna)",
         placeholder="NAME,NAME",
     )
     threshold: float = option(
         0.8,
-        "Jaccard similarity from which on two texts are near duplicates",
+        "two texts are near duplicates if their Jaccard similarity is at least this",
         low=0.75,
         high=1,
         placeholder="J",
     )
     limit: int | None = option(None, "only the first N rows of each source", low=1)
-    workers: int | None = option(None, "processes (default: one a core)", low=1)
+    workers: int | None = option(None, "how many processes (default: one per core)", low=1)
     engine: str = option(
         "local",
-        "what runs the workers: processes here, or Ray on many machines",
+        "what runs the workers: processes on this machine, or Ray on many machines",
         ("local", "ray"),
     )
     progress: Watch = option(False, internal=True)

@@ -20,12 +20,12 @@ class StatsOptions(Options):
     """Where the files go, and what is parsed."""
 
     output: PathLike | None = option(
-        None, "folder of the files (default: stats in the collection)", placeholder="DIR"
+        None, "folder for the files (default: stats in the collection's folder)", placeholder="DIR"
     )
-    sample: int = option(30_000, "instructions whose root verbs are found; 0 for none", low=0)
-    seed: int = option(0, "of the sample", low=0)
+    sample: int = option(30_000, "how many instructions to find root verbs in; 0 for none", low=0)
+    seed: int = option(0, "seed of the sample", low=0)
     parser: str = option(
-        "en_core_web_sm", "spaCy's pipeline, by name or folder", placeholder="NAME"
+        "en_core_web_sm", "name or folder of the spaCy pipeline", placeholder="NAME"
     )
     progress: Watch = option(False, internal=True)
 

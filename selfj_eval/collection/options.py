@@ -30,9 +30,9 @@ class FilterOptions(Options):
         0.2, "smallest share of letters, of any script, among the visible characters", low=0, high=1
     )
     max_links: float = option(
-        0.5, "largest share of the visible characters that stand in web addresses", low=0, high=1
+        0.5, "largest share of the visible characters that are part of web addresses", low=0, high=1
     )
-    language: str = option("en", "wanted language, ISO 639-1")
+    language: str = option("en", "language to keep, ISO 639-1")
 
     def check(self) -> None:
         """Refuse limits that no text could meet."""

@@ -65,16 +65,16 @@ class Sample(Result):
 class SampleOptions(TableOptions):
     """Which instructions are drawn."""
 
-    n: int = option(help="how many", low=1)
+    n: int = option(help="how many instructions to draw", low=1)
     output: PathLike | None = option(None, ".jsonl, .json, .csv or .parquet", placeholder="FILE")
-    seed: int = option(0, "another seed draws others")
-    category: tuple[str, ...] = option((), "only these", CATEGORIES)
+    seed: int = option(0, "seed of what is drawn")
+    category: tuple[str, ...] = option((), "draw only from these categories", CATEGORIES)
     exclude: tuple[str | Path | Sample, ...] = option(
         (),
-        "a sample whose instructions are not drawn again; may be repeated",
+        "an earlier sample, whose instructions are not drawn again; may be repeated",
         placeholder="FILE",
     )
-    workers: int = option(1, "processes that read", low=1)
+    workers: int = option(1, "how many processes read the files", low=1)
     progress: Watch = option(False, internal=True)
 
 

@@ -49,9 +49,13 @@ MAX_INSTRUCTIONS = 50_000
 class LadderOptions(Options):
     """Which instructions, and how many."""
 
-    split: str = option("test", "which of the two halves, which share no instruction", SPLITS)
-    instructions: int = option(TEST_INSTRUCTIONS, "how many", low=1, high=MAX_INSTRUCTIONS)
-    seed: int = option(0, "another seed draws others")
+    split: str = option(
+        "test", "which of the two parts of the ladder; they share no instruction", SPLITS
+    )
+    instructions: int = option(
+        TEST_INSTRUCTIONS, "how many instructions", low=1, high=MAX_INSTRUCTIONS
+    )
+    seed: int = option(0, "seed of what is drawn")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,11 +20,13 @@ class ModelOptions(Options):
     adapter: str | None = option(None, "LoRA adapter to put on the model", placeholder="DIR")
     revision: str | None = option(None, "branch, tag or commit of the model on the hub")
     dtype: str = option(
-        "auto", "number format (default: float32 on a CPU, bfloat16 on a GPU that has it)", DTYPES
+        "auto",
+        "number format (default: float32 on a CPU, bfloat16 on a GPU that supports it)",
+        DTYPES,
     )
-    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps")
+    device: str = option("auto", "where the model runs: auto, cpu, cuda, cuda:1, mps")
     trust_remote_code: bool = option(
-        False, "run Python code that comes with the model; only for sources you trust"
+        False, "run Python code that comes with the model; only for sources that you trust"
     )
 
 
@@ -36,34 +38,39 @@ class JudgeOptions(ModelOptions):
 
     template: str | None = option(
         None,
-        "prompt template: self-j, self-j-unwrapped, sections, chat, rubric, yes-no, for two "
-        "answers pairwise, or a file of your own, .yaml (docs/templates.md; default: self-j, of an "
-        "encoder sections)",
+        "prompt template: self-j, self-j-unwrapped, sections, chat, rubric, yes-no, pairwise "
+        "(only to compare two answers), or a .yaml file of your own (docs/templates.md; default: "
+        "self-j, for an encoder judge sections)",
     )
     rubric: str | None = option(
         None,
-        "YAML file of what answers are judged by, one criterion or several with weights, for a "
+        "YAML file with what to judge answers by, one criterion or several with weights, for a "
         "template that shows it, such as rubric (docs/templates.md)",
         placeholder="FILE",
     )
     max_tokens: int | None = option(
         None,
-        "longest prompt; longer ones lose the middle of the answer, then of the reference "
-        "(default: the judge's context; 4096 behind a server whose tokenizer is not named)",
+        "longest prompt in tokens; a longer one loses the middle of the answer, then of the "
+        "reference, then of the instruction (default: the judge's context; 4096 behind a server "
+        "whose tokenizer is not named)",
         low=1,
     )
-    allow_markers: bool = option(False, "also judge answers that hold text of the judge's prompt")
+    allow_markers: bool = option(
+        False, "also judge answers that contain text of the judge's prompt"
+    )
     engine: str = option(
         "transformers",
-        "what runs the judge: transformers, vllm, or openai for a judge behind an "
-        "OpenAI-compatible server",
+        "what runs the judge: transformers, vllm, or openai (a judge behind an OpenAI-compatible "
+        "server)",
         ENGINES,
     )
     engine_args: dict[str, Any] = option(
         {},
-        "an argument of the engine's own, such as tensor_parallel_size=2 (vllm) or "
+        "an argument for the engine itself, such as tensor_parallel_size=2 (vllm) or "
         "base_url=http://localhost:8000/v1 (openai); may be repeated (docs/engines.md)",
     )
     batch_tokens: int | None = option(
-        None, "tokens per batch (transformers; default: what memory holds, 4096 on a CPU)", low=1
+        None,
+        "tokens per batch (transformers; default: as many as fit into memory, on a CPU 4096)",
+        low=1,
     )

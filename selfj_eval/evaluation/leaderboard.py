@@ -26,7 +26,7 @@ class LeaderboardOptions(Options):
         f"the table, new or to be added to (default: {_DEFAULT})",
         placeholder="FILE",
     )
-    markdown: PathLike | None = option(None, "write the table as Markdown too", placeholder="FILE")
+    markdown: PathLike | None = option(None, "also write the table as Markdown", placeholder="FILE")
 
 
 @dataclass(frozen=True)

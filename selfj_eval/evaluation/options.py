@@ -24,16 +24,19 @@ class RatingOptions(ScaleOptions):
 
     ratings: str | Path | Iterable[Mapping[str, Any]] | None = option(
         None,
-        "ratings by id, where the scores have none or others; texts are taken from it too",
+        "ratings by id, if the scores have none, or to replace those they have; texts are taken "
+        "from this file, too",
         placeholder="FILE",
     )
     good_at: float = option(
         GOOD_AT,
-        "an answer is good when its rating, put on 0..9, is at least this (default: 6, that is 7 "
-        "of 1..10 or 4 of 1..5); where the rating's scale is unknown, the rating as it is",
+        "an answer is good if its rating, rescaled to 0..9, is at least this (default: 6, which "
+        "is 7 of 1..10 or 4 of 1..5); if the scale is unknown, the rating is used unchanged",
         placeholder="T",
     )
-    confidence: float = option(0.95, "level of intervals and promises", placeholder="C")
+    confidence: float = option(
+        0.95, "confidence level of intervals and guarantees", placeholder="C"
+    )
 
     def check(self) -> None:
         """Refuse a confidence that is none."""
@@ -47,8 +50,8 @@ class BootstrapOptions(RatingOptions):
 
     group_title: ClassVar[str] = "intervals"
 
-    resamples: int = option(1000, "of the bootstrap", low=20, high=1_000_000)
-    seed: int = option(0, "of the bootstrap", low=0)
+    resamples: int = option(1000, "how many resamples the bootstrap draws", low=20, high=1_000_000)
+    seed: int = option(0, "seed of the bootstrap", low=0)
     progress: Watch = option(False, internal=True)
 
 

@@ -25,21 +25,24 @@ class SelectOptions(RatingOptions, TableOptions):
     """How a policy is chosen or applied."""
 
     max_risk: float | None = option(
-        None, "choose: largest share of bad accepted answers", placeholder="R"
+        None,
+        "choose a threshold: the largest share of bad answers among all answers that will be "
+        "accepted",
+        placeholder="R",
     )
     policy: str | Path | Policy | None = option(
         None, "apply this policy to SCORES", placeholder="FILE"
     )
     output: PathLike | None = option(
         None,
-        "the policy (.json; default: SCORES.policy.json), or the decisions (.jsonl, .json, .csv or "
-        ".parquet; default: SCORES.decisions.jsonl)",
+        "file for the policy (.json; default: SCORES.policy.json) or for the decisions (.jsonl, "
+        ".json, .csv or .parquet; default: SCORES.decisions.jsonl)",
         placeholder="FILE",
     )
     all_answers: bool = option(
         False,
-        "use all answers to an instruction, not one drawn at random; they are not independent, "
-        "and promises made on them are broken more often than stated",
+        "use all answers to an instruction, not one drawn at random; they are not independent, so "
+        "a guarantee based on them fails more often than stated",
     )
 
     def check(self) -> None:

@@ -37,7 +37,11 @@ class GenerateOptions(GeneratorOptions, TableOptions):
     output: PathLike | None = option(
         None, "answers: .json, .jsonl, .csv or .parquet", placeholder="FILE"
     )
-    name: str | None = option(None, "the generator's name in the output (default: MODEL's, +DIR's)")
+    name: str | None = option(
+        None,
+        "the generator's name in the output (default: the model's name, with + and the adapter's "
+        "if there is one)",
+    )
     limit: int | None = option(None, "only the first N instructions", low=1)
     store: PathLike | None = option(
         None, "file that keeps finished answers (default: beside the output)", placeholder="FILE"

@@ -31,10 +31,14 @@ class Sampling(Options):
     group_title: ClassVar[str] = "how answers are drawn"
 
     n: int = option(1, "answers per instruction", low=1)
-    temperature: float = option(0.0, "0: the likeliest token", low=0)
-    top_p: float = option(1.0, "draw from this much probability")
-    max_new_tokens: int = option(1024, "longest answer; what is longer is cut, and counted", low=1)
-    seed: int = option(0, "start of the random numbers", low=0)
+    temperature: float = option(
+        0.0, "sampling temperature; 0 always takes the likeliest token", low=0
+    )
+    top_p: float = option(1.0, "draw from the likeliest tokens that together have this probability")
+    max_new_tokens: int = option(
+        1024, "longest answer in tokens; longer answers are cut and counted", low=1
+    )
+    seed: int = option(0, "seed of the random numbers", low=0)
 
     def check(self) -> None:
         """Refuse what makes no sense.
@@ -59,13 +63,14 @@ class GeneratorOptions(ModelOptions, Sampling):
     engine: str = option("transformers", "what runs the model", ("transformers", "vllm"))
     prompt: str = option(
         AUTO,
-        "how the instruction is put; auto is the form that `train sft` noted, else the model's "
-        "chat template where it has one, else wizardlm",
+        "form of the prompt; auto is the form that `selfj train sft` recorded, or else the "
+        "model's chat template if it has one, or else wizardlm",
         PROMPT_CHOICES,
     )
     batch_size: int | None = option(
         None,
-        "answers generated together, transformers only (default: 8 on a CPU, 32 on a GPU)",
+        "how many answers to generate together (transformers only; default: 8 on a CPU, 32 on a "
+        "GPU)",
         low=1,
     )
 

@@ -29,8 +29,8 @@ class LogOptions(Options):
 
     log: str | None = option(
         None,
-        "log the headline numbers and the output files to MLflow or Weights & Biases, where it is "
-        "installed; where to, and the key, is taken from its own environment variables",
+        "log the headline numbers and the output files to MLflow or Weights & Biases, which must "
+        "be installed; its own environment variables say where to log to and hold the key",
         TRACKERS,
     )
 

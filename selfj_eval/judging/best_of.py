@@ -33,13 +33,22 @@ class BestOfOptions(RatingOptions):
         placeholder="JUDGE",
     )
     n: int | None = option(
-        None, "keep the best of the first N (default: as many as every instruction has)", low=1
+        None,
+        "keep the best of the first N answers to each instruction (default: the largest number "
+        "that every instruction has)",
+        low=1,
     )
-    output: PathLike | None = option(None, "the answers that are kept (.json)", placeholder="FILE")
+    output: PathLike | None = option(
+        None, "file for the answers that are kept (.json)", placeholder="FILE"
+    )
     name: str | None = option(
-        None, "`generator` in the output (default: the candidates' model, -best-of- and N)"
+        None,
+        "`generator` in the output (default: the name of the candidates' model, followed by "
+        "-best-of- and N)",
     )
-    curve: PathLike | None = option(None, "write the curve too (.csv)", placeholder="FILE")
+    curve: PathLike | None = option(
+        None, "also write what the best of 1, 2, 4, ... answers gain (.csv)", placeholder="FILE"
+    )
 
     def check(self) -> None:
         """Refuse how a judge runs where none does."""

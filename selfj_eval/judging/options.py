@@ -16,9 +16,10 @@ from selfj_eval.records.options import ReadOptions
 from selfj_eval.records.writing import TableOptions
 
 RATERS = (
-    "'small', 'demo' (a toy), a model folder or GGUF file, a hub id, or with engine openai a "
-    "model's name at a server; or another rater: length, trigrams, tfidf, cosine:MODEL, ppl:MODEL, "
-    "reward:MODEL, generative:MODEL, a sum such as small+trigrams, or a YAML file (docs/bench.md)"
+    "a judge: 'small', 'demo' (a toy), a model folder, a GGUF file, a hub id, or with engine "
+    "openai a model's name at a server; or another rater: length, trigrams, tfidf, cosine:MODEL, "
+    "ppl:MODEL, reward:MODEL, generative:MODEL, a sum such as small+trigrams, or a YAML file "
+    "(docs/bench.md)"
 )
 
 
@@ -53,10 +54,8 @@ class WorkerOptions(Options):
 
     group_title: ClassVar[str] = "workers (engine ray)"
 
-    workers: int | None = option(None, "how many judges at a time (default: 1)", low=1)
-    worker_gpus: float | None = option(
-        None, "GPUs of a worker (default: 0)", low=0, placeholder="G"
-    )
+    workers: int | None = option(None, "how many judges to run at a time (default: 1)", low=1)
+    worker_gpus: float | None = option(None, "GPUs per worker (default: 0)", low=0, placeholder="G")
     worker_engine: str | None = option(
         None,
         "what runs each worker's judge (default: transformers)",
@@ -71,16 +70,16 @@ class ScoreOptions(RatingOptions, WorkerOptions, TableOptions, ReadOptions, LogO
     judge: str | Path | Rater = option(help=RATERS, placeholder="JUDGE")
     output: PathLike | None = option(
         None,
-        "judgments: .jsonl, .json, .csv or .parquet (default: scores_INPUT.jsonl, beside INPUT, "
-        "or here if that is on the hub); of a folder of Parquet files: a folder (default: "
-        "INPUT.scores)",
+        "file for the scores: .jsonl, .json, .csv or .parquet (default: scores_INPUT.jsonl beside "
+        "INPUT, or in the current folder if INPUT is on the hub); for a folder of Parquet files, "
+        "a folder (default: INPUT.scores)",
         placeholder="FILE",
     )
-    limit: int | None = option(None, "only the first N records", low=1)
+    limit: int | None = option(None, "judge only the first N records", low=1)
     engine: str = option(
         "transformers",
         "what runs the judge: transformers, vllm, openai (a judge behind an OpenAI-compatible "
-        "server), or ray: workers on one or many machines, for a folder",
+        "server), or ray (workers on one or many machines, for a folder of Parquet files)",
         (*ENGINES, "ray"),
     )
 

@@ -30,23 +30,23 @@ class PreferOptions(JudgeOptions, TableOptions):
     group_title: ClassVar[str] = Options.group_title
 
     judge: str | Path | Any = option(  # Any: a PairJudge, whose module takes long to load
-        help="a model folder or GGUF file, a hub id, or with engine openai a model's name at a "
-        "server",
+        help="small-base, a model folder, a GGUF file, a hub id, or with engine openai a "
+        "model's name at a server",
         placeholder="JUDGE",
     )
     template: str | None = option(
         None,
-        "prompt template with two answers: pairwise, or a file of your own, .yaml "
-        "(docs/pairs.md; default: pairwise)",
+        "prompt template for two answers: pairwise, or a .yaml file of your own (docs/pairs.md; "
+        "default: pairwise)",
     )
     pointwise: str | None = option(
         None,
-        "also rate each answer alone with this template (such as chat, self-j) and the same judge, "
-        "and compare the two ways",
+        "the same judge also rates each answer alone with this template (such as chat or self-j), "
+        "and the two ways are compared",
         placeholder="TEMPLATE",
     )
     output: PathLike | None = option(
-        None, "a row per pair: .jsonl, .json, .csv or .parquet", placeholder="FILE"
+        None, "file with one row per pair: .jsonl, .json, .csv or .parquet", placeholder="FILE"
     )
     reference: bool = option(
         True, "show the judge the reference of the pairs that have one (default: yes)"
@@ -57,15 +57,15 @@ class PreferOptions(JudgeOptions, TableOptions):
     limit: int | None = option(None, "only the first N pairs", low=1)
     fields: dict[str, str] = option(
         {},
-        "the field FIELD of a pair, such as response_a, is called NAME in the file, or A.B where "
-        "it is B within A; may be repeated",
+        "the field FIELD of a pair, such as response_a, is called NAME in the file; write A.B for "
+        "a field B inside A; may be repeated",
         placeholder="FIELD=NAME",
     )
     encoding: str | None = like(ReadOptions, "encoding")
     layout: str | None = like(ReadOptions, "layout")
-    confidence: float = option(0.95, "level of intervals", placeholder="C")
-    resamples: int = option(1000, "of the bootstrap", low=20, high=1_000_000)
-    seed: int = option(0, "of the bootstrap", low=0)
+    confidence: float = option(0.95, "confidence level of intervals", placeholder="C")
+    resamples: int = option(1000, "how many resamples the bootstrap draws", low=20, high=1_000_000)
+    seed: int = option(0, "seed of the bootstrap", low=0)
     progress: Watch = option(False, internal=True)
 
     def check(self) -> None:

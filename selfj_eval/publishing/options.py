@@ -24,13 +24,15 @@ class EvalResultsOptions(Options):
     group_title: ClassVar[str] = "format eval-results"
 
     metric: str | None = option(
-        None, "of an evaluation: the headline metric to publish, such as spearman",
+        None, "for an evaluation: the headline metric to publish, such as spearman",
         placeholder="METRIC",
     )  # fmt: skip
     source_url: str | None = option(
-        None, "web page that the result comes from, such as that of the scores", placeholder="URL"
+        None,
+        "web page that the result comes from, such as the page of the scores",
+        placeholder="URL",
     )
-    source_name: str | None = option(None, "what that page is called", placeholder="NAME")
+    source_name: str | None = option(None, "title of that page", placeholder="NAME")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,33 +44,36 @@ class EveryEvalEverOptions(Options):
     organization: str | None = option(None, "who ran the evaluation (needed)", placeholder="NAME")
     relationship: str | None = option(
         None,
-        "of that organization to the model's makers (needed)",
+        "relationship of that organization to the model's makers (needed)",
         ("first_party", "third_party", "collaborative", "other"),
     )
     deployment: str = option(
         "unknown", "who ran the model", ("self_deployed", "externally_managed", "unknown")
     )
     availability: str = option(
-        "unknown", "of the model's weights", ("open_weights", "closed_weights", "unknown")
+        "unknown",
+        "availability of the model's weights",
+        ("open_weights", "closed_weights", "unknown"),
     )
     dataset_url: str | None = option(
         None, "where the data set is, if it is not on the hub", placeholder="URL"
     )
     judge: str | None = option(
-        None, "what the judge is called in public (default: as it was named)", placeholder="NAME"
+        None, "the judge's public name (default: the name in the run file)", placeholder="NAME"
     )
     judge_prompt: PathLike | None = option(
-        None, "text file with the judge's prompt, where the run file does not name it, or it is a "
-        "chat or has a rubric",
+        None, "text file with the judge's prompt; needed if the run file does not name the prompt, "
+        "or the prompt is a chat or has a rubric",
         placeholder="FILE",
     )  # fmt: skip
     correct_at: float | None = option(
         None,
-        "an answer is_correct when its score is at least this (default: 6 for scores on 0 to 9)",
+        "an answer is counted as correct (is_correct) if its score is at least this (default: 6 "
+        "for scores on 0 to 9)",
         placeholder="S",
     )
     samples: bool = option(
-        True, "write a line with texts and score for each scored answer, too (default: yes)"
+        True, "also write a line with texts and score for each scored answer (default: yes)"
     )
 
 
@@ -78,29 +83,31 @@ class ExportOptions(EvalResultsOptions, EveryEvalEverOptions):
 
     format: str = option(
         help="eval-results: .eval_results/*.yaml for a model's repository on the hub; "
-        "every-eval-ever: JSON and sample lines for its collection",
+        "every-eval-ever: JSON and sample lines for the Every Eval Ever collection",
         choices=(EVAL_RESULTS, EVERY_EVAL_EVER),
     )
-    output: PathLike = option(help="folder, the files get their places in it", placeholder="FOLDER")
+    output: PathLike = option(help="folder to write the files into", placeholder="FOLDER")
     model: str = option(
-        help="the evaluated model, owner/name: the one that wrote the answers; of an evaluation, "
-        "the judge",
+        help="the evaluated model, owner/name: the model that wrote the answers, or for "
+        "an evaluation the judge",
         placeholder="OWNER/NAME",
     )
     dataset: str = option(
-        help="the data set: OWNER/NAME of the hub, or in every-eval-ever any name",
+        help="the data set: OWNER/NAME on the hub; for every-eval-ever, any name",
         placeholder="DATASET",
     )
     task: str | None = option(
         None,
-        "the task within the data set (eval-results needs it: the id in the data set's eval.yaml)",
+        "the task within the data set; eval-results needs it: the id in the data set's eval.yaml",
         placeholder="TASK",
     )
     dataset_revision: str | None = option(
         None, "commit of the data set on the hub", placeholder="COMMIT"
     )
     answers_of: str | None = option(
-        None, "of a file with several models' answers: whose to take", placeholder="NAME"
+        None,
+        "for a file with answers of several models: the model whose answers to use",
+        placeholder="NAME",
     )
 
     def check(self) -> None:

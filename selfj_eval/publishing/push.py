@@ -44,8 +44,8 @@ class PushOptions(Options):
         "a judge",
         placeholder="HF://...",
     )
-    public: bool = option(False, "a repository that is new is public (default: private)")
-    dry_run: bool = option(False, "say what would be sent, and send nothing")
+    public: bool = option(False, "make a new repository public (default: private)")
+    dry_run: bool = option(False, "list what would be sent, and send nothing")
 
 
 class Sent(NamedTuple):

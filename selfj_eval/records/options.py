@@ -21,12 +21,12 @@ class ScaleOptions(Options):
 
     scale: tuple[float, float] | None = option(
         None,
-        "lowest and highest rating, such as 1 5, where a row does not say it (rating_min, "
-        "rating_max)",
+        "lowest and highest possible rating, such as 1 5, for rows that do not have them "
+        "(rating_min, rating_max)",
         placeholder="END",
     )
     missing_rating: str | float | None = option(
-        None, "a rating that stands for none, such as -1 or N/A", placeholder="VALUE"
+        None, "a value that means that there is no rating, such as -1 or N/A", placeholder="VALUE"
     )
 
     @property
@@ -48,25 +48,26 @@ class ReadOptions(ScaleOptions):
 
     fields: dict[str, str] = option(
         {},
-        "the record field FIELD is called NAME in the file, or A.B where it is B within A; may be "
-        "repeated",
+        "the field FIELD of a record is called NAME in the file; write A.B for a field B inside "
+        "A; may be repeated",
         placeholder="FIELD=NAME",
     )
     encoding: str | None = option(
         None,
-        "of a text file that is not UTF-8, such as cp1252 (Excel's plain CSV)",
+        "encoding of a text file that is not UTF-8, such as cp1252 (Excel's plain CSV)",
         placeholder="NAME",
     )
 
     layout: str | None = option(
         None,
-        "the layout of the file, where its fields do not say it: chat, trl, mt-bench, inspect, ... "
-        "(docs/layouts.md), or records for rows as they are",
+        "layout of the file, if it is not recognised by its fields: chat, trl, mt-bench, inspect, "
+        "... (docs/layouts.md), or records if the rows are already records",
         placeholder="NAME",
     )
     turns: str = option(
         LAST,
-        "which answers of a conversation are judged: the last, or all, as ID-1, ID-2, ...",
+        "which answers of a conversation are judged: the last one, or all, with the ids ID-1, "
+        "ID-2, ...",
         (LAST, ALL),
     )
 

@@ -23,8 +23,8 @@ class TableOptions(Options):
 
     safe_csv: bool = option(
         False,
-        "CSV for a spreadsheet: an apostrophe before texts that begin like a formula; selfj reads "
-        "them as they were",
+        "write CSV that is safe in a spreadsheet: texts that begin like a formula get an "
+        "apostrophe in front, which selfj removes when it reads them",
     )
 
     def check_csv(self, output: Path | None) -> None:

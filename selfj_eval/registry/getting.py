@@ -125,12 +125,12 @@ class GetOptions(Options):
     """From where sets come, and where they go."""
 
     to: PathLike | None = option(
-        None, "the data folder (default: `selfj data path`)", placeholder="DIR"
+        None, "the data folder (default: the one that `selfj data path` prints)", placeholder="DIR"
     )
     origin: PathLike | None = option(
         None,
-        "a folder with owner/name/commit/path or checkouts as owner/name, or the address of a "
-        "mirror with the same layout (default: GitHub)",
+        "a folder with files as owner/name/commit/path or with checkouts as owner/name, or the "
+        "address of a mirror with the same layout (default: GitHub)",
         placeholder="DIR_OR_URL",
     )
     announce: Callable[[Plan], None] | None = option(None, internal=True)

@@ -33,9 +33,11 @@ T = TypeVar("T")
 class ReportOptions(BootstrapOptions):
     """What a report shows."""
 
-    output: PathLike | None = option(None, "the page (.html)", placeholder="FILE")
-    title: str = option("Self-J evaluation", "of the page")
-    texts: bool = option(True, "show the texts of the worst disagreements (default: yes)")
+    output: PathLike | None = option(None, "file for the page (.html)", placeholder="FILE")
+    title: str = option("Self-J evaluation", "title of the page")
+    texts: bool = option(
+        True, "show the texts of the answers on which score and rating differ most (default: yes)"
+    )
 
 
 @dataclass(frozen=True)

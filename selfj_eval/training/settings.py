@@ -39,7 +39,7 @@ class TrainingConfig(Options):
     base: PathLike = option(
         help="model to start from: a folder, GGUF file or hub id", placeholder="MODEL"
     )
-    output: PathLike = option(help="folder to make", placeholder="DIR")
+    output: PathLike = option(help="folder to create", placeholder="DIR")
     lora_r: int = option(16, "rank of the LoRA adapter; 0 trains all weights", low=0)
     lora_alpha: float = option(16.0, "scale of the adapter")
     lora_dropout: float = option(0.05, "dropout before the adapter")
@@ -50,26 +50,33 @@ class TrainingConfig(Options):
         "none", "load the base in 8 or 4 bits (bitsandbytes)", ("none", "8bit", "4bit")
     )
     dtype: str = option(
-        "auto", "arithmetic; auto is bfloat16 where a GPU has it, else float32", DTYPES
+        "auto",
+        "number format of the arithmetic; auto is bfloat16 on a GPU that supports it, otherwise "
+        "float32",
+        DTYPES,
     )
     epochs: float = option(2.0, "passes over the data")
-    max_steps: int = option(-1, "end after so many steps instead")
+    max_steps: int = option(-1, "stop after N steps instead of `epochs`; -1 for no limit")
     learning_rate: float = option(3e-4, "highest learning rate")
     warmup_ratio: float = option(0.03, "share of the steps over which the learning rate rises")
-    warmup_steps: int | None = option(None, "so many steps instead", low=0)
-    schedule: str = option("linear", "how it falls", ("linear", "cosine", "constant"))
+    warmup_steps: int | None = option(
+        None, "number of steps over which the learning rate rises, instead of `warmup_ratio`", low=0
+    )
+    schedule: str = option(
+        "linear", "how the learning rate falls", ("linear", "cosine", "constant")
+    )
     weight_decay: float = option(0.0, "AdamW's weight decay", low=0)
     adam_beta2: float = option(0.999, "AdamW's second beta")
     max_grad_norm: float = option(1.0, "gradients are clipped to this norm")
     batch_size: int = option(16, "rows per process and forward pass", low=1)
     gradient_accumulation: int = option(8, "forward passes per step", low=1)
-    gradient_checkpointing: bool = option(False, "less memory, more time")
-    seed: int = option(0, "start of the random numbers", low=0, high=_SEEDS)
+    gradient_checkpointing: bool = option(False, "use less memory and more time")
+    seed: int = option(0, "seed of the random numbers", low=0, high=_SEEDS)
     logging_steps: int = option(10, "steps between lines of the log", low=1)
     eval_steps: int = option(200, "steps between validations, if there is a validation file", low=1)
     save_steps: int = option(200, "steps between checkpoints", low=1)
     report_to: tuple[str, ...] = option(
-        (), "trackers: tensorboard, wandb, trackio", placeholder="NAME"
+        (), "trackers to log to: tensorboard, wandb, trackio", placeholder="NAME"
     )
     trust_remote_code: bool = option(False, "run Python code that comes with the base")
 
@@ -109,38 +116,50 @@ class JudgeConfig(TrainingConfig):
 
     group_title: ClassVar[str] = "the judge's data and loss"
 
-    train_ref: PathLike = option(help="training pairs, prompts with reference", placeholder="FILE")
-    train_noref: PathLike = option(help="the same answers, prompts without", placeholder="FILE")
+    train_ref: PathLike = option(help="training pairs: prompts with reference", placeholder="FILE")
+    train_noref: PathLike = option(
+        help="the same training answers: prompts without reference", placeholder="FILE"
+    )
     validation_ref: PathLike | None = option(
-        None, "validation pairs, prompts with reference", placeholder="FILE"
+        None, "validation pairs: prompts with reference", placeholder="FILE"
     )
     validation_noref: PathLike | None = option(
-        None, "the same answers, prompts without", placeholder="FILE"
+        None, "the same validation answers: prompts without reference", placeholder="FILE"
     )
-    allow_unpaired: bool = option(False, "answers without reference teach the student alone")
+    allow_unpaired: bool = option(
+        False,
+        "accept answers without a reference; only the prompt without reference learns from them",
+    )
     architecture: str = option(
         "decoder",
         "a causal model that predicts a digit token, or an encoder with ten classes",
         ("decoder", "encoder"),
     )
     max_tokens: int = option(
-        1024, "longest prompt with label; longer ones lose their middles", low=1
+        1024, "longest prompt with label, in tokens; longer texts lose their middle", low=1
     )
-    student_weight: float = option(0.3, "weight of the student's cross-entropy", low=0)
+    student_weight: float = option(
+        0.3, "weight of the cross-entropy without reference (the student)", low=0
+    )
     kl_weight: float = option(2.0, "weight of the distillation; 0 turns it off", low=0)
     kl_warmup_steps: int = option(
         0, "steps over which the distillation's weight rises from 0", low=0
     )
     label_spread: float = option(
-        0.0, "width, in points, of a normal curve around each label", low=0
+        0.0,
+        "spread each label over its neighbours: standard deviation of a normal curve around it, "
+        "in points",
+        low=0,
     )
     freeze_layers: int = option(0, "train neither embeddings nor the first N layers", low=0)
     cache_frozen: bool = option(
         False,
-        "run the frozen layers once and keep what they give, in OUTPUT.checkpoints: later epochs "
-        "skip them",
+        "run the frozen layers only once and keep their output in OUTPUT.checkpoints, so that "
+        "later epochs skip them",
     )
-    group_by_length: bool = option(True, "batches of about equal length: less padding")
+    group_by_length: bool = option(
+        True, "put rows of similar length into one batch, which needs less padding"
+    )
 
     def check(self) -> None:
         """Refuse what makes no sense.
@@ -177,13 +196,17 @@ class SftConfig(TrainingConfig):
         help="rows with an instruction and an output (or response)", placeholder="FILE"
     )
     validation: PathLike | None = option(
-        None, "rows of the same kind, for the loss", placeholder="FILE"
+        None, "rows of the same kind, to measure the loss on", placeholder="FILE"
     )
-    prompt: str = option(AUTO, "prompt form, as for generate", PROMPT_CHOICES)
-    max_tokens: int = option(1024, "longest prompt with answer; longer rows are skipped", low=1)
+    prompt: str = option(AUTO, "form of the prompt, as in selfj generate", PROMPT_CHOICES)
+    max_tokens: int = option(
+        1024, "longest prompt with answer, in tokens; longer rows are skipped", low=1
+    )
     epochs: float = option(3.0, "passes over the data")
     learning_rate: float = option(2e-4, "highest learning rate")
-    schedule: str = option("cosine", "how it falls", ("linear", "cosine", "constant"))
+    schedule: str = option(
+        "cosine", "how the learning rate falls", ("linear", "cosine", "constant")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,9 +215,11 @@ class MergeOptions(Options):
 
     adapter: PathLike = option(help="the adapter's folder, or hub id", placeholder="DIR")
     base: PathLike | None = option(
-        None, "its base (default: the one it names)", placeholder="MODEL"
+        None,
+        "the adapter's base model (default: the one that the adapter names)",
+        placeholder="MODEL",
     )
-    output: PathLike = option(help="folder to make", placeholder="DIR")
+    output: PathLike = option(help="folder to create", placeholder="DIR")
     dtype: str = option("float32", "number format of the result", DTYPES[1:])
 
 
@@ -206,41 +231,50 @@ class LabelOptions(GeneratorOptions):
 
     model: PathLike | None = option(
         None,
-        "answers and evaluates itself: 'demo', a folder or GGUF file, a hub id",
+        "the model that answers the instructions and evaluates its own answers: 'demo', a folder, "
+        "a GGUF file, a hub id",
         placeholder="MODEL",
     )
-    judge: PathLike | None = option(None, "evaluates instead of the model", placeholder="MODEL")
+    judge: PathLike | None = option(
+        None,
+        "the model that evaluates the answers, instead of the one that answered",
+        placeholder="MODEL",
+    )
     judge_adapter: PathLike | None = option(
         None, "LoRA adapter to put on `judge`", placeholder="DIR"
     )
     embedder: PathLike | None = option(
         None, "sentence-transformers model for z2: folder or hub id", placeholder="NAME"
     )
-    output: PathLike = option(help="what the files' names begin with", placeholder="NAME")
-    source: str | None = option(None, "what labels are made of (default: self-j)", tuple(SOURCES))
+    output: PathLike = option(help="beginning of the output files' names", placeholder="NAME")
+    source: str | None = option(
+        None, "what labels are computed from (default: self-j)", tuple(SOURCES)
+    )
     weights: tuple[float, float] | None = option(
-        None, "of z1 and z2 (default: 1 1)", placeholder="W"
+        None, "weights of z1 and z2 (default: 1 1)", placeholder="W"
     )
     scale: str | None = option(
-        None, "how a measure comes onto 0..1 (default: rank, its quantile)", SCALES
+        None, "how a measure is rescaled to 0..1 (default: rank, which is its quantile)", SCALES
     )
-    bins: str | None = option(None, "of the ten labels (default: equal-frequency)", BINS)
+    bins: str | None = option(None, "how the ten labels are cut (default: equal-frequency)", BINS)
     rule: PathLike | None = option(
-        None, "label by this OUTPUT.rule.json instead of a new rule", placeholder="FILE"
+        None, "use this OUTPUT.rule.json instead of fitting a new rule", placeholder="FILE"
     )
     validation: float = option(
         0.1,
-        "share of the instructions in the validation part; 0: no such part",
+        "share of the instructions in the validation part; 0 for no such part",
         placeholder="SHARE",
     )
     limit: int | None = option(None, "only the first N rows", low=1)
     store: PathLike | None = option(
-        None, "keep answers and judgments in NAME.answers and .judgments", placeholder="NAME"
+        None, "keep answers and judgments in NAME.answers and NAME.judgments", placeholder="NAME"
     )
     template: str | None = like(JudgeOptions, "template")
     max_tokens: int | None = like(JudgeOptions, "max_tokens")
     batch_tokens: int | None = like(JudgeOptions, "batch_tokens")
-    temperature: float = option(0.7, "0: the likeliest token", low=0)
+    temperature: float = option(
+        0.7, "sampling temperature; 0 always takes the likeliest token", low=0
+    )
     progress: Watch = option(False, internal=True)
 
     ANSWERING: ClassVar[tuple[str, ...]] = (

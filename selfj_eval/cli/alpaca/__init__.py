@@ -13,8 +13,8 @@ _EPILOG = """examples:
   selfj alpaca rank --judge length --output ranking
   selfj alpaca table
 
-The 805 instructions, both baselines and what length control needs come from `selfj data get
-alpaca_eval` (docs/alpaca.md).
+`selfj data get alpaca_eval` fetches the 805 instructions, both baselines and the files that length
+control needs (docs/alpaca.md).
 """
 
 
@@ -24,6 +24,6 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "alpaca",
         _COMMANDS,
-        description="AlpacaEval with a local judge.",
+        description="Run AlpacaEval with a judge on your own machine.",
         epilog=_EPILOG,
     )

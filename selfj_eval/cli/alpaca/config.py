@@ -13,9 +13,10 @@ _EPILOG = """examples:
   selfj alpaca config --judge oceanpty/Self-J --output annotator
   selfj alpaca config --judge ./my-judge --adapter ./my-lora --temperature 0.5 --output annotator
 
-Writes configs.yaml, client.yaml and prompt.txt and prints the alpaca_eval commands that use them.
-With AlpacaEval's data here (selfj data get alpaca_eval) it also writes both baselines and what
-length control needs, so that alpaca_eval reaches for no network. Judgments are kept in the folder.
+The command writes configs.yaml, client.yaml and prompt.txt. It prints the alpaca_eval commands that
+use them. If AlpacaEval's data are on your machine (selfj data get alpaca_eval), it also writes both
+baselines and the files that length control needs, so that alpaca_eval needs no network. Judgments
+are kept in the folder.
 Exit status: 0, or 2 for wrong input.
 """
 
@@ -27,8 +28,8 @@ def add_parser(subparsers: Any) -> None:
         "config",
         run,
         help="write the annotator's configuration for the stock alpaca_eval command",
-        description="Write the configuration with which the stock alpaca_eval command uses a "
-        "judge, without a patch.",
+        description="Write the configuration with which the stock, unpatched alpaca_eval command "
+        "uses a judge.",
         epilog=_EPILOG,
     )
     add_flags(parser, ConfigOptions)

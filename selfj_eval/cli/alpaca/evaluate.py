@@ -15,10 +15,11 @@ _EPILOG = """examples:
       --output board1
   selfj alpaca evaluate mine.json --judge demo --baseline theirs.json --output versus
 
-Each file holds one model's outputs: rows with instruction, output, generator. Every answer is
-judged once, the baseline's too, and kept in DIR/judgments.store: run it again with more files, or
-after an interruption, and only what is new is judged. DIR/leaderboard.csv has AlpacaEval's columns
-and can be given to alpaca_eval as --precomputed_leaderboard; DIR/annotations/ has every comparison.
+Each file holds one model's outputs: rows with instruction, output and generator. Every answer is
+judged once, the baseline's answers too, and judgments are kept in DIR/judgments.store. When you run
+the command again, with more files or after an interruption, only new answers are judged.
+DIR/leaderboard.csv has AlpacaEval's columns; alpaca_eval reads it as --precomputed_leaderboard.
+DIR/annotations/ has every comparison.
 Exit status: 0; 1 when answers were unscored, missing or to unknown instructions; 2 for wrong input.
 """
 
@@ -29,8 +30,8 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "evaluate",
         run,
-        help="win rates of models against a baseline, the judge loaded once",
-        description="Win rates of models against a baseline, in AlpacaEval's own columns.",
+        help="compute win rates of models against a baseline; the judge is loaded once",
+        description="Compute win rates of models against a baseline, in AlpacaEval's own columns.",
         epilog=_EPILOG,
     )
     parser.add_argument(

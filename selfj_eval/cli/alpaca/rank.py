@@ -15,12 +15,12 @@ _EPILOG = """examples:
   selfj alpaca rank --judge oceanpty/Self-J --instructions 50 --output ranking
   selfj alpaca rank --judge trigrams --references v2 --output ranking
 
-Scores the stored outputs of all models (182 x 805) and both baselines, ranks the models by mean
-score and by win rate, and compares with GPT-4's AlpacaEval 1 and 2 rankings, raw and
-length-controlled: Spearman, Kendall's tau-b and rank-biased overlap with bootstrap intervals over
-instructions, for the models of the first AlpacaEval 2 leaderboard ("release") and for all.
-`length` is the null model: the longer answer is better. Judgments are kept in DIR/judgments.store:
-after an interruption run it again.
+The command scores the stored outputs of all models (182 x 805) and of both baselines. It ranks the
+models by mean score and by win rate, and compares these rankings with GPT-4's AlpacaEval 1 and 2
+rankings, raw and length-controlled. It reports Spearman, Kendall's tau-b and rank-biased overlap
+with bootstrap intervals over instructions, for the models of the first AlpacaEval 2 leaderboard
+("release") and for all models. `length` is a baseline: the longer answer is better. Judgments are
+kept in DIR/judgments.store. After an interruption, run the same command again.
 Exit status: 0, 1 when answers were unscored, 2 for wrong input.
 """
 

@@ -21,12 +21,12 @@ _EPILOG = """examples:
       --output runs
   selfj alpaca table --results runs
 
-The model answers AlpacaEval's 805 instructions (selfj generate), a row
-that takes the best of n has the judge choose (selfj best-of), and the answers are compared with
-both baselines: by the judge (selfj alpaca evaluate), and with --gpt4 by AlpacaEval's own GPT-4
-annotators. These ask OpenAI, or the server that OPENAI_BASE_URL names, with the key in
-OPENAI_API_KEY: 805 requests a version, which cost money. All steps keep what is finished: run it
-again to go on.
+The model answers AlpacaEval's 805 instructions (selfj generate). If the row takes the best of n,
+the judge chooses it (selfj best-of). The answers are then compared with both baselines: by the
+judge (selfj alpaca evaluate), and with --gpt4 by AlpacaEval's own GPT-4 annotators. These ask
+OpenAI, or the server that OPENAI_BASE_URL names, with the key in OPENAI_API_KEY. They make 805
+requests per version of AlpacaEval, which cost money. All steps keep what is finished. After an
+interruption, run the same command again.
 Exit status: 0, 1 when answers are missing or unscored, 2 for wrong input.
 """
 
@@ -42,7 +42,11 @@ def add_parser(subparsers: Any) -> None:
         epilog=_EPILOG,
         json=False,
     )
-    parser.add_argument("row", metavar="ROW", help="a row with `run` in the manifest")
+    parser.add_argument(
+        "row",
+        metavar="ROW",
+        help="name of a row that has `run` in the manifest, such as llama-2-13b-87k",
+    )
     add_flags(parser, RunOptions, skip=("judge_options", "generate_options"))
     parser.add_argument(
         "--judge-options",

@@ -17,9 +17,10 @@ _EPILOG = """examples:
   selfj alpaca table --results runs --json
   selfj alpaca table --judge demo --store judgments.store
 
-Stored GPT-4 preferences go through AlpacaEval's own metric; `selfj alpaca run` fills the rows of
-models that have no stored ones (--results). With --judge, that judge scores the stored outputs of
-the rows that have some: its win rates stand apart, for they are not GPT-4's.
+The numbers come from stored GPT-4 preferences and AlpacaEval's own metric. `selfj alpaca run` fills
+the rows of models that have no stored preferences (--results). With --judge, that judge scores the
+stored outputs of the rows that have some. Its win rates are shown separately, because they are not
+GPT-4's.
 Exit status: 0; 1 when answers were unscored; 2 for wrong input.
 """
 
@@ -31,7 +32,8 @@ def add_parser(subparsers: Any) -> None:
         "table",
         run,
         help="the paper's AlpacaEval table: published numbers, and those obtained here",
-        description="The paper's AlpacaEval table: published numbers beside those obtained here.",
+        description="Show the paper's AlpacaEval table: published numbers beside those obtained "
+        "here.",
         epilog=_EPILOG,
     )
     add_flags(parser, TableOptions)

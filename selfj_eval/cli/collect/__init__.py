@@ -20,6 +20,7 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "collect",
         _COMMANDS,
-        description="The instruction collection of Self-J: 37 public sources in three categories.",
+        description="Make Self-J's instruction collection from 37 public sources in three "
+        "categories.",
         epilog=_EPILOG,
     )

@@ -14,14 +14,15 @@ _EPILOG = """examples:
   selfj collect run --output collection --from downloads  # from JSONL or Parquet: downloads/NAME/
   selfj collect run --output collection --sources mbpp,qasc --evaluation none
 
-Each source is read, converted to instructions in their original wording, filtered, and kept out
-where it holds an instruction of an evaluation set; then exact and near duplicates go, of all
-sources together, the earlier one stays. Written: DIR/Common, DIR/Coding and DIR/Academic with a
-Parquet file a source (id, instruction, source, category), and DIR/summary.json with the counts of
-every step beside the published ones. The steps: docs/collection.md.
+Each source is read, converted to instructions in their original wording, and filtered.
+Instructions that are in an evaluation set are dropped. Then exact and near duplicates are removed
+over all sources together; the earlier one stays. The command writes DIR/Common, DIR/Coding and
+DIR/Academic with one Parquet file per source (id, instruction, source, category), and
+DIR/summary.json with the counts of every step beside the published ones. docs/collection.md
+explains the steps.
 
-A finished source is kept in DIR/work: after an interruption run the same command again, and the
-files come out the same. A source that fails is named and does not stop the others.
+A finished source is kept in DIR/work. After an interruption, run the same command again: it gives
+the same files. A source that fails is named and does not stop the others.
 Exit status: 0, 1 when a source failed, 2 for wrong input.
 """
 

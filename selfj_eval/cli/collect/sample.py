@@ -13,9 +13,9 @@ _EPILOG = """examples:
   selfj collect sample collection --n 87000 --output sft.jsonl       # instruction tuning
   selfj collect sample collection --n 30000 --exclude sft.jsonl --output judge.jsonl
 
-The seed and the ids alone decide which instructions are drawn and in which order: the same on any
-number of workers, and a smaller sample is the beginning of a larger one. Rows have id, instruction,
-source and category: what selfj generate and selfj label read.
+Only the seed and the ids decide which instructions are drawn and in which order. The sample is the
+same on any number of workers, and a smaller sample is the beginning of a larger one. Rows have id,
+instruction, source and category, which selfj generate and selfj label read.
 """
 
 
@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
         "sample",
         run,
         help="draw random instructions for training",
-        description="Draw random instructions of a collection.",
+        description="Draw random instructions from a collection.",
         epilog=_EPILOG,
     )
     parser.add_argument("collection", metavar="DIR", help="folder that selfj collect run wrote")

@@ -17,11 +17,12 @@ _EPILOG = """examples:
   selfj collect stats collection --output figures --sample 5000 --parser en_core_web_md
   selfj collect stats collection --sample 0              # without the root verbs
 
-COLLECTION is what `selfj collect run` wrote. Written to DIR: stats.json, sources.csv, stats.md,
-stats.html, and as SVG and PNG the figures categories, characters, words and verbs (figures and
-page: extra `report`). The root verbs need spaCy (extra `collect`) and one of its pipelines:
-python -m spacy download en_core_web_sm. Without them everything else is made.
-Exit status: 0; 1 when something was left out for want of a package; 2 for wrong input.
+COLLECTION is the folder that `selfj collect run` wrote. The command writes to DIR: stats.json,
+sources.csv, stats.md, stats.html, and as SVG and PNG the figures categories, characters, words and
+verbs. The figures and the page need the extra `report`. The root verbs need spaCy (extra `collect`)
+and one of its pipelines: python -m spacy download en_core_web_sm. If a package is missing, all that
+does not need it is still written.
+Exit status: 0; 1 when something was skipped because a package is missing; 2 for wrong input.
 """
 
 
@@ -32,8 +33,8 @@ def add_parser(subparsers: Any) -> None:
         "stats",
         run,
         help="sources, categories, lengths and root verbs of a collection: tables and figures",
-        description="What a collection holds: sources beside the published counts, categories, "
-        "lengths, and the root verbs of a random sample with their first nouns.",
+        description="Show what a collection holds: sources beside the published counts, "
+        "categories, lengths, and the root verbs of a random sample with their first nouns.",
         epilog=_EPILOG,
     )
     parser.add_argument("collection", metavar="COLLECTION", help="the collection's folder")

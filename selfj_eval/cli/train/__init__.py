@@ -13,7 +13,7 @@ _EPILOG = """examples:
       --config configs/self-j-13b.yaml --quantization none --gradient-accumulation 1
   selfj train sft --config configs/sft-llama-2-13b.yaml
 
-docs/training.md tells the whole way.
+docs/training.md explains the whole process.
 """
 
 

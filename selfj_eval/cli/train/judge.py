@@ -16,13 +16,13 @@ _EXAMPLES = """examples:
       --train-ref pairs.ref.jsonl --train-noref pairs.noref.jsonl --output small-judge
   torchrun --nproc_per_node 2 -m selfj_eval train judge --config my.yaml
 
-Settings come from the YAML file, then from the flags. All data is checked before anything is
+Settings come from the YAML file; flags override them. All data is checked before the model is
 loaded. The loss is CE(with reference) + student_weight CE(without) + kl_weight KL (Self-J, arXiv
 2409.00935, section 3), with both prompts of an answer in one batch.
 
-Checkpoints are kept in OUTPUT.checkpoints until the judge is finished. After an interruption run
-the same command again: it ends with the weights that an undisturbed run has. Beside the judge
-stands OUTPUT/training.json: settings, data, versions and numbers.
+Checkpoints are kept in OUTPUT.checkpoints until the judge is finished. After an interruption, run
+the same command again: it gives the same weights as an undisturbed run. OUTPUT/training.json holds
+the settings, the data, versions and numbers.
 """
 
 
@@ -34,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
         run,
         JudgeConfig,
         help="train a judge from paired labels",
-        description="Train a judge by paired self-distillation, resumably.",
+        description="Train a judge by paired self-distillation.",
         epilog=_EXAMPLES,
     )
 

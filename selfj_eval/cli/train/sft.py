@@ -13,10 +13,10 @@ _EXAMPLES = """examples:
   selfj train sft --base ./my-base --train answers.jsonl --output my-adapter --batch-size 4
   selfj generate questions.jsonl --model ./my-base --adapter my-adapter --output answers.json
 
-A row has an instruction and an output (or response). The loss is on the answer and its end alone.
-Rows longer than max_tokens are skipped and counted. Checkpoints are kept in OUTPUT.checkpoints
-until the model is finished: after an interruption run the same command again.
-OUTPUT/training.json tells how it was made; selfj merge puts an adapter into its base.
+A row has an instruction and an output (or response). Only the answer and its end count in the loss.
+Rows longer than --max-tokens are skipped and counted. Checkpoints are kept in OUTPUT.checkpoints
+until the model is finished. After an interruption, run the same command again.
+OUTPUT/training.json says how the model was made. selfj merge puts an adapter into its base.
 """
 
 
@@ -28,7 +28,7 @@ def add_parser(subparsers: Any) -> None:
         run,
         SftConfig,
         help="instruction-tune a model",
-        description="Instruction-tune a model on instructions with answers, resumably.",
+        description="Instruction-tune a model on instructions with answers.",
         epilog=_EXAMPLES,
     )
 
