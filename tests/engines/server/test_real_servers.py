@@ -21,8 +21,8 @@ pytest.importorskip("openai", reason="the extra openai is not installed")
 
 TOLERANCES = {  # of scores and of log-probabilities
     "vllm": (1e-4, 1e-4),
-    "llama_cpp": (1e-3, 1e-3),
-    "llama-server": (1e-3, 1e-3),  # it adds up all probabilities in float32
+    "llama_cpp": (1e-4, 1e-4),
+    "llama-server": (1e-4, 1e-3),  # it adds up all probabilities in float32
 }
 
 
