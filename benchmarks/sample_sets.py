@@ -1,7 +1,7 @@
 """Write a part of each rated set: a few models' answers to the same instructions.
 
 A judge of 135 million parameters needs hours for whole sets on a CPU. The parts keep what an
-agreement within a model needs: each chosen model answers each chosen instruction.
+agreement within a model needs: the same instructions for all chosen models.
 
 example:
   python benchmarks/sample_sets.py --sets arena_bench mtbench --models 4 --output parts

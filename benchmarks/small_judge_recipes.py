@@ -18,8 +18,6 @@ class Recipe:
         freeze_layers: So many of the 30 layers get no adapter, and run once for all epochs.
         epochs: Passes over the data; one teaches a judge of this size little.
         learning_rate: Its highest value.
-        changed: Share of the answers that are in training also as changed copies
-            (small_judge_changes.py).
     """
 
     name: str
@@ -30,16 +28,6 @@ class Recipe:
     freeze_layers: int = 22
     epochs: int = 3
     learning_rate: float = 5e-4
-    changed: float = 0.0
 
 
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe("small"),
-        Recipe("robust", changed=0.3),
-        Recipe("distillation-0", kl_weight=0.0),
-        Recipe("distillation-2", kl_weight=2.0),
-        Recipe("tokens-640", max_tokens=640, reference_tokens=250),
-    )
-}
+RECIPES = {recipe.name: recipe for recipe in (Recipe("small"),)}

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from random import Random
 
 from rated_sets import sample
 from safetensors.torch import load_file, save_file
-from small_judge_changes import with_changes
 from small_judge_data import Run, Sets, trainable, unseen
 from small_judge_recipes import Recipe
 
@@ -67,7 +65,7 @@ def pairs(base: str, recipe: Recipe, run: Run, sets: Sets) -> list[Pair]:
             Pair(r.id, r.instruction, r.response, cut(r.reference), int(label))
             for r, label in zip(chosen, labels, strict=True)
         ]
-    return with_changes(found, recipe.changed, Random(0)) if recipe.changed else found
+    return found
 
 
 def ship(judge: Path) -> None:

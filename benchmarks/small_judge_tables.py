@@ -7,10 +7,11 @@ from pathlib import Path
 from statistics import mean, pvariance
 
 from scipy.stats import zscore
-from small_judge_data import HALVES, NEVER_TRAINED, RUNS, Sets, unseen
+from small_judge_data import HALVES, NEVER_TRAINED, RUNS, Run, Sets, unseen
 from small_judge_runs import samples, score_file
 
 from selfj_eval import Record, metrics, score
+from selfj_eval.raters.specs import SUMS
 from selfj_eval.records.reading import read_rows
 
 Scores = Mapping[str, float]
@@ -24,6 +25,7 @@ COLUMNS = (
     "cosine",
     "without + trigrams",
     "with + trigrams",
+    "small-ref",
 )
 
 
@@ -33,17 +35,24 @@ def tables(work: Path, recipes: Sequence[str], sets: Sets, most: int, embedder: 
     for recipe in recipes:
         found: dict[str, dict[str, float]] = {}
         for name in ("fold1", "fold2"):
-            judge = work / recipe / name
-            of_run = {
-                source: _agreements(judge, source, records, most, embedder)
-                for source, records in unseen(sets, RUNS[name]).items()
-                if score_file(judge, source, "without").exists()
-            }
-            found |= of_run
+            found |= _of_run(work / recipe / name, RUNS[name], sets, most, embedder)
         if found:
             text += ["", f"### {recipe}", "", *_table(found), ""]
             text += _scales(work / recipe / "all", sets)
+        shipped = _of_run(work / recipe / "all", RUNS["all"], sets, most, embedder)
+        if shipped:
+            text += ["", f"### {recipe}, the judge that is shipped", "", *_table(shipped), ""]
     return "\n".join(text)
+
+
+def _of_run(
+    judge: Path, run: Run, sets: Sets, most: int, embedder: str | None
+) -> dict[str, dict[str, float]]:
+    return {
+        source: _agreements(judge, source, records, most, embedder)
+        for source, records in unseen(sets, run).items()
+        if records and score_file(judge, source, "without").exists()
+    }
 
 
 def _scales(judge: Path, sets: Sets) -> list[str]:
@@ -98,6 +107,7 @@ def _agreements(
             raters["cosine"] = _rated(referred, f"cosine:{embedder}")
         for name in ("without", "with"):
             raters[f"{name} + trigrams"] = _sum(raters[name], raters["trigrams"])
+        raters["small-ref"] = _small_ref(raters["without"], raters["trigrams"])
     raters["without"] = {i: s for i, s in raters["without"].items() if i in chosen}
     rating = {i: r.rating or 0.0 for i, r in (chosen | referred).items()}
     found = {"n": float(len(chosen))}
@@ -116,6 +126,17 @@ def _scores(file: Path) -> dict[str, float]:
 def _rated(records: Mapping[str, Record], judge: str) -> dict[str, float]:
     judged = score(list(records.values()), judge=judge).judgments
     return {j.id: j.score for j in judged if j.score is not None}
+
+
+def _small_ref(small: Scores, trigrams: Scores) -> dict[str, float]:
+    fixed = SUMS["small-ref"].fixed
+    assert fixed is not None
+    (middle, deviation), (share, spread) = fixed
+    return {
+        i: (small[i] - middle) / deviation + (value - share) / spread
+        for i, value in trigrams.items()
+        if i in small
+    }
 
 
 def _sum(one: Scores, other: Scores) -> dict[str, float]:

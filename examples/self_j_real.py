@@ -2,10 +2,9 @@
 
 `small-base` (135 million parameters) is tuned on answers by stronger models, answers FLASK's
 instructions four times each, and evaluates its answers against FLASK's references. The judge
-learns from that, and from no rating. GPT-4's ratings of other models' answers only measure how
-good the labels and the judge are. The judge is trained as `small` is, so that only their labels
-tell the two apart. After an interruption the same command goes on; docs/results.md has what came
-of it.
+learns from that. Ratings only choose the answers that the model is tuned on, and measure how good
+the labels and the judge are. The judge is trained as `small` is, so that the two differ in their
+labels only. After an interruption the same command goes on.
 """
 
 from __future__ import annotations
@@ -153,7 +152,7 @@ def measure(
     raters: Mapping[str, tuple[str, dict[str, Any]]] = {
         "base, self-evaluation": (base, FAST),
         "z1": (str(model), FAST),
-        "z2": ("cosine", {"embedder": embedder}),
+        "z2": (f"cosine:{embedder}", {}),
         "judge with reference": (str(model), judge),
         "judge without": (str(model), {**judge, "reference": False}),
         "log-length": ("log-length", {}),

@@ -258,7 +258,10 @@ def _pointwise(
 def _pairwise(
     spec: RaterSpec, sets: Sequence[PairSet], template: str, stores: Stores, watch: Watch
 ) -> list[tuple[Asked, PositionBias]]:
-    judge = PairJudge.open(str(spec.model), _options(spec, template), store=stores.judgments)
+    options = _options(spec, template)
+    judge = PairJudge.open(
+        str(spec.model), options, reference=spec.reference, store=stores.judgments
+    )
     found: list[tuple[Asked, PositionBias]] = []
     total = sum(len(own.pairs) for own in sets)
     with steps(watch, total, f"{spec.name}: compared", "pair") as progress:

@@ -50,7 +50,8 @@ def run_robust(
     single = [_single(spec) for spec in specs]
     found: dict[str, dict[str, Robustness]] = {data.name: {} for data in sets}
     for spec in single:
-        raters = open_rater(spec, stores, embedder=settings.embedder)
+        opened = open_rater(spec, stores, embedder=settings.embedder)
+        raters = {mode: opened[mode] for mode in spec.modes}
         for data in sets:
             for mode, rater in raters.items():
                 records = with_references(data) if mode else data.records
@@ -64,6 +65,7 @@ def run_robust(
                         rater, records, seed=seed, limit=limit, progress=progress
                     )
         raters.clear()
+        opened.clear()
         gc.collect()
     if empty := [name for name, documents in found.items() if not documents]:
         raise DataError(f"{empty[0]} has no references, which every rater here needs.")

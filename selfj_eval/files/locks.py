@@ -69,7 +69,8 @@ def made_once(folder: Path, make: Callable[[Path], Path]) -> Path:
         The folder.
 
     Raises:
-        StoreError: If the place, or the lock file beside it, cannot be made.
+        StoreError: If the parent folder, or the lock file in it, cannot be made.
+        OSError: If the disk is full, or the folder cannot be moved to where it belongs.
     """
     if folder.is_dir():
         return folder

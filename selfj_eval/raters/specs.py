@@ -259,8 +259,8 @@ def _entry(entry: dict[str, Any], path: str | Path, place: str) -> RaterSpec:
     reference = entry.pop("reference", True)
     if not isinstance(reference, bool):
         raise refuse("reference", f"expected true or false, got {reference!r}.")
-    if not reference and False not in KINDS[kind].modes:
-        raise refuse("reference", f"the rater {kind} needs references; leave it out.")
+    if not reference and len(KINDS[kind].modes) < 2:
+        raise refuse("reference", f"the rater {kind} can be asked in one way only; leave it out.")
     checked = options.of(entry, path=path, place=place)
     return RaterSpec(
         name, kind, model, {key: getattr(checked, key) for key in entry}, reference=reference

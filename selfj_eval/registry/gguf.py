@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from selfj_eval.errors import JudgeError, StoreError, brief, loading
@@ -46,9 +47,9 @@ def is_gguf(path: Path) -> bool:
 def gguf_folder(file: Path) -> Path:
     """The folder that a GGUF file was converted into; if it was not yet, it is now.
 
-    Folders lie with the packaged models, each under the digest of its file. Matrices in float32
-    or bfloat16 stay as they are. All others become float16, which is finer than the steps of
-    quantised ones.
+    Folders lie with the packaged models, each under the digest of its file. All weights get one
+    number format: float32 if a matrix in the file has it, bfloat16 if all have that, else float16,
+    which is finer than the steps of quantised ones.
 
     Raises:
         JudgeError: If the file is damaged, or not of a kind that is read as it is meant.
@@ -138,10 +139,19 @@ def convert(file: Path, reader: GGUFReader, folder: Path, dtype: str) -> None:
     from safetensors import SafetensorError
     from transformers import PreTrainedTokenizerFast
 
-    # Absolute: a bare name transformers would take from the working directory first.
-    file = file.absolute()
-    source: dict[str, Any] = {"pretrained_model_name_or_path": file.parent, "gguf_file": str(file)}
-    with loading(str(file), f"Fetch it again, or {_INSTEAD}."), _quiet():
+    with (
+        loading(str(file), f"Fetch it again, or {_INSTEAD}."),
+        TemporaryDirectory(prefix="selfj-gguf-") as alone,
+        _quiet(),
+    ):
+        # By an absolute path: a bare name transformers would take from the working directory. And
+        # in a folder of its own: an adapter beside the file would be put on the model.
+        link = Path(alone) / file.name
+        link.symlink_to(file.absolute())
+        source: dict[str, Any] = {
+            "pretrained_model_name_or_path": link.parent,
+            "gguf_file": str(link),
+        }
         model = _model(source, file, reader, dtype)
         # Not the architecture's own class, which would split text in its own way.
         tokenizer = PreTrainedTokenizerFast.from_pretrained(**source)
@@ -183,6 +193,12 @@ def _model(source: dict[str, Any], file: Path, reader: GGUFReader, dtype: str) -
     architecture = _value(reader, "general.architecture")
     if (size := _value(reader, f"{architecture}.attention.key_length")) is not None:
         config.head_dim = size
+    rotated = _value(reader, f"{architecture}.rope.dimension_count")
+    if rotated is not None and rotated != config.head_dim:
+        raise JudgeError(
+            f"{file}, field '{architecture}.rope.dimension_count': {rotated} of {config.head_dim} "
+            f"numbers of a head are rotated, and here all would be; {_INSTEAD}."
+        )
     if getattr(config, "sliding_window", None) is not None:
         config.sliding_window = None
     factors = next((t for t in reader.tensors if t.name == _FACTORS), None)
@@ -254,8 +270,8 @@ def _complete_tokenizer(tokenizer: PreTrainedTokenizerBase, file: Path, reader: 
         tokenizer.add_bos_token = wanted
     if tokenizer("").input_ids != [tokenizer.bos_token_id] * wanted:
         raise JudgeError(
-            f"{file}: transformers cannot set whether its texts begin with the token "
-            f"{tokenizer.bos_token!r:.40}; {_INSTEAD}."
+            f"{file}: transformers would put other special tokens before or behind a text than the "
+            f"file says; {_INSTEAD}."
         )
 
 
@@ -269,8 +285,9 @@ def _note_tokenizer(file: Path, reader: GGUFReader) -> None:
     own = _value(reader, "tokenizer.ggml.pre")
     if _value(reader, "tokenizer.ggml.model") == "gpt2" and own not in known:
         logger.warning(
-            "note: %s splits text as %s does, and here it is split as GPT-2 does it: some tokens, "
-            "mostly at digits and blanks, are others than the model's", file, own,
+            "note: transformers does not know how %s splits text (%s) and splits it as GPT-2 does: "
+            "some tokens, mostly at digits and blanks, are others than the model's", file,
+            own or "the file does not say",
         )  # fmt: skip
 
 

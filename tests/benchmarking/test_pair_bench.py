@@ -67,6 +67,35 @@ def test_the_accuracies_are_those_of_prefer(
     assert Path("table/pairs.md").read_text().count("| pointwise |") == 2
 
 
+def test_a_judge_without_references_is_shown_none_in_either_way(
+    tiny_judge: Path, pairwise_template: str
+) -> None:
+    shown = pairwise_template.replace("without_reference", "with_reference")
+    shown = shown.replace("[One]", "[Known]\n  {reference}\n  [One]").partition("labels:")[0]
+    Path("own.yaml").write_text(shown + pairwise_template)
+    rows: Any = [json.loads(line) for line in Path("mine.jsonl").read_text().splitlines()]
+    rows = [row | {"reference": "It is a number."} for row in rows]
+    Path("raters.yaml").write_text(
+        f"- {{name: free, rater: judge, model: {tiny_judge}, reference: false}}\n"
+        f"- {{name: shown, rater: judge, model: {tiny_judge}}}\n"
+    )
+
+    def costs(pairs: Any) -> dict[str, list[int]]:
+        found = selfj.bench(
+            {"own": pairs}, judge="free,shown", raters="raters.yaml", pairs=True,
+            pairwise="own.yaml", output="t" if "reference" in pairs[0] else "u", resamples=20,
+        )  # fmt: skip
+        return {
+            row["rater"]: [row[way]["cost"]["tokens"] for way in ("pairwise", "pointwise")]
+            for row in found.to_dict()["sets"]["own"]
+        }
+
+    referred = costs(rows)
+    bare = costs([{k: v for k, v in row.items() if k != "reference"} for row in rows])
+    assert referred["free"] == bare["free"]
+    assert all(a > b for a, b in zip(referred["shown"], bare["shown"], strict=True))
+
+
 def test_pairs_in_memory_by_the_name_of_their_set() -> None:
     rows: Any = [json.loads(line) for line in Path("mine.jsonl").read_text().splitlines()]
     found: Any = selfj.bench({"own": rows}, judge="length", pairs=True, output="t", resamples=20)

@@ -172,6 +172,12 @@ def test_a_judge_of_a_file_may_be_asked_without_references(answers: Path, tmp_pa
     table = bench(str(answers), judge=judges, raters=file, output=tmp_path / "table", resamples=20)
     rows = {(row.rater, row.reference) for row in table.sets[0].rows}  # type: ignore[union-attr]
     assert rows == {("blind", False), ("blind+tfidf", True), ("demo", True), ("demo", False)}
+    robust = bench(
+        str(answers), judge="blind,demo", raters=file, robust=True, limit=2,
+        output=tmp_path / "robust",
+    )  # fmt: skip
+    asked = {name for of_set in robust.to_dict()["sets"].values() for name in of_set}
+    assert asked == {"blind", "demo (with reference)", "demo (without reference)"}
 
 
 def test_a_folder_takes_what_rates_answers_one_by_one(answers: Path, tmp_path: Path) -> None:

@@ -216,6 +216,16 @@ def test_wrong_raters_are_refused(text: str, message: str) -> None:
         parse_raters(text, {})
 
 
+def test_the_sum_with_a_name_is_of_small_without_the_reference() -> None:
+    (spec,) = parse_raters("small-ref", {})
+    assert isinstance(spec, CombinedSpec) and spec.modes == (True,)
+    (_, small), (_, trigrams) = spec.parts
+    assert (small.model, small.modes, trigrams.kind) == ("small", (False,), "trigrams")
+    assert spec.fixed is not None
+    (middle, deviation), (share, spread) = spec.fixed
+    assert 0 < middle < 9 and 0 < share < 1 and deviation > spread > 0  # not in the other order
+
+
 def test_raters_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "raters.yaml"
     file.write_text("- {name: rm, rater: reward, model: ./rm, prompt: human}\n")
@@ -235,7 +245,10 @@ def test_raters_from_a_file(tmp_path: Path) -> None:
         ("- {name: x, rater: reward}", "field 'model': is missing"),
         ("- {name: x, rater: length, model: y}", "field 'model': expected nothing"),
         ("- {name: x, rater: reward, model: y, n: 3}", "field 'n': no such option"),
-        ("- {name: x, rater: tfidf, reference: false}", "the rater tfidf needs references"),
+        (
+            "- {name: x, rater: tfidf, reference: false}",
+            "the rater tfidf can be asked in one way only",
+        ),
         ("- {name: x, rater: judge, model: y, reference: 0}", "expected true or false, got 0"),
         ("- {name: x, rater: length}\n- {name: x, rater: tfidf}", "entry 2, field 'name'"),
         ("- {name: [", "is not YAML"),

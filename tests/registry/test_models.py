@@ -27,7 +27,6 @@ SMALL = MODELS[0]
 FETCH = """
 import logging
 logging.basicConfig(level=logging.INFO)
-from selfj_eval.registry.gguf import convert, open_gguf
 from selfj_eval.registry.models import MODELS, fetch_model
 print(fetch_model(MODELS[0]))
 """
@@ -147,7 +146,7 @@ def test_its_file_is_a_model_as_any_gguf_is(
         judged = Judge.load(str(model), device="cpu").judge(records)
         scores.append(np.array([j.score for j in judged], float))
         masses.append(np.array([j.digit_mass for j in judged]))
-    assert "splits text as smollm does, and here it is split as GPT-2 does" in caplog.text
+    assert "splits text (smollm) and splits it as GPT-2 does" in caplog.text
     np.testing.assert_allclose(scores[0], scores[1], rtol=0, atol=0.01)
     np.testing.assert_allclose(masses[0], masses[1], rtol=0.01)
     np.testing.assert_allclose(scores[0], scores[2], rtol=0, atol=0.05)

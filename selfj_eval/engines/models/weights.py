@@ -107,7 +107,7 @@ def _found(model: str, revision: str | None, code: bool, weights: bool) -> Path:
 
 def _gguf_in(folder: Path) -> Path | None:
     """The GGUF file that a folder holds in place of safetensors, or None."""
-    found = sorted(file for file in folder.glob("*.gguf") if is_gguf(file))
+    found = sorted(file for file in folder.iterdir() if is_gguf(file))
     if not found or any(folder.glob("*.safetensors")):
         return None
     if len(found) > 1:

@@ -326,6 +326,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"fields": {"llama.rope.scaling.factor": 4.0}},
         "field 'llama.rope.scaling.factor': is not read",
     ),
+    "heads rotated in part": (
+        {"fields": {"llama.rope.dimension_count": 4}},
+        "field 'llama.rope.dimension_count': 4 of 16 numbers of a head are rotated",
+    ),
     "experts": ({"fields": {"llama.expert_count": 8}}, "field 'llama.expert_count': is not read"),
     "a billion layers": (
         {"fields": {"llama.block_count": 10**9}},
@@ -351,6 +355,12 @@ def test_what_would_not_be_the_model_is_refused_and_nothing_stays(
         model_folders(str(file))
     assert str(file) in str(refused.value)
     assert all(path.name.endswith(".lock") for path in (home / "gguf").iterdir())
+
+
+def test_an_adapter_beside_a_file_is_not_put_on_it(file: Path) -> None:
+    config = {"peft_type": "LORA", "base_model_name_or_path": "somewhere/else"}
+    file.with_name("adapter_config.json").write_text(json.dumps(config))
+    assert not (resolve_folder(str(file)) / "adapter_config.json").exists()
 
 
 def test_truncated_several_and_missing_files_are_refused(file: Path, tmp_path: Path) -> None:
