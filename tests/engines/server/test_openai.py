@@ -178,6 +178,7 @@ def test_what_passes_is_asked_again(
         ("<<bomb>>", r"more than 1,\d{3},\d{3} bytes, far more than was asked for"),
         ("<<400>>", r"refused the request \(400: no luck\)"),
         ("<<bare>>", "no log-probabilities of the likeliest tokens.*use a server that gives"),
+        ("<<ended>>", "likeliest token ends the judge's answer .* `engine` transformers give"),
         ("<<two>>", "gave 2 choices; expected one"),
         ("<<none>>", "gave 0 choices; expected one"),
         ("<<index>>", "answered prompt 1; expected 0"),
