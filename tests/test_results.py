@@ -29,7 +29,7 @@ def test_every_section_with_a_table_says_how_it_was_made() -> None:
 
 
 def test_the_table_of_trigrams_is_made_again(data: Path, tmp_path: Path) -> None:
-    """The command stands in the text; three of the eleven sets are enough here."""
+    """With the command that the page gives, but for three of its eleven sets."""
     text = sections()["Character trigrams"]
     found = re.search(r"^ {4}selfj (bench (?:.*\\\n)*.*)$", text, re.M)
     assert found is not None

@@ -31,7 +31,7 @@ _SETTINGS = {
     *("attention.head_count", "attention.head_count_kv", "attention.layer_norm_rms_epsilon"),
     *("attention.key_length", "attention.value_length", "rope.dimension_count", "rope.freq_base"),
 }
-"""Settings of an architecture that are read. Another one that is left out would change scores."""
+"""The settings of an architecture that are read. To ignore any other one would change scores."""
 _FACTORS = "rope_freqs.weight"
 """What Llama 3.1 and later divide their rotary frequencies by; the file names no settings."""
 _LLAMA_3 = ("llama3", "llama-v3", "llama-bpe")
@@ -208,7 +208,7 @@ def _model(source: dict[str, Any], file: Path, reader: GGUFReader, dtype: str) -
         whole = AutoModelForCausalLM.from_config(config)
     wanted = sum(part.numel() for part in whole.parameters())
     there = sum(math.prod(map(int, t.shape)) for t in reader.tensors if t is not factors)
-    # Before anything is loaded: what is missing would be made up, what is too much left out.
+    # Before anything is loaded: missing weights would be made up, surplus ones ignored.
     if wanted != there:
         raise JudgeError(
             f"{file} holds {there:,} weights, but its settings are of a {config.model_type} with "
