@@ -1,4 +1,4 @@
-"""Measure a model that was never trained to judge: the shipped templates on rated sets, as Markdown.
+"""Measure a model that was never trained to judge, with the shipped templates, as Markdown.
 
 Each answer is judged with its reference and without. Judgments are kept in the work folder, and
 the same command goes on where it was ended.
@@ -60,7 +60,8 @@ def row(
     for metric in (metrics.pearson, metrics.spearman):
         found = metric(scores, ratings)
         cells.append(f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]")
-    return f"| {name} | {template} | {prompt} | {' | '.join(cells)} | {len(records) - len(scored)} |"
+    cells.append(str(len(records) - len(scored)))
+    return f"| {name} | {template} | {prompt} | {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
