@@ -65,6 +65,7 @@ from selfj_eval.metrics.selective import (
     prr,
     risk_coverage,
 )
+from selfj_eval.metrics.ties import TieCalibration, calibrated_ties
 
 __all__ = [
     "GOOD_AT",
@@ -84,6 +85,7 @@ __all__ = [
     "RankingAgreement",
     "Reliability",
     "RiskCoverage",
+    "TieCalibration",
     "acc23",
     "accuracy_at_coverage",
     "accuracy_of_counts",
@@ -92,6 +94,7 @@ __all__ = [
     "auroc",
     "bootstrap",
     "brier",
+    "calibrated_ties",
     "certify",
     "coverage_at_risk",
     "cross_fitted",
