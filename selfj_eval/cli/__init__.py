@@ -21,6 +21,7 @@ _COMMANDS = {
     "label": "label answers as training data for a judge",
     "merge": "put a LoRA adapter into its base",
     "eval": "how well scores agree with ratings, and how to use them",
+    "worst": "list the answers with the lowest scores",
     "plan": "choose which answers to rate",
     "estimate": "mean rating, share of good answers or difference of models, from few ratings",
     "report": "write an HTML page with figures about one or more judges",
