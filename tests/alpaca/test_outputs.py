@@ -243,6 +243,6 @@ def test_names_that_only_cleaning_makes_alike_get_files_of_their_own(one: str, o
 
 
 def test_two_models_that_would_share_a_file_are_refused() -> None:
-    with pytest.raises(DataError, match="called alike") as raised:
+    with pytest.raises(DataError, match="names that are too similar") as raised:
         file_names(["Llama", "between", "llama"])  # one file where names have no case
     assert "'Llama'" in str(raised.value) and "'llama'" in str(raised.value)

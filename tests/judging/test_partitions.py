@@ -269,7 +269,7 @@ def test_a_file_without_rows_stops_no_folder(
     summary = json.loads(capsys.readouterr().out)
     assert (summary["records"], summary["scored"]) == (20, 20)
     assert summary["notices"] == [
-        "not read: README.md; only the .parquet files of the folder itself are",
+        "not read: README.md; only .parquet files directly in the folder are",
         "part-1.parquet holds no records; the output has none either",
     ]
     assert rows(tmp_path / "answers.scores" / "part-1.parquet") == []

@@ -202,7 +202,9 @@ def test_a_loaded_rater_is_taken_as_it_is(answers: Path) -> None:
         list(pool.map(lambda file: score(file, judge=judge), files))
     assert [score(file, judge=judge).from_store for file in files] == [20, 20, 20]
     for given in ({"reference": False}, {"max_tokens": 60}, {"adapter": "x"}):
-        with pytest.raises(DataError, match=f"`{next(iter(given))}` says how a judge is loaded"):
+        with pytest.raises(
+            DataError, match=f"`{next(iter(given))}` is an option for loading a judge"
+        ):
             score(answers, judge=judge, **given)  # type: ignore[arg-type]
     assert score(read_records(answers), judge=LengthRater()).scored == 20
 

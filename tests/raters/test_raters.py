@@ -183,7 +183,7 @@ def test_a_sum_names_the_rater_that_failed() -> None:
 def test_a_sum_with_a_constant_rater_is_unscored() -> None:
     found = combine(["a", "b"], [judged(1, 2, 3), judged(4, 4, 4)], [1, 1])
     assert scores(found) == [None] * 3
-    assert "b tells nothing apart: all 3 scores are equal (4)" in str(found[0].error)
+    assert "b gives no ranking: all 3 scores are equal (4)" in str(found[0].error)
 
 
 def test_raters_from_a_command_line() -> None:

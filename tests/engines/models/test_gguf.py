@@ -339,7 +339,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a missing tensor": ({"tensors": without("blk.1.ffn_up.weight")}, "holds 119,616 weights, but"),
     "a bias that is not read": ({"tensors": with_bias}, "holds 125,824 weights, but"),
     "other factors": ({"tensors": other_factors}, "these are not Llama 3's factors"),
-    "no numbers": ({"tensors": not_finite}, "holds weights that are no finite numbers"),
+    "no numbers": ({"tensors": not_finite}, "holds weights that are not finite numbers"),
 }
 
 
@@ -368,7 +368,9 @@ def test_truncated_several_and_missing_files_are_refused(file: Path, tmp_path: P
     for length in (0, 3, 30, 5_000, len(whole) // 2, len(whole) - 1):
         cut = tmp_path / f"{length}.gguf"
         cut.write_bytes(whole[:length])
-        with pytest.raises(JudgeError, match=rf"{length}\.gguf is no whole GGUF file \(.*Fetch it"):
+        with pytest.raises(
+            JudgeError, match=rf"{length}\.gguf is not a complete GGUF file \(.*Fetch it"
+        ):
             resolve_folder(str(cut))
     summed = parse_rater(f"2*{file}+length")
     assert [own.model for _, own in summed.parts] == [str(file), None]
