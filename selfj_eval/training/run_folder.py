@@ -135,7 +135,8 @@ class Run(Generic[R]):
             raise JudgeError(
                 "out of memory; turn on gradient_checkpointing (the training continues from its "
                 "last checkpoint), or, to start again, lower batch_size and raise "
-                f"gradient_accumulation by as much, or take quantization 8bit or 4bit, and remove {self.checkpoints}."
+                f"gradient_accumulation by as much, or take quantization 8bit or 4bit, and remove "
+                f"{self.checkpoints}."
             ) from error
         metrics = trainer.evaluate() if trainer.eval_dataset is not None else {}
         draft = self.checkpoints / "finished"
