@@ -137,7 +137,7 @@ def test_a_name_that_is_not_valid_text_is_refused(write: Write) -> None:
         ("a.jsonl", b'{"instruction": "x"\n', "line 1"),
         ("a.json", b"\xff\xfe[\x00", "not UTF-8"),
         ("a.parquet", b"PAR1", "not a readable Parquet file"),
-        ("a.txt", b"x", "is no table"),
+        ("a.txt", b"x", "is not a table"),
     ],
 )
 @pytest.mark.parametrize("read", [lambda path: read_outputs(path, SET), read_baseline])

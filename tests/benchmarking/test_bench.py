@@ -82,7 +82,7 @@ def test_an_answering_models_own_view(
     ]
     for row in rows:
         assert (row["scored"], row["unscored"]) == (40, 43)
-        assert "say what to load: `answering` A model=MODEL" in row["first_error"]
+        assert "name the model to load: `answering` A model=MODEL" in row["first_error"]
         assert row["cells"]["A model"]["value"] is None
         assert row["cells"]["b_model"]["n"] == 40
         # A mean over one of two models would pass for one over both.
@@ -180,7 +180,7 @@ def test_answers_in_memory_by_the_name_of_their_set(rated: Path, tmp_path: Path)
     assert isinstance(in_memory, Bench) and isinstance(file, Bench)
     (mine,), (other,) = in_memory.sets, file.sets
     assert mine.path is None and mine.rows[0].cells == other.rows[0].cells
-    with pytest.raises(DataError, match="'../x' is no name of a set"):
+    with pytest.raises(DataError, match="'../x' cannot be the name of a set"):
         bench({"../x": read_records(rated)}, judge="length", output=tmp_path / "o")
     with pytest.raises(TypeError, match="by the name of their set"):
         bench(read_records(rated), judge="length", output=tmp_path / "o")  # type: ignore[arg-type]

@@ -205,7 +205,7 @@ def test_raters_from_a_command_line() -> None:
         ("length,length", "the rater 'length' is named twice"),
         ("2*length", "a weight makes sense in a sum only"),
         ("x*length+cosine", "expected a number before the *, got 'x'"),
-        ("0*length+cosine", "a weight of 0 leaves 'length' out"),
+        ("0*length+cosine", "the weight of 'length' is 0"),
         ("length:model", "the rater length takes no model"),
         ("ppl:", "the rater ppl takes a model"),
         ("length+", "there is no rater on one side of the +"),

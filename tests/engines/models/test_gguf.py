@@ -314,23 +314,26 @@ def not_finite(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "another architecture": (
         {"fields": {"general.architecture": "gemma2"}},
-        "is of the architecture 'gemma2'; of GGUF files those read are llama, qwen2, qwen3",
+        "has the architecture 'gemma2'; those that can be read from GGUF files are llama, qwen2",
     ),
     "an adapter": ({"fields": {"general.type": "adapter"}}, "is a LoRA adapter in GGUF"),
     "a part": ({"fields": {"split.count": 3}}, "is one of 3 parts; put them together"),
     "a longer context by YaRN": (
         {"fields": {"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 4.0}},
-        "field 'llama.rope.scaling.type': is not read, and without it the scores",
+        "field 'llama.rope.scaling.type': cannot be read, and without it the scores",
     ),
     "a longer context by a factor": (
         {"fields": {"llama.rope.scaling.factor": 4.0}},
-        "field 'llama.rope.scaling.factor': is not read",
+        "field 'llama.rope.scaling.factor': cannot be read",
     ),
     "heads rotated in part": (
         {"fields": {"llama.rope.dimension_count": 4}},
         "field 'llama.rope.dimension_count': 4 of 16 numbers of a head are rotated",
     ),
-    "experts": ({"fields": {"llama.expert_count": 8}}, "field 'llama.expert_count': is not read"),
+    "experts": (
+        {"fields": {"llama.expert_count": 8}},
+        "field 'llama.expert_count': cannot be read",
+    ),
     "a billion layers": (
         {"fields": {"llama.block_count": 10**9}},
         "field 'llama.block_count': 1000000000 layers, but the file holds 21 tensors",

@@ -72,7 +72,7 @@ def test_a_file_made_by_hand_is_left_alone_and_checked(
     path.write_text("mine")
     done = data("get", "one", "two", "--from", upstream)
     assert done.returncode == 1
-    assert f"{path}: is there already and was not made by `selfj data get`" in done.stderr
+    assert f"{path}: exists and was not made by `selfj data get`" in done.stderr
     assert path.read_text() == "mine"
     assert (path.parent / "pointwise_two.parquet").exists()
     done = data("verify")
