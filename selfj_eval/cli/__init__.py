@@ -19,7 +19,7 @@ _COMMANDS = {
     "prefer": "say which of two answers is better, asked in both orders",
     "best-of": "keep the best of several answers to each instruction",
     "label": "label answers as training data for a judge",
-    "merge": "put a LoRA adapter into its base",
+    "merge": "merge a LoRA adapter into its base model",
     "eval": "how well scores agree with ratings, and how to use them",
     "worst": "list the answers with the lowest scores",
     "plan": "choose which answers to rate",

@@ -151,15 +151,17 @@ def _warnings(first: Scores, second: Scores, data: Columns) -> list[str]:
     theirs = {a.id: a for a in second.answers}
     for one, two, path in ((mine, theirs, first.path), (theirs, mine, second.path)):
         if alone := len(one.keys() - two.keys()):
-            found.append(f"{alone} records are only in {path} and are left out")
+            found.append(f"{alone} records are only in {path} and are skipped")
         if unscored := sum(a.score is None for a in one.values()):
-            found.append(f"{unscored} records of {path} are unscored and are left out")
+            found.append(f"{unscored} records of {path} are unscored and are skipped")
     both = mine.keys() & theirs.keys()
     if changed := sum(
         None not in (mine[k].quality, theirs[k].quality) and mine[k].quality != theirs[k].quality
         for k in both
     ):
-        found.append(f"{changed} records have another rating in the second file; the first's count")
+        found.append(
+            f"{changed} records have another rating in the second file; the first file's is used"
+        )
     if other := sum(not same_answer(mine[k], theirs[k]) for k in both):
         found.append(f"{other} records have another text in the second file and are skipped")
     return [*found, *few_units(data)]

@@ -41,7 +41,7 @@ def with_rating(
         return row
     changes: dict[str, Any] = {}
     if isinstance(value, list) and (several := _numbers(value, options)) is not None:
-        notices.count("lists of ratings, their mean taken")
+        notices.count("lists of ratings; their mean is used")
         changes[name] = value = sum(several) / len(several) if several else None
     elif stands_for_none(value, options, notices):
         changes[name] = value = None
@@ -68,7 +68,7 @@ def stands_for_none(value: object, options: ScaleOptions, notices: Notices) -> b
     """Whether the user says that this rating stands for none; counts it if so."""
     found = _stands_for_none(value, options)
     if found:
-        notices.count(f"ratings of {_shown(options.missing_rating)}, taken as no rating")
+        notices.count(f"ratings of {_shown(options.missing_rating)}, read as no rating")
     return found
 
 
