@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from selfj_eval.evaluation.leaderboard import Leaderboard, leaderboard
     from selfj_eval.evaluation.policy import Policy
     from selfj_eval.evaluation.result import Comparison, Evaluation
-    from selfj_eval.evaluation.select import Decisions, Selection, select
+    from selfj_eval.evaluation.select import select
+    from selfj_eval.evaluation.selection import Decisions, Selection
     from selfj_eval.generation.generate import GenerateRun, generate
     from selfj_eval.jobs.options import OptionError
     from selfj_eval.jobs.progress import Step
@@ -54,7 +55,7 @@ _HOMES = {
     "BestOf": "judging.best_of",
     "Comparison": "evaluation.result",
     "DataError": "errors",
-    "Decisions": "evaluation.select",
+    "Decisions": "evaluation.selection",
     "Evaluation": "evaluation.result",
     "GenerateRun": "generation.generate",
     "Judge": "raters.judge",
@@ -72,7 +73,7 @@ _HOMES = {
     "Record": "records.record",
     "Report": "reports.report",
     "ScoreRun": "judging.score",
-    "Selection": "evaluation.select",
+    "Selection": "evaluation.selection",
     "SelfJError": "errors",
     "Step": "jobs.progress",
     "StoreError": "errors",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -112,7 +112,7 @@ def fewest_records(max_risk: float, confidence: float = 0.95) -> int:
     return math.ceil(math.log1p(-confidence) / math.log1p(-max_risk))
 
 
-def fallback(p_values: Array, dealt: Array) -> int | None:
+def fallback(p_values: Array, dealt: npt.NDArray[np.floating[Any]]) -> int | None:
     """The last hypothesis that the fallback procedure rejects (Wiens 2003), or None.
 
     Args:

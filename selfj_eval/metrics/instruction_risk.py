@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,7 @@ def certify_over_instructions(
         ValueError: If a loss lies outside [0, 1], or the arrays do not match.
     """
     check_promise(max_risk, confidence)
-    return _certify(*_parts(score, loss, group, seed), max_risk, confidence)
+    return _certify(_split(score, loss, group, seed), max_risk, confidence)
 
 
 def lowest_risk_over_instructions(
@@ -74,9 +75,9 @@ def lowest_risk_over_instructions(
     As with ``lowest_certifiable_risk``, a promise at just this risk needs other answers.
     """
     check_promise(0.5, confidence)
-    parts = _parts(score, loss, group, seed)
+    split = _split(score, loss, group, seed)
     first = bisect_left(
-        range(1, 1000), True, key=lambda k: _certify(*parts, k / 1000, confidence) is not None
+        range(1, 1000), True, key=lambda k: _certify(split, k / 1000, confidence) is not None
     )
     return (first + 1) / 1000 if first < 999 else None
 
@@ -148,13 +149,21 @@ def betting_p_values(
     before = np.concatenate([np.full((*x.shape[:-1], 1), spread), after[..., :-1]], axis=-1)
     bets = np.minimum(np.sqrt(2 * math.log(1 / error) / (n * before)), largest / (1 - mean))
     capital = np.cumsum(np.log1p(bets * (mean - x)), axis=-1).max(axis=-1)
-    return np.exp(-np.maximum(capital, 0.0))
+    found: Array = np.exp(-np.maximum(capital, 0.0))
+    return found
 
 
-def _parts(
-    score: Numbers, loss: Numbers, group: Numbers, seed: int
-) -> tuple[Array, npt.NDArray[np.bool_], Array, Array, npt.NDArray[np.int64]]:
-    """Thresholds, which of them are starts, and scores, losses and instructions to be tested."""
+class _Split(NamedTuple):
+    """Thresholds with the starts that belong to each, and the answers that they are tested on."""
+
+    thresholds: Array
+    dealt: npt.NDArray[np.int64]
+    score: Array
+    loss: Array
+    place: npt.NDArray[np.int64]
+
+
+def _split(score: Numbers, loss: Numbers, group: Numbers, seed: int) -> _Split:
     a, b = paired(score, loss)
     if len(b) and (b.min() < 0 or b.max() > 1):
         raise ValueError(f"losses must lie in [0, 1], got {b.min():g} to {b.max():g}")
@@ -164,30 +173,24 @@ def _parts(
     kept = math.ceil(instructions / _FOR_GRID)
     ranked = -np.sort(-a[place < kept])
     at = np.ceil(np.arange(1, GRID + 1) / GRID * len(ranked)).astype(int) - 1
-    thresholds = np.unique(ranked[at])[::-1] if len(ranked) else ranked
+    thresholds: Array = np.unique(ranked[at])[::-1] if len(ranked) else ranked
     # A start belongs to the first threshold that accepts so many; ties can put several on one.
     shares = np.ceil(len(ranked) * np.array(STARTS)).astype(int) - 1
     first = np.searchsorted(-thresholds, -ranked[shares]) if len(ranked) else shares[:0]
-    dealt = np.bincount(first, minlength=len(thresholds))
+    dealt = np.bincount(first, minlength=len(thresholds)).astype(np.int64)
     rest = place >= kept
-    return thresholds, dealt, a[rest], b[rest], place[rest] - kept
+    return _Split(thresholds, dealt, a[rest], b[rest], place[rest] - kept)
 
 
-def _certify(
-    thresholds: Array,
-    dealt: npt.NDArray[np.int64],
-    score: Array,
-    loss: Array,
-    place: npt.NDArray[np.int64],
-    max_risk: float,
-    confidence: float,
-) -> float | None:
-    if not len(score):
+def _certify(split: _Split, max_risk: float, confidence: float) -> float | None:
+    if not len(split.score):
         return None
-    losses = losses_over_instructions(score, loss, place, thresholds=thresholds, max_risk=max_risk)
+    losses = losses_over_instructions(
+        split.score, split.loss, split.place, thresholds=split.thresholds, max_risk=max_risk
+    )
     part = (1 - confidence) / len(STARTS)
-    best = fallback(betting_p_values(losses, max_risk, error=part), part * dealt)
-    return None if best is None else float(thresholds[best])
+    best = fallback(betting_p_values(losses, max_risk, error=part), part * split.dealt)
+    return None if best is None else float(split.thresholds[best])
 
 
 def _sums(score: Numbers, loss: Numbers, group: Numbers, thresholds: Array) -> tuple[Array, Array]:
