@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from selfj_eval.benchmarking.result import Bench
     from selfj_eval.demo.ladder import ladder
     from selfj_eval.errors import DataError, JudgeError, SelfJError, StoreError
+    from selfj_eval.evaluation.audit import Audit, audit
     from selfj_eval.evaluation.compare import compare
     from selfj_eval.evaluation.evaluate import evaluate
     from selfj_eval.evaluation.leaderboard import Leaderboard, leaderboard
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Audit": "evaluation.audit",
     "Bench": "benchmarking.result",
     "BestOf": "judging.best_of",
     "Comparison": "evaluation.result",
@@ -77,6 +79,7 @@ _HOMES = {
     "SelfJError": "errors",
     "Step": "jobs.progress",
     "StoreError": "errors",
+    "audit": "evaluation.audit",
     "bench": "benchmarking.bench",
     "best_of": "judging.best_of",
     "compare": "evaluation.compare",
@@ -102,6 +105,7 @@ _NAMESPACES = {"alpaca": "alpaca", "collect": "collection", "data": "registry"}
 """Packages whose functions are called by another name than the package's own."""
 
 __all__ = [
+    "Audit",
     "Bench",
     "BestOf",
     "Comparison",
@@ -129,6 +133,7 @@ __all__ = [
     "Step",
     "StoreError",
     "alpaca",
+    "audit",
     "bench",
     "best_of",
     "collect",
