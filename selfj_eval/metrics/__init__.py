@@ -74,6 +74,7 @@ from selfj_eval.metrics.selective import (
     prr,
     risk_coverage,
 )
+from selfj_eval.metrics.ties import TieCalibration, calibrated_ties
 
 __all__ = [
     "GOOD_AT",
@@ -95,6 +96,7 @@ __all__ = [
     "RankingAgreement",
     "Reliability",
     "RiskCoverage",
+    "TieCalibration",
     "acc23",
     "accuracy_at_coverage",
     "accuracy_of_counts",
@@ -105,6 +107,7 @@ __all__ = [
     "betting_p_values",
     "bootstrap",
     "brier",
+    "calibrated_ties",
     "certify",
     "certify_over_instructions",
     "coverage_at_risk",
