@@ -88,7 +88,7 @@ class Audit(Result):
         confidence: Of a refutation.
         promises: One, or one for each category with a threshold.
         labels: Accepted answers with a rating in these labels.
-        declined: Rated answers that the policy declines; they are skipped.
+        declined: Rated answers that the policy declines; they lose nothing.
         new_steps: Instructions that were counted for the first time.
         known: Instructions that were counted before; they do not count again.
         changed: How many of them have other ratings now, or more: the first ones stay.
@@ -119,7 +119,7 @@ class Audit(Result):
         what = "bad" if self.loss == BAD else "lost"
         lines = [
             f"promised: at most {self.max_risk:.4g} {what}; {self.labels:,} accepted answers with "
-            f"a rating, {self.declined:,} rated ones are declined and skipped",
+            f"a rating; the policy declines {self.declined:,} others",
             f"{self.new_steps:,} new instructions counted, {self.known:,} counted before",
         ]
         lines += [f"  note: {shown(warning)}" for warning in self.warnings]
@@ -142,7 +142,7 @@ class Audit(Result):
             )
         return (
             f"{where}the promise is not refuted: evidence {one.evidence:.3g} after {one.steps:,} "
-            f"steps, at most {one.highest:.3g}, alarm at {one.alarm_at:.4g}{seen}"
+            f"steps (highest {one.highest:.3g}), alarm at {one.alarm_at:.4g}{seen}"
         )
 
 
@@ -233,7 +233,7 @@ def _promises(policy: Policy, state: AuditState) -> list[Watched]:
     from selfj_eval.metrics import audit_evidence
 
     names = [None] if policy.thresholds is None else sorted(policy.thresholds)
-    level = len(names) / (1 - state.confidence)
+    level = round(len(names) / (1 - state.confidence), 9)  # 20, not a little less
     found = []
     for name in names:
         own = [step for step in state.steps if step.category == name]
@@ -241,8 +241,7 @@ def _promises(policy: Policy, state: AuditState) -> list[Watched]:
         evidence = audit_evidence(
             values, max_risk=policy.max_risk, least_inclusion=state.least_inclusion or 1.0
         )
-        # Reached but for rounding: 1 - 0.95 is a little more than 0.05.
-        over = np.flatnonzero(evidence >= level * (1 - 1e-12))
+        over = np.flatnonzero(evidence >= level)
         found.append(
             Watched(
                 category=name,
