@@ -48,7 +48,7 @@ class SelectOptions(RatingOptions, TableOptions):
     all_answers: bool = option(
         False,
         "use all answers to each instruction also where there are fewer than 200 instructions or "
-        "three answers each: usually this accepts fewer answers there",
+        "three answers each: this accepts more answers only if the promised risk is not small",
     )
     by_category: bool = option(
         False,
