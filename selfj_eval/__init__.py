@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from selfj_eval.evaluation.result import Comparison, Evaluation
     from selfj_eval.evaluation.select import select
     from selfj_eval.evaluation.selection import Decisions, Selection
+    from selfj_eval.evaluation.worst import Worst, worst
     from selfj_eval.generation.generate import GenerateRun, generate
     from selfj_eval.jobs.options import OptionError
     from selfj_eval.jobs.progress import Step
@@ -84,6 +85,7 @@ _HOMES = {
     "SelfJError": "errors",
     "Step": "jobs.progress",
     "StoreError": "errors",
+    "Worst": "evaluation.worst",
     "audit": "evaluation.audit",
     "bench": "benchmarking.bench",
     "best_of": "judging.best_of",
@@ -105,6 +107,7 @@ _HOMES = {
     "select": "evaluation.select",
     "train_judge": "training.judge",
     "train_sft": "training.sft",
+    "worst": "evaluation.worst",
     "write_judgments": "records.writing",
     "write_records": "records.writing",
 }
@@ -141,6 +144,7 @@ __all__ = [
     "SelfJError",
     "Step",
     "StoreError",
+    "Worst",
     "alpaca",
     "audit",
     "bench",
@@ -165,6 +169,7 @@ __all__ = [
     "select",
     "train_judge",
     "train_sft",
+    "worst",
     "write_judgments",
     "write_records",
 ]
