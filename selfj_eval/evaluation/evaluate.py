@@ -14,6 +14,7 @@ from selfj_eval import __version__, metrics
 from selfj_eval.evaluation import agreement, decision_metrics
 from selfj_eval.evaluation.columns import Columns
 from selfj_eval.evaluation.options import BootstrapOptions, EvaluateOptions
+from selfj_eval.evaluation.rater_agreement import RaterColumns, rater_agreement
 from selfj_eval.evaluation.rendering import write_csv
 from selfj_eval.evaluation.result import Counts, Evaluation, EvaluationSettings, Provenance
 from selfj_eval.files.atomic import check_output
@@ -86,10 +87,12 @@ def evaluated(
     drawing = agreement.Drawing(options.resamples, options.confidence, options.seed)
     by_category = agreement.by(data, "category", options.confidence)
     by_model = agreement.by(data, "model", options.confidence)
+    raters = RaterColumns.of(data)
+    rater_notes = [] if raters is None else raters.warnings()
     return Evaluation(
         judge=scores.name,
         counts=_counts(scores, data),
-        warnings=[*scores.warnings, *warnings_on(scores, data)],
+        warnings=[*scores.warnings, *warnings_on(scores, data), *rater_notes],
         settings=EvaluationSettings(
             options.good_at,
             options.confidence,
@@ -115,6 +118,7 @@ def evaluated(
         calibration=decision_metrics.calibration(data),
         length=agreement.length(data, options.confidence),
         distribution=decision_metrics.distribution(data),
+        raters=rater_agreement(data, raters, scores.run, drawing),
         provenance=provenance(scores),
     )
 

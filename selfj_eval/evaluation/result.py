@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from selfj_eval.evaluation.rater_result import RaterAgreement
 from selfj_eval.jobs.results import Result, plain
 from selfj_eval.metrics import Difference, Headline, Metric, RankingAgreement, Reliability
 
@@ -213,7 +214,8 @@ class Provenance:
 class Evaluation(Result):
     """Everything there is to say about one judge on one set of rated answers.
 
-    ``docs/evaluation.md`` explains every number.
+    ``docs/evaluation.md`` explains every number; ``raters`` is None without two raters of the
+    answers.
     """
 
     judge: str
@@ -232,6 +234,7 @@ class Evaluation(Result):
     calibration: Calibration
     length: Length
     distribution: Sequence[ScoresAtRating]
+    raters: RaterAgreement | None
     provenance: Provenance
 
     def groups(self, name: str) -> Mapping[str, Group]:
