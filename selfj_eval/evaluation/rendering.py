@@ -11,7 +11,7 @@ from selfj_eval.errors import shown
 from selfj_eval.evaluation.cells import interval, number, reasons
 from selfj_eval.evaluation.rater_rendering import rater_lines
 from selfj_eval.evaluation.rater_result import RaterAgreement
-from selfj_eval.evaluation.result import Comparison, Evaluation
+from selfj_eval.evaluation.result import Binary, Comparison, Evaluation
 from selfj_eval.files.atomic import atomic_write
 from selfj_eval.files.formulas import guarded
 from selfj_eval.jobs.results import table
@@ -51,6 +51,7 @@ def text(found: Evaluation) -> str:
         order = found.models._asdict().items()
         parts += ["", "order of the models by mean score and by mean rating"]
         parts.append(table([(name, number(m), interval(m)) for name, m in order]))
+    parts += ["", *_verdicts(found.binary)]
     if found.raters is not None:
         parts += ["", *rater_lines(found.raters)]
     return "\n".join([*parts, "", _details(found)])
@@ -71,6 +72,28 @@ def _groups(name: str, found: Evaluation) -> str:
     rho, tau = number(mean.spearman), number(mean.kendall_tau_b)
     rows.append((over, "", rho, "", tau, "", "", "", ""))
     return table(rows)
+
+
+def _verdicts(found: Binary) -> Iterator[str]:
+    """The judge as one that says good or bad."""
+    if found.score_cut is None:
+        yield "answers are not judged good or bad"
+        yield from reasons([found.tpr])
+        return
+    how = ", which separates good from bad answers best" if found.chosen else ""
+    yield f"judged good or bad: good from score {found.score_cut:.3f} on{how}"
+    named = [
+        ("good answers that are judged good (TPR)", found.tpr),
+        ("bad answers that are judged bad (TNR)", found.tnr),
+        ("good answers among those judged good (precision)", found.precision),
+    ]
+    if found.unrated:
+        named += [
+            (f"of {found.unrated:,} answers without a rating: judged good", found.judged_good),
+            ("  good, corrected for the judge's errors (Rogan-Gladen)", found.corrected),
+        ]
+    yield table([(name, number(m), interval(m)) for name, m in named])
+    yield from reasons(m for _, m in named)
 
 
 def _details(found: Evaluation) -> str:
@@ -116,7 +139,7 @@ def comparison_text(found: Comparison) -> str:
 def metric_rows(found: Evaluation) -> Iterator[Row]:
     """Every metric: where it stands, and its numbers, in the order of ``COLUMNS``."""
     for scope in (
-        *("headline", "correlation", "pairwise", "models", "length"),
+        *("headline", "correlation", "pairwise", "models", "length", "binary"),
         *("mean_over_categories", "mean_over_models"),
     ):
         yield from _of(scope, "", getattr(found, scope))

@@ -166,6 +166,34 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class Binary:
+    """The judge as one that says good or bad.
+
+    Attributes:
+        score_cut: Lowest score that is judged good; None where it could not be chosen.
+        chosen: Whether it was chosen on the ratings. Then each rated answer has its verdict by a
+            cut chosen on others, so that the rates are not flattered.
+        tpr: Share of good answers that are judged good.
+        tnr: Share of bad answers that are judged bad.
+        precision: Share of good answers among those judged good.
+        youden: TPR + TNR - 1; 0 is a judge that knows nothing.
+        unrated: Scored answers without a rating.
+        judged_good: Share of these that are judged good.
+        corrected: Share of these that are good, by Rogan and Gladen's correction.
+    """
+
+    score_cut: float | None
+    chosen: bool
+    tpr: Metric
+    tnr: Metric
+    precision: Metric
+    youden: Metric
+    unrated: int
+    judged_good: Metric
+    corrected: Metric
+
+
+@dataclass(frozen=True, slots=True)
 class Length:
     """Spearman's correlations with the answer's length in characters."""
 
@@ -234,6 +262,7 @@ class Evaluation(Result):
     calibration: Calibration
     length: Length
     distribution: Sequence[ScoresAtRating]
+    binary: Binary
     raters: RaterAgreement | None
     provenance: Provenance
 

@@ -58,6 +58,7 @@ from selfj_eval.metrics.pairwise import (
     preference_accuracy,
     preference_points,
 )
+from selfj_eval.metrics.proportions import proportion, wilson
 from selfj_eval.metrics.ranking import RankingAgreement, rank_biased_overlap, ranking_agreement
 from selfj_eval.metrics.rater_agreement import (
     Alpha,
@@ -70,6 +71,8 @@ from selfj_eval.metrics.rater_agreement import (
     noise_ceiling,
 )
 from selfj_eval.metrics.result import Interval, Metric
+from selfj_eval.metrics.rogan_gladen import JudgedCounts, corrected_share, rogan_gladen
+from selfj_eval.metrics.score_cut import ScoreCut, best_cut, cross_fitted_verdicts
 from selfj_eval.metrics.selective import (
     RiskCoverage,
     accuracy_at_coverage,
@@ -97,6 +100,7 @@ __all__ = [
     "Interval",
     "IntraclassCorrelation",
     "Isotonic",
+    "JudgedCounts",
     "Kappa",
     "Logistic",
     "Metric",
@@ -106,6 +110,7 @@ __all__ = [
     "Reliability",
     "ReplacedRater",
     "RiskCoverage",
+    "ScoreCut",
     "acc23",
     "accuracy_at_coverage",
     "accuracy_of_counts",
@@ -114,12 +119,15 @@ __all__ = [
     "aurc",
     "auroc",
     "benjamini_yekutieli",
+    "best_cut",
     "bootstrap",
     "brier",
     "certify",
     "cohen_kappa",
+    "corrected_share",
     "coverage_at_risk",
     "cross_fitted",
+    "cross_fitted_verdicts",
     "ece",
     "excess_aurc",
     "fewest_records",
@@ -142,11 +150,14 @@ __all__ = [
     "position_bias",
     "preference_accuracy",
     "preference_points",
+    "proportion",
     "prr",
     "rank_biased_overlap",
     "ranking_agreement",
     "reliability",
     "risk_coverage",
+    "rogan_gladen",
     "score_ece",
     "spearman",
+    "wilson",
 ]

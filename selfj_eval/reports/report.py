@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from selfj_eval.errors import DataError, printable, shown
-from selfj_eval.evaluation.options import BootstrapOptions
+from selfj_eval.evaluation.options import VerdictOptions
 from selfj_eval.jobs.options import PathLike, keywords, option
 from selfj_eval.jobs.progress import steps
 from selfj_eval.jobs.results import Result
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportOptions(BootstrapOptions):
+class ReportOptions(VerdictOptions):
     """What a report shows."""
 
     output: PathLike | None = option(None, "file for the page (.html)", placeholder="FILE")
@@ -150,7 +150,7 @@ def _each(judges: Any) -> list[Any]:
     return [judges] if rows else list(judges)
 
 
-def work(judges: Sequence[Scores], options: BootstrapOptions) -> int:
+def work(judges: Sequence[Scores], options: VerdictOptions) -> int:
     """How many bootstrap evaluations ``page`` makes."""
     from selfj_eval.evaluation import compare, evaluate
 

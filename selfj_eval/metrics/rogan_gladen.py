@@ -1,0 +1,146 @@
+"""The share of good answers, from a judge whose errors are known from rated answers."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from selfj_eval.jobs.arguments import Numbers, codes, numbers, truths
+from selfj_eval.metrics.bootstrap import RESAMPLES, bootstrap_of_counts
+from selfj_eval.metrics.proportions import quantile
+from selfj_eval.metrics.resampled import Counts
+from selfj_eval.metrics.result import Array, Interval, Metric
+
+
+class JudgedCounts(NamedTuple):
+    """A judge's verdicts on answers of which it is known whether they are good.
+
+    Attributes:
+        true_positives: Good answers that were judged good.
+        positives: Good answers.
+        true_negatives: Bad answers that were judged bad.
+        negatives: Bad answers.
+    """
+
+    true_positives: int
+    positives: int
+    true_negatives: int
+    negatives: int
+
+    @classmethod
+    def of(cls, judged_good: Numbers, good: Numbers) -> JudgedCounts:
+        """From truth values of shape (n,)."""
+        judged, y = truths(judged_good, "judged_good"), truths(good, "good")
+        if judged.shape != y.shape or judged.ndim != 1:
+            raise ValueError(f"expected two arrays of shape (n,), got {judged.shape}, {y.shape}")
+        return cls(
+            int((judged & y).sum()), int(y.sum()), int((~judged & ~y).sum()), int((~y).sum())
+        )
+
+
+def rogan_gladen(
+    judged_good: int, n: int, rated: JudgedCounts, *, confidence: float = 0.95
+) -> Metric:
+    """The share of good answers among n, from how many a judge calls good and how often it errs.
+
+    ``(p + TNR - 1) / (TPR + TNR - 1)`` (Rogan and Gladen 1978, American Journal of Epidemiology
+    107), with the interval of Lang and Reiczigel (2014, Preventive Veterinary Medicine 113), both
+    cut to [0, 1]. It holds for independent answers, and if the judge errs as often on the n answers
+    as on the rated ones; their shares of good answers may differ.
+
+    Args:
+        judged_good: How many of the n answers the judge calls good.
+        n: Answers without a rating.
+        rated: What it said of other answers, which were rated.
+        confidence: Level of the interval, in (0, 1).
+
+    Returns:
+        The share; undefined with its reason without good or without bad rated answers, or where
+        the judge calls bad answers good at least as often as good ones.
+    """
+    if not 0 <= judged_good <= n:
+        raise ValueError(f"judged_good must lie in 0..{n}, got {judged_good}")
+    if reason := _undefined(n, rated):
+        return Metric(None, n, reason)
+    tp, positives, tn, negatives = rated
+    share = _corrected(judged_good / n, tp / positives, tn / negatives)
+    z = quantile(confidence)
+    size = n + z**2
+    p = (judged_good + z**2 / 2) / size
+    tpr, tnr = (tp + 1) / (positives + 2), (tn + 1) / (negatives + 2)
+    j = tpr + tnr - 1
+    if j <= 0:  # only a handful of rated answers
+        return Metric(share, n)
+    of_tpr, of_tnr = tpr * (1 - tpr) / (positives + 2), tnr * (1 - tnr) / (negatives + 2)
+    theta = (p + tnr - 1) / j
+    centre = theta + 2 * z**2 * (theta * of_tpr - (1 - theta) * of_tnr)
+    variance = p * (1 - p) / size + theta**2 * of_tpr + (1 - theta) ** 2 * of_tnr
+    half = z * math.sqrt(variance) / j
+    low, high = (min(1.0, max(0.0, end)) for end in (centre - half, centre + half))
+    return Metric(share, n, interval=Interval(low, high, confidence, "lang-reiczigel"))
+
+
+def corrected_share(
+    judged_good: Numbers,
+    good: Numbers,
+    *,
+    group: Numbers | None = None,
+    resamples: int = RESAMPLES,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Metric:
+    """``rogan_gladen`` of the answers without a rating, by those that have one.
+
+    Where answers come in groups, the interval is a bootstrap over groups, with all their answers.
+
+    Args:
+        judged_good: Shape (n,), true or false: what the judge says of each answer.
+        good: Shape (n,), true or false; NaN where there is no rating.
+        group: Shape (n,). Answers that belong together, such as those to one instruction.
+            Default: each by itself.
+        resamples, confidence, seed: As for ``bootstrap``.
+    """
+    judged, y = truths(judged_good, "judged_good"), numbers(good, "good")
+    if judged.shape != y.shape or judged.ndim != 1:
+        raise ValueError(f"expected two arrays of shape (n,), got {judged.shape} and {y.shape}")
+    known = np.isfinite(y)
+    rated = JudgedCounts.of(judged[known], y[known])
+    unrated = judged[~known]
+    found = rogan_gladen(int(unrated.sum()), len(unrated), rated, confidence=confidence)
+    unit = None if group is None else codes(group, "group", len(y))
+    if found.value is None or unit is None or int(unit.max()) + 1 == len(unit):
+        return found
+    # Good, bad and unrated answers, and those of each that the judge calls good.
+    kinds = [known & (y == 1), known & (y == 0), ~known]
+    parts = np.stack([*kinds, *(kind & judged for kind in kinds)], axis=1).astype(float)
+    table = np.zeros((int(unit.max()) + 1, parts.shape[1]))
+    np.add.at(table, unit, parts)
+
+    def statistic(drawn: Counts) -> Array:
+        good_, bad, others, hits, alarms, called = drawn @ table
+        if min(good_, bad, others) <= 0 or hits / good_ <= alarms / bad:
+            return np.array([math.nan])
+        return np.array([_corrected(called / others, hits / good_, 1 - alarms / bad)])
+
+    drawn = bootstrap_of_counts(
+        statistic, len(table), resamples=resamples, confidence=confidence, seed=seed
+    )
+    return found._replace(interval=drawn.intervals[0])
+
+
+def _corrected(p: float, tpr: float, tnr: float) -> float:
+    return min(1.0, max(0.0, (p + tnr - 1) / (tpr + tnr - 1)))
+
+
+def _undefined(n: int, rated: JudgedCounts) -> str | None:
+    if not n:
+        return "every scored answer has a rating"
+    for count, kind in ((rated.positives, "good"), (rated.negatives, "bad")):
+        if not count:
+            return f"no rated answer is {kind}"
+    tpr, tnr = rated.true_positives / rated.positives, rated.true_negatives / rated.negatives
+    if tpr + tnr - 1 <= 1e-12:
+        return "the judge calls bad answers good at least as often as good ones"
+    return None
