@@ -74,14 +74,8 @@ def _groups(name: str, found: Evaluation) -> str:
     return table(rows)
 
 
-def _verdicts(found: Binary) -> Iterator[str]:
-    """The judge as one that says good or bad."""
-    if found.score_cut is None:
-        yield "answers are not judged good or bad"
-        yield from reasons([found.tpr])
-        return
-    how = ", which separates good from bad answers best" if found.chosen else ""
-    yield f"judged good or bad: good from score {found.score_cut:.3f} on{how}"
+def verdict_names(found: Binary) -> list[tuple[str, Metric]]:
+    """The measures of the judge's verdicts, each with its name."""
     named = [
         ("good answers that are judged good (TPR)", found.tpr),
         ("bad answers that are judged bad (TNR)", found.tnr),
@@ -92,6 +86,18 @@ def _verdicts(found: Binary) -> Iterator[str]:
             (f"of {found.unrated:,} answers without a rating: judged good", found.judged_good),
             ("  good, corrected for the judge's errors (Rogan-Gladen)", found.corrected),
         ]
+    return named
+
+
+def _verdicts(found: Binary) -> Iterator[str]:
+    """The judge as one that says good or bad."""
+    if found.score_cut is None:
+        yield "answers are not judged good or bad"
+        yield from reasons([found.tpr])
+        return
+    how = ", which separates good from bad answers best" if found.chosen else ""
+    yield f"judged good or bad: good from score {found.score_cut:.3f} on{how}"
+    named = verdict_names(found)
     yield table([(name, number(m), interval(m)) for name, m in named])
     yield from reasons(m for _, m in named)
 

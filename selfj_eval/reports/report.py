@@ -174,6 +174,8 @@ def page(
         progress: Told how many bootstrap evaluations are done.
     """
     from selfj_eval.evaluation.evaluate import evaluated
+    from selfj_eval.evaluation.rater_rendering import SCORINGS, named
+    from selfj_eval.evaluation.rendering import verdict_names
     from selfj_eval.judging.scored import distinct_names
     from selfj_eval.metrics import LABELS, LOWER_IS_BETTER
     from selfj_eval.reports import figures
@@ -181,6 +183,7 @@ def page(
 
     names = distinct_names(judges)
     documents = [evaluated(scores, options, progress) for scores in judges]
+    rated = [(n, d) for n, d in zip(names, documents, strict=True) if d.counts.used]
     html = rendered(
         "page.html",
         title=options.title,
@@ -192,6 +195,9 @@ def page(
         model_rows=figures.forest_groups(documents, "model"),
         metric_names={n: t + (" ↓" if n in LOWER_IS_BETTER else "") for n, t in LABELS.items()},
         most_groups=figures.MOST_GROUPS,
+        verdicts=[(n, d.binary, verdict_names(d.binary)) for n, d in rated],
+        raters=[(n, d.raters, named(d.raters)) for n, d in rated if d.raters],
+        scorings=SCORINGS,
         differences=_differences(judges, names, options, progress),
         disagreements=[(n, _worst(s, options.texts)) for n, s in zip(names, judges, strict=True)],
         texts=options.texts,

@@ -85,6 +85,24 @@ def test_alternative_annotator_oracles(inference: dict[str, Any], rated: Any, sc
         )
 
 
+def test_published_examples() -> None:
+    """Of Krippendorff (2011), and of Shrout and Fleiss (1979) with McGraw and Wong's interval."""
+    nan = np.nan
+    observers = [
+        [1, 2, 3, 3, 2, 1, 4, 1, 2, nan, nan, nan],
+        [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, nan, 3],
+        [nan, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, nan],
+        [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, nan],
+    ]
+    alpha = krippendorff_alpha(np.transpose(observers))
+    values = [m.value for m in (alpha.nominal, alpha.ordinal, alpha.interval)]
+    assert values == pytest.approx([0.743, 0.815, 0.849], abs=5e-4)
+    targets = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
+    icc = intraclass_correlation(targets)
+    assert [icc.single.value, icc.average.value] == pytest.approx([0.29, 0.62], abs=5e-3)
+    assert [icc.single.low, icc.single.high] == pytest.approx([0.019, 0.761], abs=5e-4)
+
+
 @given(MATRICES)
 def test_kappa_is_that_of_scikit_learn_on_the_whole_scale(ratings: np.ndarray) -> None:
     both = np.isfinite(ratings[:, :2]).all(axis=1)
