@@ -1,10 +1,10 @@
 """The whole of Self-J on a real language model, with real instructions; hours on two CPU cores.
 
 `small-base` (135 million parameters) is tuned on answers by stronger models, answers FLASK's
-instructions four times each, and evaluates its answers against FLASK's references. The judge
-learns from that. Ratings only choose the answers that the model is tuned on, and measure how good
-the labels and the judge are. The judge is trained as `small` is, so that the two differ in their
-labels only. After an interruption the same command goes on.
+shorter instructions four times each, and evaluates its answers against FLASK's references. The
+judge learns from that. Ratings only choose the answers that the model is tuned on, and measure how
+good the labels and the judge are. The judge is trained as `small` is, so that the two differ in
+their labels only. After an interruption the same command goes on.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main() -> None:
         print(merge(adapter=tuned.output, base=args.base, output=model), flush=True)
     labels = label(
         questions(args.instructions), model=model, embedder=args.embedder, n=4, temperature=0.7,
-        max_new_tokens=args.max_new_tokens, batch_size=32, validation=0, output=work / "pairs",
+        max_new_tokens=args.max_new_tokens, batch_size=128, validation=0, output=work / "pairs",
         store=work / "pairs.store", **FAST,
     )  # fmt: skip
     print(labels, flush=True)
@@ -96,8 +96,8 @@ def parse_args() -> argparse.Namespace:
     add("--embedder", required=True, help="folder or hub id, for the cosine")
     add("--base", default="small-base", help="default: %(default)s")
     add("--tuned-on", type=int, default=800, help="answers, at most (default: %(default)s)")
-    add("--instructions", type=int, default=1268, help="default: %(default)s, all")
-    add("--max-new-tokens", type=int, default=160, help="of an answer (default: %(default)s)")
+    add("--instructions", type=int, default=1000, help="the shortest (default: %(default)s)")
+    add("--max-new-tokens", type=int, default=96, help="of an answer (default: %(default)s)")
     add("--pairs", type=int, default=720, help="that the judge learns from (default: %(default)s)")
     add("--freeze-layers", type=int, default=22, help="of the judge (default: %(default)s)")
     add("--measured", type=int, default=100, help="answers per set (default: %(default)s)")
@@ -120,13 +120,13 @@ def tuning_rows(most: int) -> list[dict[str, str]]:
 
 
 def questions(most: int) -> list[dict[str, str | None]]:
-    """FLASK's instructions with their references, each once; none of those that measure."""
+    """FLASK's shortest instructions with their references; none of those that measure."""
     held = held_out()
     file = data_file("judge_bench", "unrated_flask_responses.parquet")
     known = {r.instruction: r for r in read_records(file) if r.instruction not in held}
     return [
         {"id": r.id, "instruction": r.instruction, "reference": r.reference}
-        for r in list(known.values())[:most]
+        for r in sorted(known.values(), key=lambda r: len(r.instruction))[:most]
     ]
 
 

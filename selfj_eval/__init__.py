@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from selfj_eval.demo.ladder import ladder
     from selfj_eval.errors import DataError, JudgeError, SelfJError, StoreError
     from selfj_eval.evaluation.compare import compare
+    from selfj_eval.evaluation.estimate import estimate
+    from selfj_eval.evaluation.estimation import Estimation
     from selfj_eval.evaluation.evaluate import evaluate
     from selfj_eval.evaluation.leaderboard import Leaderboard, leaderboard
+    from selfj_eval.evaluation.plan import Plan, plan
     from selfj_eval.evaluation.policy import Policy
     from selfj_eval.evaluation.result import Comparison, Evaluation
     from selfj_eval.evaluation.select import Decisions, Selection, select
@@ -55,6 +58,7 @@ _HOMES = {
     "Comparison": "evaluation.result",
     "DataError": "errors",
     "Decisions": "evaluation.select",
+    "Estimation": "evaluation.estimation",
     "Evaluation": "evaluation.result",
     "GenerateRun": "generation.generate",
     "Judge": "raters.judge",
@@ -66,6 +70,7 @@ _HOMES = {
     "Pair": "records.pairs",
     "PairJudge": "raters.pair_judge",
     "PairJudgment": "records.pairs",
+    "Plan": "evaluation.plan",
     "Policy": "evaluation.policy",
     "Preferences": "judging.preferences",
     "Rater": "raters.protocol",
@@ -79,6 +84,7 @@ _HOMES = {
     "bench": "benchmarking.bench",
     "best_of": "judging.best_of",
     "compare": "evaluation.compare",
+    "estimate": "evaluation.estimate",
     "evaluate": "evaluation.evaluate",
     "export": "publishing.export",
     "generate": "generation.generate",
@@ -86,6 +92,7 @@ _HOMES = {
     "ladder": "demo.ladder",
     "leaderboard": "evaluation.leaderboard",
     "merge": "training.merge",
+    "plan": "evaluation.plan",
     "prefer": "judging.prefer",
     "push": "publishing.push",
     "read_records": "records.reading",
@@ -106,6 +113,7 @@ __all__ = [
     "Comparison",
     "DataError",
     "Decisions",
+    "Estimation",
     "Evaluation",
     "GenerateRun",
     "Judge",
@@ -117,6 +125,7 @@ __all__ = [
     "Pair",
     "PairJudge",
     "PairJudgment",
+    "Plan",
     "Policy",
     "Preferences",
     "Rater",
@@ -133,6 +142,7 @@ __all__ = [
     "collect",
     "compare",
     "data",
+    "estimate",
     "evaluate",
     "export",
     "generate",
@@ -140,6 +150,7 @@ __all__ = [
     "ladder",
     "leaderboard",
     "merge",
+    "plan",
     "prefer",
     "push",
     "read_records",

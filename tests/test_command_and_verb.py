@@ -44,6 +44,16 @@ def _scored() -> None:
     selfj.score(rated, judge="length", output="two.jsonl")
 
 
+def _partly_rated() -> None:
+    """Scores of which every fourth has a rating."""
+    _scored()
+    lines = Path("one.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    write_rows(
+        "part.jsonl", [r if k % 4 == 0 else r | {"rating": None} for k, r in enumerate(rows)]
+    )
+
+
 def _answers_in_pairs() -> None:
     """Pairs, and a template that shows both answers."""
     answers = [{"response_a": "It is 5.", "response_b": "No idea."}, {"response_a": "3"}]
@@ -104,6 +114,16 @@ CASES = {
         "compare one.jsonl two.jsonl --resamples 20",
         lambda: selfj.compare("one.jsonl", "two.jsonl", resamples=20),
         before=_scored,
+    ),
+    "plan": Case(
+        "plan part.jsonl --budget 10 --design stratified --output plan.jsonl",
+        lambda: selfj.plan("part.jsonl", budget=10, design="stratified", output="plan.jsonl"),
+        before=_partly_rated,
+    ),
+    "estimate": Case(
+        "estimate part.jsonl --good-at 5 --predictors score",
+        lambda: selfj.estimate("part.jsonl", good_at=5, predictors="score"),
+        before=_partly_rated,
     ),
     "report": Case(
         "report one.jsonl two.jsonl --output report.html --resamples 20 --title T --no-texts",

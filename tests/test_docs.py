@@ -55,6 +55,7 @@ def test_links_within_the_repository(page: Path) -> None:
         ),
         ("docs/templates.md", ["bash"], "scores.jsonl"),
         ("docs/pairs.md", ["bash"], "preferences.jsonl"),
+        pytest.param(*("docs/estimating.md", ["bash"], "labels.csv"), marks=pytest.mark.long),
         pytest.param(*("docs/python.md", ["python"] * 3, "scores.jsonl"), marks=pytest.mark.long),
     ],
 )
@@ -72,7 +73,8 @@ def test_examples_run(page: str, languages: list[str], output: str, tmp_path: Pa
     lines = {"README.md": 2, "docs/evaluation.md": 800, "docs/alpaca.md": 3}
     lines |= {"docs/generating.md": 8, "docs/training.md": 800, "docs/bench.md": 6}
     lines |= {"docs/collection.md": 2, "docs/python.md": 30, "docs/export.md": 7}
-    lines |= {"docs/templates.md": 20, "docs/pairs.md": 2, "docs/annotators.md": 21}
+    lines |= {"docs/templates.md": 20, "docs/pairs.md": 2, "docs/estimating.md": 464}
+    lines |= {"docs/annotators.md": 21}
     assert len((tmp_path / output).read_text().splitlines()) == lines[page]
 
 

@@ -21,6 +21,8 @@ _COMMANDS = {
     "label": "label answers as training data for a judge",
     "merge": "put a LoRA adapter into its base",
     "eval": "how well scores agree with ratings, and how to use them",
+    "plan": "choose which answers to rate",
+    "estimate": "mean rating, share of good answers or difference of models, from few ratings",
     "report": "write an HTML page with figures about one or more judges",
     "select": "choose a score threshold with a guarantee, or apply one",
     "compare": "the difference between two judges on the same records, with intervals",

@@ -48,7 +48,7 @@ class ScoreRun(Result):
         rated: How many answers have a rating.
         usage: What a server has counted, such as tokens.
         notices: What was recognised, converted or ignored in the input.
-        judgments: One per record, in their order, where the answers were given in memory.
+        judgments: One per record, in their order, if the answers were given in memory; else empty.
         run: How the scores were made; of a file it stands beside it.
     """
 
@@ -263,8 +263,8 @@ def _score_in_memory(answers: Any, options: ScoreOptions) -> ScoreRun:
     if output is not None:
         write_judgments(output, records, judgments, safe_csv=options.safe_csv)
         write_json(run_file(output), run)
-    own = (judgments, records) if output is None else ((), ())
-    return score_run(totals, seconds, output, usage_of(rater), notices.sentences(), run, *own)
+    notes = notices.sentences()
+    return score_run(totals, seconds, output, usage_of(rater), notes, run, judgments, records)
 
 
 def _files(sources: Sources, options: ScoreOptions) -> tuple[Path, Path]:

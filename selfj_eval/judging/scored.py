@@ -34,7 +34,7 @@ from selfj_eval.records.record import RECORD_FIELDS, Judgment, Record, checked_f
 _NO_SCORE = "no score in the file"
 _READ = frozenset(
     {*RECORD_FIELDS, *QUESTION_FIELDS, "output", "generator", "dataset"}
-    | {RATINGS, RATER, "score", "error", "doc", "doc_id"}
+    | {RATINGS, RATER, "score", "error", "inclusion", "doc", "doc_id"}
 )
 
 
@@ -48,6 +48,7 @@ class Scored:
         error: Why it is unscored.
         rating, rating_min, rating_max, model, category, instruction, response, reference, messages,
             raters: As in ``Record``.
+        inclusion: Probability with which the answer was chosen for rating.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Scored:
     reference: str | None = None
     messages: tuple[Turn, ...] | None = None
     raters: tuple[GivenRating, ...] | None = None
+    inclusion: float | None = None
 
     @property
     def question(self) -> str | None:
@@ -247,7 +249,7 @@ def scores_of(
         judgments: One per record, in their order.
         run: How the scores were made.
     """
-    known = [f.name for f in fields(Scored) if f.name not in ("id", "score", "error")]
+    known = [f.name for f in fields(Scored) if f.name in RECORD_FIELDS and f.name != "id"]
     answers = [
         Scored(record.id, judgment.score, judgment.error, **{n: getattr(record, n) for n in known})
         for record, judgment in zip(records, judgments, strict=True)
@@ -309,7 +311,7 @@ def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Sco
         values = checked_fields(
             row,
             required=("id",),
-            numbers=("score",) if score else (),
+            numbers=("score", "inclusion") if score else ("inclusion",),
             names=names or None,
             path=shown,
             place=place,
@@ -345,7 +347,7 @@ def _rows_in(path: Path, scale: ScaleOptions, notices: Notices) -> Rows:
 
 
 def _merged(answer: Scored, given: Scored | None) -> Scored:
-    scale = ("rating", "rating_min", "rating_max", "raters")
+    scale = ("rating", "rating_min", "rating_max", "raters", "inclusion")
     if given is None:
         nothing: dict[str, Any] = dict.fromkeys(scale)
         return replace(answer, **nothing)

@@ -32,7 +32,7 @@ from selfj_eval.records.record import RECORD_FIELDS, Record, record_from_mapping
 
 _WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 _ANSWERS = ("response", "output", "answer", "completion")
-_NUMBERS = ("rating", "rating_min", "rating_max", "score")
+_NUMBERS = ("rating", "rating_min", "rating_max", "score", "inclusion")
 _READ = frozenset(
     {*RECORD_FIELDS, *QUESTION_FIELDS, RATINGS, "output", "generator", "dataset", "error"}
 ).union(*FAMILIAR.values())

@@ -99,7 +99,7 @@ class ParquetWriter:
         types |= {"raters": pa.list_(pa.struct([("rater", pa.string()), ("rating", pa.float64())]))}
         numbers = (
             *("score", "digit_mass", "p_good", "rating", "rating_min", "rating_max"),
-            *("preference", "a_first", "b_first", "label_mass"),
+            *("preference", "a_first", "b_first", "label_mass", "inclusion"),
         )
         criteria = [name for name in fields if name.startswith(CRITERION_PREFIX)]
         types |= dict.fromkeys([*numbers, *criteria], pa.float64())

@@ -214,6 +214,13 @@ def test_python_api_equals_the_command(
         assert judgment.score == pytest.approx(row["score"], abs=1e-6)
 
 
+def test_judgments_of_answers_in_memory_are_returned_and_written(tmp_path: Path) -> None:
+    output = tmp_path / "s.jsonl"
+    run = score(ROWS, judge="length", output=output)
+    assert [j.score for j in run.judgments] == [row["score"] for row in read_jsonl(output)]
+    assert len(run.judgments) == len(ROWS)
+
+
 def test_a_run_file_says_how_the_scores_were_made(
     jsonl: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -1,0 +1,251 @@
+"""The verb `estimate`: what many scores and few ratings say about all answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from selfj_eval.errors import DataError
+from selfj_eval.evaluation.estimation import Estimate, Estimation, Likeness
+from selfj_eval.evaluation.likeness import likeness_of
+from selfj_eval.evaluation.options import RatingOptions
+from selfj_eval.evaluation.partly_rated import PartlyRated
+from selfj_eval.evaluation.predictors import PREDICTORS, predicted
+from selfj_eval.jobs.options import keywords, option
+from selfj_eval.judging.scored import Scores, as_scores
+from selfj_eval.metrics.prediction_powered import (
+    FEWEST_LABELS,
+    Powered,
+    powered_difference,
+    powered_mean,
+    powered_share,
+)
+from selfj_eval.metrics.result import Array
+
+if TYPE_CHECKING:
+    from selfj_eval.judging.scored import ScoresLike
+
+FEW_LABELS = 30
+_SUSPICIOUS = 0.01
+_HELPS = 1.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimateOptions(RatingOptions):
+    """What is estimated, and how."""
+
+    models: tuple[str, ...] | None = option(
+        None,
+        "the names of two answering models, separated by a comma: estimate the difference of their "
+        "mean ratings and the first one's win rate, on the instructions that both answered",
+        placeholder="NAMES",
+    )
+    predictors: str = option(
+        "auto",
+        "what predicts the ratings: the score alone, or all columns (score, answer length, model, "
+        "category) by cross-fitted regression; auto takes all from 100 ratings on if they predict "
+        "better",
+        PREDICTORS,
+    )
+
+    def check(self) -> None:
+        """Refuse anything but two models."""
+        super().check()
+        if self.models is not None and not len(self.models) == len(set(self.models)) == 2:
+            raise DataError("`models` takes the names of two different answering models.")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What all estimates of one call share."""
+
+    data: PartlyRated
+    prediction: Array
+    options: EstimateOptions
+    judged: bool
+
+    def part(self, kept: npt.NDArray[np.bool_]) -> _Job:
+        return replace(self, data=self.data.part(kept), prediction=self.prediction[kept])
+
+
+def estimate_answers(scores: ScoresLike, options: EstimateOptions) -> Estimation:
+    """Estimate mean rating, share of good answers, difference and win rate of two models.
+
+    Prediction-powered inference (PPI++, arXiv 2311.01453): the scores of all answers say what they
+    can, the ratings of a part correct it, and the interval is right whether the judge is good or
+    not. Intervals are clustered by instruction and are about new instructions like these.
+
+    Args:
+        scores: Scored answers, as for ``evaluate``. Ratings of a part of them are in it or in
+            ``ratings``; labels that ``plan`` chose come with ``inclusion``, the probability with
+            which each was chosen. Without it, the rated answers must be a random part.
+
+    Raises:
+        DataError: If they cannot be read, no answer has both score and rating, some ratings have an
+            inclusion probability and others do not, or a model is not there.
+    """
+    read = as_scores(scores, ratings=options.ratings, scale=options)
+    data = PartlyRated.of(read, options.good_at, options.models)
+    prediction, predictors = predicted(data, options.predictors)
+    job = _Job(data, prediction, options, _is_judge(read))
+    estimates = [_mean(job), _good(job)] if options.models is None else _of_models(job)
+    by_model = _by_model(job) if options.models is None else {}
+    likeness = likeness_of(data)
+    instructions = data.instructions
+    return Estimation(
+        judge=read.name,
+        answers=len(data.score),
+        unscored=data.unscored,
+        labels=int(data.rated.sum()),
+        instructions=None if instructions is None else instructions[0],
+        labelled_instructions=None if instructions is None else instructions[1],
+        scale=data.scale,
+        good_at=options.good_at,
+        confidence=options.confidence,
+        predictors=predictors,
+        estimates=estimates,
+        by_model=by_model,
+        likeness=likeness,
+        warnings=[*data.warnings, *_warnings(data, estimates[0], likeness)],
+    )
+
+
+estimate = keywords(estimate_answers, EstimateOptions)
+
+
+def _mean(job: _Job) -> Estimate:
+    data, options = job.data, job.options
+    given: dict[str, Any] = {
+        "group": data.group, "inclusion": data.inclusion, "confidence": options.confidence
+    }  # fmt: skip
+    both = [powered_mean(data.rating, job.prediction, tuning=t, **given) for t in (None, 0.0)]
+    scores_only = None
+    if job.judged and data.scale is not None:
+        low, high = data.scale
+        scores_only = low + (high - low) * float(data.score.mean()) / 9
+    return Estimate("mean rating", both[0], both[1], scores_only)
+
+
+def _good(job: _Job) -> Estimate:
+    data, options = job.data, job.options
+    given: dict[str, Any] = {
+        "group": data.group, "inclusion": data.inclusion, "confidence": options.confidence
+    }  # fmt: skip
+    both = [powered_share(data.good, job.prediction, tuning=t, **given) for t in (None, 0.0)]
+    scores_only = None
+    if job.judged and data.scale is not None:
+        scores_only = float((data.score >= options.good_at).mean())
+    return Estimate("share good", both[0], both[1], scores_only)
+
+
+def _by_model(job: _Job) -> dict[str, Estimate]:
+    """Of the models with ten ratings or more; none where there is one model alone."""
+    models = np.array([a.model or "" for a in job.data.answers])
+    names = sorted(set(models) - {""})
+    if len(names) < 2:
+        return {}
+    rated = {name: int((job.data.rated & (models == name)).sum()) for name in names}
+    return {n: _mean(job.part(models == n)) for n in names if rated[n] >= FEWEST_LABELS}
+
+
+def _of_models(job: _Job) -> list[Estimate]:
+    """Difference and win rate of two models on the instructions that both answered."""
+    data, options = job.data, job.options
+    if data.group is None:
+        message = "two models can be compared only where every answer has its instruction."
+        raise DataError(message, field="instruction")
+    assert options.models is not None
+    first = np.array([a.model == options.models[0] for a in data.answers])
+    shared = np.isin(data.group, np.intersect1d(data.group[first], data.group[~first]))
+    if not shared.any():
+        raise DataError("the two models answered no instruction in common.", field="instruction")
+    job, first = job.part(shared), first[shared]
+    data = job.data
+    given: dict[str, Any] = {
+        "group": data.group, "inclusion": data.inclusion, "confidence": options.confidence
+    }  # fmt: skip
+    both = [
+        powered_difference(data.rating, job.prediction, first, tuning=tuning, **given)
+        for tuning in (None, 0.0)
+    ]
+    scores_only = None
+    if job.judged and data.scale is not None:
+        width = (data.scale[1] - data.scale[0]) / 9
+        scores_only = width * float(data.score[first].mean() - data.score[~first].mean())
+    return [Estimate("difference", both[0], both[1], scores_only), _win_rate(job, first)]
+
+
+def _win_rate(job: _Job, first: npt.NDArray[np.bool_]) -> Estimate:
+    """Of instructions whose two answers are both rated; a tie is half a win."""
+    data = job.data
+    numbers = np.unique(data.unit)
+    columns = [
+        [_of_unit(values, data.unit, numbers, side) for side in (first, ~first)]
+        for values in (data.rating, data.score)
+    ]
+    won, verdict = ((np.sign(a - b) + 1) / 2 for a, b in columns)
+    inclusion = None
+    if data.inclusion is not None:
+        sides = [_of_unit(data.inclusion, data.unit, numbers, side) for side in (first, ~first)]
+        if not np.allclose(sides[0], sides[1]):
+            undefined = Powered(
+                None, None, None, 0, 0, 0.0, None,
+                "the two answers to an instruction were chosen with different probabilities",
+            )  # fmt: skip
+            return Estimate("win rate", undefined, undefined, float(np.nanmean(verdict)))
+        inclusion = sides[0]
+    both = [
+        powered_share(
+            won, verdict, inclusion=inclusion, tuning=t, confidence=job.options.confidence
+        )
+        for t in (None, 0.0)
+    ]
+    return Estimate("win rate", both[0], both[1], float(verdict.mean()))
+
+
+def _of_unit(
+    values: Array, unit: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64],
+    side: npt.NDArray[np.bool_],
+) -> Array:  # fmt: skip
+    """Mean of a model's values per instruction; NaN where one of them is missing."""
+    place = np.searchsorted(numbers, unit[side])
+    count = np.bincount(place, minlength=len(numbers))
+    return np.bincount(place, weights=values[side], minlength=len(numbers)) / count
+
+
+def _warnings(data: PartlyRated, first: Estimate, likeness: Sequence[Likeness]) -> list[str]:
+    """What speaks against the estimates."""
+    found = []
+    rated = data.rating[data.rated]
+    if np.ptp(data.score) == 0:
+        found.append(f"all scores are {data.score[0]:g}: the judge says nothing")
+    elif first.gain is not None and first.gain < _HELPS:
+        found.append(
+            f"the scores do not help: with them, {len(rated)} ratings are worth "
+            f"{first.combined.effective_labels:,.0f} without them"
+        )
+    if len(rated) > 1 and np.ptp(rated) == 0:
+        found.append(f"all {len(rated)} ratings are {rated[0]:g}: the interval says little")
+    if len(rated) < FEW_LABELS:
+        found.append(f"only {len(rated)} ratings: intervals are rough, or missing")
+    for test in likeness:
+        if test.p is not None and test.p < _SUSPICIOUS:
+            found.append(
+                f"the rated answers are not like the others in {test.value} (mean {test.rated:.3g} "
+                f"against {test.others:.3g}, p = {test.p:.2g}). If they were not chosen at random, "
+                "the estimates are wrong. `selfj plan` chooses answers to rate"
+            )
+    return found
+
+
+def _is_judge(scores: Scores) -> bool:
+    """Whether the scores are a judge's, on 0 to 9, as far as is known."""
+    about = scores.run.get("judge", {})
+    if not isinstance(about, dict) or "rater" in about or "sum_of" in about:
+        return False
+    known = [a.score for a in scores.answers if a.score is not None]
+    return tuple(about.get("scale", (0, 9))) == (0, 9) and 0 <= min(known) <= max(known) <= 9

@@ -1,0 +1,166 @@
+"""What `estimate` found: every estimate beside what ratings or scores alone would say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfj_eval.errors import shown
+from selfj_eval.jobs.results import Result, plain, table
+from selfj_eval.metrics.prediction_powered import Powered
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One quantity.
+
+    Attributes:
+        quantity: ``mean rating``, ``share good``, ``difference`` or ``win rate``.
+        combined: From ratings and scores together.
+        ratings_only: From the ratings alone.
+        scores_only: What the scores alone say, which nothing guarantees; None where they are not
+            on the ratings' scale.
+    """
+
+    quantity: str
+    combined: Powered
+    ratings_only: Powered
+    scores_only: float | None = None
+
+    @property
+    def gain(self) -> float | None:
+        """So many times as many labels the ratings alone would need, or None."""
+        effective = self.combined.effective_labels
+        return None if effective is None else effective / self.combined.labels
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """Whether the rated answers are like the others in a value.
+
+    Attributes:
+        value: ``score`` or ``length``.
+        rated, others: Means.
+        p: Two-sided p-value of "the rated answers are a random part", clustered by instruction;
+            None where it is undefined.
+    """
+
+    value: str
+    rated: float
+    others: float
+    p: float | None
+
+
+@dataclass(frozen=True)
+class Estimation(Result):
+    """What many scores and few ratings say about all answers.
+
+    Attributes:
+        judge: Whose scores they are.
+        answers: Scored answers that the estimates are about.
+        unscored: Answers without a score, which are not among them.
+        labels: Rated answers among them.
+        instructions, labelled_instructions: Distinct questions; None where texts are missing.
+        scale: Of the means: ends of the ratings' scale, or None where it is not known.
+        good_at: Lowest good rating.
+        confidence: Level of all intervals.
+        predictors: What predicts a rating: ``score``, or the names of the columns.
+        estimates: Of all answers; of two models, if two were named.
+        by_model: Mean rating of each model that has at least ten labels.
+        likeness: Tests of whether the rated answers are like the others; empty where they were
+            chosen with different probabilities.
+        warnings: What speaks against the estimates, as sentences.
+    """
+
+    judge: str
+    answers: int
+    unscored: int
+    labels: int
+    instructions: int | None
+    labelled_instructions: int | None
+    scale: tuple[float, float] | None
+    good_at: float
+    confidence: float
+    predictors: Sequence[str]
+    estimates: Sequence[Estimate]
+    by_model: Mapping[str, Estimate]
+    likeness: Sequence[Likeness]
+    warnings: Sequence[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as the JSON that the command prints."""
+        found: dict[str, Any] = plain(vars(self))
+        return {"kind": "selfj-estimate", **found}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per estimate."""
+        named = [("all", e) for e in self.estimates] + list(self.by_model.items())
+        return [
+            {"answers": name, "quantity": e.quantity, **_cells(e.combined)}
+            | {"ratings_only": e.ratings_only.value, "scores_only": e.scores_only}
+            for name, e in named
+        ]
+
+    def __str__(self) -> str:
+        of = (
+            ""
+            if self.labelled_instructions is None
+            else (f", on {self.labelled_instructions:,} of {self.instructions:,} instructions")
+        )
+        parts = [
+            f"{shown(self.judge)}: {self.answers:,} scored answers, {self.labels:,} of them "
+            f"rated{of}; {self.unscored:,} unscored answers are skipped"
+        ]
+        parts += [f"  note: {shown(warning)}" for warning in self.warnings]
+        parts += ["", self._table("", {e.quantity: e for e in self.estimates})]
+        reasons = dict.fromkeys(
+            e.combined.undefined
+            for e in (*self.estimates, *self.by_model.values())
+            if e.combined.undefined is not None
+        )
+        parts += [f"  no interval: {shown(reason)}" for reason in reasons]
+        if self.by_model:
+            parts += ["", self._table("mean rating by model", self.by_model)]
+        return "\n".join(parts)
+
+    def _table(self, title: str, estimates: Mapping[str, Estimate]) -> str:
+        level = f"{100 * self.confidence:g} % interval"
+        rows = [(title, "estimate", level, "ratings only", level, "scores only", "labels", "worth")]
+        for name, e in estimates.items():
+            worth = e.combined.effective_labels
+            rows.append(
+                (
+                    name[:40],
+                    _number(e.combined.value),
+                    _interval(e.combined),
+                    _number(e.ratings_only.value),
+                    _interval(e.ratings_only),
+                    _number(e.scores_only),
+                    f"{e.combined.labels:,}",
+                    "-" if worth is None else f"{worth:,.0f}",
+                )
+            )
+        return table(rows)
+
+
+def _cells(found: Powered) -> dict[str, Any]:
+    interval = found.interval
+    return {
+        "value": found.value,
+        "low": None if interval is None else interval.low,
+        "high": None if interval is None else interval.high,
+        "labels": found.labels,
+        "effective_labels": found.effective_labels,
+        "undefined": found.undefined,
+    }
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _interval(found: Powered) -> str:
+    if found.interval is None:
+        return "-"
+    return f"{found.interval.low:.3f} to {found.interval.high:.3f}"

@@ -1,0 +1,221 @@
+"""What a plan chooses from, each unit's chance, and the width to expect."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from selfj_eval.errors import DataError
+from selfj_eval.judging.scored import Scored, groups
+from selfj_eval.metrics.prediction_powered import FEWEST_LABELS, expected_half_width
+from selfj_eval.metrics.result import Array
+from selfj_eval.metrics.sampling import Chosen, choose
+
+DESIGNS = ("random", "stratified", "active")
+STRATA = 5
+UNIFORM = 0.5
+"""Part of an active choice that is uniform, so that no answer is all but excluded."""
+_QUARTER = 4
+"""Without a pilot, the ratings' standard deviation is taken to be a quarter of their scale."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """What is rated together: an answer, or two models' answers to an instruction.
+
+    Attributes:
+        members: The answers of each unit.
+        score: Shape (u,). The score, or the difference of the two.
+        rating: Shape (u,). The same of the ratings; NaN where one is missing.
+        group: Shape (u,). Number of the instruction; None where each unit is one, or unknown.
+    """
+
+    members: Sequence[tuple[Scored, ...]]
+    score: Array
+    rating: Array
+    group: npt.NDArray[np.int64] | None
+
+    @classmethod
+    def of(cls, answers: Sequence[Scored], models: tuple[str, ...] | None) -> Units:
+        """From scored answers.
+
+        Raises:
+            DataError: If two models are named that answered no instruction in common.
+        """
+        if models is None:
+            score = np.array([a.score for a in answers], dtype=float)
+            rating = np.array([np.nan if a.rating is None else a.rating for a in answers])
+            return cls([(a,) for a in answers], score, rating, groups(answers))
+        by_model: list[dict[str | None, Scored]] = [
+            {a.question: a for a in answers if a.model == name} for name in models
+        ]
+        shared = sorted(q for q in by_model[0].keys() & by_model[1].keys() if q is not None)
+        if not shared:
+            message = f"{models[0]!r} and {models[1]!r} answered no instruction in common."
+            raise DataError(message, field="model")
+        pairs = [(by_model[0][q], by_model[1][q]) for q in shared]
+        score = np.array([(a.score or 0.0) - (b.score or 0.0) for a, b in pairs])
+        rating = np.array(
+            [
+                np.nan if a.rating is None or b.rating is None else a.rating - b.rating
+                for a, b in pairs
+            ]
+        )
+        return cls(pairs, score, rating, None)
+
+    @property
+    def rated(self) -> npt.NDArray[np.bool_]:
+        """Shape (u,). The pilot."""
+        found: npt.NDArray[np.bool_] = ~np.isnan(self.rating)
+        return found
+
+    @property
+    def assumed_deviation(self) -> float:
+        """Standard deviation of the ratings, where no pilot says it."""
+        ends = [(a.rating_min, a.rating_max) for unit in self.members for a in unit]
+        low, high = next(((a, b) for a, b in ends if a is not None and b is not None), (0.0, 9.0))
+        return (high - low) / _QUARTER * math.sqrt(len(self.members[0]))
+
+
+class Pilot(NamedTuple):
+    """What the rated units say of all.
+
+    Attributes:
+        deviation: Standard deviation of the ratings.
+        correlation: Pearson's r of scores and ratings.
+    """
+
+    deviation: float
+    correlation: float
+
+
+def pilot_of(units: Units) -> Pilot | None:
+    """What the pilot says; None with fewer than ten rated units, or where nothing varies."""
+    rated = units.rated
+    x, y = units.score[rated], units.rating[rated]
+    if len(y) < FEWEST_LABELS or np.ptp(y) == 0 or np.ptp(x) == 0:
+        return None
+    return Pilot(float(y.std(ddof=1)), float(np.corrcoef(x, y)[0, 1]))
+
+
+def expected_width(
+    labels: int, units: Units, deviation: float, correlation: float, confidence: float
+) -> float:
+    """Of the interval of the mean rating.
+
+    With m labels per instruction the variance grows by the factor 1 + (m - 1) ICC; the ICC of the
+    scores stands for that of the ratings.
+    """
+    half = expected_half_width(
+        labels,
+        deviation=deviation,
+        correlation=correlation,
+        unlabelled=len(units.members) - labels,
+        confidence=confidence,
+    )
+    if units.group is None:
+        return 2 * half
+    each = labels / len(np.unique(units.group))
+    return 2 * half * math.sqrt(1 + max(0.0, each - 1) * _icc(units.score, units.group))
+
+
+def labels_for(
+    width: float, units: Units, deviation: float, correlation: float, confidence: float
+) -> int | None:
+    """The smallest number of labels with an interval no wider than ``width``; None if all are not
+    enough."""
+    for labels in range(FEWEST_LABELS, len(units.members) + 1):
+        if expected_width(labels, units, deviation, correlation, confidence) <= width:
+            return labels
+    return None
+
+
+def sizes_of(
+    design: str, score: Array, uncertainty: Array | None
+) -> tuple[Array, npt.NDArray[np.int64] | None]:
+    """Sizes and strata for ``metrics.sampling.choose``.
+
+    Args:
+        design: ``random``: the same chance for all. ``stratified``: the same chance for all, and
+            from each fifth of the scores its part. ``active``: half uniform, half in proportion to
+            the uncertainty (arXiv 2403.03208).
+        score: Shape (u,).
+        uncertainty: Shape (u,), at least 0. Only ``active`` needs it.
+    """
+    same = np.ones(len(score))
+    if design == "stratified":
+        rank = np.empty(len(score), dtype=np.int64)
+        rank[np.argsort(score, kind="stable")] = np.arange(len(score))
+        return same, rank * STRATA // len(score)
+    if design == "active" and uncertainty is not None and uncertainty.mean() > 0:
+        return UNIFORM + (1 - UNIFORM) * uncertainty / uncertainty.mean(), None
+    return same, None
+
+
+def choose_units(
+    units: Units, count: int, design: str, uncertainty: Array | None, seed: int
+) -> Chosen:
+    """Units to rate besides the pilot.
+
+    A unit of the pilot, which is a random part, was or would have been rated anyway: the chance of
+    every unit is that of being in the pilot or in this choice.
+
+    Returns:
+        Which ones, and the chance of every unit, shape (u,).
+    """
+    rated = units.rated
+    rest = np.flatnonzero(~rated)
+    sizes, stratum = sizes_of(design, units.score, uncertainty)
+    group = None if units.group is None else units.group[rest]
+    layer = None if stratum is None else stratum[rest]
+    sample = choose(count, size=sizes[rest], group=group, stratum=layer, seed=seed)
+    before = float(rated.mean())
+    # What the choice would have given to a unit of the pilot, had it not been in it.
+    now = np.minimum(1.0, sizes * (count / sizes[rest].sum()))
+    now[rest] = sample.inclusion
+    return Chosen(rest[sample.chosen], before + (1 - before) * now)
+
+
+def uncertainty_of(units: Units, probabilities: Mapping[str, Sequence[float]]) -> Array:
+    """Standard deviation of the judge's distribution over its labels, shape (u,).
+
+    Args:
+        units: The units; of several answers in one the variances are added.
+        probabilities: By id.
+
+    Raises:
+        DataError: If an answer has none.
+    """
+    found = np.empty(len(units.members))
+    for at, unit in enumerate(units.members):
+        variance = 0.0
+        for a in unit:
+            if a.id not in probabilities:
+                message = (
+                    f"{a.id!r} has no probabilities of the digits, which the design `active` "
+                    "needs; a Self-J judge writes them. Choose the design `random` or `stratified`."
+                )
+                raise DataError(message, field="probabilities")
+            p = np.asarray(probabilities[a.id], dtype=float)
+            value = np.arange(len(p))
+            variance += float(p @ value**2 - (p @ value) ** 2)
+        found[at] = math.sqrt(max(0.0, variance))
+    return found
+
+
+def _icc(score: Array, group: npt.NDArray[np.int64]) -> float:
+    """Share of the scores' variance that lies between instructions, one-way ANOVA, at least 0."""
+    _, unit, size = np.unique(group, return_inverse=True, return_counts=True)
+    k, n = len(size), len(score)
+    if k < 2 or n == k or np.ptp(score) == 0:
+        return 0.0
+    means = np.bincount(unit, weights=score) / size
+    between = float(size @ (means - score.mean()) ** 2) / (k - 1)
+    within = float(((score - means[unit]) ** 2).sum()) / (n - k)
+    each = (n - float((size**2).sum()) / n) / (k - 1)
+    return max(0.0, (between - within) / (between + (each - 1) * within))

@@ -1,0 +1,54 @@
+"""What predicts the ratings of answers that nobody rated."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from selfj_eval.evaluation.partly_rated import PartlyRated
+from selfj_eval.metrics.cross_fitting import cross_fitted_predictions
+from selfj_eval.metrics.result import Array
+
+PREDICTORS = ("auto", "score", "all")
+ENOUGH = 100
+"""Ratings from which several columns predict the others, if they do it better than the score."""
+_LEVELS = 20
+"""A model or a category with so many values or more is no predictor."""
+
+
+def predicted(data: PartlyRated, predictors: str) -> tuple[Array, list[str]]:
+    """A prediction for every answer, on any scale, shape (n,), and what it is made of."""
+    labels = int(data.rated.sum())
+    if predictors == "score" or (predictors == "auto" and labels < ENOUGH):
+        return data.score, ["score"]
+    names, columns = _features(data)
+    fitted = cross_fitted_predictions(columns, data.rating, data.unit)
+    if fitted is None:
+        return data.score, ["score"]
+    if predictors == "auto":
+        gain = _explained(fitted, data.rating) - _explained(data.score, data.rating)
+        if gain <= 1 / (labels - 2):  # what a useless column seems to explain by chance
+            return data.score, ["score"]
+    return fitted, names
+
+
+def _features(data: PartlyRated) -> tuple[list[str], Array]:
+    names, columns = ["score"], [data.score]
+    lengths = [a.response for a in data.answers]
+    if all(text is not None for text in lengths):
+        names.append("log length")
+        columns.append(np.log1p([len(text or "") for text in lengths]))
+    for name in ("model", "category"):
+        values = [getattr(a, name) for a in data.answers]
+        levels = sorted({v for v in values if v is not None})
+        if None not in values and 1 < len(levels) < _LEVELS:
+            names.append(name)
+            columns += [np.array([float(v == level) for v in values]) for level in levels[1:]]
+    return names, np.column_stack(columns)
+
+
+def _explained(prediction: Array, rating: Array) -> float:
+    """Squared correlation on the rated answers."""
+    rated = ~np.isnan(rating)
+    f, y = prediction[rated], rating[rated]
+    spread = f.std() * y.std()
+    return 0.0 if spread == 0 else float((((f - f.mean()) @ (y - y.mean())) / len(y) / spread) ** 2)

@@ -1,0 +1,309 @@
+"""Means and shares of ratings from many predictions and few ratings (PPI++, arXiv 2311.01453)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from selfj_eval.jobs.arguments import Numbers, codes, numbers, truths
+from selfj_eval.metrics.result import Array, Interval
+
+FEWEST_LABELS = 10
+"""With fewer labels no interval is given."""
+
+
+class Powered(NamedTuple):
+    """An estimate from ratings and predictions.
+
+    Attributes:
+        value: The estimate; None where it is undefined.
+        interval: Its confidence interval; None with fewer than ten labels or three labelled groups.
+        standard_error: Of the value, with what few groups add to it.
+        labels: Number of rated answers.
+        groups: Number of groups with a rated answer.
+        tuning: Weight of the predictions: 0 ignores them.
+        effective_labels: So many ratings alone would give as small a standard error.
+        undefined: Why there is no value or no interval.
+    """
+
+    value: float | None
+    interval: Interval | None
+    standard_error: float | None
+    labels: int
+    groups: int
+    tuning: float
+    effective_labels: float | None
+    undefined: str | None = None
+
+
+class _Sample(NamedTuple):
+    """Checked input; ``weight`` is 1 / inclusion over its mean, 0 where there is no rating."""
+
+    rating: Array
+    prediction: Array
+    weight: Array
+    group: npt.NDArray[np.int64]
+
+
+def powered_mean(
+    rating: Numbers,
+    prediction: Numbers,
+    *,
+    group: Numbers | None = None,
+    inclusion: Numbers | None = None,
+    tuning: float | None = None,
+    confidence: float = 0.95,
+) -> Powered:
+    """The mean rating of all answers, of which some are rated.
+
+    The estimate is ``tuning * mean(prediction) + mean(rating - tuning * prediction)``, where the
+    second mean is over the rated answers, weighted by 1 / inclusion (Hajek). Its variance is that
+    of the influence values, summed within groups, so it is right for whole groups, for groups of
+    which a part is rated, and for labels that were chosen with known probabilities. The interval
+    has the quantile of Student's t with g - 2 degrees of freedom, and the variance has the factor
+    g / (g - 2), where g is the number of groups with a rated answer.
+
+    Args:
+        rating: Shape (n,); NaN where an answer is not rated.
+        prediction: Shape (n,), finite, on any scale.
+        group: Shape (n,). Answers that belong together, such as those to one instruction. Default:
+            each answer by itself.
+        inclusion: Shape (n,), in (0, 1]: the probability with which an answer was chosen for
+            rating. Only those of rated answers count. Default: the same for all.
+        tuning: Weight of the predictions. Default: the one with the smallest variance, covariance
+            of rating and prediction over the variance of the prediction.
+        confidence: Level of the interval, in (0, 1).
+
+    Raises:
+        ValueError: If the arrays do not match, a prediction is not finite, or an inclusion
+            probability of a rated answer lies outside (0, 1].
+    """
+    sample = _checked(rating, prediction, group, inclusion)
+    value, error, weight, reason = _estimated(sample, tuning)
+    _, alone, _, _ = _estimated(sample, 0.0)
+    labels, groups = _counts(sample)
+    interval = None
+    if value is not None and error is not None and reason is None:
+        half = _t(confidence, groups - 2) * error
+        interval = Interval(value - half, value + half, confidence, "t, clustered")
+    effective = _effective(labels, alone, error)
+    return Powered(value, interval, error, labels, groups, weight, effective, reason)
+
+
+def powered_share(
+    good: Numbers,
+    prediction: Numbers,
+    *,
+    group: Numbers | None = None,
+    inclusion: Numbers | None = None,
+    tuning: float | None = None,
+    confidence: float = 0.95,
+) -> Powered:
+    """The share of good answers among all answers, of which some are rated.
+
+    As ``powered_mean``, with Wilson's interval at the number of labels that would give the same
+    standard error, p (1 - p) / error^2, and the quantile of Student's t. Where all rated answers
+    are equal, that number is the number of labelled groups.
+
+    Args:
+        good: Shape (n,); 1 for good, 0 for bad, between them for half of a win; NaN where an
+            answer is not rated.
+        prediction, group, inclusion, tuning, confidence: As for ``powered_mean``.
+
+    Raises:
+        ValueError: As ``powered_mean``, and if a value lies outside [0, 1].
+    """
+    sample = _checked(good, prediction, group, inclusion)
+    rated = sample.rating[sample.weight > 0]
+    if len(rated) and (rated.min() < 0 or rated.max() > 1):
+        raise ValueError(f"expected values from 0 to 1, got {rated.min():g} to {rated.max():g}")
+    value, error, weight, reason = _estimated(sample, tuning)
+    _, alone, _, _ = _estimated(sample, 0.0)
+    labels, groups = _counts(sample)
+    interval = None
+    if value is not None and error is not None and reason is None:
+        value = min(max(value, 0.0), 1.0)
+        varies = error > 0 and 0 < value < 1
+        size = value * (1 - value) / error**2 if varies else float(groups)
+        interval = _wilson(value, size, _t(confidence, groups - 2), confidence)
+    effective = _effective(labels, alone, error)
+    return Powered(value, interval, error, labels, groups, weight, effective, reason)
+
+
+def powered_difference(
+    rating: Numbers,
+    prediction: Numbers,
+    first: Numbers,
+    *,
+    group: Numbers | None = None,
+    inclusion: Numbers | None = None,
+    tuning: float | None = None,
+    confidence: float = 0.95,
+) -> Powered:
+    """The mean rating of one part of the answers minus that of the others.
+
+    Each part has an estimate of its own, as in ``powered_mean``. The variance is that of the
+    difference of both influence values, summed within groups: what the two answers to an
+    instruction have in common cancels.
+
+    Args:
+        rating, prediction, group, inclusion, tuning, confidence: As for ``powered_mean``.
+        first: Shape (n,), true for the answers of the first part.
+
+    Raises:
+        ValueError: As ``powered_mean``, and if one of the parts is empty.
+    """
+    sample = _checked(rating, prediction, group, inclusion)
+    part = truths(first, "first").astype(bool)
+    if part.shape != sample.rating.shape or part.all() or not part.any():
+        raise ValueError("expected `first` of shape (n,), true for some answers and not for all")
+    labels, groups = _counts(sample)
+    values, errors, weights = [], [], []
+    for given in (tuning, 0.0):
+        influence = np.zeros(len(part))
+        value, weight = 0.0, 0.0
+        for side, sign in ((part, 1.0), (~part, -1.0)):
+            own = _Sample(*(column[side] for column in sample))
+            if not (own.weight > 0).any():
+                undefined = "no answer of one of the two is rated"
+                return Powered(None, None, None, labels, groups, 0.0, None, undefined)
+            own = own._replace(weight=own.weight / own.weight.mean())
+            mean, of_side, weight = _influence(own, given)
+            value += sign * mean
+            influence[side] = sign * of_side * (len(part) / side.sum())
+        values.append(value)
+        weights.append(weight)
+        errors.append(_error(influence, sample.group, groups) if groups > 2 else None)
+    error = errors[0]
+    reason = _too_few(labels, groups)
+    interval = None
+    if reason is None and error is not None:
+        half = _t(confidence, groups - 2) * error
+        interval = Interval(values[0] - half, values[0] + half, confidence, "t, clustered")
+    effective = _effective(labels, errors[1], error)
+    return Powered(values[0], interval, error, labels, groups, weights[0], effective, reason)
+
+
+def expected_half_width(
+    labels: int, *, deviation: float, correlation: float, unlabelled: int, confidence: float = 0.95
+) -> float:
+    """Half of the expected width of the interval of a mean, one label per instruction.
+
+    ``t(n - 2) deviation sqrt((1 - correlation^2 N / (n + N)) (n - 1) / ((n - 2) n))``
+
+    Args:
+        labels: n, at least 3.
+        deviation: Standard deviation of the ratings.
+        correlation: Pearson's r of predictions and ratings.
+        unlabelled: N, number of answers with a prediction alone.
+        confidence: Level of the interval.
+
+    Raises:
+        ValueError: With fewer than three labels.
+    """
+    n = labels
+    if n < 3:
+        raise ValueError(f"an interval needs at least 3 labels, got {n}")
+    kept = 1 - correlation**2 * unlabelled / (n + unlabelled)
+    return _t(confidence, n - 2) * deviation * math.sqrt(kept * (n - 1) / ((n - 2) * n))
+
+
+def _checked(
+    rating: Numbers, prediction: Numbers, group: Numbers | None, inclusion: Numbers | None
+) -> _Sample:
+    y, f = numbers(rating, "rating"), numbers(prediction, "prediction")
+    if y.ndim != 1 or y.shape != f.shape:
+        raise ValueError(f"expected two arrays of shape (n,), got {y.shape} and {f.shape}")
+    if not np.isfinite(f).all():
+        raise ValueError("a prediction is NaN or infinite; skip unscored answers, and count them")
+    rated = ~np.isnan(y)
+    if not np.isfinite(y[rated]).all():
+        raise ValueError("a rating is infinite")
+    weight = rated.astype(float)
+    if inclusion is not None:
+        chance = numbers(inclusion, "inclusion")
+        if chance.shape != y.shape:
+            raise ValueError(f"expected inclusion of shape {y.shape}, got {chance.shape}")
+        if not ((chance[rated] > 0) & (chance[rated] <= 1)).all():
+            raise ValueError("an inclusion probability of a rated answer is not in (0, 1]")
+        weight[rated] /= chance[rated]
+    if rated.any():
+        weight /= weight.mean()
+    unit = np.arange(len(y)) if group is None else codes(group, "group", len(y))
+    return _Sample(np.where(rated, y, 0.0), f, weight, unit)
+
+
+def _counts(sample: _Sample) -> tuple[int, int]:
+    """Numbers of labels and of labelled groups."""
+    rated = sample.weight > 0
+    return int(rated.sum()), len(np.unique(sample.group[rated]))
+
+
+def _estimated(
+    sample: _Sample, tuning: float | None
+) -> tuple[float | None, float | None, float, str | None]:
+    """Value, standard error, tuning, and why there is no value or no interval."""
+    labels, groups = _counts(sample)
+    if not labels:
+        return None, None, 0.0, "no answer is rated"
+    value, influence, tuning = _influence(sample, tuning)
+    if reason := _too_few(labels, groups):
+        return value, None, tuning, reason
+    return value, _error(influence, sample.group, groups), tuning, None
+
+
+def _influence(sample: _Sample, tuning: float | None) -> tuple[float, Array, float]:
+    """Value, what each answer adds to it, shape (n,), and tuning."""
+    y, f, w, _ = sample
+    share = w / w.sum()
+    if tuning is None:
+        tuning = _best_tuning(sample, share)
+    rest = y - tuning * f
+    mean_rest = float(share @ rest)
+    influence = tuning * (f - f.mean()) + w * (rest - mean_rest)
+    return tuning * float(f.mean()) + mean_rest, influence, tuning
+
+
+def _error(influence: Array, group: npt.NDArray[np.int64], labelled: int) -> float:
+    """Standard error of a mean, with the factor g / (g - 2) of few labelled groups."""
+    sums = np.bincount(group, weights=influence)
+    return math.sqrt(labelled / (labelled - 2) * float(sums @ sums)) / len(influence)
+
+
+def _too_few(labels: int, groups: int) -> str | None:
+    if groups >= 3 and labels >= FEWEST_LABELS:
+        return None
+    return f"{labels} ratings of answers to {groups} instructions are too few for an interval"
+
+
+def _best_tuning(sample: _Sample, share: Array) -> float:
+    y, f = sample.rating, sample.prediction
+    labels = int((share > 0).sum())
+    spread = float(f.var(ddof=1)) if len(f) > 1 else 0.0
+    if labels < 3 or spread <= 1e-24 * max(1.0, float(np.abs(f).max()) ** 2):
+        return 0.0
+    apart = (y - share @ y) * (f - share @ f)
+    return float(share @ apart) * labels / (labels - 1) / spread
+
+
+def _effective(labels: int, alone: float | None, error: float | None) -> float | None:
+    if alone is None or not error:
+        return None
+    return labels * (alone / error) ** 2
+
+
+def _t(confidence: float, degrees: int) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf(0.5 + confidence / 2, degrees))
+
+
+def _wilson(p: float, n: float, quantile: float, confidence: float) -> Interval:
+    shrink = 1 + quantile**2 / n
+    centre = (p + quantile**2 / (2 * n)) / shrink
+    half = quantile / shrink * math.sqrt(p * (1 - p) / n + quantile**2 / (4 * n * n))
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return Interval(low, high, confidence, "Wilson at effective n, t")

@@ -1,0 +1,299 @@
+"""Plan which answers to rate, rate them, and estimate."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from selfj_eval import estimate, plan, score
+from selfj_eval.errors import DataError
+from selfj_eval.records.reading import read_records
+
+TRUTH = {"a": 6.0, "b": 4.5}
+Rows = list[dict[str, Any]]
+
+
+def scored(noise: float = 1.0, instructions: int = 60, seed: int = 0) -> Rows:
+    """Two models' answers with scores, and the ratings that people would give as ``truth``."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for k in range(instructions):
+        level = random.normal(0, 1)
+        for model, mean in TRUTH.items():
+            truth = float(np.clip(round(mean + level + random.normal(0, 1.5)), 0, 9))
+            rows.append(
+                {
+                    "id": f"{model}{k}",
+                    "model": model,
+                    "instruction": f"Question {k}?",
+                    "response": "word " * int(random.integers(1, 50)),
+                    "score": float(np.clip(truth - 1 + random.normal(0, noise), 0, 9)),
+                    "rating_min": 0,
+                    "rating_max": 9,
+                    "truth": truth,
+                }
+            )
+    return rows
+
+
+def labels(rows: Rows, ids: set[str]) -> Rows:
+    """Ratings of some answers."""
+    return [{"id": r["id"], "rating": r["truth"], "rating_min": 0, "rating_max": 9}
+            for r in rows if r["id"] in ids]  # fmt: skip
+
+
+def every(rows: Rows, step: int) -> set[str]:
+    return {r["id"] for r in rows[::step]}
+
+
+def test_from_a_plan_to_an_estimate(
+    in_process: Any, jsonl: Callable[..., Path], tmp_path: Path
+) -> None:
+    """As a user does it, with a spreadsheet between the two commands."""
+    rows = scored()
+    file = jsonl(*[{k: v for k, v in r.items() if k != "truth"} for r in rows], name="s.jsonl")
+    done = in_process("selfj", "plan", file, "--budget", "40")
+    assert done.returncode == 0, done.stderr
+    assert "40 of 120 answers to 60 instructions to rate (random)" in done.stdout
+    sheet = tmp_path / "s.jsonl.plan.csv"
+    with sheet.open(encoding="utf-8", newline="") as stream:
+        planned = list(csv.DictReader(stream))
+    assert {"score", "model"}.isdisjoint(planned[0])  # rated blind
+    assert [row["rating"] for row in planned] == [""] * 40
+    assert len({row["instruction"] for row in planned}) == 40  # spread over the instructions
+    truth = {r["id"]: r["truth"] for r in rows}
+    for row in planned:
+        row["rating"] = truth[row["id"]]
+    with sheet.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(planned[0]))
+        writer.writeheader()
+        writer.writerows(planned)
+    done = in_process("selfj", "estimate", file, "--ratings", sheet, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    mean = found["estimates"][0]
+    interval = mean["combined"]["interval"]
+    assert interval["low"] < np.mean(list(truth.values())) < interval["high"]
+    assert mean["combined"]["effective_labels"] > 60  # 40 ratings, and a good judge
+    alone = mean["ratings_only"]["interval"]
+    assert interval["high"] - interval["low"] < alone["high"] - alone["low"]
+    assert mean["scores_only"] == pytest.approx(np.mean([r["score"] for r in rows]))
+    assert "worth" in in_process("selfj", "estimate", file, "--ratings", sheet).stdout
+
+
+def test_planned_labels_stay_right_when_rating_stops_early() -> None:
+    rows = scored(instructions=200)
+    planned = plan(rows, budget=100)
+    first = [row["id"] for row in planned.planned][:50]
+    given = [row | {"inclusion": p["inclusion"]} for row, p in zip(
+        sorted(labels(rows, set(first)), key=lambda r: first.index(r["id"])), planned.planned,
+        strict=False,
+    )]  # fmt: skip
+    found = estimate(rows, ratings=given).estimates[0].combined
+    assert found.labels == 50
+    assert found.interval is not None
+    assert found.interval.low < np.mean([r["truth"] for r in rows]) < found.interval.high
+
+
+def test_unequal_chances_are_undone() -> None:
+    """High scores are rated more often; without the chances the mean would be far too high."""
+    rows = scored(instructions=300)
+    random = np.random.default_rng(3)
+    chance = {r["id"]: 0.05 if r["score"] < 4.5 else 0.6 for r in rows}
+    chosen = {r["id"] for r in rows if random.random() < chance[r["id"]]}
+    given = labels(rows, chosen)
+    truth = np.mean([r["truth"] for r in rows])
+    constant = [r | {"score": 5.0} for r in rows]  # so that only the chances can help
+    naive = estimate(constant, ratings=given).estimates[0].combined
+    assert naive.interval is not None
+    assert naive.interval.low > truth
+    weighted = [row | {"inclusion": chance[row["id"]]} for row in given]
+    found = estimate(constant, ratings=weighted).estimates[0].combined
+    assert found.interval is not None
+    assert found.interval.low < truth < found.interval.high
+
+
+def test_two_models() -> None:
+    rows = scored(instructions=150)
+    planned = plan(rows, budget=120, models=("a", "b"))
+    ids = {row["id"] for row in planned.planned}
+    assert len(ids) == 120
+    assert len({row["instruction"] for row in planned.planned}) == 60  # both answers to each
+    given = [
+        row | {"inclusion": p["inclusion"]}
+        for p in planned.planned
+        for row in labels(rows, {p["id"]})
+    ]
+    found = estimate(rows, ratings=given, models=("a", "b"))
+    difference, wins = found.estimates
+    by_model = {m: np.mean([r["truth"] for r in rows if r["model"] == m]) for m in TRUTH}
+    assert difference.quantity == "difference"
+    assert difference.combined.interval is not None
+    low, high = difference.combined.interval[:2]
+    assert low < by_model["a"] - by_model["b"] < high
+    assert low > 0
+    pairs = zip(rows[::2], rows[1::2], strict=True)
+    rate = np.mean([(math.copysign(1, d) + 1) / 2 if (d := a["truth"] - b["truth"]) else 0.5
+                    for a, b in pairs])  # fmt: skip
+    assert wins.combined.interval is not None
+    assert wins.combined.interval.low < rate < wins.combined.interval.high
+    back = estimate(rows, ratings=given, models=("b", "a")).estimates
+    assert back[0].combined.value == pytest.approx(-(difference.combined.value or 0))
+    assert back[1].combined.value == pytest.approx(1 - (wins.combined.value or 0))
+
+
+def test_several_columns_are_used_where_they_predict_better() -> None:
+    """Ratings here follow the answering model far more than the score does."""
+    rows = scored(noise=30.0, instructions=200)
+    for row in rows:
+        row["truth"] = 8.0 if row["model"] == "a" else 2.0
+        row["truth"] += float(len(row["response"]) % 3 == 0)
+    given = labels(rows, every(rows, 1))[::2] + labels(rows, every(rows, 1))[1::4]
+    found = estimate(rows, ratings=given)
+    assert "model" in found.predictors
+    alone = estimate(rows, ratings=given, predictors="score")
+    assert alone.predictors == ["score"]
+    better, worse = (e.estimates[0].combined.effective_labels for e in (found, alone))
+    assert better is not None
+    assert worse is not None
+    assert better > 1.2 * worse
+    few = estimate(rows, ratings=given[:60])
+    assert few.predictors == ["score"]
+
+
+def test_the_order_of_rows_changes_nothing() -> None:
+    rows = scored(instructions=120)
+    given = labels(rows, every(rows, 2))
+    found = estimate(rows, ratings=given, predictors="all")
+    other = estimate(rows[::-1], ratings=given[::-1], predictors="all")
+    assert json.dumps(other.to_dict()["estimates"]) == json.dumps(found.to_dict()["estimates"])
+
+
+def test_a_pilot_is_kept_and_says_what_to_expect() -> None:
+    rows = scored(instructions=300)
+    pilot = labels(rows, every(rows, 13))
+    found = plan(rows, ratings=pilot, width=0.4)
+    assert found.piloted
+    assert found.rated == len(pilot) == 47
+    assert found.planned[0]["rating"] is not None
+    assert found.expected[0].width <= 0.4
+    assert len(found.planned) == found.rated + found.chosen
+    wider = plan(rows, ratings=pilot, width=0.45)
+    assert wider.chosen < found.chosen
+    # All of it in one file: the chance of an answer is that of either choice.
+    whole = [row | {"rating": r["truth"]} for row in found.planned for r in rows
+             if r["id"] == row["id"]]  # fmt: skip
+    result = estimate(rows, ratings=whole).estimates[0].combined
+    assert result.interval is not None
+    assert result.interval.high - result.interval.low == pytest.approx(0.4, rel=0.3)
+
+
+def test_an_active_plan_prefers_what_the_judge_is_unsure_of() -> None:
+    rows = scored(instructions=200)
+    for at, row in enumerate(rows):
+        p = [0.0] * 10
+        p[5] = 1.0
+        row["probabilities"] = [0.1] * 10 if at % 4 == 0 else p
+    found = plan(rows, budget=100, design="active")
+    unsure = {r["id"] for r in rows[::4]}
+    chosen = sum(row["id"] in unsure for row in found.planned)
+    assert 60 <= chosen <= 75  # five times the chance of the others: 62.5 expected
+    with pytest.raises(DataError, match="has no probabilities of the digits"):
+        plan(scored(), budget=10, design="active")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: {"ratings": [{"id": "nobody", "rating": 3}]}, "no id in common"),
+        (lambda rows: {"ratings": labels(rows, {"a1"}), "models": ("a",)}, "two different"),
+        (lambda rows: {"ratings": labels(rows, {"a1"}), "models": ("a", "c")}, "by 'c'"),
+        (
+            lambda rows: {"ratings": [
+                {"id": "a1", "rating": 3, "inclusion": 0.5}, {"id": "a2", "rating": 3}
+            ]},
+            "1 of 2 ratings have no inclusion probability",
+        ),
+        (
+            lambda rows: {"ratings": [{"id": "a1", "rating": 3, "inclusion": 1.5}]},
+            "expected a probability above 0",
+        ),
+        (
+            lambda rows: {"ratings": [{"id": "a1", "rating": 3}, {"id": "a1", "rating": 4}]},
+            "a1",
+        ),
+    ],
+)  # fmt: skip
+def test_wrong_input(change: Callable[[Rows], dict[str, Any]], message: str) -> None:
+    rows = scored()
+    with pytest.raises(DataError, match=message):
+        estimate(rows, **change(rows))
+
+
+def test_what_speaks_against_an_estimate() -> None:
+    rows = scored()
+    few = estimate(rows, ratings=labels(rows, {"a1", "b2", "a3"}))
+    assert few.estimates[0].combined.value is not None
+    assert few.estimates[0].combined.interval is None
+    assert "only 3 ratings: intervals are rough, or missing" in few.warnings
+    assert "no interval: 3 ratings of answers to 3 instructions are too few" in str(few)
+    useless = [r | {"score": float(k * 7919 % 90) / 10} for k, r in enumerate(rows)]
+    found = estimate(useless, ratings=labels(rows, every(rows, 3)))
+    assert any("the scores do not help" in w for w in found.warnings)
+    constant = [r | {"score": 5.0} for r in rows]
+    found = estimate(constant, ratings=labels(rows, every(rows, 3)))
+    assert any("the judge says nothing" in w for w in found.warnings)
+    assert found.estimates[0].combined.value == pytest.approx(found.estimates[0].ratings_only.value)
+    best = sorted(rows, key=lambda r: -r["score"])[:40]
+    found = estimate(rows, ratings=labels(rows, {r["id"] for r in best}))
+    assert any("are not like the others in score" in w for w in found.warnings)
+    random = estimate(rows, ratings=labels(rows, every(rows, 3)))
+    assert not any("not like the others" in w for w in random.warnings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "give `budget`"),
+        ({"budget": 10, "width": 1.0}, "give `budget`"),
+        ({"budget": 1000}, "there are 120 answers"),
+        ({"width": 0.001}, "is the least to be had"),
+        ({"width": -1.0}, "above 0"),
+        ({"budget": 10, "models": ("a", "c")}, "no instruction in common"),
+    ],
+)
+def test_wrong_plans(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        plan(scored(), **settings)
+
+
+def test_real_ratings_are_covered(data: Path) -> None:
+    """Of GPT-4's ratings of vicuna_blog, 60 random ones at a time; trigrams are the score."""
+    records = read_records(data / "judge_bench" / "pointwise_vicuna_blog.parquet")
+    kept = [r for r in records if r.reference is not None]
+    rows = score(kept, judge="trigrams").rows()
+    truth = np.mean([r.rating for r in kept])
+    hits, widths = 0, []
+    for seed in range(20):
+        planned = plan([{**r, "rating": None} for r in rows], budget=60, seed=seed)
+        known = {r["id"]: r for r in rows}
+        given = [
+            {**{k: known[p["id"]][k] for k in ("id", "rating", "rating_min", "rating_max")},
+             "inclusion": p["inclusion"]}
+            for p in planned.planned
+        ]  # fmt: skip
+        found = estimate([{**r, "rating": None} for r in rows], ratings=given).estimates[0]
+        assert found.combined.interval is not None
+        assert found.ratings_only.interval is not None
+        hits += found.combined.interval.low <= truth <= found.combined.interval.high
+        low, high = found.ratings_only.interval[:2]
+        widths.append((found.combined.interval.high - found.combined.interval.low) / (high - low))
+    assert hits >= 17
+    assert np.mean(widths) < 0.95

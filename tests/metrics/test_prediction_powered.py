@@ -1,0 +1,229 @@
+"""Estimates from many predictions and few ratings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfj_eval.metrics.cross_fitting import cross_fitted_predictions
+from selfj_eval.metrics.prediction_powered import (
+    Powered,
+    expected_half_width,
+    powered_difference,
+    powered_mean,
+    powered_share,
+)
+from selfj_eval.metrics.sampling import choose
+
+
+class Oracle(NamedTuple):
+    """Data and values computed elsewhere."""
+
+    columns: dict[str, Any]
+    values: dict[str, Any]
+
+    def rating(self, labelled: str, *, good_at: float | None = None) -> np.ndarray:
+        rating = self.columns["rating"].astype(float)
+        if good_at is not None:
+            rating = (rating >= good_at).astype(float)
+        return np.where(self.columns[labelled] == 1, rating, np.nan)
+
+
+@pytest.fixture(scope="session")
+def oracle(data: Path) -> Oracle:
+    read = json.loads((data.parent / "oracles" / "inference.json").read_text())
+    columns = {name: np.array(values) for name, values in read["data"]["main"].items()}
+    return Oracle(columns, read["a_prediction_powered"])
+
+
+def ends(found: Powered) -> list[float]:
+    assert found.interval is not None
+    return [found.interval.low, found.interval.high]
+
+
+@pytest.mark.parametrize("design", ["whole", "spread"])
+def test_a_mean_with_clusters(oracle: Oracle, design: str) -> None:
+    columns, expected = oracle.columns, oracle.values["clustered_mean"][design]
+    rating = oracle.rating(f"labelled_{design}")
+    found = powered_mean(rating, columns["score"], group=columns["instruction"])
+    assert found.tuning == pytest.approx(expected["lambda_all_scores"], rel=1e-6)
+    assert found.value == pytest.approx(expected["mean"], rel=1e-6)
+    assert found.standard_error == pytest.approx(expected["se_scaled"], rel=1e-6)
+    assert ends(found) == pytest.approx(expected["t_g_minus_2"], rel=1e-6)
+    assert (found.labels, found.groups) == (expected["labels"], expected["labelled_instructions"])
+
+
+def test_a_mean_of_independent_answers(oracle: Oracle) -> None:
+    """The oracle adds the variances of two independent samples; ours is that of one formula."""
+    expected = oracle.values["mean_spread"]
+    rating, score = oracle.rating("labelled_spread"), oracle.columns["score"]
+    found = powered_mean(rating, score)
+    assert found.value == pytest.approx(expected["unclipped_ddof1"]["mean"], rel=1e-6)
+    assert ends(found) == pytest.approx(
+        expected["unclipped_ddof1"]["t_n_minus_2_residual_scaled"], abs=0.002
+    )
+    assert found.effective_labels == pytest.approx(
+        expected["unclipped_ddof1"]["effective_n"], rel=0.02
+    )
+    alone = powered_mean(rating, score, tuning=0.0)
+    assert alone.value == pytest.approx(expected["lambda_0"]["mean"], rel=1e-6)
+    assert alone.effective_labels == 40
+    given_tuning = powered_mean(rating, score, tuning=1.5)  # 1 + n / N: the oracle's lambda of 1
+    assert given_tuning.value == pytest.approx(expected["lambda_1"]["mean"], rel=1e-6)
+
+
+def test_a_mean_of_labels_chosen_with_known_probabilities(oracle: Oracle) -> None:
+    columns, expected = oracle.columns, oracle.values["active_mean"]
+    rating = oracle.rating("labelled_active")
+    chosen = {"inclusion": columns["inclusion"]}
+    hajek = powered_mean(rating, columns["score"], tuning=1.0, **chosen)
+    assert hajek.value == pytest.approx(expected["hajek_lambda_1"]["mean"], rel=1e-6)
+    groups = hajek.groups
+    scale = (groups / (groups - 2) / (120 / 119)) ** 0.5
+    assert hajek.standard_error == pytest.approx(scale * expected["hajek_lambda_1"]["se"], rel=1e-6)
+    alone = powered_mean(rating, columns["score"], tuning=0.0, **chosen)
+    assert alone.value == pytest.approx(expected["labels_only_hajek"]["mean"], rel=1e-6)
+
+
+def test_a_share(oracle: Oracle) -> None:
+    expected = oracle.values["share_good_spread_p_good"]["unclipped_ddof1"]
+    good = oracle.rating("labelled_spread", good_at=7)
+    found = powered_share(good, oracle.columns["p_good"])
+    assert found.value == pytest.approx(expected["share"], rel=1e-6)
+    assert ends(found) == pytest.approx(expected["wilson_at_effective_n"]["interval"], abs=5e-4)
+
+
+def test_a_share_where_all_labels_are_equal_keeps_an_interval() -> None:
+    good = np.where(np.arange(100) < 30, 1.0, np.nan)
+    found = powered_share(good, np.linspace(0, 9, 100))
+    assert found.value == 1
+    assert found.interval is not None
+    assert found.interval.low < 0.9
+    assert found.interval.high == 1
+
+
+def test_a_difference_of_two_models(oracle: Oracle) -> None:
+    """With both answers rated, it is the mean of the differences, clustered by instruction."""
+    columns, expected = oracle.columns, oracle.values["difference_model4_minus_model0"]
+    pair = np.isin(columns["model"], (0, 4))
+    rated = np.isin(columns["instruction"], columns["labelled_pairs_instructions"])
+    rating = np.where(rated, columns["rating"], np.nan).astype(float)[pair]
+    score, group = columns["score"][pair], columns["instruction"][pair]
+    first = columns["model"][pair] == 4
+    found = powered_difference(rating, score, first, group=group)
+    other = powered_difference(rating, score, ~first, group=group)
+    assert found.value == pytest.approx(-other.value)
+    assert found.standard_error == pytest.approx(other.standard_error)
+    # Another estimator of the same: one weight for the differences, not one per model.
+    unit = np.unique(group)
+    differences = [
+        np.array([values[(group == g) & first][0] - values[(group == g) & ~first][0] for g in unit])
+        for values in (rating, score)
+    ]
+    paired = powered_mean(*differences)
+    assert paired.value == pytest.approx(expected["unclipped_ddof1"]["mean"], rel=1e-6)
+    assert found.value == pytest.approx(paired.value, abs=0.5 * expected["unclipped_ddof1"]["se"])
+    alone = powered_difference(rating, score, first, group=group, tuning=0.0)
+    known = ~np.isnan(differences[0])
+    assert alone.value == pytest.approx(differences[0][known].mean())
+
+
+def test_the_width_to_expect(oracle: Oracle) -> None:
+    for case in oracle.values["plan"]["cases"]:
+        settings = {"deviation": case["sd"], "correlation": case["rho"], "unlabelled": case["N"]}
+        needed = next(
+            n for n in range(3, 1000) if expected_half_width(n, **settings) <= case["half_width"]
+        )
+        assert needed == case["n"]
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(-3, 3), st.floats(0.1, 5))
+def test_the_scale_of_the_scores_and_the_order_of_rows_change_nothing(
+    seed: int, shift: float, scale: float
+) -> None:
+    random = np.random.default_rng(seed)
+    truth = random.normal(size=60)
+    rating = np.where(random.random(60) < 0.5, truth, np.nan)
+    score, group = truth + random.normal(size=60), random.integers(0, 20, 60)
+    found = powered_mean(rating, score, group=group)
+    order = random.permutation(60)
+    other = powered_mean(rating[order], (scale * score + shift)[order], group=group[order])
+    assert other.value == pytest.approx(found.value)
+    assert other.standard_error == pytest.approx(found.standard_error)
+
+
+def test_too_little_for_an_interval() -> None:
+    score = np.arange(20.0)
+    none = powered_mean(np.full(20, np.nan), score)
+    assert (none.value, none.interval, none.undefined) == (None, None, "no answer is rated")
+    few = np.where(score < 9, 5.0, np.nan)
+    assert powered_mean(few, score).value == 5
+    assert powered_mean(few, score).interval is None
+    two = np.where(score < 12, score, np.nan)
+    found = powered_mean(two, score, group=score // 6)
+    assert found.interval is None
+    assert found.undefined == "12 ratings of answers to 2 instructions are too few for an interval"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prediction": [np.nan] * 20}, "skip unscored answers"),
+        ({"prediction": [1.0] * 19}, "two arrays of shape"),
+        ({"inclusion": [0.0] * 20}, r"not in \(0, 1\]"),
+        ({"inclusion": [1.5] * 20}, r"not in \(0, 1\]"),
+        ({"rating": [np.inf] * 20}, "infinite"),
+    ],
+)
+def test_wrong_input(change: dict[str, Any], message: str) -> None:
+    given = {"rating": np.arange(20.0), "prediction": np.arange(20.0)} | change
+    with pytest.raises(ValueError, match=message):
+        powered_mean(**given)
+
+
+def test_intervals_cover_when_labels_are_planned() -> None:
+    """95 % intervals of the mean of a clustered population, labels of each design."""
+    random = np.random.default_rng(5)
+    covered = {"same": 0, "unequal": 0}
+    draws = 400
+    for seed in range(draws):
+        level = np.repeat(random.normal(5, 1, 60), 5)
+        truth = level + random.normal(0, 1.5, 300)
+        score = truth + random.normal(0, 1, 300)
+        group = np.repeat(np.arange(60), 5)
+        for name, size in (("same", np.ones(300)), ("unequal", 0.5 + random.random(300))):
+            sample = choose(60, size=size, group=group, seed=seed)
+            rating = np.full(300, np.nan)
+            rating[sample.chosen] = truth[sample.chosen]
+            found = powered_mean(rating, score, group=group, inclusion=sample.inclusion)
+            low, high = ends(found)
+            covered[name] += low <= 5 <= high
+    for name, hits in covered.items():
+        assert 0.91 <= hits / draws <= 0.985, name
+
+
+def test_cross_fitted_predictions_are_made_without_the_answers_instruction() -> None:
+    random = np.random.default_rng(1)
+    columns = random.normal(size=(200, 3))
+    group = np.repeat(np.arange(50), 4)
+    rating = columns @ [1.0, -2.0, 0.0] + random.normal(0, 0.1, 200)
+    rating[random.random(200) < 0.5] = np.nan
+    found = cross_fitted_predictions(columns, rating, group)
+    assert found is not None
+    rated = ~np.isnan(rating)
+    assert np.corrcoef(found[rated], rating[rated])[0, 1] > 0.99
+    noise = cross_fitted_predictions(random.normal(size=(200, 30)), rating, group)
+    assert noise is not None
+    assert np.corrcoef(noise[rated], rating[rated])[0, 1] < 0.3  # in-sample it would be above 0.5
+    changed = rating.copy()
+    changed[group == 7] += 100  # its own fold's prediction does not see it
+    again = cross_fitted_predictions(columns, changed, group)
+    assert again is not None
+    assert again[(group == 7) & rated] == pytest.approx(found[(group == 7) & rated])
+    assert cross_fitted_predictions(columns, np.where(group < 9, rating, np.nan), group) is None
