@@ -71,15 +71,22 @@ def binary(scores: Scores, data: Columns, judged_good_at: float | None, drawing:
     )
 
 
-def warnings_on_correction(found: Binary) -> list[str]:
-    """What speaks against the corrected share, as sentences."""
+def warnings_on_correction(found: Binary, data: Columns) -> list[str]:
+    """What speaks against the rates and the corrected share, as sentences."""
+    warnings = []
+    if len({answer.inclusion for answer in data.answers}) > 1:
+        warnings.append(
+            "the rated answers were not chosen with equal probabilities (`inclusion`): the numbers "
+            "here are about the rated answers; use `selfj estimate` for all"
+        )
     low, high = found.youden.low, found.youden.high
-    if not found.unrated or low is None or high is None or low > 0:
-        return []
-    return [
-        f"the judge may not tell good from bad answers at score {found.score_cut:.3g} (TPR + TNR - "
-        f"1 is {low:.2f} to {high:.2f}): do not rely on the corrected share of good answers"
-    ]
+    if found.unrated and low is not None and high is not None and low <= 0:
+        warnings.append(
+            f"the judge may not tell good from bad answers at score {found.score_cut:.3g} (TPR + "
+            f"TNR - 1 is {low:.2f} to {high:.2f}): do not rely on the corrected share of good "
+            "answers"
+        )
+    return warnings
 
 
 def _verdicts(

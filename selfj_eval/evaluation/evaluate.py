@@ -93,7 +93,7 @@ def evaluated(
     notes = [
         *warnings_on(scores, data),
         *([] if raters is None else raters.warnings()),
-        *warnings_on_correction(verdicts),
+        *warnings_on_correction(verdicts, data),
     ]
     return Evaluation(
         judge=scores.name,

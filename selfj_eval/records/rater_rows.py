@@ -17,7 +17,7 @@ from selfj_eval.records.texts import shortened
 
 RATER = "rater"
 """Field of a row that says whose rating it holds."""
-_SAME = ("instruction", "response", "rating_min", "rating_max")
+_SAME = ("instruction", "response", "rating_min", "rating_max", "inclusion")
 
 
 class _Answer(NamedTuple):
@@ -43,7 +43,7 @@ def one_row_an_answer(
 
     Raises:
         DataError: If a rater gave one answer two different ratings, the rows of an answer differ
-            in its text or scale, or something is no rating or no name.
+            in its text, scale or inclusion probability, or something is no rating or no name.
     """
     first = next(rows, None)
     if first is None:
@@ -72,11 +72,11 @@ def one_row_an_answer(
 def _refuse_another(
     answer: _Answer, row: Mapping[str, Any], own: str, path: Path | None, place: str
 ) -> None:
-    """Refuse a row of the same id that is about another answer, or on another scale."""
+    """Refuse a row of the same id that is about another answer, scale or choice of answers."""
     for name in _SAME:
         one, two = answer.row.get(name), row.get(name)
         if not is_missing(one) and not is_missing(two) and one != two:
-            message = f"of {own!r} is not the same as in {answer.place}; ids must be unique."
+            message = f"of {own!r} is not the same as in {answer.place}; correct one."
             raise DataError(message, path=path, place=place, field=name)
 
 

@@ -116,6 +116,16 @@ def test_a_judge_that_knows_nothing_is_not_relied_on() -> None:
     assert not any("do not rely" in w for w in fine.warnings)
 
 
+def test_answers_chosen_by_score_are_said_to_be() -> None:
+    rows = drawn(60, 40)
+    for k, row in enumerate(rows[:40]):
+        row["inclusion"] = 0.5 if k % 2 else 0.9
+    found = evaluate(rows, **FAST)
+    assert any("not chosen with equal probabilities (`inclusion`)" in w for w in found.warnings)
+    even = [row | ({"inclusion": 0.5} if "rating" in row else {}) for row in rows]
+    assert not any("equal probabilities" in w for w in evaluate(even, **FAST).warnings)
+
+
 def test_the_command(jsonl: Jsonl, capsys: pytest.CaptureFixture[str]) -> None:
     scored = jsonl(*drawn(60, 40))
     assert main(["eval", str(scored), "--judged-good-at", "5.5", "--json"]) == 0

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from selfj_eval import ladder, score
+from selfj_eval import estimate, ladder, score
 from selfj_eval.cli import main
 from selfj_eval.errors import DataError
 from selfj_eval.evaluation.evaluate import evaluate
@@ -194,6 +194,22 @@ def test_rows_of_one_id_and_two_texts_are_refused(jsonl: Jsonl) -> None:
     rows = [{"id": "a", "rater": r, "rating": 1, "response": r} for r in ("x", "y")]
     with pytest.raises(DataError, match=r"line 2, field 'response': of 'a' is not the same as in"):
         evaluate(scores, ratings=jsonl(*rows, name="ratings.jsonl"), **FAST)
+
+
+def test_estimate_takes_rows_of_raters() -> None:
+    ratings, scores = drawn(60)
+    rows = [
+        {"id": str(k), "score": float(s), "instruction": f"i{k}", "response": "r"}
+        for k, s in enumerate(scores)
+    ]
+    given = [
+        {"id": str(k), "rater": name, "rating": value} | SCALE
+        for k, row in enumerate(ratings[:40])
+        for name, value in zip(NAMES, values(row), strict=True)
+    ]
+    means = [{"id": str(k), "rating": float(np.nanmean(ratings[k]))} | SCALE for k in range(40)]
+    one, two = (estimate(rows, ratings=r).to_dict() for r in (given, means))
+    assert one["estimates"] == two["estimates"]
 
 
 @pytest.mark.parametrize("bad", [[1, "good"], {"ann": [1]}, 3, "[1, 2", [True, 2]])
