@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from selfj_eval import metrics
-from selfj_eval.evaluation.agreement import Drawing
 from selfj_eval.evaluation.columns import Columns
 from selfj_eval.evaluation.result import Binary
 from selfj_eval.judging.scored import Scored, Scores, groups
@@ -25,7 +24,9 @@ class _Unrated(NamedTuple):
     group: Group
 
 
-def binary(scores: Scores, data: Columns, judged_good_at: float | None, drawing: Drawing) -> Binary:
+def binary(
+    scores: Scores, data: Columns, judged_good_at: float | None, confidence: float
+) -> Binary:
     """Verdicts of the judge against the ratings.
 
     Args:
@@ -33,7 +34,7 @@ def binary(scores: Scores, data: Columns, judged_good_at: float | None, drawing:
         data: Those with a score and a rating.
         judged_good_at: Lowest score that is judged good; None chooses it by ``best_cut``, on the
             rated answers of the other folds for each of them, on all for the others.
-        drawing: How intervals are bootstrapped.
+        confidence: Level of the intervals.
     """
     verdict, cut, reason = _verdicts(data, judged_good_at)
     unrated = _unrated(scores, data)
@@ -44,13 +45,13 @@ def binary(scores: Scores, data: Columns, judged_good_at: float | None, drawing:
 
     def share(holds: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_], which: str) -> Metric:
         group = None if data.group is None else data.group[among]
-        found = metrics.proportion(holds[among], group=group, confidence=drawing.confidence)
+        found = metrics.proportion(holds[among], group=group, confidence=confidence)
         return found if found.n else found._replace(undefined=f"no answer is {which}")
 
     tpr, tnr = share(verdict, good, "good"), share(~verdict, ~good, "bad")
     called = np.array([a.score for a in unrated.answers], dtype=float) >= cut
     after = None if unrated.group is None else unrated.group[len(good) :]
-    of_unrated = metrics.proportion(called, group=after, confidence=drawing.confidence)
+    of_unrated = metrics.proportion(called, group=after, confidence=confidence)
     if not of_unrated.n:
         of_unrated = of_unrated._replace(undefined="every scored answer has a rating")
     return Binary(
@@ -66,7 +67,7 @@ def binary(scores: Scores, data: Columns, judged_good_at: float | None, drawing:
             np.concatenate([verdict, called]),
             np.concatenate([good.astype(float), np.full(len(called), math.nan)]),
             group=unrated.group,
-            **drawing._asdict(),
+            confidence=confidence,
         ),
     )
 

@@ -89,7 +89,7 @@ def evaluated(
     by_category = agreement.by(data, "category", options.confidence)
     by_model = agreement.by(data, "model", options.confidence)
     raters = RaterColumns.of(data)
-    verdicts = binary(scores, data, options.judged_good_at, drawing)
+    verdicts = binary(scores, data, options.judged_good_at, options.confidence)
     notes = [
         *warnings_on(scores, data),
         *([] if raters is None else raters.warnings()),

