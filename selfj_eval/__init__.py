@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from selfj_eval.evaluation.policy import Policy
     from selfj_eval.evaluation.result import Comparison, Evaluation
     from selfj_eval.evaluation.select import Decisions, Selection, select
+    from selfj_eval.evaluation.worst import Worst, worst
     from selfj_eval.generation.generate import GenerateRun, generate
     from selfj_eval.jobs.options import OptionError
     from selfj_eval.jobs.progress import Step
@@ -81,6 +82,7 @@ _HOMES = {
     "SelfJError": "errors",
     "Step": "jobs.progress",
     "StoreError": "errors",
+    "Worst": "evaluation.worst",
     "bench": "benchmarking.bench",
     "best_of": "judging.best_of",
     "compare": "evaluation.compare",
@@ -101,6 +103,7 @@ _HOMES = {
     "select": "evaluation.select",
     "train_judge": "training.judge",
     "train_sft": "training.sft",
+    "worst": "evaluation.worst",
     "write_judgments": "records.writing",
     "write_records": "records.writing",
 }
@@ -136,6 +139,7 @@ __all__ = [
     "SelfJError",
     "Step",
     "StoreError",
+    "Worst",
     "alpaca",
     "bench",
     "best_of",
@@ -159,6 +163,7 @@ __all__ = [
     "select",
     "train_judge",
     "train_sft",
+    "worst",
     "write_judgments",
     "write_records",
 ]

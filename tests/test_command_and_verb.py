@@ -115,6 +115,16 @@ CASES = {
         lambda: selfj.compare("one.jsonl", "two.jsonl", resamples=20),
         before=_scored,
     ),
+    "worst": Case(
+        "worst one.jsonl --n 5 --by rating",
+        lambda: selfj.worst("one.jsonl", n=5, by="rating"),
+        before=_scored,
+    ),
+    "compare, models": Case(
+        "compare two.jsonl --by rating",
+        lambda: selfj.compare("two.jsonl", by="rating"),
+        before=_scored,
+    ),
     "plan": Case(
         "plan part.jsonl --budget 10 --design stratified --output plan.jsonl",
         lambda: selfj.plan("part.jsonl", budget=10, design="stratified", output="plan.jsonl"),

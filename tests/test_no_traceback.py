@@ -260,7 +260,7 @@ def test_a_collection_that_is_not_utf8(line: Callable[..., str]) -> None:
     pq.write_table(pa.table(row), "c/Common/quora.parquet")
     _write("c/summary.json", "{}")
     said = line("collect", "sample", "c", "--n", "1", "--output", "o.jsonl")
-    assert "c/Common/quora.parquet" in said and "is no file of a collection" in said
+    assert "c/Common/quora.parquet" in said and "is not a file of a collection" in said
 
 
 @pytest.mark.parametrize("lines", ["win_rate\n", ",win_rate\none,x\n", ",win_rate\none,nan\n",

@@ -90,9 +90,7 @@ class Annotator(Result):
     def __str__(self) -> str:
         lines = [f"annotator {self.name} written to {self.folder}"]
         if self.replaced not in (None, self.name):
-            lines.append(
-                f"  in place of {self.replaced}, whose kept annotations are not used for it"
-            )
+            lines.append(f"  replaces {self.replaced}; its kept annotations are not used")
         if not self.baselines:
             lines += [
                 "  AlpacaEval's data are not here (`selfj data get alpaca_eval` gets them): give "

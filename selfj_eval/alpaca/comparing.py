@@ -45,9 +45,7 @@ def comparison_of(baseline: Any, length_control: PathLike | None) -> Comparison:
         )
     path = path_of(baseline)
     if path is not None and not path.is_file():
-        raise DataError(
-            f"`baseline` {path}: neither v1 nor v2 nor a file of outputs that is there."
-        )
+        raise DataError(f"`baseline` {path}: expected v1, v2 or an existing file of outputs.")
     instructions, answers = read_baseline(baseline)
     if given is not None:
         _check_order(instructions, path)

@@ -271,8 +271,9 @@ def file_names(models: Sequence[str]) -> dict[str, str]:
         for other, taken in names.items():
             if taken.lower() == name.lower():
                 raise DataError(
-                    f"two models are called alike, {other!r} and {model!r}: their annotations "
-                    "would share a file. Give them other names (`generator` in the outputs)."
+                    f"two models have names that are too similar, {other!r} and {model!r}: their "
+                    "annotations would share a file. Give them other names (`generator` in the "
+                    "outputs)."
                 )
         names[model] = name
     return names

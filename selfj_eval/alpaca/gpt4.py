@@ -140,7 +140,7 @@ def cache_of(result: Path, asked: str) -> Path:
     if before == asked:
         old.replace(cache)
     else:
-        by = f"of {before}" if before else "of a server that nothing names"
+        by = f"of {before}" if before else "of an unknown server"
         logger.warning(
             f"selfj: note: {printable(old)} holds annotations {by} and is not used; if {asked} "
             f"gave them, rename it to {cache.name}."
@@ -185,12 +185,14 @@ def read_results(results: Path, row: str) -> dict[str, Made]:
                 line = made["row"]
                 names = {"win_rate", "length_controlled_winrate", "n_total"} & line.keys()
                 if not all(is_number(line[name]) for name in names):
-                    raise TypeError("a number is none")
+                    raise TypeError("expected numbers")
                 if names - {"n_total"} and "n_total" not in names:
                     raise KeyError("n_total")
                 who = (made["annotator"], made["endpoint"], made["model"])
                 found[version] = Made(*who, Line.of(line))
             except (DataError, KeyError, TypeError, ValueError, AttributeError) as error:
-                message = f"{path} is no result of `selfj alpaca run` ({brief(error)}); delete it."
+                message = (
+                    f"{path} is not a result of `selfj alpaca run` ({brief(error)}); delete it."
+                )
                 raise StoreError(message) from error
     return found

@@ -155,7 +155,7 @@ def _rows(outputs: Outputs) -> dict[str, tuple[str, Mapping[str, Any]]]:
         row = {**given, "instruction": text, "alone": str(given["instruction"])}
         if text in found:
             message = (
-                f"{text[:60]!r} has an output in {found[text][0]} already. One answer an "
+                f"{text[:60]!r} has an output in {found[text][0]} already. One answer per "
                 "instruction is judged; choose one (`selfj best-of` does)."
             )
             raise DataError(message, path=path, place=place, field="instruction")
@@ -192,7 +192,7 @@ def _generator(rows: Mapping[str, tuple[str, Mapping[str, Any]]], path: Path | N
     names = {str(name) for name in given if name and not is_missing(name)}
     if len(names) > 1:
         shown = ", ".join(sorted(names)[:3])
-        message = f"holds outputs of {len(names)} models ({shown}, ...); one file a model."
+        message = f"holds outputs of {len(names)} models ({shown}, ...); give one file per model."
         raise DataError(message, path=path, field="generator")
     if not names and path is None:
         raise DataError("nothing says what the model is called; give `name`, or a field generator.")

@@ -219,8 +219,8 @@ class Ranking:
                 fit = f"{found.temperature:.4g} (log loss {found.log_loss:.3f} nats)"
             lines.append(
                 f"  {found.n_decided:,} decided preferences of {found.annotator}: "
-                f"{found.accuracy:.1%} the same way; temperature that fits them, in units of the "
-                f"score: {fit}"
+                f"{found.accuracy:.1%} in the same direction; best-fitting temperature, in "
+                f"units of the score: {fit}"
             )
         return "\n".join(lines + [f"  UNSCORED {shown(error)}" for error in self.errors[:5]])
 
@@ -272,7 +272,7 @@ class Rankings(Result):
 def rank_models(options: RankOptions) -> Rankings:
     """Rank AlpacaEval's stored models by judges, and compare with GPT-4's rankings.
 
-    Judgments are kept: after an interruption it goes on where it was.
+    Judgments are kept. After an interruption, make the same call again to continue.
 
     Args:
         options: The judges, and where results go.

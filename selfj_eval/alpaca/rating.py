@@ -130,7 +130,7 @@ def named_rater(
 
     Raises:
         DataError: If references are given and none belongs to an instruction.
-        JudgeError: If a model cannot be loaded whole and safely.
+        JudgeError: If a model cannot be loaded completely and safely.
     """
     references = references_of(options, instructions)
     with opened(judge, options.judge_options, store=store) as rater:

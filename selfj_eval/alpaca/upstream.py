@@ -60,7 +60,7 @@ def alpaca_eval() -> Any:
     except ImportError as error:
         raise JudgeError(
             f"AlpacaEval cannot be imported ({brief(error)}). Install the extra: "
-            "pip install -c constraints.txt 'selfj-eval[alpaca]' (it holds setuptools below 82, "
+            "pip install -c constraints.txt 'selfj-eval[alpaca]' (it keeps setuptools below 82, "
             "which AlpacaEval 0.6.6 needs)."
         ) from error
     finally:

@@ -119,7 +119,7 @@ class WinRates(Result):
 
     def __str__(self) -> str:
         nothing = [
-            f"NOTHING WAS COMPARED of {shown(model.model)}: no answer has a preference"
+            f"NOTHING WAS COMPARED for {shown(model.model)}: no answer has a preference"
             for model in self.models
             if not model.line.n_total
         ]
@@ -158,7 +158,7 @@ class WinRates(Result):
                 (model.line.n_empty, "empty"),
                 (
                     model.line.n_trimmed,
-                    "too long for the judge's prompt: their middle was left out",
+                    "too long for the judge's prompt: their middle was cut",
                 ),
             ):
                 if count:

@@ -104,18 +104,18 @@ def bench_raters(
     """Measure raters on sets of rated answers.
 
     Tables, scores of every row and stores are written to the output folder. Finished work is kept
-    there: after an interruption call it again; raters and sets may be added.
+    there. After an interruption, call it again. You may add raters and sets.
 
     Args:
         data: Sets of judge_bench, such as ``arena_bench``, or files of rated answers; one or
             several. Or rated answers in memory, by the name of their set.
 
     Returns:
-        The correlation table; the robustness of the raters where ``robust`` is given, their
-        accuracy on labelled pairs where ``pairs`` is.
+        The correlation table; with ``robust``, the robustness of the raters; with ``pairs``,
+        their accuracy on labelled pairs.
 
     Raises:
-        DataError: If a rater or a set is none.
+        DataError: If a name is not that of a rater or a set.
         JudgeError: If a model cannot be loaded; what was finished is kept.
         StoreError: If something cannot be written.
     """
@@ -211,7 +211,7 @@ def _written(found: Bench, folder: Path) -> Bench:
     if html is not None:
         texts["table.html"] = html
     else:
-        left_out.append("table.html is left out; it needs: pip install 'selfj-eval[report]'")
+        left_out.append("table.html was not written; it needs: pip install 'selfj-eval[report]'")
     for name, text in texts.items():
         with atomic_write(folder / name) as stream:
             stream.write(text.encode("utf-8", "replace"))

@@ -125,7 +125,9 @@ def set_in_memory(
 ) -> BenchSet:
     """A set of answers in memory. Arguments and errors as for ``read_set``."""
     if re.fullmatch(r"\w[\w.+-]*", name) is None:
-        raise DataError(f"{name!r} is no name of a set: letters, digits, and '_', '.', '+', '-'.")
+        raise DataError(
+            f"{name!r} cannot be the name of a set: use letters, digits, and '_', '.', '+', '-'."
+        )
     notices = Notices()
     records = records_of(answers, options=options, notices=notices)[:limit]
     content = hashlib.sha256()

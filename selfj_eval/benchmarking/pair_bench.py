@@ -44,7 +44,7 @@ class PairRow:
         rater: Its name.
         pointwise: Each answer rated alone.
         pairwise: The judge that is shown both, in both orders; None where it was not asked so.
-        difference: Accuracy of pairwise less that of pointwise, over the pairs that both scored.
+        difference: Accuracy of pairwise minus that of pointwise, over the pairs that both scored.
         position_bias: Of pairwise, or None.
     """
 
@@ -119,7 +119,7 @@ class PairBench(Result):
         for name in self.sets:
             parts += [shown(name), table(self._lines(name))]
             if left := self.unlabelled.get(name):
-                parts.append(f"  note: {left:,} pairs without a label are left out")
+                parts.append(f"  note: {left:,} pairs without a label are skipped")
         return "\n".join([*parts, f"written to {self.folder}: pairs.md, pairs.json"])
 
     def _ways(self) -> Iterable[tuple[str, str, str, Way, PositionBias | None]]:

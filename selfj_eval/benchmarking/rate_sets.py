@@ -261,11 +261,11 @@ def _missing(record: Record, mode: bool) -> str:
     """Why a record was given to no rater."""
     where = f"{record.where}: " if record.where else ""
     if mode and record.reference is None:
-        return f"{where}has no reference, and this row is of ratings with one."
+        return f"{where}has no reference, and this row is for ratings with references."
     if record.model is None:
-        return f"{where}it is not known which model answered, whose own view this is."
+        return f"{where}this rater is the answering model itself, which is not named."
     return (
-        f"{where}this is the answering model's own view; say what to load: `answering` "
+        f"{where}this rater is the answering model itself; name the model to load: `answering` "
         f"{record.model}=MODEL."
     )
 

@@ -56,20 +56,20 @@ def notes(table: Table) -> list[str]:
     """What a reader has to know of a set's rows, as sentences."""
     found = list(table.warnings)
     if names := table.not_run:
-        found.append(f"NOT RUN, for want of references: {', '.join(names)}.")
+        found.append(f"NOT RUN, because there are no references: {', '.join(names)}.")
     if few := table.too_few:
         found.append(f"Without a column (too few answers, or not chosen): {', '.join(few)}.")
     if table.unrated:
-        found.append(f"{table.unrated:,} answers without a rating are left out.")
+        found.append(f"{table.unrated:,} answers without a rating are skipped.")
     for row in table.rows:
         name = f"{row.rater} ({'with' if row.reference else 'without'} reference)"
         if row.unscored:
             found.append(
                 f"{name}: {row.unscored:,} of {table.records:,} answers are unscored and "
-                f"left out; first: {row.first_error}"
+                f"skipped; first: {row.first_error}"
             )
         if row.trimmed:
-            found.append(f"{name}: {row.trimmed:,} answers were too long and read in part.")
+            found.append(f"{name}: {row.trimmed:,} answers were too long and were trimmed.")
         reasons = {"pooled": row.pooled.undefined}
         reasons |= {column: cell.metric.undefined for column, cell in row.cells.items()}
         for column, reason in reasons.items():

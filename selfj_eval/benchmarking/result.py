@@ -58,7 +58,7 @@ class RaterRow:
         pooled: The correlation over all answers.
         scored, unscored: Counts of answers.
         first_error: Why the first unscored one is.
-        trimmed: How many answers were too long and read in part.
+        trimmed: How many answers were too long and were trimmed.
         description: What decides the scores.
         published: None where there is no such row.
         scores: The scores file, within the output folder.

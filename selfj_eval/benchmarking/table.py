@@ -181,8 +181,8 @@ def _warnings(records: Sequence[Record]) -> list[str]:
     scales = {(r.rating_min, r.rating_max) for r in records}
     if len(scales) > 1 and any(None in scale for scale in scales):
         return [
-            f"The ratings have {len(scales)} scales, of which some are not known (rating_min, "
-            "rating_max): they are taken as they are. Give them one scale."
+            f"The ratings have {len(scales)} scales, and some of these are not known "
+            "(rating_min, rating_max): the ratings are used unchanged. Give them one scale."
         ]
     return []
 

@@ -99,7 +99,7 @@ def _path(arguments: argparse.Namespace) -> int:
     say(path)
     if arguments.name is None or path.exists():
         return 0
-    say(f"it is not there: selfj data get {arguments.name}", file=sys.stderr)
+    say(f"it is not on this machine: selfj data get {arguments.name}", file=sys.stderr)
     return 1
 
 
@@ -110,6 +110,6 @@ def _verify(arguments: argparse.Namespace) -> int:
     if arguments.json or result.sets:
         show(result, arguments)
     if not result.sets:
-        message = f"{result.folder}: there is nothing here; `selfj data get` gets it"
+        message = f"{result.folder}: there are no data here; `selfj data get` fetches them"
         say(message, file=sys.stderr)
     return 1 if result.wrong or not result.sets else 0

@@ -90,7 +90,7 @@ def _status_of(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         number = error.number if isinstance(error, Stopped) else int(signal.SIGINT)
         what = "interrupted" if number == signal.SIGINT else "terminated"
-        say(f"\nselfj: {what}; run the same command again to go on.", file=sys.stderr)
+        say(f"\nselfj: {what}; run the same command again to continue.", file=sys.stderr)
         return 128 + number
     if isinstance(error, BrokenPipeError):
         sys.stderr.close()

@@ -1,4 +1,4 @@
-"""``selfj merge``: put a LoRA adapter into its base."""
+"""``selfj merge``: merge a LoRA adapter into its base model."""
 
 from __future__ import annotations
 

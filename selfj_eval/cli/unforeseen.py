@@ -41,11 +41,11 @@ def report(error: BaseException) -> str:
         number, path = tempfile.mkstemp(prefix="selfj-error-", suffix=".txt")
         with os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace") as stream:
             stream.write(text)
-        where = f"please report it with {path}, which tells what happened"
+        where = f"please report it and attach {path}"
     except OSError:
         say(text, file=sys.stderr)
-        where = "please report it with what is printed above"
-    return f"a fault of selfj-eval ({reason}). What was finished is kept; {where}."
+        where = "please report it with the output above"
+    return f"an unexpected error in selfj-eval ({reason}). What was finished is kept; {where}."
 
 
 def _versions() -> str:

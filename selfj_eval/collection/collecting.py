@@ -69,10 +69,10 @@ class CollectOptions(FilterOptions):
 def run_collection(options: CollectOptions) -> Collection:
     """Make the instruction collection from its sources.
 
-    Each source is read, converted, filtered, and kept out where it holds an instruction of an
-    evaluation set; then duplicates go, of all sources together. A source that fails is named in the
-    result and does not stop the others. What is finished is kept: after an interruption the same
-    call goes on.
+    Each source is read, converted to instructions and filtered, and instructions of evaluation
+    sets are dropped. Then duplicates are removed over all sources together. A source that fails is
+    named in the result and does not stop the others. Finished work is kept: after an interruption,
+    make the same call again to continue.
 
     Raises:
         DataError: If a source is unknown, an evaluation set is missing, or no source is ready.
@@ -110,7 +110,7 @@ def _chosen(options: CollectOptions) -> list[Source]:
         return list(sources)
     wanted = [name for name in options.sources if name]
     if not wanted:
-        raise OptionError("sources", "names no source; leave it out for all.")
+        raise OptionError("sources", "names no source; omit it for all sources.")
     known = {source.name for source in sources}
     if unknown := [name for name in wanted if name not in known]:
         raise DataError(
@@ -127,11 +127,11 @@ def _recipe(options: CollectOptions) -> Recipe:
 
     folder = None if options.origin is None else os.fspath(options.origin)
     if folder is not None and not Path(folder).is_dir():
-        raise DataError("is no folder; give the one that holds the sources.", path=folder)
+        raise DataError("is not a folder; give the one that contains the sources.", path=folder)
     given = () if options.evaluation == ("none",) else options.evaluation
     names = tuple(str(name) for name in given if name)
     if given and not names:
-        raise OptionError("evaluation", "names nothing; none means that nothing is kept out.")
+        raise OptionError("evaluation", "names nothing; 'none' keeps nothing out.")
     limits = options.part(FilterOptions)
     filters.steps(limits)
     load_evaluation_texts(names)

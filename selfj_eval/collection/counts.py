@@ -157,10 +157,10 @@ class Statistics(Result):
         categories: Sums, beside the published ones.
         sources: By category, the largest first.
         dropped: How many instructions each step dropped.
-        lengths: In ``characters`` and in ``words`` (what stands between white space).
+        lengths: In ``characters`` and in ``words`` (separated by white space).
         notes: What does not fit.
         verbs: Root verbs of a sample; None where none were wanted, or could be found.
-        left_out: What is not there for want of a package: the reason.
+        left_out: What was skipped because a package is missing: the reason, by part.
         provenance: Command, time and versions.
         output: The folder with the files.
         files: Their names.

@@ -33,7 +33,7 @@ class StatsOptions(Options):
 def stats_of(collection: PathLike | Collection, options: StatsOptions) -> Statistics:
     """Count what a collection holds, and write tables, a page and figures.
 
-    What needs a package that is not installed is left out, and the result says so.
+    Parts that need a package that is not installed are skipped, and the result says so.
 
     Args:
         collection: Its folder, or what ``run`` gave.

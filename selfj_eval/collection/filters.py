@@ -69,7 +69,7 @@ def steps(settings: FilterOptions | None = None) -> tuple[Step, ...]:
         ),
         Step(
             "boilerplate",
-            "What a web page says in place of a text: deleted posts, cookie notices, log-in "
+            "Texts that a web page shows instead of content: deleted posts, cookie notices, log-in "
             "walls, filler.",
             boilerplate,
         ),
@@ -86,7 +86,7 @@ def steps(settings: FilterOptions | None = None) -> tuple[Step, ...]:
         ),
         Step(
             "no_instruction",
-            "Texts without a content word: greetings, thanks, calls for help, dates, names alone.",
+            "Texts without a content word: greetings, thanks, calls for help, dates.",
             no_instruction,
         ),
         Step("repeated", "One word, phrase or line over and over.", repeated),

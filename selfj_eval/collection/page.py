@@ -24,7 +24,7 @@ CAPTIONS = {
     "categories": "Instructions by category.",
     "characters": "Characters of an instruction, by category. The bins are drawn equally wide; "
     "the last one holds all longer ones.",
-    "words": "Words of an instruction (what stands between white space), by category.",
+    "words": "Words of an instruction (separated by white space), by category.",
     "verbs": "The most frequent root verbs and, around them, their most frequent first nouns; an "
     "angle is the number of instructions with that verb and that noun.",
 }

@@ -119,8 +119,8 @@ def on_processes(
                     yield tasks[future], future.result()
         except BrokenProcessPool as error:
             raise SelfJError(
-                "a worker process died, perhaps for want of memory; take fewer `workers`. What was "
-                "finished is kept: run it again."
+                "a worker process died, perhaps because memory ran out; use fewer `workers`. "
+                "What was finished is kept: run it again."
             ) from error
 
 

@@ -168,7 +168,7 @@ def _from_hub(source: Source) -> Iterator[Placed]:
     except Exception as error:  # whatever the library and the libraries below it may raise
         raise DataError(
             f"{source.hub} cannot be read from the hub: {brief(error).rstrip('.')}. Look at the "
-            "network and, where the data set asks for it, HF_TOKEN; or read its files from a "
+            "network and, if the data set needs it, HF_TOKEN; or read its files from a "
             f"folder, {source.name}, of JSONL or Parquet files.",
             path=source.name,
         ) from error

@@ -67,7 +67,7 @@ class SampleOptions(TableOptions):
 
     n: int = option(help="how many instructions to draw", low=1)
     output: PathLike | None = option(None, ".jsonl, .json, .csv or .parquet", placeholder="FILE")
-    seed: int = option(0, "seed of what is drawn")
+    seed: int = option(0, "seed of the sample")
     category: tuple[str, ...] = option((), "draw only from these categories", CATEGORIES)
     exclude: tuple[str | Path | Sample, ...] = option(
         (),
@@ -194,7 +194,7 @@ def read_batches(file: Path, columns: Sequence[str] = COLUMNS) -> Iterator[dict[
             for batch in opened.iter_batches(_BATCH, columns=list(columns)):
                 yield {name: batch.column(name).to_pylist() for name in columns}
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:  # also: not UTF-8
-        raise DataError(f"is no file of a collection ({brief(error)}).", path=file) from error
+        raise DataError(f"is not a file of a collection ({brief(error)}).", path=file) from error
 
 
 def draw(

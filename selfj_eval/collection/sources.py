@@ -87,7 +87,7 @@ def load_sources(path: str | Path | None = None) -> tuple[Source, ...]:
     found = tuple(_source(entry, shown, f"entry {at}") for at, entry in enumerate(entries, 1))
     names = [source.name for source in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"the source {twice[0]!r} stands there twice.", path=shown, field="name")
+        raise DataError(f"the source {twice[0]!r} is listed twice.", path=shown, field="name")
     return found
 
 

@@ -95,7 +95,7 @@ def _check(batch: Mapping[str, list[Any]], name: str, category: str, file: Path)
     for column, expected in (("source", name), ("category", category)):
         if others := set(batch[column]) - {expected}:
             raise DataError(
-                f"expected {expected!r} in every row, as the file's place says, got "
+                f"expected {expected!r} in every row, as the file's path says, got "
                 f"{min(map(str, others))!r:.60}; put the file back, or make it again with "
                 "`selfj collect run`.",
                 path=file,
@@ -111,7 +111,7 @@ def _summary(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
         return {}
     summary = read_json(path)
     if not isinstance(summary, dict) or summary.get("kind", _SUMMARY_KIND) != _SUMMARY_KIND:
-        raise DataError("is no summary of `selfj collect run`.", path=path, field="kind")
+        raise DataError("is not a summary of `selfj collect run`.", path=path, field="kind")
     found, entries = {}, summary.get("sources") or []
     if not isinstance(entries, list):
         raise DataError("expected a list of sources.", path=path, field="sources")

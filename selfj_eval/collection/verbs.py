@@ -51,8 +51,8 @@ def open_parser(name: str = PARSER) -> Language:
         ) from error
     if not spacy.util.is_package(name) and not Path(name).exists():
         raise DataError(
-            f"spaCy's pipeline {name!r} is not installed, nor a folder: python -m spacy download "
-            f"{PARSER}, or name another one with `parser`."
+            f"spaCy's pipeline {name!r} is neither installed nor a folder: python -m spacy "
+            f"download {PARSER}, or name another one with `parser`."
         )
     try:
         parser = spacy.load(name)
@@ -60,7 +60,7 @@ def open_parser(name: str = PARSER) -> Language:
         parser.select_pipes(disable=[part for part, kind in parts.items() if kind in _UNUSED])
         tried = parser("Write a story about a dragon.")
     except Exception as error:  # whatever its parts raise
-        raise DataError(f"{name!r} is no working spaCy pipeline ({brief(error)}).") from error
+        raise DataError(f"{name!r} is not a working spaCy pipeline ({brief(error)}).") from error
     if not tried.has_annotation("DEP") or not tried.has_annotation("POS"):
         raise DataError(
             f"spaCy's pipeline {name!r} gives no dependencies or no parts of speech (its parts: "

@@ -55,7 +55,7 @@ class LadderOptions(Options):
     instructions: int = option(
         TEST_INSTRUCTIONS, "how many instructions", low=1, high=MAX_INSTRUCTIONS
     )
-    seed: int = option(0, "seed of what is drawn")
+    seed: int = option(0, "seed of the sample")
 
 
 @dataclass(frozen=True, kw_only=True)

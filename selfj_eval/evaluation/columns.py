@@ -87,7 +87,8 @@ class Columns:
             return
         if self.scaled:
             message = (
-                f"`good_at` is {good_at:g}; ratings are put on 0 to 9 first, so give one of these."
+                f"`good_at` is {good_at:g}; ratings are rescaled to 0 to 9, so give a value in "
+                "that range."
             )
         else:
             bad = "no answer" if good_at > high else "every answer"

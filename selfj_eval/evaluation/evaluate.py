@@ -39,7 +39,7 @@ def work(scores: Scores, options: BootstrapOptions) -> int:
 
 
 def evaluate_scores(scores: ScoresLike, options: EvaluateOptions) -> Evaluation:
-    """How well scores agree with ratings, and what they are worth for declining poor answers.
+    """Measure how well scores agree with ratings, and how useful they are for declining poor ones.
 
     Args:
         scores: Scored answers, of which some have ratings: what ``score`` gave or wrote, a file
@@ -163,7 +163,7 @@ def warnings_on(scores: Scores, data: Columns) -> list[str]:
     unscored = [a for a in scores.answers if a.score is None]
     if unscored:
         reason = f"{unscored[0].id}: {unscored[0].error}"
-        found.append(f"{len(unscored)} of {n} answers are unscored and left out; first {reason}")
+        found.append(f"{len(unscored)} of {n} answers are unscored and skipped; first {reason}")
     unrated = sum(a.rating is None for a in scores.answers)
     if unrated and scores.ratings is None:
         hint = "" if unrated < n else "; give a file of them as `ratings`"
@@ -174,7 +174,9 @@ def warnings_on(scores: Scores, data: Columns) -> list[str]:
             "is compared with the ratings as they are"
         )
     if len(data.scales) > 1:
-        how = "were put on 0 to 9" if data.scaled else "are taken as they are: give them one scale"
+        how = (
+            "were rescaled to 0 to 9" if data.scaled else "are used unchanged: give them one scale"
+        )
         found.append(f"the ratings have {len(data.scales)} different scales and {how}")
     return [*found, *few_units(data)]
 

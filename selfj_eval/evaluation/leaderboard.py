@@ -23,7 +23,7 @@ class LeaderboardOptions(Options):
 
     output: PathLike | None = option(
         None,
-        f"the table, new or to be added to (default: {_DEFAULT})",
+        f"the table; rows are added if it exists (default: {_DEFAULT})",
         placeholder="FILE",
     )
     markdown: PathLike | None = option(None, "also write the table as Markdown", placeholder="FILE")
@@ -62,7 +62,7 @@ class Leaderboard(Result):
 
     def __str__(self) -> str:
         lines = [f"{len(self.entries):,} rows: {self.added:,} added, {self.replaced:,} replaced"]
-        lines += [f"  left out    {shown(reason)}" for reason in self.left_out]
+        lines += [f"  skipped     {shown(reason)}" for reason in self.left_out]
         return "\n".join([*lines, f"  written to  {' and '.join(self.written)}"])
 
 
@@ -73,7 +73,7 @@ def leaderboard_of(
     """Collect results of judges in one CSV table; rows that it has already are kept.
 
     A result of the same judge on the same data set, with or without reference and with the same
-    lowest good rating, replaces its row. Paths of this machine do not get into the table.
+    lowest good rating, replaces its row. Paths of this machine are not written into the table.
 
     Args:
         results: lm-eval's ``results_*.json``, evaluations in memory or as JSON files, or folders

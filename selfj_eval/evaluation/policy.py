@@ -45,12 +45,12 @@ class Policy:
 
     Attributes:
         threshold: On the judge's scale.
-        max_risk: Promised largest share of bad answers among all accepted ones.
+        max_risk: Guaranteed largest share of bad answers among all accepted ones.
         confidence: With which probability, over calibration sets, the promise holds.
         good_at: An answer is good when its rating, put on 0..9, is at least this.
         slope, intercept: P(good | score) = 1 / (1 + exp(-(slope score + intercept))).
         calibration: What it was chosen on: file, hash, n, accepted, bad, range of the scores, and
-            what was said against the promise.
+            the warnings.
         judge: How the calibration scores were made; a policy holds for that judge only.
         version: Of this package.
     """
@@ -175,7 +175,10 @@ def calibration_set(
         return data, notes
     about = f"{n} answers to {instructions} instructions"
     if all_answers:
-        return data, [*notes, f"{about}: they are not independent, the promise is too bold"]
+        return data, [
+            *notes,
+            f"{about}: they are not independent, so the guarantee fails more often than stated",
+        ]
     chosen = [data.answers[k] for k in one_of_each(data.group)]
     notes.append(f"{about}: one answer to each is used, drawn at random (see `all_answers`)")
     return Columns.of(chosen, good_at), notes

@@ -61,12 +61,12 @@ class Selection(Result):
 
     Attributes:
         policy: The policy, or None where no threshold can be certified.
-        max_risk, confidence: What was to be promised.
+        max_risk, confidence: The guarantee that was asked for.
         n, bad: Rated answers that were used, and how many of them are bad.
         unscored: Answers without a score, which are skipped.
-        warnings: What speaks against the promise, as sentences.
-        lowest_certifiable_risk: The lowest risk that can be promised; None where none can.
-        fewest_records: How many accepted answers, none of them bad, the promise takes at least.
+        warnings: Reasons why the guarantee may not hold, as sentences.
+        lowest_certifiable_risk: The lowest risk that can be certified; None if none can.
+        fewest_records: How many accepted answers, none of them bad, the guarantee needs at least.
         output: Where the policy was written, or None.
     """
 
@@ -119,8 +119,9 @@ class Selection(Result):
         found = self.to_dict()
         m, k = found["accepted"], found["bad_accepted"]
         lines = [
-            f"accept from score {found['threshold']:.6g} on: {promise}",
-            f"  here that accepts {m:,} ({m / self.n:.1%}), {k:,} of them bad ({k / m:.1%})",
+            f"accept answers that score at least {found['threshold']:.6g}: {promise}",
+            f"  of these answers, this accepts {m:,} ({m / self.n:.1%}), {k:,} of them bad "
+            f"({k / m:.1%})",
         ]
         return lines if self.output is None else [*lines, f"  written to {self.output}"]
 
@@ -132,17 +133,18 @@ class Selection(Result):
         ]
         if self.fewest_records is not None and self.n < self.fewest_records:
             fewest = f"{self.fewest_records:,}"
-            lines.append(f"  it takes at least {fewest} accepted answers, none of them bad")
+            lines.append(f"  this needs at least {fewest} accepted answers, none of them bad")
         if self.lowest_certifiable_risk is None:
             lines.append(
-                "  no risk can: the answers are too few, or the scores do not tell good from bad"
+                "  no risk can be certified: there are too few answers, or the scores do not "
+                "separate good from bad"
             )
         else:
             lines.append(
-                f"  the lowest risk that can: {self.lowest_certifiable_risk:.3f}; to promise just "
-                "that, take other answers"
+                f"  the lowest risk that can be certified: {self.lowest_certifiable_risk:.3f}; to "
+                "certify it, use other answers"
             )
-        return [*lines, "  nothing was written; more rated answers or a better judge help"]
+        return [*lines, "  nothing was written; more rated answers or a better judge would help"]
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ class Decisions(Result):
     Attributes:
         answers, accepted, declined, unscored: Counts of answers; unscored ones are declined.
         rated_accepted, bad_accepted: Accepted answers with a rating, and the bad among them.
-        warnings: What shows that the promise may not hold here, as sentences.
+        warnings: Reasons why the guarantee may not hold here, as sentences.
         output: Where the decisions were written, or None.
         decided: One per answer, in their order.
         promised: The policy's largest share of bad answers.
@@ -220,7 +222,7 @@ def select_answers(scores: ScoresLike, options: SelectOptions) -> Selection | De
         scores: Scored answers as for ``evaluate``; rated ones, to choose.
 
     Returns:
-        The selection where ``max_risk`` is given, the decisions where ``policy`` is.
+        The selection if ``max_risk`` is given, the decisions if ``policy`` is given.
 
     Raises:
         DataError: If they cannot be read, or no answer is rated.
@@ -318,20 +320,26 @@ def _mismatch(policy: Policy, scores: Scores) -> list[str]:
     if known and None not in ends and _on_our_scale(ends) != _on_our_scale(known):
         found.append(
             f"these scores, from {min(known):g} to {max(known):g}, and those of the policy, from "
-            f"{ends[0]:g} to {ends[1]:g}, are not on one scale: it promises nothing"
+            f"{ends[0]:g} to {ends[1]:g}, are not on the same scale: the guarantee does "
+            "not hold"
         )
     rated = [a for a in scores.answers if a.rating is not None]
     scaled = all(None not in (a.rating_min, a.rating_max) for a in rated)
     if rated and scaled != policy.calibration.get("scaled_ratings", scaled):
-        found.append("a rating's scale is known in one of the two only: 'bad' is not the same here")
+        found.append(
+            "the ratings' scale is known only here or only for the policy: 'bad' may mean "
+            "something else"
+        )
     judge = scores.run.get("judge")
     if not isinstance(judge, dict) or policy.judge is None:
-        which = "which judge made the policy's or these scores is not known; it must be the same"
+        which = "it is not known whether the same judge made these scores and the policy's"
         return [*found, which]
     parts = ("identity", "template", "template_sha256", "scale", "reference", "max_tokens")
     changed = [part for part in parts if judge.get(part) != policy.judge.get(part)]
     if changed:
-        found.append(f"the policy is for another judge ({', '.join(changed)}): it promises nothing")
+        found.append(
+            f"the policy is for another judge ({', '.join(changed)}): the guarantee does not hold"
+        )
     return found
 
 

@@ -53,8 +53,8 @@ def _temporary_name(path: Path) -> str:
 
 def _too_long(path: Path) -> str:
     return (
-        f"{path}: the name is too long; with what is added to it for files beside it, it has more "
-        "bytes than the file system takes. Name a shorter output."
+        f"{path}: the name is too long; with the endings of the files beside it, it has more "
+        "bytes than the file system allows. Name a shorter output."
     )
 
 

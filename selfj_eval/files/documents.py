@@ -67,7 +67,7 @@ def refuse_special(path: Path) -> None:
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder says what it is
-        message = "is not a regular file; write what it gives into a file, and name that."
+        message = "is not a regular file; write its content to a file, and name that file."
         raise DataError(message, path=path)
 
 

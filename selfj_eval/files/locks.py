@@ -30,7 +30,7 @@ def alone(lock: Path, folder: Path, work: str) -> Iterator[None]:
     try:
         held.acquire(timeout=0)
     except filelock.Timeout as error:
-        message = f"{folder}: another `{work}` is at work there; wait until it has ended."
+        message = f"{folder}: another `{work}` is running there; wait until it has ended."
         raise StoreError(message) from error
     try:
         yield

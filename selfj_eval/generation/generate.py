@@ -65,7 +65,7 @@ class GenerateRun(Result):
         store: The file that keeps finished answers, or None.
         records: The answers, for ``score`` and ``label``.
         notices: What was recognised, converted or ignored in the input.
-        run: How the answers were made; beside an output it stands in its run file.
+        run: How the answers were made; for an output, the run file beside it.
     """
 
     instructions: int
@@ -102,7 +102,7 @@ class GenerateRun(Result):
         return [record.row() for record in self.records]
 
     def __str__(self) -> str:
-        known = f", {self.from_store:,} of them before" if self.from_store else ""
+        known = f", {self.from_store:,} of them from the store" if self.from_store else ""
         failed = ""
         if self.nothing:
             failed = "NOTHING WAS ANSWERED: "
@@ -127,9 +127,9 @@ class GenerateRun(Result):
 def generate_answers(instructions: str | Path | Asked, options: GenerateOptions) -> GenerateRun:
     """Have a model answer instructions.
 
-    Every finished batch is kept in a store beside the output: after an interruption the same call
-    goes on, and gives the answers that an undisturbed run gives, sampled ones too. Where no output
-    or store is named, everything is in memory.
+    Every finished batch is kept in a store beside the output. After an interruption, make the same
+    call again: it continues and gives the same answers as an undisturbed run, even sampled ones.
+    Without an output or a store, everything is in memory.
 
     Args:
         instructions: A file (.jsonl, .json, .csv, .parquet), also on the hub
@@ -137,8 +137,8 @@ def generate_answers(instructions: str | Path | Asked, options: GenerateOptions)
             memory: texts, rows as mappings, records, a pandas table, a ``datasets.Dataset``.
 
     Raises:
-        DataError: If something is no instruction, before the model is loaded.
-        JudgeError: If the model cannot be loaded whole and safely.
+        DataError: If something is not an instruction, before the model is loaded.
+        JudgeError: If the model cannot be loaded completely and safely.
         StoreError: If a file cannot be written.
     """
     from selfj_eval.files.atomic import run_file, write_json

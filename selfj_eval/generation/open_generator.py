@@ -25,7 +25,7 @@ def open_generator(model: str, options: GeneratorOptions) -> Generator:
     if options.max_new_tokens >= generator.context:
         logger.warning(
             f"note: the model's context of {generator.context:,} tokens has no room for "
-            f"answers of {options.max_new_tokens:,}; they end where it ends"
+            f"answers of {options.max_new_tokens:,}; longer answers are cut at its end"
         )
     return generator
 

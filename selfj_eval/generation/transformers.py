@@ -41,7 +41,7 @@ class TransformersGenerator:
         trust_remote_code: Whether to run Python code that comes with the model.
 
     Raises:
-        JudgeError: If the model cannot be loaded whole and safely.
+        JudgeError: If the model cannot be loaded completely and safely.
     """
 
     def __init__(

@@ -62,7 +62,7 @@ class GenTask(SelfJTask):
         if not self.predict_only:
             if self.config.repeats != 1:
                 raise JudgeError(
-                    f"{self.task_name}: one answer a document is judged, but repeats is "
+                    f"{self.task_name}: one answer per document is judged, but repeats is "
                     f"{self.config.repeats}."
                 )
             # Into the results file: which judge it was, wherever its name came from.

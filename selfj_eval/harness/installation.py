@@ -133,7 +133,7 @@ def _device() -> Check:
 
 def _vllm() -> Check:
     if importlib.util.find_spec("vllm") is None:
-        return Check("vllm", None, "not installed; it needs an environment of its own (install.md)")
+        return Check("vllm", None, "not installed; it needs its own environment (install.md)")
     return Check("vllm", True, "installed: for the engine vllm, and for lm_eval's model vllm")
 
 

@@ -57,7 +57,7 @@ class RobustTask(SeveralPromptsTask):
         ]
         if len(rows) < len(base):
             left_out = f"{len(base) - len(rows)} of {len(base)} answers"
-            logger.info("%s: %s left out: the change does not apply.", self.config.task, left_out)
+            logger.info("%s: %s skipped: the change does not apply.", self.config.task, left_out)
         features = Features({**docs.features, "changed": Value("string")})
         self.dataset = {"test": Dataset.from_list(rows, features)}
 

@@ -294,7 +294,7 @@ def keywords(job: Any, options: Any) -> Any:
         except TypeError as error:
             raise TypeError(f"{name}(): {error}; options are given by their names") from None
         return job(
-            *(bound.arguments[p.name] for p in named),
+            *(bound.arguments.get(p.name, p.default) for p in named),
             options(**{k: v for k, v in bound.arguments.items() if k in known}),
         )
 
@@ -314,5 +314,7 @@ def _described(options: type[Options]) -> str:
         choices = f" One of {', '.join(each.choices)}." if each.choices else ""
         lines.append(f"    {each.name}: {each.help[:1].upper()}{each.help[1:]}.{choices}{default}")
     if any(each.name == "progress" for each in fields(options)):
-        lines.append("    progress: True shows a bar on stderr; a function is told each ``Step``.")
+        lines.append(
+            "    progress: True shows a bar on stderr; a function is called with each ``Step``."
+        )
     return "\n".join(lines)

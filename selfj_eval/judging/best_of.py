@@ -181,9 +181,9 @@ class _Scored:
 def best_of_answers(candidates: Answers | ScoreRun, options: BestOfOptions) -> BestOf:
     """Keep the best of several answers to each instruction.
 
-    Of the first n answers to each instruction the one with the highest score is kept, the first
-    of them when several tie. The curve says what is expected of the best of 1, 2, 4, ... n: the
-    mean over all ways to draw that many of the scored answers, all of them, not the first n alone.
+    Of the first n answers to each instruction, the one with the highest score is kept, or the
+    first of these if several tie. The curve says what to expect from the best of 1, 2, 4, ... n:
+    the mean over all ways to draw that many answers from all scored ones, not only the first n.
 
     Args:
         candidates: A file, also on the hub (``hf://datasets/...``), or rows in memory, with several
@@ -307,4 +307,4 @@ def _name(records: Sequence[Record], n: int, source: Path | None) -> str:
     several = ", ".join(repr(model) for model in models if model) or "no model"
     what = f"the candidates name {several}"
     what += ", and some none" if len(models) > 1 and "" in models else ""
-    raise DataError(f"{what}; say with `name` what to call their best.", path=source)
+    raise DataError(f"{what}; name their best with `name`.", path=source)

@@ -84,7 +84,7 @@ def _on_ray(
         raise DataError("workers load a judge of their own; name it as `judge`.")
     judge = str(options.judge)
     if parse_rater(judge).parts[0][1].kind != "judge":
-        raise DataError(f"`engine` ray runs Self-J judges, and {options.judge} is none.")
+        raise DataError(f"`engine` ray runs only Self-J judges, and {options.judge} is not one.")
     own = options.judge_options
     if own.adapter is not None:
         own = own.with_values(adapter=_absolute(own.adapter))

@@ -43,8 +43,8 @@ class RatingOptions(JudgeOptions):
         loaded = not isinstance(self.judge, str | Path | None)
         if loaded and self.store is not None and getattr(self.judge, "store", self) is not None:
             raise DataError(
-                "`store` is for a rater that is named, or a loaded Judge without a store; this one "
-                "keeps its work where it was told to when it was loaded."
+                "`store` is for a rater given by name, or a loaded Judge without a store; this one "
+                "has the store that it was loaded with."
             )
 
 

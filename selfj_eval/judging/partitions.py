@@ -157,7 +157,7 @@ def notices_of_folder(
     others = sorted(file.name for file in folder.iterdir() if file.name not in read)
     if others := [name for name in others if not name.startswith((".", "_"))]:
         named = some(others, 1, " ")
-        found.append(f"not read: {named}; only the .parquet files of the folder itself are")
+        found.append(f"not read: {named}; only .parquet files directly in the folder are")
     if empty:
         verb = "hold" if len(empty) > 1 else "holds"
         found.append(f"{some(empty, 1, ' ')} {verb} no records; the output has none either")
@@ -179,5 +179,7 @@ def _note(output: Path) -> dict[str, Any] | None:
         return {"reading": None} | note
     if not output.exists():
         return None
-    message = "is in the place of scores, but no file of scores; name another `output`."
+    message = (
+        "is where the scores would be written, but is not a scores file; name another `output`."
+    )
     raise DataError(message, path=output)

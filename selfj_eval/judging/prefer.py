@@ -81,15 +81,15 @@ def prefer_answers(
 ) -> Preferences:
     """Have a judge say which of two answers is better.
 
-    Each pair is asked in both orders; the preference is the mean. Every finished judgment is kept
-    in a store beside the output: after an interruption the same call goes on.
+    Each pair is judged in both orders; the preference is the mean. Every finished judgment is kept
+    in a store beside the output. After an interruption, make the same call again to continue.
 
     Args:
         pairs: A file of pairs, here or on the hub (``hf://datasets/OWNER/NAME[@REVISION]/PATH``), a
             pair set of judge_bench, such as ``llmbar``, or pairs in memory.
 
     Raises:
-        DataError: If something is no pair, before anything is judged.
+        DataError: If something is not a pair, before anything is judged.
         JudgeError: If the judge cannot be loaded whole and safely, or the template does not fit.
         StoreError: If a file cannot be written.
     """

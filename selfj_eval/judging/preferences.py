@@ -27,14 +27,14 @@ class Preferences(Result):
         pairs, labelled, instructions: Counts; the last one of distinct questions.
         wins: How many pairs A wins (``A``), B wins (``B``), and neither (``tie``).
         pairwise: The judge that is shown both answers, in both orders.
-        position_bias: What the order does to it.
+        position_bias: How much the order matters.
         pointwise: The same judge where it rates each answer alone, or None.
-        difference: Accuracy of pairwise less that of pointwise, over the pairs that both scored.
+        difference: Accuracy of pairwise minus that of pointwise, over the pairs that both scored.
         errors: One line per unscored pair, of each way, ``id: why``.
         output: The file with a row per pair, or None.
-        usage: What a server has counted, in both ways together, such as tokens.
-        notices: What was recognised or left out in the input.
-        run: How it was made; of a file it stands beside it.
+        usage: What the server counted in both ways together, such as tokens.
+        notices: What was recognised or skipped in the input.
+        run: How it was made; for a file, the run file beside it.
         judgments: One per pair, in their order.
     """
 

@@ -33,7 +33,7 @@ _HEADLINE = ("mean_score", "mean_digit_mass", "records", "scored", "unscored", "
 
 @dataclass(frozen=True)
 class ScoreRun(Result):
-    """What came of scoring.
+    """The result of scoring.
 
     Attributes:
         records, scored, unscored: Counts of answers.
@@ -42,14 +42,14 @@ class ScoreRun(Result):
         mean_digit_mass: The same, of the probability in [0, 1] that the judge gave to the ten
             digits, or to its template's labels; None of raters that give none.
         errors: Up to 1,000 lines ``id: why it is unscored``.
-        from_store: How many judgments were known before.
+        from_store: How many judgments were already in the store.
         seconds: Time that the judging took.
         output: The scores file or folder, or None where everything is in memory.
         rated: How many answers have a rating.
-        usage: What a server has counted, such as tokens.
+        usage: What the server counted, such as tokens.
         notices: What was recognised, converted or ignored in the input.
         judgments: One per record, in their order, if the answers were given in memory; else empty.
-        run: How the scores were made; of a file it stands beside it.
+        run: How the scores were made; for a file, the run file beside it.
     """
 
     records: int
@@ -141,8 +141,9 @@ class ScoreRun(Result):
 def score_answers(answers: Answers | Sequence[str | Path], options: ScoreOptions) -> ScoreRun:
     """Score answers with a judge, or with another rater.
 
-    Every finished judgment is kept in a store beside the output: after an interruption the same
-    call goes on. Answers in memory are kept on disk only where a store or an output is named.
+    Every finished judgment is kept in a store beside the output. After an interruption, make the
+    same call again to continue. For answers in memory, nothing is written unless a store or an
+    output is given.
 
     Args:
         answers: A file (.jsonl, .json, .csv, .tsv, .parquet, also .jsonl.gz and the like), a folder
@@ -153,9 +154,9 @@ def score_answers(answers: Answers | Sequence[str | Path], options: ScoreOptions
             mappings, a pandas table, a ``datasets.Dataset``, the result of ``generate``.
 
     Raises:
-        DataError: If something is no answer, or the package for ``log`` is missing, before
+        DataError: If something is not an answer, or the package for ``log`` is missing, before
             anything is judged.
-        JudgeError: If the judge cannot be loaded whole and safely.
+        JudgeError: If the judge cannot be loaded completely and safely.
         StoreError: If a file cannot be written, or nothing can be logged.
     """
     from selfj_eval.files.atomic import run_file
@@ -274,7 +275,9 @@ def _files(sources: Sources, options: ScoreOptions) -> tuple[Path, Path]:
     output = check_output(options.output or sources.scores, inputs=sources.files[1:])
     options.check_csv(output)
     store = Path(options.store or f"{output}.store")
-    former = Path(f"{sources.files[0]}.scores.jsonl.store")  # of version 0.1: to be gone on from
+    former = Path(
+        f"{sources.files[0]}.scores.jsonl.store"
+    )  # of version 0.1: its judgments are used
     if options.store is options.output is None and former.exists() and not store.exists():
         store = former
     for path in sources.files:

@@ -210,7 +210,7 @@ def _with_ratings(scores: Scores, ratings: RatingsLike, scale: ScaleOptions) -> 
     other = sum(a.id in given and not same_answer(a, given[a.id]) for a in answers)
     if known and other == known:
         raise DataError(
-            f"the ids are those of {scores.path}, but none of their texts is: these are "
+            f"the ids are those of {scores.path}, but none of the texts match: these are "
             "ratings of other answers. Give the ratings of these answers.",
             path=path,
             field="id",
@@ -226,7 +226,7 @@ def _with_ratings(scores: Scores, ratings: RatingsLike, scale: ScaleOptions) -> 
         warnings.append(f"{len(answers) - known} of {len(answers)} answers have no rating")
     if other:
         warnings.append(
-            f"{other} ratings are skipped: they have the id of an answer here, and another text"
+            f"{other} ratings are skipped: they have the id of an answer here, but another text"
         )
     if known < len(given):
         warnings.append(f"{len(given) - known} ratings belong to no answer here")
@@ -335,7 +335,7 @@ def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Sco
     notices.forget(EMPTY_ANSWERS)  # known since they were scored
     warnings = notices.sentences()
     if outside:
-        much = f"{len(outside)} ratings lie outside their scale and are left out"
+        much = f"{len(outside)} ratings are outside their scale and are skipped"
         place = outside[0] if shown is None else f"{shown}, {outside[0]}"
         warnings.append(f"{much}; first {place}")
     return answers, warnings

@@ -84,6 +84,7 @@ from selfj_eval.metrics.selective import (
     prr,
     risk_coverage,
 )
+from selfj_eval.metrics.ties import TieCalibration, calibrated_ties
 
 __all__ = [
     "GOOD_AT",
@@ -111,6 +112,7 @@ __all__ = [
     "ReplacedRater",
     "RiskCoverage",
     "ScoreCut",
+    "TieCalibration",
     "acc23",
     "accuracy_at_coverage",
     "accuracy_of_counts",
@@ -122,6 +124,7 @@ __all__ = [
     "best_cut",
     "bootstrap",
     "brier",
+    "calibrated_ties",
     "certify",
     "cohen_kappa",
     "corrected_share",

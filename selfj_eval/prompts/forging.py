@@ -95,7 +95,7 @@ class Found(NamedTuple):
     def __str__(self) -> str:
         if self.spelling == self.mark:
             return f"the prompt's own text {self.mark!r}"
-        return f"{self.spelling!r}, which spells the prompt's own text {self.mark!r}"
+        return f"{self.spelling!r}, a spelling of the prompt's own text {self.mark!r}"
 
 
 def heading(text: str) -> Mark:

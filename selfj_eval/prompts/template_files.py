@@ -82,7 +82,9 @@ def read_template(path: str | Path) -> PromptTemplate:
     )
     for name in ("rubric", "criterion"):
         if texts[name] is not None and not template.shows(name):
-            raise DataError(f"stands in no text: write {{{name}}} there.", path=path, field=name)
+            raise DataError(
+                f"is not shown in any text: write {{{name}}} into one.", path=path, field=name
+            )
     if template.shows("conversation") and template.shows("instruction"):
         message = "shows {conversation} and {instruction}, which is part of it; choose one."
         raise DataError(message, path=path, field=_first_text(template))

@@ -49,10 +49,10 @@ class Export(Result):
     def __str__(self) -> str:
         lines = [f"{self.model} on {self.dataset}, for {self.format}"]
         lines += [f"  {name:<15} {value:.4f}" for name, value in self.values.items()]
-        lines += [f"  left out        {shown(reason)}" for reason in self.undefined]
+        lines += [f"  skipped         {shown(reason)}" for reason in self.undefined]
         lines.append(f"  answers         {self.records:,}")
         if self.unscored:
-            lines.append(f"  UNSCORED        {self.unscored:,}, in no number and no sample line")
+            lines.append(f"  UNSCORED        {self.unscored:,}, not in any number or sample line")
         if self.samples:
             lines.append(f"  sample lines    {self.samples:,}")
         return "\n".join([*lines, *(f"  written to      {path}" for path in self.written)])
@@ -69,7 +69,7 @@ def export_result(result: Exportable, options: ExportOptions) -> Export:
             ``selfj eval`` prints as JSON), or what ``evaluate`` returned.
 
     Raises:
-        DataError: If it cannot be read, or something is missing that the format wants.
+        DataError: If it cannot be read, or something is missing that the format needs.
         StoreError: If a file cannot be written.
     """
     from selfj_eval.files.atomic import atomic_write, check_output, output_folder

@@ -121,7 +121,9 @@ class ExportOptions(EvalResultsOptions, EveryEvalEverOptions):
         self.need(self.task is None or _DATASET.fullmatch(self.task), "task", expected)
         for name in ("source_url", "dataset_url"):
             given = getattr(self, name)
-            self.need(given is None or _WEB.fullmatch(given), name, "must begin with http:// or so")
+            self.need(
+                given is None or _WEB.fullmatch(given), name, "must begin with http:// or https://"
+            )
         if self.source_name is not None and self.source_url is None:
             raise DataError("`source_name` needs `source_url`.")
         self._check_format()

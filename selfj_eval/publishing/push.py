@@ -92,7 +92,7 @@ class Push(Result):
         lines = [f"{len(self.files):,} files {done} to the {self.kind} {where}: {total:,} bytes"]
         lines += [f"  {file.bytes:>14,}  {shown(file.name)}" for file in self.files]
         if self.left_out:
-            lines.append(f"  stays here: {shown(some(self.left_out, 10))}")
+            lines.append(f"  not sent: {shown(some(self.left_out, 10))}")
         lines += [f"  note: {shown(note)}" for note in self.notes]
         return "\n".join([*lines, *([] if self.url is None else [f"  {self.url}"])])
 

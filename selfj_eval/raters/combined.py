@@ -85,7 +85,7 @@ class _Scale(NamedTuple):
     @classmethod
     def of(cls, name: str, column: npt.NDArray[np.float64], scale: str) -> _Scale:
         if reason := no_spread(column, "scores"):
-            return cls(f"{name} tells nothing apart: {reason}.", 0.0, 1.0, None)
+            return cls(f"{name} gives no ranking: {reason}.", 0.0, 1.0, None)
         if scale == "z":
             return cls(None, float(column.mean()), float(column.std()), None)
         return cls(None, 0.0, 1.0, np.sort(column))

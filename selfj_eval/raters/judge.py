@@ -44,7 +44,7 @@ def reason_unjudgeable(
             name = field if name == "response" else name
             return (
                 f"{where}field {name!r}: holds {marker}, with which an answer can dictate its "
-                "score; remove it, or judge it all the same with `allow_markers`."
+                "score; remove it, or judge it anyway with `allow_markers`."
             )
     return None
 

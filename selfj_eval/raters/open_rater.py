@@ -35,10 +35,7 @@ SAMPLES = 5
 
 
 J = TypeVar("J", bound=PromptJudge[Any])
-_HINT = (
-    " (What is said of options here belongs into a YAML file of raters, as names with values: "
-    "docs/bench.md.)"
-)
+_HINT = " (Options named here go into a YAML file of raters, as names with values: docs/bench.md.)"
 
 
 class Stores:
@@ -166,8 +163,8 @@ def refuse_loaded(options: JudgeOptions, reference: bool) -> None:
     """Refuse what says how a judge is loaded where it is loaded already."""
     if given := [*options.changed(), *([] if reference else ["reference"])]:
         raise DataError(
-            f"`{given[0]}` says how a judge is loaded, and this one is loaded already; say it "
-            "where it is loaded."
+            f"`{given[0]}` is an option for loading a judge, and this one is already loaded; give "
+            "it when you load the judge."
         )
 
 
@@ -206,7 +203,7 @@ def open_one(spec: RaterSpec, options: JudgeOptions, reference: bool, stores: St
         return Judge.open(spec.model, judge, reference=reference, store=stores.judgments)
     raters = open_rater(replace(spec, options=own), stores)
     if not reference and False not in raters:
-        raise DataError(f"the rater {spec.name} needs references: leave `reference` as it is.")
+        raise DataError(f"the rater {spec.name} needs references: do not set `reference` to false.")
     if len(raters) == 2 and reference:
         return _ByReference(raters)
     return raters[reference if reference in raters else not reference]
@@ -235,7 +232,7 @@ def open_rater(
         The rater as asked with the reference (True) and without (False); one model serves both.
 
     Raises:
-        JudgeError: If a model cannot be loaded whole and safely.
+        JudgeError: If a model cannot be loaded completely and safely.
         DataError: If an option makes no sense.
     """
     try:
@@ -248,7 +245,7 @@ def check_rater(spec: RaterSpec, *, model: str | None = None, embedder: str = EM
     """See whether the models of a rater are there, without loading them. Arguments as above.
 
     Raises:
-        JudgeError: If a model's folder is not there and cannot be had from the hub.
+        JudgeError: If a model's folder is not there and cannot be fetched from the hub.
     """
     embeds = {"cosine": spec.model, "vro": spec.options.get("embedder")}
     names = [embeds[spec.kind] or embedder] if spec.kind in embeds else []

@@ -25,7 +25,7 @@ from selfj_eval.storage.store import Stored
 class PairJudge(PromptJudge[Pair]):
     """A judge model that is shown two answers and says which is better.
 
-    Each pair is asked in both orders. The preference is the mean of the two, so that a judge that
+    Each pair is judged in both orders. The preference is the mean of the two, so that a judge that
     always takes the first answer prefers neither. Everything else is as for ``Judge``: trimming,
     texts of the prompt in an answer, the store, threads.
 

@@ -158,7 +158,9 @@ class PerplexityRater(BatchedRater[_Row]):
         # Special tokens that a tokenizer puts around the text end at character 0.
         own = [at for at, (_, end) in enumerate(encoded.offsets) if end > length]
         if not own:
-            raise JudgeError("the answer is empty: it has no token whose probability could be had.")
+            raise JudgeError(
+                "the answer is empty: it has no token whose probability could be computed."
+            )
         start, whole = max(1, own[0]), own[-1] + 1  # nothing comes before a text's first token
         context = self._prompts.context
         if start == whole:

@@ -165,7 +165,7 @@ class PromptJudge(ABC, Generic[Item]):
 
         Raises:
             DataError: If an option is unknown or wrong.
-            JudgeError: If the judge cannot be loaded whole and safely.
+            JudgeError: If the judge cannot be loaded completely and safely.
         """
         return cls.open(model, JudgeOptions.of(options), reference=reference, store=store)
 

@@ -272,7 +272,7 @@ def _term(text: str, item: str, defined: Mapping[str, RaterSpec]) -> tuple[float
     if star and not _WEIGHT.fullmatch(weight):
         raise DataError(f"{item!r}: expected a number before the *, got {weight!r}.")
     if star and float(weight) == 0:
-        raise DataError(f"{item!r}: a weight of 0 leaves {name!r} out; leave it out yourself.")
+        raise DataError(f"{item!r}: the weight of {name!r} is 0; remove {name!r} instead.")
     return float(weight) if star else 1.0, _named(name.strip(), item, defined)
 
 

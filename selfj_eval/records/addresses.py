@@ -67,12 +67,12 @@ def parse_address(given: str | Path) -> Address:
     ``hf://`` address that ``Path`` has left with one slash.
 
     Raises:
-        DataError: If it is no address of a data set, or leads out of it.
+        DataError: If it is not an address of a data set, or leads out of it.
     """
     text = str(given)
     found = _ADDRESS.fullmatch(text) or _PAGE.fullmatch(text)
     if found is None:
-        message = f"is no address of a data set on the hub; expected {_EXPECTED}."
+        message = f"is not an address of a data set on the hub; expected {_EXPECTED}."
         raise DataError(message, path=text)
     parts = found.groupdict()
     path = parts["path"] or ""
@@ -86,7 +86,7 @@ def parse_address(given: str | Path) -> Address:
         message = f"the owner of the data set is missing; expected {_EXPECTED}."
         raise DataError(message, path=text)
     if any(part in ("", ".", "..") for part in path.split("/")) and path:
-        raise DataError(f"{path!r} is no path within a data set.", path=text)
+        raise DataError(f"{path!r} is not a path within a data set.", path=text)
     revision = None if parts["revision"] is None else unquote(parts["revision"])
     return Address(parts["repository"], revision, path or None, **chosen)
 

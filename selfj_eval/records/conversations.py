@@ -130,7 +130,7 @@ def _calls(calls: Any) -> list[str]:
     for call in calls if isinstance(calls, list | tuple) else ():
         own = call.get("function", call) if isinstance(call, Mapping) else None
         if not isinstance(own, Mapping):
-            raise ValueError("a message holds 'tool_calls' that are none")
+            raise ValueError("a message holds invalid 'tool_calls'")
         arguments = own.get("arguments")
         if not isinstance(arguments, str):
             arguments = json.dumps(arguments, ensure_ascii=False)

@@ -225,8 +225,8 @@ def _builder(address: Address) -> Any:
         raise DataError(message, path=str(address)) from None
     if builder.hash != commit:
         raise DataError(
-            f"this commit cannot be had: the hub cannot be reached or refuses it, or there is a "
-            f"folder {repository} here, which goes before it.",
+            "this commit cannot be fetched: the hub cannot be reached or refuses it, or there is "
+            f"a folder {repository} here, which is used instead.",
             path=str(address),
         )
     return builder
@@ -278,7 +278,7 @@ def _reason(error: Exception, address: Address) -> str:
             f"{name} is made by a script, which is not run. Name its files, such as "
             f"hf://datasets/{name}@refs/convert/parquet/**/*.parquet"
         )
-    return f"cannot be had from the hub: {brief(error).rstrip('.')}."
+    return f"cannot be fetched from the hub: {brief(error).rstrip('.')}."
 
 
 def _why_unreachable(error: Exception) -> str:

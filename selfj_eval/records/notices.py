@@ -59,7 +59,7 @@ class Notices:
         found = []
         for why, (number, first) in self._left_out.items():
             where = f"first {first}" if number > 1 else first
-            found.append(f"left out, {why}: {number:,} ({where})")
+            found.append(f"skipped, {why}: {number:,} ({where})")
         return found
 
     def sentences(self) -> list[str]:

@@ -115,10 +115,10 @@ def whole_question(
         message = "or what belongs to it holds half of a surrogate pair, which is not text."
         raise fail("instruction", message)
     if notices is not None and alone and messages is not None:
-        notices.count("conversations, of which a judge is shown every turn")
+        notices.count("conversations; the judge is shown every turn")
     elif notices is not None and (messages is not None or asked != instruction):
         for name in more:
-            notices.count(f"instructions joined with what stands in {name!r}")
+            notices.count(f"instructions joined with the text in {name!r}")
     return Question(asked, messages)
 
 
@@ -160,7 +160,7 @@ def _around(
     end = next((at for at in range(place + 1, len(chat)) if chat[at].role == "user"), len(chat))
     last = max((at for at in range(place + 1, end) if chat[at].role in _TOOLS), default=place)
     if notices is not None and len(chat) > last + 2:
-        notices.count("'messages' that go on after the answer, the rest not shown")
+        notices.count("'messages' that continue after the answer; the rest is not shown")
     return chat[:place], chat[place + 1 : last + 1]
 
 

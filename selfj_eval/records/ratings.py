@@ -74,7 +74,7 @@ def with_rating(
         changes[raters] = [one._asdict() for one in several] or None
         if is_missing(value) or isinstance(value, list | dict):
             if len(several) > 1:
-                notices.count("answers with several ratings, their mean taken")
+                notices.count("answers with several ratings; their mean is used")
             changes[name] = value = mean_of(several)
     elif is_missing(value):
         return row
@@ -127,7 +127,7 @@ def stands_for_none(value: object, options: ScaleOptions, notices: Notices) -> b
     """Whether the user says that this rating stands for none; counts it if so."""
     found = _stands_for_none(value, options)
     if found:
-        notices.count(f"ratings of {_shown(options.missing_rating)}, taken as no rating")
+        notices.count(f"ratings of {_shown(options.missing_rating)}, read as no rating")
     return found
 
 

@@ -174,7 +174,7 @@ def records_of_rows(
         unseen -= row.keys()
         seen |= row.keys()
         if numbered and not is_missing(row.get("id")):
-            message = "is here, but not in the first row; give each row an id, or none."
+            message = "is here, but not in the first row; give every row an id, or no row."
             raise DataError(message, path=path, place=place, field="id")
         try:
             record = record_from_mapping(
@@ -307,7 +307,7 @@ def _refuse_format(path: Path, ending: str) -> None:
     if ending in PACKED:
         message = f"is {PACKED[ending]}, which is compressed inside; unpack it."
         raise DataError(message, path=path)
-    formats = f"{', '.join(READABLE)}, the texts also with {' or '.join(COMPRESSED)} behind it"
+    formats = f"{', '.join(READABLE)}, text formats also with {' or '.join(COMPRESSED)} added"
     raise DataError(f"cannot tell the format from the name; use one of {formats}.", path=path)
 
 

@@ -29,8 +29,8 @@ NO_ANSWER = "there is no answer: the response is null"
 class Record:
     """One answer to one instruction, or the last turn of a conversation.
 
-    A number as id is taken as its decimal text. Texts that are none (``instruction``,
-    ``response``, ``reference``) leave the record unscored when it is judged.
+    A number as id is read as its decimal text. If ``instruction``, ``response`` or ``reference``
+    is not text, the record is unscored when it is judged.
 
     Attributes:
         id: Unique within a data set.
@@ -200,7 +200,7 @@ def record_from_mapping(
         error = given or NO_ANSWER
         row = {**row, answer: ""}
         if notices is not None:
-            notices.count("null responses, which are no answers")
+            notices.count("null responses, which are not answers")
     required = REQUIRED if number is None else REQUIRED[1:]
     checked: dict[str, Any] = {"names": names, "path": path, "place": place, "notices": notices}
     try:
@@ -213,7 +213,7 @@ def record_from_mapping(
             row = {**row, asked: _NOT_SHOWN}
         values = checked_fields(row, required=required, **checked)
         if notices is not None:
-            notices.count("questions with something else than text, unscored")
+            notices.count("questions that contain something other than text, unscored")
     if number is not None:
         values["id"] = str(number)
     where = ", ".join(part for part in (path, place) if part) or None
@@ -266,7 +266,7 @@ def checked_fields(
             and (name != "id" or isinstance(value, int))
         ):
             if notices is not None and name != "id":
-                notices.count(f"numbers taken as text in {name!r}")
+                notices.count(f"numbers read as text in {name!r}")
             value = json.dumps(value)
         if not isinstance(value, str):
             hint = " Write it as an integer or in quotes." if name == "id" else ""

@@ -181,10 +181,10 @@ def leaderboard_lines(path: Path) -> dict[str, dict[str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             lines = list(csv.reader(stream, strict=True))
     except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"is no readable leaderboard: {brief(error)}.", path=path) from error
+        raise DataError(f"is not a readable leaderboard: {brief(error)}.", path=path) from error
     columns = lines[0][1:] if lines else []
     if "win_rate" not in columns:
-        raise DataError("is no leaderboard: it has no column 'win_rate'.", path=path)
+        raise DataError("is not a leaderboard: it has no column 'win_rate'.", path=path)
     table: dict[str, dict[str, str]] = {}
     for number, (cell, *cells) in enumerate((line for line in lines[1:] if line), 2):
         model = unguarded(cell)

@@ -49,7 +49,7 @@ def is_finished(folder: Path, item: DataSet) -> bool:
     path = inside(folder, item.output)
     if found == "by hand":
         raise DataError(
-            "is there already and was not made by `selfj data get`; it is left as it is. Move it "
+            "exists and was not made by `selfj data get`, so it is not overwritten. Move it "
             "away, or name another folder with `to`.",
             path=path,
         )

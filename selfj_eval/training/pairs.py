@@ -173,7 +173,7 @@ def _row(row: Mapping[str, Any], path: Path, place: str, reference: bool) -> _Ro
     if len(prompt) > 3 * MAX_CHARACTERS or any("\ud800" <= c <= "\udfff" for c in prompt):
         raise fail("instruction", "is too long, or holds half of a surrogate pair.")
     if row.get("input"):
-        raise fail("input", "must be empty: the finished prompt stands in 'instruction'.")
+        raise fail("input", "must be empty: the finished prompt is in 'instruction'.")
     text = str(label).strip() if isinstance(label, str | int) else ""
     if isinstance(label, bool) or text not in DIGITS:
         raise fail("output", f"expected a label, an integer from 0 to 9, got {label!r}.")

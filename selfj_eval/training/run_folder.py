@@ -123,7 +123,7 @@ class Run(Generic[R]):
         if self._last is None and main:
             write_json(self.checkpoints / "settings.json", self._decisive)
         elif main:
-            logger.info(f"going on from {self._last}")
+            logger.info(f"continuing from {self._last}")
         before = sums_of(trainer.model)
         trainer.add_callback(LogAtCheckpoints())
         if self._last is not None and _is_last_step(Path(self._last)):
@@ -133,9 +133,10 @@ class Run(Generic[R]):
             done = trainer.train(resume_from_checkpoint=self._last)
         except torch.OutOfMemoryError as error:
             raise JudgeError(
-                "out of memory; turn on gradient_checkpointing (the training goes on from its last "
-                "checkpoint), or, to begin anew, lower batch_size and raise gradient_accumulation "
-                f"by as much, or take quantization 8bit or 4bit, and remove {self.checkpoints}."
+                "out of memory; turn on gradient_checkpointing (the training continues from its "
+                "last checkpoint), or, to start again, lower batch_size and raise "
+                f"gradient_accumulation by as much, or take quantization 8bit or 4bit, and remove "
+                f"{self.checkpoints}."
             ) from error
         metrics = trainer.evaluate() if trainer.eval_dataset is not None else {}
         draft = self.checkpoints / "finished"
@@ -170,7 +171,7 @@ class Run(Generic[R]):
         if main:
             tokenizer.save_pretrained(draft)
             (draft / "training_args.bin").unlink(missing_ok=True)  # a pickle, no part of a model
-            advice = f"Then remove {self.checkpoints}, and begin anew."
+            advice = f"Then remove {self.checkpoints}, and start again."
             check_trained(draft, before, steps=done.global_step, advice=advice)
             self._name_base(draft)
             write_json(draft / "training.json", result.notes())
@@ -264,7 +265,7 @@ def _state(checkpoint: Path) -> dict[str, Any]:
         raise DataError(f"cannot be read: {brief(error)}.", path=file) from error
     steps = [state.get(n) for n in ("global_step", "max_steps")] if isinstance(state, dict) else []
     if not steps or not all(type(step) is int for step in steps):
-        raise DataError("is no state of a training.", path=file)
+        raise DataError("is not a state of a training.", path=file)
     found: dict[str, Any] = state
     return found
 

@@ -182,7 +182,7 @@ class JudgeConfig(TrainingConfig):
         self.need(
             not self.cache_frozen or (self.freeze_layers > 0 and self.lora_r > 0),
             "cache_frozen",
-            "needs `freeze_layers` and an adapter (`lora_r`): else no layer stays as it is",
+            "needs `freeze_layers` and an adapter (`lora_r`): otherwise no layer is frozen",
         )
 
 

@@ -112,8 +112,8 @@ def encode_examples(
 def train_sft_model(config: SftConfig) -> SftRun:
     """Instruction-tune a model and write it, or its adapter, with notes and card.
 
-    Checkpoints stand in ``OUTPUT.checkpoints`` until it is finished; the same call goes on from
-    the last of them, and gives what is noted where nothing is left to do.
+    Checkpoints are kept in ``OUTPUT.checkpoints`` until the model is finished. The same call
+    continues from the last checkpoint. If the training is finished, it returns the recorded result.
 
     Raises:
         DataError: If the data or the settings cannot be used.

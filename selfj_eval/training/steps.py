@@ -39,7 +39,7 @@ def plan_steps(config: TrainingConfig, settings: TrainingArguments, rows: int) -
         given = getattr(config, name, None) or 0
         if given >= steps:
             raise DataError(
-                f"{given:,} steps are not over before the training is, which has {steps:,} "
+                f"{given:,} steps are not fewer than those of the whole training, {steps:,} "
                 f"({_how(config, settings, rows)}). Set it lower"
                 + (", or leave it out for warmup_ratio" if name == "warmup_steps" else "")
                 + "; or train longer, with more epochs or a smaller batch.",
@@ -50,8 +50,8 @@ def plan_steps(config: TrainingConfig, settings: TrainingArguments, rows: int) -
     settings.warmup_steps = share if config.warmup_steps is None else config.warmup_steps
     if steps < FEW and settings.process_index == 0:
         logger.warning(
-            f"warning: only {steps:,} steps ({_how(config, settings, rows)}), which teach little; "
-            "for more, lower batch_size or gradient_accumulation, or raise "
+            f"warning: only {steps:,} steps ({_how(config, settings, rows)}), which is very few; "
+            "for more steps, lower batch_size or gradient_accumulation, or raise "
             + ("max_steps" if config.max_steps > 0 else "epochs")
         )
     return steps
@@ -61,4 +61,4 @@ def _how(config: TrainingConfig, settings: TrainingArguments, rows: int) -> str:
     if config.max_steps > 0:
         return f"max_steps {config.max_steps:,}"
     batch = settings.train_batch_size * settings.world_size * config.gradient_accumulation
-    return f"{rows:,} rows, {batch:,} a step, {config.epochs:g} epochs"
+    return f"{rows:,} rows, {batch:,} per step, {config.epochs:g} epochs"

@@ -179,7 +179,7 @@ def test_a_name_that_is_not_valid_text_is_an_error(board: Board, tmp_path: Path)
     [
         (("m.json", "--temperature", "-1"), "--temperature must be at least 0"),
         (("m.json", "--temperature", "nan"), "--temperature must be a finite number"),
-        (("m.json", "--baseline", "v3"), "neither v1 nor v2 nor a file"),
+        (("m.json", "--baseline", "v3"), "expected v1, v2 or an existing file"),
         (("m.json", "--length-control", "none.csv"), "cannot be read"),
         (("none.json",), "cannot be read"),
         (("broken.json",), "broken JSON"),

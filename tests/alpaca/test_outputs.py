@@ -137,7 +137,7 @@ def test_a_name_that_is_not_valid_text_is_refused(write: Write) -> None:
         ("a.jsonl", b'{"instruction": "x"\n', "line 1"),
         ("a.json", b"\xff\xfe[\x00", "not UTF-8"),
         ("a.parquet", b"PAR1", "not a readable Parquet file"),
-        ("a.txt", b"x", "is no table"),
+        ("a.txt", b"x", "is not a table"),
     ],
 )
 @pytest.mark.parametrize("read", [lambda path: read_outputs(path, SET), read_baseline])
@@ -243,6 +243,6 @@ def test_names_that_only_cleaning_makes_alike_get_files_of_their_own(one: str, o
 
 
 def test_two_models_that_would_share_a_file_are_refused() -> None:
-    with pytest.raises(DataError, match="called alike") as raised:
+    with pytest.raises(DataError, match="names that are too similar") as raised:
         file_names(["Llama", "between", "llama"])  # one file where names have no case
     assert "'Llama'" in str(raised.value) and "'llama'" in str(raised.value)

@@ -112,7 +112,7 @@ def test_a_row_from_a_model_folder(
 
     again = command(*line, **where)
     assert again.returncode == 1, again.stderr
-    assert f"{N} answers to {N} instructions, {N} of them before" in again.stdout
+    assert f"{N} answers to {N} instructions, {N} of them from the store" in again.stdout
     assert len(log.read_text().splitlines()) == 2 * N  # nothing was asked twice
     written = [file for file in runs.rglob("*") if file.is_file()]
     assert not [file for file in written if KEY.encode() in file.read_bytes()]
@@ -156,7 +156,7 @@ def test_a_cache_of_an_older_version_is_used_for_its_own_server_only(
     assert cache == tmp_path / "gpt4_v1.OpenAI.cache.json"
     assert (cache.is_file(), old.is_file()) == (asked == "OpenAI", asked != "OpenAI")
     said = caplog.text
-    note = f"annotations of {asked or 'a server that nothing names'} and is not used"
+    note = f"annotations of {asked or 'an unknown server'} and is not used"
     assert (note in said) if asked != "OpenAI" else said == ""
     cache.touch()
     caplog.clear()

@@ -82,7 +82,7 @@ def test_an_answering_models_own_view(
     ]
     for row in rows:
         assert (row["scored"], row["unscored"]) == (40, 43)
-        assert "say what to load: `answering` A model=MODEL" in row["first_error"]
+        assert "name the model to load: `answering` A model=MODEL" in row["first_error"]
         assert row["cells"]["A model"]["value"] is None
         assert row["cells"]["b_model"]["n"] == 40
         # A mean over one of two models would pass for one over both.
@@ -129,7 +129,10 @@ def test_sets_without_references(
         ("demo+length", False),
     ]
     assert table["not_run"] == ["tfidf"] and done.returncode == 1
-    assert "NOT RUN, for want of references: tfidf." in (tmp_path / "a" / "table.md").read_text()
+    assert (
+        "NOT RUN, because there are no references: tfidf."
+        in (tmp_path / "a" / "table.md").read_text()
+    )
     done = in_process("selfj", *judges, "--data", half, "--output", tmp_path / "b")
     rows_of = {(r["rater"], r["reference"]): r for r in json.loads(done.stdout)["sets"][0]["rows"]}
     for rater in ("tfidf", "demo"):  # all with reference, or unscored
@@ -177,7 +180,7 @@ def test_answers_in_memory_by_the_name_of_their_set(rated: Path, tmp_path: Path)
     assert isinstance(in_memory, Bench) and isinstance(file, Bench)
     (mine,), (other,) = in_memory.sets, file.sets
     assert mine.path is None and mine.rows[0].cells == other.rows[0].cells
-    with pytest.raises(DataError, match="'../x' is no name of a set"):
+    with pytest.raises(DataError, match="'../x' cannot be the name of a set"):
         bench({"../x": read_records(rated)}, judge="length", output=tmp_path / "o")
     with pytest.raises(TypeError, match="by the name of their set"):
         bench(read_records(rated), judge="length", output=tmp_path / "o")  # type: ignore[arg-type]
@@ -197,7 +200,7 @@ def test_a_file_is_read_as_it_is_told(in_process: Callable[..., Any], tmp_path: 
     assert "say so with --missing-rating" in done.stderr
     done = in_process("selfj", *told, "--missing-rating", -1, "--resamples", 20)
     assert done.returncode == 0, done.stderr
-    assert "ratings of -1, taken as no rating: 1" in done.stderr
+    assert "ratings of -1, read as no rating: 1" in done.stderr
     (scores,) = (tmp_path / "o" / "scores" / "mine").glob("*.parquet")
     found = read_scores(scores).answers
     assert len(found) == 39 and "3" not in {a.id for a in found}

@@ -162,7 +162,7 @@ def test_wrong_options_are_refused(
         (
             {"rater": "ppl", "model": "demo", "prompt": "chat"},
             "has no chat template; use `prompt` wizardlm or plain, whichever the model was trained "
-            "with. (What is said of options here belongs into a YAML file of raters",
+            "with. (Options named here go into a YAML file of raters",
         ),
         ({"rater": "ppl", "model": "demo", "device": "abacus"}, "unknown device 'abacus'"),
         ({"rater": "generative", "model": "demo", "format": "x"}, "no rating format 'x'"),

@@ -63,7 +63,7 @@ def test_the_accuracies_are_those_of_prefer(
     assert again["pairwise"]["accuracy"] == judge["pairwise"]["accuracy"]
     assert main(command) == 0
     printed = capsys.readouterr().out
-    assert "pairwise" in printed and "3 pairs without a label are left out" in printed
+    assert "pairwise" in printed and "3 pairs without a label are skipped" in printed
     assert Path("table/pairs.md").read_text().count("| pointwise |") == 2
 
 

@@ -351,7 +351,7 @@ def test_tables_of_several_raters() -> None:
     moved = documents["length"].changes["padding"].moved.value
     assert f"| 100 % | {moved:.2f}" in row
     assert "| padding | rise | a\\|judge | 4 |" in table
-    assert "length: moves in standard deviations of the base scores; the wrong way is" in table
+    assert "length: moves are in standard deviations of the base scores; a wrong move is" in table
     assert "\x1b" not in table + text(documents)
     plain = text(documents)
     assert "all 4 base scores are equal (1)" in plain

@@ -20,7 +20,7 @@ from selfj_eval.cli.command import watch
 from selfj_eval.cli.guard import INTERNAL_ERROR, guarded
 from selfj_eval.jobs.progress import steps
 
-GO_ON = "run the same command again to go on."
+GO_ON = "run the same command again to continue."
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +198,9 @@ def test_what_nobody_foresaw_is_one_line_and_a_file(
     assert guarded(run) == INTERNAL_ERROR == 70
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert said.startswith("selfj: error: a fault of selfj-eval (LookupError: no colour). ")
+    assert said.startswith(
+        "selfj: error: an unexpected error in selfj-eval (LookupError: no colour). "
+    )
     found = re.search(r"\S+selfj-error-\S+\.txt", said)
     assert found is not None
     text = Path(found.group()).read_text(encoding="utf-8")

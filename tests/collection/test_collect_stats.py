@@ -153,7 +153,7 @@ def test_without_a_parser_the_rest_is_made(
     assert in_process(*command, "--parser", PIPELINE).returncode == 0
     done = in_process(*command, "--parser", "no_such_pipeline")
     assert done.returncode == 1
-    assert "LEFT OUT spaCy's pipeline 'no_such_pipeline' is not installed" in done.stderr
+    assert "SKIPPED spaCy's pipeline 'no_such_pipeline' is not installed" in done.stderr
     assert "python -m spacy download en_core_web_sm" in done.stderr
     # The sunburst of the run before is not left standing beside the new numbers.
     assert names(folder / "stats") == TABLES | FIGURES | {"stats.html"}

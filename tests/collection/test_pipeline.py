@@ -141,7 +141,7 @@ def test_two_runs_at_once_are_refused(
     with filelock.FileLock(tmp_path / "out" / "work" / "lock"):
         arguments = ["--output", tmp_path / "out", "--from", downloads, "--evaluation", "none"]
         done = in_process("selfj", "collect", "run", *arguments)
-    assert done.returncode == 2 and "another `selfj collect run` is at work" in done.stderr
+    assert done.returncode == 2 and "another `selfj collect run` is running" in done.stderr
 
 
 def test_what_is_ready_is_not_read_again(downloads: Path, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_no_source_at_all(tmp_path: Path) -> None:
     ("more", "message"),
     [
         (["--sources", "nobody"], "no source 'nobody'; there are: embedding-data_PAQ_pairs,"),
-        (["--from", "/nowhere"], "is no folder"),
+        (["--from", "/nowhere"], "is not a folder"),
         (["--threshold", 0.1], "--threshold must lie between"),
         (["--workers", 0], "must be at least 1"),
         (["--sources", ","], "--sources names no source"),

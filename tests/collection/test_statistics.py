@@ -155,9 +155,9 @@ def break_category(folder: Path) -> None:
         (break_column, r"quora.parquet, field 'category': expected 'Common' .* got 'Coding'"),
         (break_name, r"other.parquet, field 'source': expected 'other' .* got 'mbpp'"),
         (break_text, r"quora.parquet, field 'instruction': a row has no text"),
-        (break_file, r"mbpp.parquet: is no file of a collection"),
+        (break_file, r"mbpp.parquet: is not a file of a collection"),
         (break_summary, "summary.json: is not JSON"),
-        (break_kind, "summary.json, field 'kind': is no summary"),
+        (break_kind, "summary.json, field 'kind': is not a summary"),
         (break_category, "source 1, field 'category': expected one of Common.* got 'Cooking'"),
     ],
 )

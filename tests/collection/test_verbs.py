@@ -102,7 +102,7 @@ def test_a_pipeline_from_a_folder_must_parse(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gives no dependencies .*\(its parts: none\)"):
         open_parser(str(tmp_path / "blank"))
     (tmp_path / "whole" / "config.cfg").write_text("[nlp]\nlang = 7\n")
-    with pytest.raises(DataError, match="whole' is no working spaCy pipeline"):
+    with pytest.raises(DataError, match="whole' is not a working spaCy pipeline"):
         open_parser(str(tmp_path / "whole"))
-    with pytest.raises(DataError, match="'numpy' is no working spaCy pipeline"):
+    with pytest.raises(DataError, match="'numpy' is not a working spaCy pipeline"):
         open_parser("numpy")

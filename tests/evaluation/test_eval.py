@@ -42,7 +42,7 @@ def test_eval_prints_a_table_and_writes_csv(
     assert status == 0
     assert "201 answers, 200 scored, 1 unscored, 200 with score and rating" in out
     assert "\x1b" not in out
-    assert "note: 1 of 201 answers are unscored and left out; first x: bad" in out
+    assert "note: 1 of 201 answers are unscored and skipped; first x: bad" in out
     for line in ("Spearman  ", "AUGRC (lower is better)", "share of good answers in the best 50%"):
         assert line in out
     rows = list(csv.DictReader(table.open()))
@@ -105,7 +105,7 @@ def test_compare(jsonl: Jsonl, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "compare", good, bad, "--resamples", 60)
     assert status == 0
     assert "A good\nB bad\n150 records compared" in out
-    assert f"note: 1 records are only in {bad} and are left out" in out
+    assert f"note: 1 records are only in {bad} and are skipped" in out
     line = next(line for line in out.splitlines() if line.strip().startswith("Spearman"))
     assert line.endswith("100.0%")
     status, out, _ = run(capsys, "compare", good, bad, "--resamples", 60, "--json")
@@ -147,7 +147,7 @@ def test_select_chooses_and_applies(
     assert all(0 < r["p_good"] < 1 for r in rows[:-1])
     sure = [r["p_good"] for r in rows[:-1] if r["decision"] == "accept"]
     assert min(sure) > max(r["p_good"] for r in rows[:-1] if r["decision"] == "decline")
-    assert "which judge made" in out
+    assert "whether the same judge made" in out
 
 
 def test_select_says_when_nothing_can_be_promised(
@@ -158,7 +158,7 @@ def test_select_says_when_nothing_can_be_promised(
     status, out, _ = run(capsys, "select", noise, "--max-risk", 0.1, "--output", policy)
     assert status == 1
     assert "NO THRESHOLD CAN BE CERTIFIED" in out
-    assert "the lowest risk that can:" in out
+    assert "the lowest risk that can be certified:" in out
     assert not policy.exists()
     few = jsonl(*scored(20), name="few.jsonl")
     status, out, _ = run(capsys, "select", few, "--max-risk", 0.1, "--json")
@@ -187,7 +187,7 @@ def test_a_policy_of_another_judge_promises_nothing(
     assert "note" not in out
     Path(f"{path}.run.json").write_text(json.dumps({"judge": judge | {"reference": False}}))
     _, out, _ = run(capsys, "select", path, "--policy", policy)
-    assert "the policy is for another judge (reference): it promises nothing" in out
+    assert "the policy is for another judge (reference): the guarantee does not hold" in out
 
 
 def test_no_command_writes_over_what_it_reads(
@@ -224,10 +224,10 @@ def test_a_policy_meets_scores_of_another_scale_and_other_options(
     run(capsys, "select", path, "--max-risk", 0.2, "--output", policy)
     percent = jsonl(*[r | {"score": 11 * r["score"]} for r in scored(50)], name="percent.jsonl")
     _, out, _ = run(capsys, "select", percent, "--policy", policy)
-    assert "are not on one scale: it promises nothing" in out
+    assert "are not on the same scale: the guarantee does not hold" in out
     unscaled = jsonl(*[{k: r[k] for k in ("id", "score", "rating")} for r in scored(50)])
     _, out, _ = run(capsys, "select", unscaled, "--policy", policy)
-    assert "a rating's scale is known in one of the two only" in out
+    assert "the ratings' scale is known only here or only for the policy" in out
     for option in ("--good-at", "--confidence"):
         status, _, err = run(capsys, "select", path, "--policy", policy, option, 0.5)
         assert status == 2

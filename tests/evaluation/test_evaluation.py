@@ -119,7 +119,9 @@ def test_ratings_of_other_answers_with_the_same_ids_are_not_these(jsonl: Jsonl, 
     assert [a.rating for a in scores.answers] == [5, 5, None]
     assert scores.warnings[0].startswith("1 ratings are skipped: they have the id of an answer")
     others = [row | {"rating": 5} for row in rows(name, "x", "y", "z")]
-    with pytest.raises(DataError, match="none of their texts is: these are ratings of other answe"):
+    with pytest.raises(
+        DataError, match="none of the texts match: these are ratings of other answe"
+    ):
         read_scores(jsonl(*scored, name="s.jsonl"), ratings=jsonl(*others, name="r.jsonl"))
     # The same of two judges' scores.
     mine = read_scores(jsonl(*[r | {"rating": k} for k, r in enumerate(scored)], name="a.jsonl"))
@@ -184,7 +186,7 @@ def test_files_that_are_no_scores(jsonl: Jsonl, rows: list[Any], message: str) -
         ),
         (
             [{"id": "1", "score": None, "rating": 3, "error": "no digit"}],
-            "1 of 1 answers are unscored and left out; first 1: no digit",
+            "1 of 1 answers are unscored and skipped; first 1: no digit",
             "only 0 scored records; at least 2 are needed",
         ),
     ],
@@ -211,7 +213,7 @@ def test_ratings_outside_their_scale_are_left_out_and_counted(jsonl: Jsonl) -> N
     for scores in (read_scores(path), read_scores(jsonl(*bare, name="b.jsonl"), ratings=path)):
         document = evaluate(scores, **FAST).to_dict()
         assert document["counts"]["used"] == 38
-        warning = "2 ratings lie outside their scale and are left out; first "
+        warning = "2 ratings are outside their scale and are skipped; first "
         assert f"{warning}{path}, line 6: 11 is not in 1 to 10" in document["warnings"]
         assert document["headline"]["spearman"]["value"] > 0.5
 
@@ -271,11 +273,11 @@ def test_ratings_of_several_scales_are_put_on_one(jsonl: Jsonl) -> None:
     ]
     document = evaluate(read_scores(jsonl(*rows)), **FAST).to_dict()
     assert document["headline"]["pearson"]["value"] == pytest.approx(1)
-    assert "the ratings have 2 different scales and were put on 0 to 9" in document["warnings"]
+    assert "the ratings have 2 different scales and were rescaled to 0 to 9" in document["warnings"]
     del rows[0]["rating_max"]
     document = evaluate(read_scores(jsonl(*rows)), **FAST).to_dict()
     assert document["headline"]["pearson"]["value"] < 0.9
-    assert any("are taken as they are" in w for w in document["warnings"])
+    assert any("are used unchanged" in w for w in document["warnings"])
     assert document["settings"]["good_at_scale"] == "the ratings' own scale"
 
 

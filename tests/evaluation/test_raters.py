@@ -88,7 +88,9 @@ def test_four_ways_to_write_them_are_one(jsonl: Jsonl, tmp_path: Path) -> None:
         same = json.loads(text)
         assert same["raters"] == wanted["raters"]
         assert same["headline"] == wanted["headline"]
-        assert any(w == "answers with several ratings, their mean taken: 60" for w in one.warnings)
+        assert any(
+            w == "answers with several ratings; their mean is used: 60" for w in one.warnings
+        )
     means = np.nanmean(ratings, axis=1)
     assert [a.rating for a in read_scores(tmp_path / "lists.jsonl").answers] == pytest.approx(means)
 
@@ -151,7 +153,7 @@ def test_score_keeps_them(tmp_path: Path) -> None:
     for ending in ("jsonl", "csv", "parquet"):
         output = tmp_path / f"out.{ending}"
         result = score(made, judge="demo", output=output)
-        assert any("answers with several ratings, their mean taken" in n for n in result.notices)
+        assert any("answers with several ratings; their mean is used" in n for n in result.notices)
         for given in (result, output):
             found = evaluate(given, **FAST)
             assert [r.rater for r in found.raters.raters] == ["ann", "bob"]

@@ -197,5 +197,5 @@ def test_an_answer_that_is_null_is_never_the_best(tmp_path: Path) -> None:
     records, scores, errors = read_scored_candidates(path, notices=notices)
     assert scores == [3.0, None]
     assert errors == ["2: there is no answer: the response is null"]
-    assert notices.sentences() == ["null responses, which are no answers: 1"]
+    assert notices.sentences() == ["null responses, which are not answers: 1"]
     assert [c.best(2) for c in group(records, scores)] == [(records[0], 3.0)]

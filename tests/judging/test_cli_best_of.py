@@ -189,7 +189,7 @@ def test_wrong_options_are_one_line_and_write_nothing(
     ("change", "message"),
     [
         ({"score": None, "error": "no digit"}, "none of the first 4 answers to any instruction"),
-        ({"model": None}, "the candidates name no model; say with --name"),
+        ({"model": None}, "the candidates name no model; name their best with --name"),
         ({"instruction": None}, "line 1, field 'instruction': is null"),
     ],
 )
@@ -230,7 +230,7 @@ def test_several_models_need_a_name(in_process: Any, jsonl: Rows, tmp_path: Path
     source, output = jsonl(*rows), tmp_path / "b.json"
     done = in_process("selfj", "best-of", source, "--output", output)
     assert done.returncode == 2
-    assert "the candidates name 'm', 'other'; say with --name" in done.stderr
+    assert "the candidates name 'm', 'other'; name their best with --name" in done.stderr
     done = in_process("selfj", "best-of", source, "--output", output, "--name", "mixture")
     assert done.returncode == 0, done.stderr
     assert {row["generator"] for row in json.loads(output.read_text())} == {"mixture"}

@@ -269,7 +269,7 @@ def test_a_file_without_rows_stops_no_folder(
     summary = json.loads(capsys.readouterr().out)
     assert (summary["records"], summary["scored"]) == (20, 20)
     assert summary["notices"] == [
-        "not read: README.md; only the .parquet files of the folder itself are",
+        "not read: README.md; only .parquet files directly in the folder are",
         "part-1.parquet holds no records; the output has none either",
     ]
     assert rows(tmp_path / "answers.scores" / "part-1.parquet") == []
@@ -303,7 +303,7 @@ def test_what_is_no_file_in_a_folder_is_named(
     (folder / "_part.parquet").write_text("hidden, as Spark does")
     (folder / "date=1").mkdir()
     assert run(folder) == 1
-    assert "note: not read: README.md and 1 more; only the .parquet" in capsys.readouterr().out
+    assert "note: not read: README.md and 1 more; only .parquet" in capsys.readouterr().out
     (folder / "part-9.parquet").mkdir()
     assert run(folder) == 2
     assert "part-9.parquet: is not a regular file; take it out" in capsys.readouterr().err

@@ -191,7 +191,7 @@ def test_fields_of_pairs_under_other_names(tiny_judge: Path, jsonl: Callable[...
         )
         assert set(run.notices) == {
             "'prompt' is taken as the instruction",
-            "numbers taken as text in 'response': 1",
+            "numbers read as text in 'response': 1",
             "ignored: colour",
         }
     with pytest.raises(DataError, match=r"no row has a field 'golden', which is to hold 'label'"):

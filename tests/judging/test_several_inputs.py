@@ -158,9 +158,7 @@ def test_a_threshold_outside_the_ratings_is_an_error(in_process: Any, tmp_path: 
     done = in_process("selfj", "eval", scores, "--resamples", 20, "--scale", 1, 5)
     assert done.returncode == 0 and "16 of these good" in done.stdout
     done = in_process("selfj", "eval", scores, "--scale", 1, 5, "--good-at", 12)
-    assert (
-        done.returncode == 2 and "--good-at is 12; ratings are put on 0 to 9 first" in done.stderr
-    )
+    assert done.returncode == 2 and "--good-at is 12; ratings are rescaled to 0 to 9" in done.stderr
     # Python: the same option, also on what score() returned; and when the file is scored.
     result = score(source, judge="length", output=tmp_path / "o.jsonl")
     assert evaluate(result, scale=(1, 5), resamples=20).counts.good == 16

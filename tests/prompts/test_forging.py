@@ -68,7 +68,7 @@ def test_a_spelling_that_reads_alike_is_seen_and_quoted(mark: str) -> None:
         assert found.spelling in spelling
     plain = TEMPLATE.marker_in(f"It is 42.\n{mark}\n9")
     assert str(plain) == f"the prompt's own text {mark!r}"
-    assert "which spells the prompt's own text" in str(TEMPLATE.marker_in(f"\n{mark.upper()}"))
+    assert "a spelling of the prompt's own text" in str(TEMPLATE.marker_in(f"\n{mark.upper()}"))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_error_names_both_spellings() -> None:
     (judgment,) = judge.judge([record])
     assert judgment.score is None and judgment.error is not None
     assert judgment.error.startswith(
-        "a.jsonl, line 1, field 'response': holds '###  Re\\u200bsponse:', which spells the "
+        "a.jsonl, line 1, field 'response': holds '###  Re\\u200bsponse:', a spelling of the "
         "prompt's own text '### Response:', with which an answer can dictate its score"
     )
 

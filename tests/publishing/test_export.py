@@ -96,7 +96,7 @@ def test_unscored_answers_are_in_no_line_and_counted(
 ) -> None:
     done = export(scores(), output=tmp_path, **EVER)
     assert (done.records, done.unscored, done.samples) == (3, 1, 2)
-    assert "UNSCORED        1, in no number and no sample line" in str(done)
+    assert "UNSCORED        1, not in any number or sample line" in str(done)
     document, lines = read_ever(done.written)
     assert [line["sample_id"] for line in lines] == ["1", "2"]
     assert [line["evaluation"]["is_correct"] for line in lines] == [True, False]
@@ -192,7 +192,7 @@ def test_metrics_without_a_value_are_left_out_and_named(tmp_path: Path) -> None:
     done = export(found, output=tmp_path, **EVER)
     assert "pearson" not in done.values
     assert any(reason.startswith("pearson: all 3 ratings") for reason in done.undefined)
-    assert "left out        pearson" in str(done)
+    assert "skipped         pearson" in str(done)
     with pytest.raises(DataError, match="has no value of pearson: all 3"):
         export(found, output=tmp_path, **RESULTS, metric="pearson")
 

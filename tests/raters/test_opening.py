@@ -116,7 +116,7 @@ def test_a_store_that_a_loaded_rater_would_not_use_is_refused(
 ) -> None:
     own = Judge.load("demo", store=JudgmentStore(tmp_path / "own.store"))
     for rater in (LengthRater(), own):
-        with pytest.raises(DataError, match="`store` is for a rater that is named"):
+        with pytest.raises(DataError, match="`store` is for a rater given by name"):
             score(answers, judge=rater, store=tmp_path / "other.store")
     run = score(read_records(answers), judge=Judge.load("demo"), store=tmp_path / "other.store")
     assert run.scored == 20 and (tmp_path / "other.store").is_file()
@@ -188,7 +188,9 @@ def test_a_folder_takes_what_rates_answers_one_by_one(answers: Path, tmp_path: P
     assert score(folder, judge="length").scored == 20  # what is there is not made again
     with pytest.raises(DataError, match=r"demo\+tfidf looks at all answers together"):
         score(folder, judge="demo+tfidf", output=tmp_path / "other")
-    with pytest.raises(DataError, match="`engine` ray runs Self-J judges, and length is none"):
+    with pytest.raises(
+        DataError, match="`engine` ray runs only Self-J judges, and length is not one"
+    ):
         score(folder, judge="length", engine="ray", output=tmp_path / "other")
 
 
@@ -202,7 +204,9 @@ def test_a_loaded_rater_is_taken_as_it_is(answers: Path) -> None:
         list(pool.map(lambda file: score(file, judge=judge), files))
     assert [score(file, judge=judge).from_store for file in files] == [20, 20, 20]
     for given in ({"reference": False}, {"max_tokens": 60}, {"adapter": "x"}):
-        with pytest.raises(DataError, match=f"`{next(iter(given))}` says how a judge is loaded"):
+        with pytest.raises(
+            DataError, match=f"`{next(iter(given))}` is an option for loading a judge"
+        ):
             score(answers, judge=judge, **given)  # type: ignore[arg-type]
     assert score(read_records(answers), judge=LengthRater()).scored == 20
 

@@ -183,7 +183,7 @@ def test_a_sum_names_the_rater_that_failed() -> None:
 def test_a_sum_with_a_constant_rater_is_unscored() -> None:
     found = combine(["a", "b"], [judged(1, 2, 3), judged(4, 4, 4)], [1, 1])
     assert scores(found) == [None] * 3
-    assert "b tells nothing apart: all 3 scores are equal (4)" in str(found[0].error)
+    assert "b gives no ranking: all 3 scores are equal (4)" in str(found[0].error)
 
 
 def test_raters_from_a_command_line() -> None:
@@ -205,7 +205,7 @@ def test_raters_from_a_command_line() -> None:
         ("length,length", "the rater 'length' is named twice"),
         ("2*length", "a weight makes sense in a sum only"),
         ("x*length+cosine", "expected a number before the *, got 'x'"),
-        ("0*length+cosine", "a weight of 0 leaves 'length' out"),
+        ("0*length+cosine", "the weight of 'length' is 0"),
         ("length:model", "the rater length takes no model"),
         ("ppl:", "the rater ppl takes a model"),
         ("length+", "there is no rater on one side of the +"),

@@ -23,7 +23,7 @@ def test_requests_of_a_batch_are_found_by_what_they_hold(tmp_path: Path, copied:
         read_records(path)
     for name in ("a.jsonl", "b.jsonl"):
         path.with_name(name).unlink()
-    with pytest.raises(DataError, match="no .jsonl file beside this one holds it"):
+    with pytest.raises(DataError, match="file beside this one contains it"):
         read_records(path)
 
 
@@ -47,7 +47,7 @@ def test_no_turn_is_judged_after_one_that_failed(tmp_path: Path, copied: Any, wr
     notices = Notices()
     left = [record.id for record in read_records(path, notices=notices)]
     assert left == [own for own in judged if not own.startswith(f"{question}-model-a-")]
-    assert "left out, an earlier turn failed: 1" in "; ".join(notices.sentences())
+    assert "skipped, an earlier turn failed: 1" in "; ".join(notices.sentences())
 
 
 def test_a_fault_in_the_references_names_their_file(

@@ -78,7 +78,7 @@ def test_ratings_as_text_and_a_number_that_stands_for_none(files: Path, tmp_path
         ("2", None, None, None),
         ("4", 1.0, 1.0, 5.0),
     ]
-    assert {"ratings of -1, taken as no rating: 1", "numbers written as text in 'rating': 1"} <= {
+    assert {"ratings of -1, read as no rating: 1", "numbers written as text in 'rating': 1"} <= {
         *notices.sentences()
     }
     table = tmp_path / "x.csv"
@@ -252,7 +252,7 @@ def test_fields_within_fields(files: Path, tmp_path: Path) -> None:
             ("model-a", 4.5, 5.0),
             ("model-b", None, None),
         ]
-        assert notices.sentences() == ["answers with several ratings, their mean taken: 1"]
+        assert notices.sentences() == ["answers with several ratings; their mean is used: 1"]
         with pytest.raises(DataError, match=r"no row has a field 'meta\.rating', which is to hold"):
             read_records(tmp_path / f"x.{suffix}", names={"rating": "meta.rating"})
 

@@ -247,7 +247,7 @@ def test_a_data_set_is_read_by_its_name(served: Any, tmp_path: Path) -> None:
     other = f"{parts}@{SECOND}?config=hard&split=test"
     said = refused(served, tmp_path, pinned, other, address, HF_HUB_OFFLINE="1")
     assert said[pinned] == "2"
-    assert "this commit cannot be had" in said[other]
+    assert "this commit cannot be fetched" in said[other]
     assert "a data set by its commit" in said[address]
 
 
@@ -296,15 +296,18 @@ print(json.dumps(found))
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("hf://me/answers/a.jsonl", "no address of a data set"),
-        ("hf://datasets/squad", "no address of a data set"),
-        ("hf://datasets/squad@main/x.parquet", "no address of a data set"),
+        ("hf://me/answers/a.jsonl", "not an address of a data set"),
+        ("hf://datasets/squad", "not an address of a data set"),
+        ("hf://datasets/squad@main/x.parquet", "not an address of a data set"),
         ("hf://datasets/squad/x.parquet", "the owner of the data set is missing"),
-        ("hf://datasets/me/answers/../../x.jsonl", "no path within a data set"),
+        ("hf://datasets/me/answers/../../x.jsonl", "not a path within a data set"),
         ("hf://datasets/me/answers?splits=test", "expected \\?config=NAME&split=NAME"),
         ("hf://datasets/me/answers?split=a&split=b", "expected \\?config=NAME&split=NAME"),
-        ("https://huggingface.co/me/model", "no address of a data set"),
-        ("https://huggingface.co/datasets/me/answers/discussions/1", "no address of a data set"),
+        ("https://huggingface.co/me/model", "not an address of a data set"),
+        (
+            "https://huggingface.co/datasets/me/answers/discussions/1",
+            "not an address of a data set",
+        ),
     ],
 )
 def test_addresses_that_are_none(address: str, message: str) -> None:

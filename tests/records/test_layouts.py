@@ -83,7 +83,7 @@ def test_fields_that_change_the_question_belong_to_it(tmp_path: Path, case: str,
         changed = (
             value not in ("", [], None, "[]", "<noinput>") and instruction != ROW["instruction"]
         )
-        assert (f"instructions joined with what stands in {name!r}: 1" in noted) == changed
+        assert (f"instructions joined with the text in {name!r}: 1" in noted) == changed
     assert read_instructions(tmp_path / "x.jsonl")[0].text == instruction
 
 
@@ -155,16 +155,16 @@ def test_nothing_is_not_a_text(tmp_path: Path, read: Any) -> None:
     assert [r.error for r in records] == [NO_ANSWER, NO_ANSWER, None]
     assert records[1].reference is None
     assert records[2] == Record("3", "Sort by size.", "42", "4.5", category="3")
-    assert "null responses, which are no answers: 2" in noted
-    assert "numbers taken as text in 'response': 1" in noted
+    assert "null responses, which are not answers: 2" in noted
+    assert "numbers read as text in 'response': 1" in noted
 
 
 @pytest.mark.parametrize(
     "row, layout",
     [
         ({"messages": []}, "field 'messages': expected chat messages, got an empty list"),
-        ({"conversations": [{"from": "human", "value": "q"}]}, "left out, the last turn is the us"),
-        ({"question_id": 1, "model_id": "m", "choices": [{"turns": ["a"]}]}, "not lie in model_a"),
+        ({"conversations": [{"from": "human", "value": "q"}]}, "skipped, the last turn is the us"),
+        ({"question_id": 1, "model_id": "m", "choices": [{"turns": ["a"]}]}, "is not in model_a"),
         ({"prompt": "q", "chosen": "a", "rejected": "b"}, "preference pairs"),
         ({"custom_id": "1", "response": {"body": {}}}, "the batch's file of requests"),
         ({"instruction": [{"type": "text", "text": "q"}], "response": "a"}, "content parts"),
@@ -180,7 +180,7 @@ def test_a_foreign_layout_is_named(
 
 def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.jsonl")
-    with pytest.raises(DataError, match="is not a regular file; write what it gives into a file"):
+    with pytest.raises(DataError, match="is not a regular file; write its content to a file"):
         read_records(tmp_path / "x.jsonl")
 
 
@@ -263,7 +263,7 @@ def task(*annotations: dict[str, Any]) -> dict[str, Any]:
 def test_what_stands_for_no_rating_is_in_no_mean(tmp_path: Path, read: Any) -> None:
     (record,), notes = read(tmp_path, task({"q": -1}, {"q": 4}), missing_rating="-1")
     assert record.rating == 4 and record.raters is not None and len(record.raters) == 1
-    assert "ratings of -1, taken as no rating: 1" in notes
+    assert "ratings of -1, read as no rating: 1" in notes
     responses = {"q": [{"user_id": "u", "value": -1}, {"user_id": "v", "value": 4}]}
     argilla = {"id": "1", "fields": {"instruction": "q", "response": "a"}, "suggestions": {}}
     (record,), _ = read(tmp_path, argilla | {"responses": responses}, missing_rating=-1.0)
@@ -278,7 +278,7 @@ def test_a_score_is_the_only_one_only_if_it_is(tmp_path: Path, read: Any) -> Non
 
 
 def test_a_single_score_that_is_no_number_is_counted(tmp_path: Path, read: Any) -> None:
-    others = "scores that are no numbers, not used: 1"
+    others = "scores that are not numbers, not used: 1"
     (record,), notes = read(tmp_path, task({"mood": "Good"}))
     assert record.rating is None and others in notes
     with pytest.raises(DataError, match="expected a number as rating"):

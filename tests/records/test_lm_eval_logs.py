@@ -36,8 +36,8 @@ def test_several_logs_in_one_file_lose_no_answer(tmp_path: Path, read: Any) -> N
     assert [r.id for r in records] == ["0", "1", "2", "0#2", "1#2", "2#2", "0#3", "1#3", "2#3"]
     assert {r.instruction for r in records[3:6]} == {f"Another question {k}?" for k in range(3)}
     assert [r.response for r in records[6:]] == ["another answer"] * 3
-    assert "rows with a question and answers that were there before, dropped: 3" in noted
-    assert "rows with the doc_id of another question or answer, told apart by #: 6" in noted
+    assert "rows that repeat a question and its answers, dropped: 3" in noted
+    assert "rows with the doc_id of another question or answer, made unique by #: 6" in noted
 
 
 def test_an_answer_that_is_null_in_lm_evals_log(tmp_path: Path, read: Any) -> None:
@@ -49,10 +49,10 @@ def test_an_answer_that_is_null_in_lm_evals_log(tmp_path: Path, read: Any) -> No
     ]  # fmt: skip
 
 
-NUMBERS = "references that are numbers, taken as text"
+NUMBERS = "references that are numbers, read as text"
 
 
-ALIASES = "references with several aliases, the first taken"
+ALIASES = "references with several aliases; the first is used"
 
 
 OTHERS = "references that are neither text nor number (dict), not used"
@@ -90,7 +90,7 @@ def test_documents_of_lm_eval(tmp_path: Path, read: Any) -> None:
     records, noted = read(tmp_path, *(sample(k, doc=doc) for k, doc in enumerate(documents)))
     assert [r.instruction for r in records] == ["Sort.\n\nsea, lake", "Question 1?"]
     assert [r.category for r in records] == ["3", None]
-    assert "documents with an instruction that is no text (list), the prompt taken: 1" in noted
+    assert "documents whose instruction is not text (list); the prompt is used: 1" in noted
 
 
 def test_a_picture_beside_the_prompt_is_refused(tmp_path: Path, read: Any) -> None:
@@ -147,7 +147,7 @@ def test_a_chat_request_is_taken_apart(tmp_path: Path, case: str, read: Any) -> 
     assert record.instruction == (
         "System: Be brief.\n\nUser: Hi.\n\nAssistant: Hello.\n\nUser: Which sea is\nlargest?"
     )
-    assert "prompts that are chat requests, taken apart: 1" in noted
+    assert "prompts that are chat requests, read as messages: 1" in noted
 
 
 def test_a_chat_of_one_question_is_that_question(tmp_path: Path, read: Any) -> None:

@@ -45,7 +45,7 @@ REFUSED = {
     "pairs/reward-bench-2.jsonl": "groups of good and bad answers .* Give each answer a row",
     "chat/openai-batch-input.jsonl": "They hold no answers; give the batch's output",
     "mt-bench/question.jsonl": "They hold no answers; give a file of model_answer/",
-    "mt-bench/reference_answer/gpt-4.jsonl": "does not lie in model_answer/",
+    "mt-bench/reference_answer/gpt-4.jsonl": "is not in model_answer/",
     "arena-hard-v2.0/question.jsonl": "They hold no answers; give a file of model_answer/",
     "arena-hard-v0.1-old/question.jsonl": "They hold no answers; give a file of model_answer/",
     "lm-eval/results.json": "expected a JSON array of objects",
@@ -85,7 +85,7 @@ def as_record(expected: Mapping[str, Any]) -> Record:
 
 def left_out_of(notices: Notices) -> int:
     """How many rows, or parts of rows, its sentences say gave no record."""
-    said = [re.search(r"^left out, .*: ([\d,]+) \(", each) for each in notices.why_left_out()]
+    said = [re.search(r"^skipped, .*: ([\d,]+) \(", each) for each in notices.why_left_out()]
     return sum(int(found[1].replace(",", "")) for found in said if found)
 
 

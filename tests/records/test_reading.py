@@ -131,7 +131,7 @@ BAD = {
     ),
     "JSONL with another name": (
         text_file('{"id": 1}\n{"id": 2}\n', "x.json"),
-        r"x\.json: holds one object a line, which is JSONL; name it \.jsonl",
+        r"x\.json: holds one object per line, which is JSONL; name it \.jsonl",
     ),
     "empty JSON file": (text_file("\n", "x.json"), r"x\.json: is empty"),
     "broken JSON file": (text_file('[{"id": 1},\n {]', "x.json"), r"x\.json, line 2: broken JSON"),
@@ -240,7 +240,7 @@ BAD = {
     "not Parquet": (text_file("PAR0", "x.parquet"), r"x\.parquet: is not a readable Parquet file"),
     "a text that is no table": (
         text_file("Write a poem.\nName a sea.\n", "x.txt"),
-        r"x\.txt: is no table: nothing separates columns in its first line",
+        r"x\.txt: is not a table: nothing separates columns in its first line",
     ),
     "unknown format": (text_file("x", "x.doc"), "cannot tell the format from the name; use one of"),
     "no file": (lambda folder: folder / "no.jsonl", r"no\.jsonl: cannot be read: No such file"),
@@ -368,7 +368,9 @@ def test_all_of_the_real_data_is_readable(data: Path) -> None:
 def test_a_name_that_leaves_no_room_for_the_files_beside_it(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 236 + ".jsonl")
     path.write_text(lines(GOOD))
-    with pytest.raises(StoreError, match="the name is too long; with what is added to it"):
+    with pytest.raises(
+        StoreError, match="the name is too long; with the endings of the files beside it"
+    ):
         check_output(f"{path}.scores.jsonl")
     with pytest.raises(StoreError, match="its name is too long for the files beside it"):
         JudgmentStore(f"{path}.store")

@@ -10,7 +10,7 @@ from selfj_eval import DataError, Record, read_records, write_records
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.record import NO_ANSWER
 
-EMPTY = "empty cells, taken as empty answers: 1"
+EMPTY = "empty cells, read as empty answers: 1"
 WRITTEN = {
     "semicolons and decimal commas": (
         "id;instruction;response;rating\n1;Add 2 and 3.;5;8,5\n2;Add, then halve.;;1\n",

@@ -54,39 +54,39 @@ def test_a_row_without_an_answer_is_counted(tmp_path: Path, written: Any) -> Non
     notices = Notices()
     read_records(written(tmp_path / "x.jsonl", *rows), turns="all", notices=notices)
     why = "no turn of the assistant's holds an answer to judge"
-    assert f"left out, {why}: 2 (first line 2)" in notices.sentences()
+    assert f"skipped, {why}: 2 (first line 2)" in notices.sentences()
 
     answer = {"response": "2", "model": "m"}
     both = [{"id": k, "instruction": "Add.", "completions": k * [answer]} for k in (1, 0)]
     notices = Notices()
     assert len(read_records(written(tmp_path / "u.jsonl", *both), notices=notices)) == 1
-    assert "left out, no answers (completions is empty): 1 (line 2)" in notices.sentences()
+    assert "skipped, no answers (completions is empty): 1 (line 2)" in notices.sentences()
 
     asked = {"custom_id": "a", "body": {"messages": [said("Hello?", "user")]}}
     written(tmp_path / "asked.jsonl", asked)
     body = {"model": "m", "choices": []}
     given = {"custom_id": "a", "response": {"status_code": 200, "body": body}, "error": None}
-    with pytest.raises(DataError, match=r"holds no records; left out, the request gave no answer"):
+    with pytest.raises(DataError, match=r"holds no records; skipped, the request gave no answer"):
         read_records(written(tmp_path / "out.jsonl", given))
 
 
 def test_a_file_of_which_nothing_is_left_says_why_and_no_more(tmp_path: Path, written: Any) -> None:
     path = written(tmp_path / "x.jsonl", {"id": 1, "messages": [said("Hello?", "user")]})
     expected = (
-        f"{path}: holds no records; left out, the last turn is the user's: there is no answer to "
+        f"{path}: holds no records; skipped, the last turn is the user's: there is no answer to "
         "judge: 1 (line 1)."
     )
     for read in (read_records, lambda file: score(file, judge="length")):
         with pytest.raises(DataError) as caught:
             read(path)
         assert str(caught.value) == expected
-    with pytest.raises(DataError, match=r"^there are no records; left out, the last turn is the"):
+    with pytest.raises(DataError, match=r"^there are no records; skipped, the last turn is the"):
         score([{"id": 1, "messages": [said("Hello?", "user")]}], judge="length")
     row = {"prompt": [said("Be brief.", "system")], "chosen": "a", "rejected": "b", "x": 1}
     pairs = written(tmp_path / "pairs.jsonl", row)
     with pytest.raises(DataError) as caught:
         read_pairs(pairs)
-    why = "left out, no user turn before the answer: 1 (line 1)"
+    why = "skipped, no user turn before the answer: 1 (line 1)"
     assert str(caught.value) == f"{pairs}: holds no pairs; {why}."
     with pytest.raises(DataError, match="`selfj prefer` compares them; here each row is one answ"):
         read_records(pairs)

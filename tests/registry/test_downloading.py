@@ -285,7 +285,7 @@ def test_origins_that_are_none(given: str) -> None:
 def test_one_process_at_a_time_fills_a_folder(tmp_path: Path) -> None:
     with (
         opened(tmp_path / "data"),
-        pytest.raises(StoreError, match="another `selfj data get` is at work there"),
+        pytest.raises(StoreError, match="another `selfj data get` is running there"),
         opened(tmp_path / "data"),
     ):
         pass

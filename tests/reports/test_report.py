@@ -150,7 +150,7 @@ def test_nothing_can_run_or_load(jsonl: Jsonl) -> None:
     assert not set(page) & set("\u202e\u2066\u2028\u2029")
     longest = max(len(text) for text in tags.text)
     assert longest < 20_000
-    assert "(the last 99,000 characters are left out)" in page
+    assert "(the last 99,000 characters are not shown)" in page
 
 
 def test_names_and_numbers_in_figures_are_left_as_they_are(jsonl: Jsonl) -> None:
@@ -204,7 +204,7 @@ def test_texts_can_be_left_out(jsonl: Jsonl) -> None:
     assert "SECRET" in report([read_scores(path)])
     page = report([read_scores(path)], texts=False)
     assert "SECRET" not in page
-    assert "Texts were left out." in page
+    assert "Texts are not shown." in page
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_what_is_logged_does_not_tell_that_it_was_interrupted(
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_save_checkpoint", dying)
         assert train(kind, "parts", *STEPS).returncode == 130
-    assert "going on from parts.checkpoints/checkpoint-3" in train(kind, "parts", *STEPS).stderr
+    assert "continuing from parts.checkpoints/checkpoint-3" in train(kind, "parts", *STEPS).stderr
     assert log_of(tmp_path / "parts") == log_of(tmp_path / "whole")
     assert [line["step"] for line in log_of(tmp_path / "parts") if "loss" in line] == [
         1, 2, 3, 4, 6, 8,
@@ -172,7 +172,7 @@ def test_a_training_that_changes_no_weight_is_an_error(
     done = train(kind, "nothing", *steps, lora)
     assert done.returncode == 2 and done.stdout == ""
     assert "2 steps of training changed no weight" in done.stderr
-    assert "remove nothing.checkpoints, and begin anew" in done.stderr
+    assert "remove nothing.checkpoints, and start again" in done.stderr
     assert not (tmp_path / "nothing").exists()
     again = train(kind, "nothing", *steps, lora)  # finished, and still no success
     assert again.returncode == 2 and "changed no weight" in again.stderr
@@ -203,7 +203,7 @@ def test_weights_that_are_no_numbers_are_an_error(
 
     monkeypatch.setattr("selfj_eval.training.judge.load_base", broken)
     done = train("judge", "nan", "--lora-r=0", "--max-steps=2")
-    assert done.returncode == 2 and "weights that are no finite numbers" in done.stderr
+    assert done.returncode == 2 and "weights that are not finite numbers" in done.stderr
     assert "Lower learning_rate" in done.stderr and not (tmp_path / "nan").exists()
 
 
@@ -213,8 +213,11 @@ def test_a_warm_up_fits_into_the_training(kind: str, train: Run, tmp_path: Path)
     steps = 10 if kind == "judge" else 15
     long = train(kind, "a", "--warmup-steps=100")
     assert long.returncode == 2 and not (tmp_path / "a.checkpoints").exists()
-    assert "field 'warmup_steps': 100 steps are not over before the training is" in long.stderr
-    assert f"has {steps} (20 rows, 4 a step, {steps // 5} epochs)" in long.stderr
+    assert (
+        "field 'warmup_steps': 100 steps are not fewer than those of the whole training"
+        in long.stderr
+    )
+    assert f"has {steps} (20 rows, 4 per step, {steps // 5} epochs)" in long.stderr
     short = train(kind, "a", "--logging-steps=1", "--schedule=constant", "--warmup-ratio=0.25")
     assert f"warning: only {steps} steps" in short.stderr and short.returncode == 0
     assert notes(tmp_path / "a")["steps"] == steps
@@ -229,7 +232,7 @@ def test_a_warm_up_fits_into_the_training(kind: str, train: Run, tmp_path: Path)
 
 def test_the_distillation_too_is_warm_before_the_end(train: Run) -> None:
     done = train("judge", "a", "--kl-warmup-steps=10")
-    assert done.returncode == 2 and "field 'kl_warmup_steps': 10 steps are not over" in done.stderr
+    assert done.returncode == 2 and "field 'kl_warmup_steps': 10 steps are not fewer" in done.stderr
 
 
 def test_a_share_of_few_steps_wastes_none(train: Run, tmp_path: Path) -> None:

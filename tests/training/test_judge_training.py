@@ -189,7 +189,7 @@ def test_killed_and_resumed_is_never_killed(
         assert "learning_rate" in other and "Traceback" not in other
         other = train("b", *flags, ref="val.ref.jsonl", noref="val.noref.jsonl", status=2).stderr
         assert "the contents of train_noref, train_ref have changed" in other
-    assert "going on from b.checkpoints/checkpoint-8" in train("b", *flags).stderr
+    assert "continuing from b.checkpoints/checkpoint-8" in train("b", *flags).stderr
     one, two = weights(tmp_path / "a"), weights(tmp_path / "b")
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)

@@ -155,7 +155,7 @@ def test_an_adapter_without_a_base_is_refused(trained: Path, tmp_path: Path, sel
     done = selfj(trained, "merge", "--adapter", str(tmp_path), "--output=other", status=2)
     assert "--base" in done.stderr and "Traceback" not in done.stderr
     whole = selfj(trained, "merge", f"--adapter={JUDGE_DIR}", "--output=other", status=2)
-    assert "is no adapter" in whole.stderr
+    assert "is not an adapter" in whole.stderr
     other = selfj(trained, "merge", "--adapter=adapter", "--base=/nowhere/x", "--output=other",
                   status=2)  # fmt: skip
     assert "no folder '/nowhere/x'" in other.stderr

@@ -172,7 +172,7 @@ CHANGES = {
             "self_praise",
             "must not rise",
             "a sentence that praises the answer is appended",
-            "what an answer says of itself is no evidence",
+            "what an answer says about itself is no evidence",
             _self_praise,
         ),
         Change(
@@ -206,7 +206,7 @@ CHANGES = {
         Change(
             "repetition",
             "must not rise",
-            "the answer stands there twice; not for a blank one",
+            "the answer is given twice; not for a blank one",
             "the second time says nothing new",
             _repetition,
         ),
@@ -220,14 +220,14 @@ CHANGES = {
         Change(
             "shuffled",
             "must not rise",
-            "the sentences (or lines) come in another order; not where there is one, or one kind",
-            "where the order matters it is lost, where it does not nothing is won",
+            "the sentences (or lines) come in another order; not if there is only one, or one kind",
+            "a new order can harm an answer, but not improve it",
             _shuffled,
         ),
         Change(
             "other_answer",
             "must not rise",
-            "an answer to another instruction of the set stands in its place; not for a blank "
+            "an answer to another instruction of the set replaces it; not for a blank "
             "answer or one rated at the bottom of its scale, which may be no better",
             "an answer to something else is no better than an attempt",
             _other_answer,

@@ -76,7 +76,7 @@ def _notes(documents: Documents) -> list[str]:
     for rater, document in documents.items():
         settings = document.settings
         notes.append(
-            f"{_line(rater)}: moves in {settings.unit}; the wrong way is more than "
+            f"{_line(rater)}: moves are in {settings.unit}; a wrong move is more than "
             f"{settings.tolerance:g}; {100 * settings.confidence:g} % intervals over "
             f"{settings.resampled}."
         )

@@ -16,7 +16,7 @@ _EPILOG = """examples:
 
 Each source is read, converted to instructions in their original wording, and filtered.
 Instructions that are in an evaluation set are dropped. Then exact and near duplicates are removed
-over all sources together; the earlier one stays. The command writes DIR/Common, DIR/Coding and
+over all sources together; the earlier one is kept. The command writes DIR/Common, DIR/Coding and
 DIR/Academic with one Parquet file per source (id, instruction, source, category), and
 DIR/summary.json with the counts of every step beside the published ones. docs/collection.md
 explains the steps.

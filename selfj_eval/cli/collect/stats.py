@@ -46,6 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
     result = stats_of(arguments.collection, options_from(arguments, StatsOptions, progress=watch))
     for reason in result.left_out.values():
         reason = as_flags(shown(reason), arguments.command_parser)
-        say(f"LEFT OUT {reason}", file=sys.stderr)
+        say(f"SKIPPED {reason}", file=sys.stderr)
     show(result, arguments)
     return 1 if result.left_out else 0

@@ -16,7 +16,7 @@ _EXAMPLES = """examples:
 A row has an instruction and an output (or response). Only the answer and its end count in the loss.
 Rows longer than --max-tokens are skipped and counted. Checkpoints are kept in OUTPUT.checkpoints
 until the model is finished. After an interruption, run the same command again.
-OUTPUT/training.json says how the model was made. selfj merge puts an adapter into its base.
+OUTPUT/training.json says how the model was made. selfj merge merges an adapter into its base.
 """
 
 

@@ -40,7 +40,7 @@ class TransformersBackend:
         trust_remote_code: Whether to run Python code that comes with the model.
 
     Raises:
-        JudgeError: If the judge cannot be loaded whole and safely.
+        JudgeError: If the judge cannot be loaded completely and safely.
     """
 
     usage: Mapping[str, float] = {}

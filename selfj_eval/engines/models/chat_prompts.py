@@ -35,7 +35,7 @@ class ChatPrompts:
         if not encoder.tokenizer.chat_template:
             raise JudgeError(
                 f"{name} has no chat template, and the prompt template asks for one "
-                "(`chat: true`); use an instruction-tuned model, or a template that is no chat."
+                "(`chat: true`); use an instruction-tuned model, or a template that is not a chat."
             )
         self._encoder = encoder
         self._prefill = encoder.as_text(prefill)
@@ -59,7 +59,7 @@ class ChatPrompts:
         """
         if self._encoder.as_spelled(text) != text:
             raise JudgeError(
-                "a text spells special tokens of the model, which a server takes for its own and "
+                "a text contains special tokens of the model, which a server takes for its own and "
                 "not for text; remove them, or use another `engine`."
             )
         tokenizer = self._encoder.tokenizer

@@ -191,7 +191,7 @@ class TextEncoder:
                 at = start + len(text[start:end]) - len(text[start:end].lstrip()) + 1
                 parts[part] = f"{text[:at]}{_CUT}{text[at:]}"
         raise JudgeError(
-            f"the text spells special tokens of the model ({parts[part][start:end]!r:.60}) that "
+            f"the text contains special tokens of the model ({parts[part][start:end]!r:.60}) that "
             "its tokenizer cannot read as text."
         )
 

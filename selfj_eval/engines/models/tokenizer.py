@@ -48,7 +48,7 @@ class JudgeTokenizer:
 
     Attributes:
         template: The template; of a chat with the marks of the model's chat template.
-        chat: Messages to the model's chat template; None for a template that is no chat.
+        chat: Messages to the model's chat template; None for a template that is not a chat.
         labels: The labels' tokens as they follow the template.
         max_tokens: Context length of the model.
         fingerprint: Content hash of the tokenizer.
@@ -114,10 +114,10 @@ class JudgeTokenizer:
         """Messages in the model's chat template, which ``encode`` and ``offsets`` take as such.
 
         Raises:
-            JudgeError: If the prompt template is no chat.
+            JudgeError: If the prompt template is not a chat.
         """
         if self.chat is None:
-            raise JudgeError(f"the template {self.template.name} is no chat.")
+            raise JudgeError(f"the template {self.template.name} is not a chat.")
         return self.chat(turns)
 
     def count_at_server(self, text: str) -> int:

@@ -99,7 +99,7 @@ def _found(model: str, revision: str | None, code: bool, weights: bool) -> Path:
         return folder
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise JudgeError(
-            f"{model} is neither a folder here nor can it be had from the model hub "
+            f"{model} is neither a folder here nor can it be fetched from the model hub "
             f"({brief(error).rstrip('.')}). Check the name and the connection (HF_HUB_OFFLINE, a "
             "login for gated models), or give the folder of a downloaded copy."
         ) from error

@@ -30,9 +30,9 @@ _WITHOUT = (
     "its chat does (TGI)."
 )
 _ENDED = (
-    "the likeliest token ends the judge's answer before a label, and this server lists no tokens "
-    "then (llama-cpp-python); is the model a judge, and the template its own? llama.cpp's "
-    "llama-server, vLLM and `engine` transformers give a score all the same."
+    "the likeliest token ends the judge's answer before a label, and this server then "
+    "lists no tokens (llama-cpp-python); is the model a judge, and the template its own? "
+    "llama.cpp's llama-server, vLLM and `engine` transformers give a score in this case, too."
 )
 
 
@@ -118,7 +118,7 @@ class Question:
         """The labels in a reply, whatever it holds."""
         choices = reply.get("choices")
         if not isinstance(choices, list):
-            return LabelReply(None, "the server's reply is no completion: it has no choices.")
+            return LabelReply(None, "the server's reply is not a completion: it has no choices.")
         if len(choices) != 1 or not isinstance(choices[0], Mapping):
             return LabelReply(None, f"the server gave {len(choices)} choices; expected one.")
         if choices[0].get("index") not in (0, None):

@@ -74,8 +74,8 @@ class Counting:
             )
         self._limit = "unknown"
         self._note(
-            f"{counts}. The server may estimate, or have another tokenizer; then prompts are cut "
-            "where they need not be, or are too long for it"
+            f"{counts}. The server may only estimate, or use another tokenizer; then prompts may "
+            "be cut without need, or be too long for it"
         )
 
     def cut(self, sent: int, used: TokenUsage) -> str | None:
@@ -106,9 +106,9 @@ class Counting:
                     "prompt; raise its context length, or lower `max_tokens`."
                 )
         self._note(
-            f"the server counts {used.prompt} tokens of a prompt of {sent}. Either it leaves out "
-            "those that its cache held, or it cuts prompts, and their scores are those of a part; "
-            "its counts do not tell which. Such replies are scored"
+            f"the server counts {used.prompt} tokens of a prompt of {sent}. Either it does not "
+            "count cached tokens, or it cuts prompts and their scores are based on a part; its "
+            "counts do not tell which. Such replies are scored"
         )
         return None
 

@@ -128,7 +128,7 @@ class Endpoint:
             if got.kind != "passing":
                 return got
             if got.wait is not None and got.wait > LONGEST_WAIT:
-                return got._replace(reason=f"{got.reason} It asks for {got.wait:.0f} s of rest.")
+                return got._replace(reason=f"{got.reason} It asks to wait {got.wait:.0f} s.")
             if attempt > most:
                 tries = "once" if attempt == 1 else f"{attempt} times"
                 return got._replace(reason=f"{got.reason} It was asked {tries}.")
@@ -176,7 +176,7 @@ class Endpoint:
         if isinstance(reply, dict):
             return reply
         begins = f" It begins: {self._clean(text[:60])!r}." if text.strip() else ""
-        reason = f"the server's reply is no JSON object, or not the whole of it.{begins}"
+        reason = f"the server's reply is not a JSON object, or is incomplete.{begins}"
         return Failure("passing", reason)
 
     def _failed(self, error: APIStatusError, model: str) -> Failure:
@@ -196,13 +196,13 @@ class Endpoint:
                 "hopeless",
                 f"the server does not know the model {model!r} or this address ({said}). The names "
                 f"it knows are listed at {self.base_url}/models; the address usually ends in /v1; "
-                "where a server has only chats, give `engine_args` api=chat.",
+                "if a server has only a chat API, give `engine_args` api=chat.",
             )
         if (status in _HOPELESS and not (status == 403 and moderated)) or code == NO_MONEY:
             return Failure("hopeless", f"the server takes no requests with this key ({said}).")
         if status == 429 and (SPENT.search(message) if wait is None else wait > LONGEST_WAIT):
             # A limit is the key's, not the prompt's: to ask on would leave the rest unscored.
-            rest = f" It asks for {wait:.0f} s of rest." if wait else ""
+            rest = f" It asks to wait {wait:.0f} s." if wait else ""
             what = "takes no more requests with this key for now"
             return Failure("hopeless", f"the server {what} ({said}).{rest}")
         if status in _PASSING or status >= 500:

@@ -157,7 +157,7 @@ class OpenAIBackend:
         if self._api == "chat":
             return "\n\n".join(turn["content"] for turn in turns)
         if self._tokenizer is None or self._tokenizer.chat is None:
-            raise JudgeError(f"the template {self.template.name} is no chat.")
+            raise JudgeError(f"the template {self.template.name} is not a chat.")
         return self._tokenizer.chat.at_server(self._tokenizer.in_chat(turns))
 
     def score(self, prompts: Sequence[str]) -> Iterator[Batch]:
@@ -258,7 +258,7 @@ class OpenAIBackend:
             one = [repr(text) for text in template.labels.texts if len(text) == 1]
             raise JudgeError(
                 f"labels are told apart here by their texts, and {', '.join(longer)} may be "
-                f"several tokens; sure are labels of one character (here: "
+                f"several tokens; only labels of one character are sure (here: "
                 f"{', '.join(one) or 'none'}). Use such labels, or {name} with api=completions."
             )
 

@@ -37,7 +37,7 @@ def inspect_rows(path: Path) -> Rows:
         members = {info.filename: info for info in archive.infolist()}
         header = next((members[name] for name in _HEADERS if name in members), None)
         if header is None:
-            raise DataError("holds no header.json: it is no log of inspect_ai's.", path=path)
+            raise DataError("holds no header.json: it is not a log of inspect_ai.", path=path)
         about = _object(stream, header, path)
         for name, info in members.items():
             if name.startswith("samples/") and name.endswith(".json"):

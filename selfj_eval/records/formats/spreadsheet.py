@@ -21,7 +21,7 @@ from selfj_eval.records.formats.opening import ending_of, opened, text_lines
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.record import NO_ANSWER
 
-EMPTY_ANSWERS = "empty cells, taken as empty answers"
+EMPTY_ANSWERS = "empty cells, read as empty answers"
 _PROMPTFOO = {"Status", "Score", "Grader Reason"}
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?nan|[-+]?inf", re.A | re.I)
@@ -65,7 +65,7 @@ def csv_rows(
         header = _header(written, path)
         if ending_of(path) == ".txt" and len(header) < 2:  # any text may be called so
             message = (
-                "is no table: nothing separates columns in its first line. Make it JSONL or CSV."
+                "is not a table: nothing separates columns in its first line. Make it JSONL or CSV."
             )
             raise DataError(message, path=path)
         width = 1 + max((at for at, name in enumerate(header) if name), default=-1)

@@ -42,7 +42,7 @@ def json_rows(path: Path, encoding: str | None = None, *, told: bool = False) ->
         value = _loads(text, path)
     except DataError as error:
         if _is_jsonl(text):
-            message = "holds one object a line, which is JSONL; name it .jsonl."
+            message = "holds one object per line, which is JSONL; name it .jsonl."
             raise DataError(message, path=path) from error
         raise
     if isinstance(value, dict) and (rows := rows_in(value, path)) is not None:
@@ -50,8 +50,8 @@ def json_rows(path: Path, encoding: str | None = None, *, told: bool = False) ->
         return
     if not isinstance(value, list):
         raise DataError(
-            f"expected a JSON array of objects, got {type(value).__name__}; one object a line "
-            "is JSONL, name that .jsonl.",
+            f"expected a JSON array of objects, got {type(value).__name__}; one object per "
+            "line is JSONL: name the file .jsonl.",
             path=path,
         )
     for number, item in enumerate(value, 1):

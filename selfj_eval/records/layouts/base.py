@@ -21,7 +21,7 @@ from selfj_eval.records.record import is_number
 OWN = ("id", "reference", "rating", "rating_min", "rating_max", "model", "category", "raters")
 """Fields of a record that rows of conversations may have beside these, as our own files do."""
 
-ALIASES = "references with several aliases, the first taken"
+ALIASES = "references with several aliases; the first is used"
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Source:
             return holders
         found = {name: held for name, held in holders.items() if rates(held)}
         for _ in range(len(holders) - len(found)):
-            self.notices.count("scores that are no numbers, not used")
+            self.notices.count("scores that are not numbers, not used")
         return found
 
     def told_of(self, name: str, holders: Mapping[str, Any], *, alone: bool = False) -> Any:

@@ -35,7 +35,7 @@ def _sharegpt_rows(source: Source) -> Rows:
     for number, (place, row) in enumerate(source.known_rows("conversations")):
         own = {"id": number, **source.own_fields(row)}
         if own["id"] in ids:
-            source.notices.count("ids that were there before, told apart by # and the position")
+            source.notices.count("repeated ids, made unique by # and the position")
             own["id"] = f"{own['id']}#{number}"
         ids.add(own["id"])
         more, messages = sharegpt_messages(row, place, source)

@@ -33,7 +33,7 @@ def needed(source: Source) -> Path:
         DataError: If the rows are in memory.
     """
     if source.path is None:
-        raise DataError("what was asked stands in another file; give these answers as a file.")
+        raise DataError("the questions are in another file; give these answers as a file.")
     return source.path
 
 
@@ -52,7 +52,7 @@ def base_folder(source: Source, levels: int, inside: str) -> Path:
     parents = list(path.parents)
     if len(parents) <= levels or parents[levels - 2].name != inside:
         raise DataError(
-            f"does not lie in {inside}/, where its tool writes it: the questions are looked for "
+            f"is not in {inside}/, where its tool writes it: the questions are looked for "
             f"beside that folder. Put it there.",
             path=source.path,
         )

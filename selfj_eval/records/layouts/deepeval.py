@@ -39,7 +39,7 @@ def _rating(source: Source, row: Mapping[str, Any], place: str) -> dict[str, Any
     if metric is None:
         return {}
     if metric.get("error"):
-        source.notices.count("metrics that failed, which are no ratings")
+        source.notices.count("metrics that failed, not used as ratings")
         return {}
     rating = source.rating(metric.get("score"), "metricsData", place)
     return {} if rating is None else {"rating": rating, "rating_min": 0.0, "rating_max": 1.0}

@@ -60,13 +60,13 @@ def _sample_rows(source: Source) -> Rows:
         others = seen.setdefault(number, {})
         digest = hashlib.sha256(decisive).digest()[:16]
         if digest in others:
-            notices.count("rows with a question and answers that were there before, dropped")
+            notices.count("rows that repeat a question and its answers, dropped")
             continue
         others[digest] = None
         own = str(number)
         if len(others) > 1:  # another task's or model's document of the same number
             own = f"{number}#{len(others)}"
-            notices.count("rows with the doc_id of another question or answer, told apart by #")
+            notices.count("rows with the doc_id of another question or answer, made unique by #")
         for index, answer in enumerate(answers):
             name = own if len(answers) == 1 else f"{own}-{index}"
             yield place, {"id": name, "response": answer, **fields}
@@ -84,7 +84,7 @@ def _question(row: Mapping[str, Any], notices: Notices) -> dict[str, Any]:
         return found | {"instruction": instruction} | {n: doc.get(n) for n in QUESTION_FIELDS}
     if not is_missing(instruction) and instruction != "":
         kind = type(instruction).__name__
-        notices.count(f"documents with an instruction that is no text ({kind}), the prompt taken")
+        notices.count(f"documents whose instruction is not text ({kind}); the prompt is used")
     prompt = row.get("arguments")
     for request in prompt.values() if isinstance(prompt, dict) else ():
         for part in request.values() if isinstance(request, dict) else ():
@@ -99,7 +99,7 @@ def _question(row: Mapping[str, Any], notices: Notices) -> dict[str, Any]:
     if isinstance(prompt, str):
         turns = unrendered(prompt)
     if turns is not None:
-        notices.count("prompts that are chat requests, taken apart")
+        notices.count("prompts that are chat requests, read as messages")
         prompt = as_text(turns)
     return found | {"instruction": prompt}
 
@@ -116,7 +116,7 @@ def _reference(row: Mapping[str, Any], notices: Notices) -> dict[str, Any]:
             notices.count(ALIASES)
         value = aliases[0] if aliases else None
     if is_number(value):
-        notices.count("references that are numbers, taken as text")
+        notices.count("references that are numbers, read as text")
         value = json.dumps(value)
     if not is_missing(value) and not isinstance(value, str):
         kind = type(value).__name__

@@ -72,8 +72,8 @@ def _requests(source: Source, first: str, place: str) -> dict[str, tuple[str, Ma
         message = f"{names} both hold this request; keep one of them beside the answers."
     else:
         message = (
-            "what was asked stands only in the batch's file of requests (custom_id, body), and "
-            "no .jsonl file beside this one holds it; put it there."
+            "the question is only in the batch's file of requests (custom_id, body), and no .jsonl "
+            "file beside this one contains it; put that file there."
         )
     raise source.error(place, "custom_id", message)
 

@@ -18,7 +18,9 @@ from selfj_eval.records.layouts.conversations import (
 )
 from selfj_eval.records.questions import SYSTEMS
 
-_PARTED = "the two conversations part before the last turn, so they do not answer the same question"
+_PARTED = (
+    "the two conversations differ before the last turn, so they do not answer the same question"
+)
 _PREFERENCE = (
     *("prompt", "chosen", "rejected", "score_chosen", "score_rejected"),
     *("chosen_model", "rejected_model", "subset"),

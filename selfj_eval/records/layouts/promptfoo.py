@@ -25,7 +25,7 @@ def _result_rows(source: Source) -> Rows:
             source.left_out(place, "the provider failed (failureReason 2, or no output)")
             continue
         if not isinstance(output, str):
-            source.notices.count("answers that are JSON, taken as its text")
+            source.notices.count("answers that are JSON, read as text")
             output = json.dumps(output, ensure_ascii=False)
         provider = source.object_in(row, "provider", place)
         category = source.object_in(row, "metadata", place).get("category")

@@ -94,7 +94,7 @@ def _parallel(
     if lists is None or all(is_missing(given) for given in lists):
         return []
     if not all(isinstance(given, list) and len(given) == len(lists[0]) for given in lists):
-        raise source.error(place, "responses", "values, users and status are not equally many.")
+        raise source.error(place, "responses", "values, users and status have different lengths.")
     return list(zip(*lists, strict=True))
 
 
@@ -263,7 +263,7 @@ RATERS = (
     ),
     Layout(
         "ultrafeedback",
-        "several models' answers a row (UltraFeedback)",
+        "several models' answers per row (UltraFeedback)",
         ("instruction", "completions"),
         _several_rows,
         takes=("rating",),

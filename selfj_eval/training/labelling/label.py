@@ -138,14 +138,16 @@ class LabelRun(Result):
             f"{self.instructions:,} instructions labelled ({self.source})"
         ]
         if self.generator is not None and self.generator.from_store:
-            lines.append(f"  known before    {self.generator.from_store:,} answers")
+            lines.append(f"  from the store  {self.generator.from_store:,} answers")
         if self.judge is not None and self.judge.from_store:
-            lines.append(f"  known before    {self.judge.from_store:,} judgments")
+            lines.append(f"  from the store  {self.judge.from_store:,} judgments")
         if self.cut:
-            lines.append(f"  CUT             {self.cut:,} answers had not ended (`max_new_tokens`)")
+            lines.append(
+                f"  CUT             {self.cut:,} answers were cut at the limit (`max_new_tokens`)"
+            )
         if self.embedder is not None and self.embedder.cut:
             lines.append(
-                f"  ends not seen   {self.embedder.cut:,} texts longer than the embedder's "
+                f"  trimmed         {self.embedder.cut:,} texts longer than the embedder's "
                 f"{self.embedder.max_tokens} tokens"
             )
         rhos = {"z1 and z2": self.z1_z2_spearman, "z and rating": self.z_rating_spearman}
@@ -178,18 +180,19 @@ class LabelRun(Result):
 def label_answers(answers: str | Path | Asked, options: LabelOptions) -> LabelRun:
     """Label answers as training data of a judge; instructions are answered by the model first.
 
-    Answers and judgments are kept beside the output: after an interruption the same call goes on.
+    Answers and judgments are kept beside the output. After an interruption, make the same call
+    again to continue.
 
     Args:
         answers: Answers (rows as for ``score``) or instructions (without responses): a file
             (.jsonl, .json, .csv, .parquet; here or ``hf://datasets/...``), or in memory records,
             rows as mappings, texts, a pandas table, a ``datasets.Dataset``, or what ``generate``
-            gave. All need a reference, but for ``source`` rating.
+            gave. All need a reference, except with ``source`` rating.
 
     Raises:
         DataError: If something cannot be used, before any model is loaded; or if no answer can be
             labelled.
-        JudgeError: If a model cannot be loaded whole and safely.
+        JudgeError: If a model cannot be loaded completely and safely.
         StoreError: If a file cannot be written.
     """
     answers = fetched(answers)

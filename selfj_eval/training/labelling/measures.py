@@ -57,7 +57,7 @@ class JudgeUsed:
         identity: What decides the judgments.
         unscored, trimmed: Counts of answers.
         mean_digit_mass: Of the scored answers, in [0, 1].
-        from_store: How many judgments were known before.
+        from_store: How many judgments were already in the store.
     """
 
     model: str

@@ -288,7 +288,10 @@ def test_an_adapter_with_pickle_weights_is_refused(tiny_judge: Path, tmp_path: P
             {"model": "./no/such/folder"},
             "no folder './no/such/folder'; give a model folder or .gguf file, a hub",
         ),
-        ({"model": "owner/not-cached"}, "neither a folder here nor can it be had from the model"),
+        (
+            {"model": "owner/not-cached"},
+            "neither a folder here nor can it be fetched from the model",
+        ),
         ({"model": __file__}, "is a file; give the model's folder"),
         ({"model": "demo", "device": "warp"}, "unknown device 'warp'"),
         ({"model": ""}, "no folder ''; give a model folder"),

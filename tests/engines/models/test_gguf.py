@@ -314,23 +314,26 @@ def not_finite(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "another architecture": (
         {"fields": {"general.architecture": "gemma2"}},
-        "is of the architecture 'gemma2'; of GGUF files those read are llama, qwen2, qwen3",
+        "has the architecture 'gemma2'; those that can be read from GGUF files are llama, qwen2",
     ),
     "an adapter": ({"fields": {"general.type": "adapter"}}, "is a LoRA adapter in GGUF"),
     "a part": ({"fields": {"split.count": 3}}, "is one of 3 parts; put them together"),
     "a longer context by YaRN": (
         {"fields": {"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 4.0}},
-        "field 'llama.rope.scaling.type': is not read, and without it the scores",
+        "field 'llama.rope.scaling.type': cannot be read, and without it the scores",
     ),
     "a longer context by a factor": (
         {"fields": {"llama.rope.scaling.factor": 4.0}},
-        "field 'llama.rope.scaling.factor': is not read",
+        "field 'llama.rope.scaling.factor': cannot be read",
     ),
     "heads rotated in part": (
         {"fields": {"llama.rope.dimension_count": 4}},
         "field 'llama.rope.dimension_count': 4 of 16 numbers of a head are rotated",
     ),
-    "experts": ({"fields": {"llama.expert_count": 8}}, "field 'llama.expert_count': is not read"),
+    "experts": (
+        {"fields": {"llama.expert_count": 8}},
+        "field 'llama.expert_count': cannot be read",
+    ),
     "a billion layers": (
         {"fields": {"llama.block_count": 10**9}},
         "field 'llama.block_count': 1000000000 layers, but the file holds 21 tensors",
@@ -339,7 +342,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a missing tensor": ({"tensors": without("blk.1.ffn_up.weight")}, "holds 119,616 weights, but"),
     "a bias that is not read": ({"tensors": with_bias}, "holds 125,824 weights, but"),
     "other factors": ({"tensors": other_factors}, "these are not Llama 3's factors"),
-    "no numbers": ({"tensors": not_finite}, "holds weights that are no finite numbers"),
+    "no numbers": ({"tensors": not_finite}, "holds weights that are not finite numbers"),
 }
 
 
@@ -368,7 +371,9 @@ def test_truncated_several_and_missing_files_are_refused(file: Path, tmp_path: P
     for length in (0, 3, 30, 5_000, len(whole) // 2, len(whole) - 1):
         cut = tmp_path / f"{length}.gguf"
         cut.write_bytes(whole[:length])
-        with pytest.raises(JudgeError, match=rf"{length}\.gguf is no whole GGUF file \(.*Fetch it"):
+        with pytest.raises(
+            JudgeError, match=rf"{length}\.gguf is not a complete GGUF file \(.*Fetch it"
+        ):
             resolve_folder(str(cut))
     summed = parse_rater(f"2*{file}+length")
     assert [own.model for _, own in summed.parts] == [str(file), None]

@@ -168,7 +168,7 @@ def test_what_passes_is_asked_again(
     [
         ("<<500>>", r"failed \(500: no luck\)\. It was asked 3 times"),
         ("<<echo>>", r"failed \(500: headers were: .*Bearer \[key\]"),
-        ("<<truncated>>", "no JSON object, or not the whole of it"),
+        ("<<truncated>>", "not a JSON object, or is incomplete"),
         ("<<dropped>>", "no connection to the server, or it broke"),
         ("<<asleep>>", r"no answer within 1\.5 s\. It was asked once"),
         ("<<inside502>>", r"failed \(502: no provider\)\. It was asked 3 times"),
@@ -215,7 +215,7 @@ def test_what_does_not_pass_is_unscored_and_the_others_go_on(
         ("403", r"no requests with this key \(403: no luck\)"),
         ("404", "does not know the model 'demo.plain' or this address"),
         ("broke", r"no requests with this key \(429: no credit\)"),
-        ("hour", r"no more requests .* \(429: too many requests\)\. It asks for 3(599|600) s of"),
+        ("hour", r"no more requests .* \(429: too many requests\)\. It asks to wait 3(599|600) s"),
         (
             "insideday",
             r"no more requests with this key for now \(429: limit of 50 requests per day",

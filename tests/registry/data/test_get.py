@@ -23,7 +23,7 @@ def test_get_list_path_verify(data: Any, mirror: Any, tmp_path: Path) -> None:
         ("pointwise_two", 20, "missing"),
     ]
     done = data("path", "one")
-    assert (done.returncode, done.stderr) == (1, "it is not there: selfj data get one\n")
+    assert (done.returncode, done.stderr) == (1, "it is not on this machine: selfj data get one\n")
     assert data("verify").returncode == 1
 
     done = data("get", "one", "pointwise_two", "--from", mirror.url)
@@ -42,7 +42,7 @@ def test_get_list_path_verify(data: Any, mirror: Any, tmp_path: Path) -> None:
     assert states == ["missing", "got", "got"]
 
     done = data("get", "one", "--from", mirror.url)
-    assert (done.returncode, done.stdout) == (0, "judge_bench/pointwise_one: is here already\n")
+    assert (done.returncode, done.stdout) == (0, "judge_bench/pointwise_one: already here\n")
     assert mirror.asked == ["a", "b", "c"]
     done = data("verify")
     assert done.returncode == 0
@@ -72,7 +72,7 @@ def test_a_file_made_by_hand_is_left_alone_and_checked(
     path.write_text("mine")
     done = data("get", "one", "two", "--from", upstream)
     assert done.returncode == 1
-    assert f"{path}: is there already and was not made by `selfj data get`" in done.stderr
+    assert f"{path}: exists and was not made by `selfj data get`" in done.stderr
     assert path.read_text() == "mine"
     assert (path.parent / "pointwise_two.parquet").exists()
     done = data("verify")
@@ -160,7 +160,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert data("get", "one", "--from", upstream).returncode == 0
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode < 0
     assert len(list(folder.glob(".*.tmp"))) == 3
-    assert "is here already" in data("get", "one", "--from", upstream).stdout
+    assert "already here" in data("get", "one", "--from", upstream).stdout
     assert sorted(p.name for p in folder.iterdir()) == ["pointwise_one.parquet", "registry.json"]
 
 

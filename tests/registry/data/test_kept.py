@@ -126,6 +126,6 @@ def test_how_to_find_another_folder_is_said_when_something_is_there(
     done = data("get", "one", "--to", "my data", "--from", upstream)
     assert (done.returncode, "export" in done.stdout) == (1, False)
     (files / "a").write_bytes(content)
-    for _ in ("got", "is here already"):
+    for _ in ("got", "already here"):
         done = data("get", "one", "--to", "my data", "--from", upstream)
         assert f"export SELFJ_DATA='{tmp_path / 'my data'}'\n" in done.stdout

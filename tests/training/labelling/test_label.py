@@ -129,7 +129,7 @@ def test_instructions_are_answered_first(jsonl: Jsonl, tmp_path: Path, capsys: C
     assert made["generator"]["sampling"]["temperature"] == 0.7
     before = files_of(output)
     assert run(*common, "--output", output, "--validation", 0) == 0
-    assert "known before    24 answers\n  known before    24 judgments" in capsys.readouterr().out
+    assert "from the store  24 answers\n  from the store  24 judgments" in capsys.readouterr().out
     assert files_of(output) == before
 
 
