@@ -236,7 +236,7 @@ def test_ratings_off_the_scale_and_repeated_ones(jsonl: Jsonl) -> None:
     found = evaluate(scores, ratings=given, **FAST)
     assert "rows that repeat a rater's rating, counted once: 1" in found.warnings
     assert any(
-        "1 ratings lie outside their scale and are left out; first row 1: 9 is not in 1 to 5 (y)"
+        "1 ratings are outside their scale and are skipped; first row 1: 9 is not in 1 to 5 (y)"
         in w
         for w in found.warnings
     )
