@@ -159,6 +159,11 @@ CASES = {
         lambda: selfj.select("one.jsonl", policy="policy.json"),
         before=_policy,
     ),
+    "audit": Case(
+        "audit policy.json one.jsonl --confidence 0.9",
+        lambda: selfj.audit("policy.json", "one.jsonl", confidence=0.9),
+        before=_policy,
+    ),
     "best_of": Case(
         "best-of one.jsonl --output best.json --name best --curve curve.csv --n 3",
         lambda: selfj.best_of("one.jsonl", output="best.json", name="best", curve="curve.csv", n=3),

@@ -26,6 +26,7 @@ _COMMANDS = {
     "estimate": "mean rating, share of good answers or difference of models, from few ratings",
     "report": "write an HTML page with figures about one or more judges",
     "select": "choose a score threshold with a guarantee, or apply one",
+    "audit": "whether a policy's promise still holds on newly rated answers",
     "compare": "the difference between two judges, or between answering models, with intervals",
     "bench": "the correlation table: how well raters agree with ratings, model by model",
     "data": "get public data sets of ratings and preferences, list and verify them",

@@ -6,6 +6,7 @@ from selfj_eval.metrics.alternative_annotator import (
     alternative_annotator_test,
     benjamini_yekutieli,
 )
+from selfj_eval.metrics.audit import audit_evidence
 from selfj_eval.metrics.bootstrap import (
     Bootstrap,
     Difference,
@@ -33,6 +34,7 @@ from selfj_eval.metrics.correlation import (
     pearson,
     spearman,
 )
+from selfj_eval.metrics.drift import Drift, Histogram, drift, histogram
 from selfj_eval.metrics.guarantee import (
     Certified,
     certify,
@@ -47,6 +49,13 @@ from selfj_eval.metrics.headline import (
     Headline,
     headline,
     score_ece,
+)
+from selfj_eval.metrics.instruction_risk import (
+    betting_p_values,
+    certify_over_instructions,
+    losses_over_instructions,
+    lowest_risk_over_instructions,
+    risk_over_instructions,
 )
 from selfj_eval.metrics.pairwise import (
     PositionBias,
@@ -97,7 +106,9 @@ __all__ = [
     "Certified",
     "Concordance",
     "Difference",
+    "Drift",
     "Headline",
+    "Histogram",
     "Interval",
     "IntraclassCorrelation",
     "Isotonic",
@@ -117,20 +128,24 @@ __all__ = [
     "accuracy_at_coverage",
     "accuracy_of_counts",
     "alternative_annotator_test",
+    "audit_evidence",
     "augrc",
     "aurc",
     "auroc",
     "benjamini_yekutieli",
     "best_cut",
+    "betting_p_values",
     "bootstrap",
     "brier",
     "calibrated_ties",
     "certify",
+    "certify_over_instructions",
     "cohen_kappa",
     "corrected_share",
     "coverage_at_risk",
     "cross_fitted",
     "cross_fitted_verdicts",
+    "drift",
     "ece",
     "excess_aurc",
     "fewest_records",
@@ -139,11 +154,14 @@ __all__ = [
     "headline",
     "headline_differences",
     "headline_intervals",
+    "histogram",
     "intraclass_correlation",
     "kendall_tau_b",
     "krippendorff_alpha",
     "log_loss",
+    "losses_over_instructions",
     "lowest_certifiable_risk",
+    "lowest_risk_over_instructions",
     "mean_intervals",
     "noise_ceiling",
     "one_of_each",
@@ -159,6 +177,7 @@ __all__ = [
     "ranking_agreement",
     "reliability",
     "risk_coverage",
+    "risk_over_instructions",
     "rogan_gladen",
     "score_ece",
     "spearman",
