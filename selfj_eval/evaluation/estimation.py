@@ -88,10 +88,30 @@ class Estimation(Result):
     likeness: Sequence[Likeness]
     warnings: Sequence[str]
 
+    @property
+    def conclusion(self) -> str:
+        """The first estimate as a sentence, and what the scores were worth."""
+        first = self.estimates[0]
+        found = first.combined
+        if found.value is None or found.interval is None:
+            return f"Nothing can be said: {found.undefined}."
+        low, high = found.interval.low, found.interval.high
+        ends = f"{found.value:.2f} ({low:.2f} to {high:.2f})"
+        if first.quantity == "difference":
+            told = low > 0 or high < 0
+            sentence = f"The first model's ratings are {'' if told else 'not shown to be '}"
+            sentence += f"{'higher' if found.value > 0 else 'lower'}: the difference is {ends}"
+        else:
+            sentence = f"The mean rating of all answers is about {ends}"
+        if self.estimates[0].gain is None:
+            return f"{sentence}."
+        worth = found.effective_labels or 0.0
+        return f"{sentence}. With the scores, {found.labels:,} ratings are worth {worth:,.0f}."
+
     def to_dict(self) -> dict[str, Any]:
         """The result as the JSON that the command prints."""
         found: dict[str, Any] = plain(vars(self))
-        return {"kind": "selfj-estimate", **found}
+        return {"kind": "selfj-estimate", "conclusion": self.conclusion, **found}
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per estimate."""
@@ -113,7 +133,7 @@ class Estimation(Result):
             f"rated{of}; {self.unscored:,} unscored answers are skipped"
         ]
         parts += [f"  note: {shown(warning)}" for warning in self.warnings]
-        parts += ["", self._table("", {e.quantity: e for e in self.estimates})]
+        parts += ["", self.conclusion, "", self._table("", {e.quantity: e for e in self.estimates})]
         reasons = dict.fromkeys(
             e.combined.undefined
             for e in (*self.estimates, *self.by_model.values())

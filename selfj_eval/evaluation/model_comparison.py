@@ -30,7 +30,7 @@ class ModelPair:
     holm: float | None
     benjamini_hochberg: float | None
 
-    def verdict(self, alpha: float) -> str:
+    def conclusion(self, alpha: float) -> str:
         """What may be said of the two, as a sentence.
 
         Args:
@@ -76,13 +76,13 @@ class ModelComparison(Result):
     warnings: Sequence[str]
 
     @property
-    def verdicts(self) -> list[str]:
+    def conclusions(self) -> list[str]:
         """A sentence per pair of models."""
-        return [pair.verdict(1 - self.confidence) for pair in self.pairs]
+        return [pair.conclusion(1 - self.confidence) for pair in self.pairs]
 
     def to_dict(self) -> dict[str, Any]:
         """The document that ``selfj compare`` prints as JSON."""
-        return {"kind": KIND, **plain(vars(self)), "verdicts": self.verdicts}
+        return {"kind": KIND, **plain(vars(self)), "conclusions": self.conclusions}
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per pair of models."""
@@ -126,4 +126,4 @@ class ModelComparison(Result):
                     *("-" if x is None else f"{x:.3g}" for x in numbers),
                 )
             )
-        return "\n".join([*parts, "", table(rows), "", table(pairs), "", *self.verdicts])
+        return "\n".join([*parts, "", table(rows), "", table(pairs), "", *self.conclusions])

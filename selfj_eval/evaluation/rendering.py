@@ -39,6 +39,7 @@ def text(found: Evaluation) -> str:
     parts += [f"  note: {shown(warning)}" for warning in found.warnings]
     if not counts.used:
         return "\n".join([*parts, "nothing to evaluate: no answer has a score and a rating"])
+    parts += ["", found.conclusion]
     rows = [("", "value", f"{100 * settings.confidence:g} % interval")]
     rows += [(title(name), number(m), interval(m)) for name, m in headline.items()]
     parts += ["", table(rows), *reasons(headline.values())]
@@ -137,6 +138,7 @@ def comparison_text(found: Comparison) -> str:
     names = [shown(name) for name in found.judges]
     parts = [f"A {names[0]}\nB {names[1]}", f"{found.counts.compared:,} records compared"]
     parts += [f"  note: {shown(warning)}" for warning in found.warnings]
+    parts += ["", found.conclusion]
     level = f"{100 * found.settings.confidence:g} % interval"
     rows = [("", "A", "B", "A - B", level, "A higher in")]
     for name, d in found.metrics.items():

@@ -277,7 +277,15 @@ class Evaluation(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """The document that ``selfj eval`` prints as JSON; no NaN anywhere."""
-        return {"kind": KIND, **{name: plain(getattr(self, name)) for name in self.__slots__}}
+        found = {name: plain(getattr(self, name)) for name in self.__slots__}
+        return {"kind": KIND, "conclusion": self.conclusion, **found}
+
+    @property
+    def conclusion(self) -> str:
+        """Whether the judge agrees with the ratings, as a sentence, by fixed rules."""
+        from selfj_eval.evaluation.conclusions import conclusion_of
+
+        return conclusion_of(self)
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per metric: where it stands, its value, interval and n."""
@@ -332,7 +340,15 @@ class Comparison(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """The document that ``selfj compare`` prints as JSON."""
-        return {"kind": COMPARISON, **{name: plain(getattr(self, name)) for name in self.__slots__}}
+        found = {name: plain(getattr(self, name)) for name in self.__slots__}
+        return {"kind": COMPARISON, "conclusion": self.conclusion, **found}
+
+    @property
+    def conclusion(self) -> str:
+        """Which judge agrees better with the ratings, as a sentence, by fixed rules."""
+        from selfj_eval.evaluation.conclusions import conclusion_of_two
+
+        return conclusion_of_two(self)
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per headline metric."""

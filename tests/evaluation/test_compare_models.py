@@ -71,11 +71,11 @@ def test_models_in_one_file() -> None:
     assert pair.holm < 0.05
     # Unpaired, the questions' differences would hide it.
     assert stats.ttest_ind(one, two).pvalue > pair.holm
-    assert any(v.startswith("a is better than b by ") for v in found.verdicts)
+    assert any(v.startswith("a is better than b by ") for v in found.conclusions)
     close = by_pair[frozenset("bc")]
     assert close.holm is not None
     assert close.holm > 0.05
-    assert any("40 instructions cannot tell" in v for v in found.verdicts)
+    assert any("40 instructions cannot tell" in v for v in found.conclusions)
     shuffled = [rows[k] for k in np.random.default_rng(1).permutation(len(rows))]
     assert compared(shuffled).to_dict() == found.to_dict() | {"judge": found.judge}
 
@@ -101,7 +101,7 @@ def test_ratings_decide_where_they_are_asked_for() -> None:
     rated = [r | {"rating": 9 - r["score"], "rating_min": 0, "rating_max": 9} for r in rows]
     found = compared(rated, by="rating")
     assert found.judge == "ratings"
-    assert found.verdicts[0].startswith("b is better than a by ")
+    assert found.conclusions[0].startswith("b is better than a by ")
     unrated = [r | {"rating": None} if r["model"] == "b" else r for r in rated]
     with pytest.raises(DataError, match="answers with a rating by 1 models"):
         compare(unrated, by="rating")
@@ -120,12 +120,12 @@ def test_what_can_be_said_of_few_or_equal_answers() -> None:
     assert compared(rows).pairs[0].found.difference.interval is None
     same = [r | {"score": 5.0} for r in answers({"a": 5.0, "b": 5.0}, 40)]
     found = compared(same)
-    assert found.verdicts == ["40 instructions cannot tell a from b."]
+    assert found.conclusions == ["40 instructions cannot tell a from b."]
     alone = [r for r in rows if r["model"] == "a"]
     with pytest.raises(DataError, match="by 1 models"):
         compare(alone)
     apart = [r | {"instruction": f"{r['model']}: {r['instruction']}"} for r in rows]
-    assert compared(apart).verdicts == ["b and a answered no instruction in common."]
+    assert compared(apart).conclusions == ["b and a answered no instruction in common."]
     with pytest.raises(DataError, match="to compare models, the instructions"):
         compare(alone, [r for r in apart if r["model"] == "b"])
     with pytest.raises(DataError, match="has no instruction"):
@@ -137,5 +137,5 @@ def test_false_claims_are_rare_among_many_models() -> None:
     wrong = 0
     for seed in range(100):
         found = compared(answers({f"m{k}": 5.0 for k in range(10)}, 30, seed=seed))
-        wrong += any("better" in v for v in found.verdicts)
+        wrong += any("better" in v for v in found.conclusions)
     assert wrong <= 11  # 5 expected; above 11 has a chance of 0.4 %
