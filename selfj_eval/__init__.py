@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from selfj_eval.benchmarking.result import Bench
     from selfj_eval.demo.ladder import ladder
     from selfj_eval.errors import DataError, JudgeError, SelfJError, StoreError
+    from selfj_eval.evaluation.audit import Audit, audit
     from selfj_eval.evaluation.compare import compare
     from selfj_eval.evaluation.estimate import estimate
     from selfj_eval.evaluation.estimation import Estimation
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from selfj_eval.evaluation.plan import Plan, plan
     from selfj_eval.evaluation.policy import Policy
     from selfj_eval.evaluation.result import Comparison, Evaluation
-    from selfj_eval.evaluation.select import Decisions, Selection, select
+    from selfj_eval.evaluation.select import select
+    from selfj_eval.evaluation.selection import Decisions, Selection
+    from selfj_eval.evaluation.worst import Worst, worst
     from selfj_eval.generation.generate import GenerateRun, generate
     from selfj_eval.jobs.options import OptionError
     from selfj_eval.jobs.progress import Step
@@ -53,11 +56,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Audit": "evaluation.audit",
     "Bench": "benchmarking.result",
     "BestOf": "judging.best_of",
     "Comparison": "evaluation.result",
     "DataError": "errors",
-    "Decisions": "evaluation.select",
+    "Decisions": "evaluation.selection",
     "Estimation": "evaluation.estimation",
     "Evaluation": "evaluation.result",
     "GenerateRun": "generation.generate",
@@ -77,10 +81,12 @@ _HOMES = {
     "Record": "records.record",
     "Report": "reports.report",
     "ScoreRun": "judging.score",
-    "Selection": "evaluation.select",
+    "Selection": "evaluation.selection",
     "SelfJError": "errors",
     "Step": "jobs.progress",
     "StoreError": "errors",
+    "Worst": "evaluation.worst",
+    "audit": "evaluation.audit",
     "bench": "benchmarking.bench",
     "best_of": "judging.best_of",
     "compare": "evaluation.compare",
@@ -101,6 +107,7 @@ _HOMES = {
     "select": "evaluation.select",
     "train_judge": "training.judge",
     "train_sft": "training.sft",
+    "worst": "evaluation.worst",
     "write_judgments": "records.writing",
     "write_records": "records.writing",
 }
@@ -108,6 +115,7 @@ _NAMESPACES = {"alpaca": "alpaca", "collect": "collection", "data": "registry"}
 """Packages whose functions are called by another name than the package's own."""
 
 __all__ = [
+    "Audit",
     "Bench",
     "BestOf",
     "Comparison",
@@ -136,7 +144,9 @@ __all__ = [
     "SelfJError",
     "Step",
     "StoreError",
+    "Worst",
     "alpaca",
+    "audit",
     "bench",
     "best_of",
     "collect",
@@ -159,6 +169,7 @@ __all__ = [
     "select",
     "train_judge",
     "train_sft",
+    "worst",
     "write_judgments",
     "write_records",
 ]

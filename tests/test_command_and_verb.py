@@ -115,6 +115,16 @@ CASES = {
         lambda: selfj.compare("one.jsonl", "two.jsonl", resamples=20),
         before=_scored,
     ),
+    "worst": Case(
+        "worst one.jsonl --n 5 --by rating",
+        lambda: selfj.worst("one.jsonl", n=5, by="rating"),
+        before=_scored,
+    ),
+    "compare, models": Case(
+        "compare two.jsonl --by rating",
+        lambda: selfj.compare("two.jsonl", by="rating"),
+        before=_scored,
+    ),
     "plan": Case(
         "plan part.jsonl --budget 10 --design stratified --output plan.jsonl",
         lambda: selfj.plan("part.jsonl", budget=10, design="stratified", output="plan.jsonl"),
@@ -147,6 +157,11 @@ CASES = {
     "select, apply": Case(
         "select one.jsonl --policy policy.json",
         lambda: selfj.select("one.jsonl", policy="policy.json"),
+        before=_policy,
+    ),
+    "audit": Case(
+        "audit policy.json one.jsonl --confidence 0.9",
+        lambda: selfj.audit("policy.json", "one.jsonl", confidence=0.9),
         before=_policy,
     ),
     "best_of": Case(

@@ -38,7 +38,7 @@ def test_links_within_the_repository(page: Path) -> None:
     [
         ("README.md", ["bash", "python"], "scores.jsonl"),
         pytest.param(
-            *("docs/evaluation.md", ["bash", "bash", "python"], "decisions.jsonl"),
+            *("docs/evaluation.md", ["bash", "bash", "python", "bash"], "decisions.jsonl"),
             marks=pytest.mark.long,
         ),
         pytest.param(

@@ -41,6 +41,7 @@ def line(
     for name in ("scores.jsonl", "answers.jsonl"):
         Path(name).write_text(jsonl)
     Path("outputs.json").write_text(json.dumps(OUTPUTS))
+    Path("q.json").write_text(json.dumps(POLICY | {"threshold": 0}))
 
     def run(*argv: object) -> str:
         capsys.readouterr()
@@ -62,6 +63,8 @@ def _write(path: str, text: str | bytes) -> None:
 EVALUATE = ["alpaca", "evaluate", "outputs.json", "--judge", "demo", "--baseline", "outputs.json"]
 SETTINGS: dict[str, tuple[str, list[str]]] = {
     "policy": ("p.json", ["select", "scores.jsonl", "--policy", "p.json", "--output", "d.csv"]),
+    "audit": ("p.json", ["audit", "p.json", "scores.jsonl"]),
+    "state": ("s.json", ["audit", "q.json", "scores.jsonl", "--state", "s.json"]),
     "run file": ("scores.jsonl.run.json", ["eval", "scores.jsonl", *QUICK]),
     "exported run file": ("scores.jsonl.run.json", ["export", "scores.jsonl", *EXPORT]),
     "evaluation": ("e.json", ["export", "e.json", *EXPORT]),

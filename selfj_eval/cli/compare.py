@@ -1,4 +1,4 @@
-"""``selfj compare``: two judges on the same records."""
+"""``selfj compare``: two judges on the same answers, or answering models."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from selfj_eval.evaluation.options import CompareOptions
 _EXAMPLES = """examples:
   selfj compare with-reference.jsonl without-reference.jsonl
   selfj compare mine.parquet theirs.csv --ratings gpt4.jsonl --json
+  selfj compare my-7b.scores.jsonl my-13b.scores.jsonl
+  selfj compare all-models.scores.jsonl --by rating
 
-Records are matched by id. Only records that both judges scored and that have a rating are compared.
-Both judges are measured on the same bootstrap resamples, so what they have in common cancels: the
-interval of the difference is narrower than the two separate intervals suggest.
+Two judges: records are matched by id. Only records that both judges scored and that have a rating
+are compared. Both judges are measured on the same bootstrap resamples, so what they have in common
+cancels: the interval of the difference is narrower than the two separate intervals suggest.
+Models: with one file, or two files of answers by different models to the same instructions, mean
+scores are compared by instruction, with p-values adjusted for all pairs of models.
 Exit status: 0, or 2 for wrong input.
 """
 
@@ -26,19 +30,24 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "compare",
         run,
-        description="Show every headline metric of two judges on the same records, and the "
-        "difference.",
+        description="Compare two judges on the same answers, or answering models on the same "
+        "instructions.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("first", metavar="A", help="scored answers of the first judge")
-    parser.add_argument("second", metavar="B", help="scored answers of the second judge")
+    parser.add_argument("first", metavar="A", help="scored answers")
+    parser.add_argument(
+        "second",
+        metavar="B",
+        nargs="?",
+        help="scores of the same answers by another judge, or of another model's answers",
+    )
     add_flags(parser, CompareOptions)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compare the two files."""
-    from selfj_eval.evaluation.compare import compare_judges
+    """Compare."""
+    from selfj_eval.evaluation.compare import compare_scores
 
     options = options_from(arguments, CompareOptions, progress=watch)
-    show(compare_judges(arguments.first, arguments.second, options), arguments)
+    show(compare_scores(arguments.first, arguments.second, options), arguments)
     return 0

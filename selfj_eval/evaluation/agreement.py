@@ -45,16 +45,28 @@ def pairwise(data: Columns, drawing: Drawing) -> Pairwise:
     everything = metrics.acc23(data.score, data.rating)
     if data.group is None:
         missing = Metric(None, 0, "the instructions are not known")
-        return Pairwise(everything, missing, missing)
+        return Pairwise(everything, missing, missing, missing, None)
     counts = metrics.pair_counts(data.score, data.rating, data.group)
+    near = metrics.calibrated_ties(data.score, data.rating, data.group)
 
     def statistic(drawn: Counts) -> Array:
         values = metrics.accuracy_of_counts((drawn @ counts)[None])
-        return np.array([math.nan if m.value is None else m.value for m in values])
+        right, pairs = drawn @ near.counts
+        calibrated = right / pairs if pairs else math.nan
+        return np.array([*(math.nan if m.value is None else m.value for m in values), calibrated])
 
     bounds = drawing.intervals(statistic, len(counts), group=None)
     one, ties = metrics.accuracy_of_counts(counts)
-    return Pairwise(everything, one._replace(interval=bounds[0]), ties._replace(interval=bounds[1]))
+    calibrated = near.accuracy
+    if calibrated.value is not None:
+        calibrated = calibrated._replace(interval=bounds[2])
+    return Pairwise(
+        everything,
+        one._replace(interval=bounds[0]),
+        ties._replace(interval=bounds[1]),
+        calibrated,
+        near.epsilon,
+    )
 
 
 def by(data: Columns, name: str, confidence: float) -> dict[str, Group]:

@@ -1,4 +1,4 @@
-"""Two judges on the same records: every headline metric, and the difference with its interval."""
+"""The verb `compare`: two judges on the same answers, or answering models by one judge."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from selfj_eval.errors import DataError
 from selfj_eval.evaluation.columns import Columns
+from selfj_eval.evaluation.compare_models import compared_models
 from selfj_eval.evaluation.evaluate import few_units, provenance
+from selfj_eval.evaluation.model_comparison import ModelComparison
 from selfj_eval.evaluation.options import BootstrapOptions, CompareOptions
 from selfj_eval.evaluation.result import Compared, Comparison, ComparisonSettings
 from selfj_eval.jobs.options import keywords
@@ -20,33 +22,56 @@ if TYPE_CHECKING:
     from selfj_eval.judging.scored import ScoresLike
 
 
+_DEFAULTS = CompareOptions()
+
+
 def work(first: Scores, second: Scores, options: BootstrapOptions) -> int:
     """How many bootstrap evaluations ``compared`` makes."""
     shared, _ = _shared(first, second)
     return evaluations(len(shared), groups(shared), options.resamples)
 
 
-def compare_judges(first: ScoresLike, second: ScoresLike, options: CompareOptions) -> Comparison:
-    """Compare two judges by a paired bootstrap over the records that both scored.
+def compare_scores(
+    first: ScoresLike, second: ScoresLike | None = None, options: CompareOptions = _DEFAULTS
+) -> Comparison | ModelComparison:
+    """Compare two judges on the same answers, or answering models on the same instructions.
 
-    Both are computed on the same resamples, so that what they share cancels: the interval of the
-    difference is narrower than the two intervals suggest.
+    Two judges are compared by a paired bootstrap over the records that both scored. Both are
+    computed on the same resamples, so that what they share cancels: the interval of the difference
+    is narrower than the two intervals suggest. Models are compared by their mean score or rating,
+    by a paired t-test over the instructions that both answered.
 
     Args:
-        first, second: Scored answers with ids in common, as for ``evaluate``; ratings are taken
-            from the first, and from the second where the first has none.
+        first: Scored answers, as for ``evaluate``. Alone, its models are compared.
+        second: Scores of the same answers by another judge; ratings are taken from the first, and
+            from the second where the first has none. Or scores of another model's answers to the
+            same instructions, by the same judge.
 
     Raises:
-        DataError: If the two have no rated record in common, or ``good_at`` lies outside the
-            ratings.
+        DataError: If the two have neither rated answers nor instructions in common, there are fewer
+            than two models or more than 40, or ``good_at`` lies outside the ratings.
     """
     one = as_scores(first, ratings=options.ratings, scale=options)
+    if second is None:
+        return compared_models([one], options.by, options.confidence)
     two = as_scores(second, ratings=options.ratings, scale=options)
+    if _of_two_models(one, two):
+        return compared_models([one, two], options.by, options.confidence)
     with steps(options.progress, work(one, two, options), "compared", "resample") as progress:
         return compared(one, two, options, progress)
 
 
-compare = keywords(compare_judges, CompareOptions)
+compare = keywords(compare_scores, CompareOptions)
+
+
+def _of_two_models(first: Scores, second: Scores) -> bool:
+    """Whether two files hold other answers to the same instructions."""
+    theirs = {a.id: a for a in second.answers}
+    if any(a.id in theirs and same_answer(a, theirs[a.id]) for a in first.answers):
+        return False
+    asked = [{a.question for a in scores.answers if a.question is not None}
+             for scores in (first, second)]  # fmt: skip
+    return bool(asked[0] & asked[1])
 
 
 def compared(
@@ -64,8 +89,9 @@ def compared(
     answers, scores = _shared(first, second)
     if not answers:
         raise DataError(
-            f"shares no record with {second.path} that both scored and that has a rating; "
-            "ids and texts must be the same in both, and ratings in one of them or in `ratings`.",
+            f"shares no record with {second.path} that both scored and that has a rating. To "
+            "compare judges, ids and texts must be the same in both, and ratings in one of them or "
+            "in `ratings`; to compare models, the instructions.",
             path=first.path,
         )
     other = dict(zip((a.id for a in answers), scores, strict=True))

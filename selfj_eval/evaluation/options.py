@@ -71,4 +71,10 @@ class EvaluateOptions(BootstrapOptions, LogOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class CompareOptions(BootstrapOptions):
-    """How two judges are compared."""
+    """How two judges, or models, are compared."""
+
+    by: str = option(
+        "score",
+        "where models are compared: by the judge's scores or by the ratings",
+        ("score", "rating"),
+    )

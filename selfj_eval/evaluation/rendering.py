@@ -88,10 +88,15 @@ def _groups(name: str, found: Evaluation) -> str:
 def _details(found: Evaluation) -> str:
     pairs, selective, length = found.pairwise, found.selective, found.length
     same, ties = pairs.same_instruction, pairs.same_instruction_ties
+    near = pairs.same_instruction_calibrated
     rows = [
         ("pairs of answers to the same instruction: accuracy", number(same), interval(same)),
         ("  the same, ties counted (acc23)", number(ties), interval(ties)),
     ]
+    if pairs.epsilon is not None and pairs.epsilon[1] > 0:
+        low, high = pairs.epsilon
+        much = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+        rows.append((f"  scores that differ by {much} tied", number(near), interval(near)))
     for share, metric in selective.accuracy_at_coverage.items():
         rows.append((f"share of good answers in the best {float(share):.0%}", number(metric), ""))
     for risk, metric in selective.coverage_at_risk.items():

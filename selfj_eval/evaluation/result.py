@@ -71,11 +71,16 @@ class Pairwise:
         all_pairs: acc23 on all pairs.
         same_instruction: On pairs of answers to the same instruction.
         same_instruction_ties: The same as acc23, ties counted.
+        same_instruction_calibrated: The same, where scores that differ by at most epsilon are tied;
+            epsilon is chosen on other instructions.
+        epsilon: Smallest and largest epsilon of the folds; None where undefined.
     """
 
     all_pairs: Metric
     same_instruction: Metric
     same_instruction_ties: Metric
+    same_instruction_calibrated: Metric
+    epsilon: tuple[float, float] | None
 
 
 @dataclass(frozen=True, slots=True)

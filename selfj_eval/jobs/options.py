@@ -294,7 +294,7 @@ def keywords(job: Any, options: Any) -> Any:
         except TypeError as error:
             raise TypeError(f"{name}(): {error}; options are given by their names") from None
         return job(
-            *(bound.arguments[p.name] for p in named),
+            *(bound.arguments.get(p.name, p.default) for p in named),
             options(**{k: v for k, v in bound.arguments.items() if k in known}),
         )
 

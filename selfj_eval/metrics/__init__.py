@@ -1,5 +1,6 @@
 """Pure functions, arrays in and typed results out. A value that does not exist has a reason."""
 
+from selfj_eval.metrics.audit import audit_evidence
 from selfj_eval.metrics.bootstrap import (
     Bootstrap,
     Difference,
@@ -27,6 +28,7 @@ from selfj_eval.metrics.correlation import (
     pearson,
     spearman,
 )
+from selfj_eval.metrics.drift import Drift, Histogram, drift, histogram
 from selfj_eval.metrics.guarantee import (
     Certified,
     certify,
@@ -41,6 +43,13 @@ from selfj_eval.metrics.headline import (
     Headline,
     headline,
     score_ece,
+)
+from selfj_eval.metrics.instruction_risk import (
+    betting_p_values,
+    certify_over_instructions,
+    losses_over_instructions,
+    lowest_risk_over_instructions,
+    risk_over_instructions,
 )
 from selfj_eval.metrics.pairwise import (
     PositionBias,
@@ -65,6 +74,7 @@ from selfj_eval.metrics.selective import (
     prr,
     risk_coverage,
 )
+from selfj_eval.metrics.ties import TieCalibration, calibrated_ties
 
 __all__ = [
     "GOOD_AT",
@@ -74,7 +84,9 @@ __all__ = [
     "Certified",
     "Concordance",
     "Difference",
+    "Drift",
     "Headline",
+    "Histogram",
     "Interval",
     "Isotonic",
     "Logistic",
@@ -84,17 +96,23 @@ __all__ = [
     "RankingAgreement",
     "Reliability",
     "RiskCoverage",
+    "TieCalibration",
     "acc23",
     "accuracy_at_coverage",
     "accuracy_of_counts",
+    "audit_evidence",
     "augrc",
     "aurc",
     "auroc",
+    "betting_p_values",
     "bootstrap",
     "brier",
+    "calibrated_ties",
     "certify",
+    "certify_over_instructions",
     "coverage_at_risk",
     "cross_fitted",
+    "drift",
     "ece",
     "excess_aurc",
     "fewest_records",
@@ -103,9 +121,12 @@ __all__ = [
     "headline",
     "headline_differences",
     "headline_intervals",
+    "histogram",
     "kendall_tau_b",
     "log_loss",
+    "losses_over_instructions",
     "lowest_certifiable_risk",
+    "lowest_risk_over_instructions",
     "mean_intervals",
     "one_of_each",
     "pair_counts",
@@ -119,6 +140,7 @@ __all__ = [
     "ranking_agreement",
     "reliability",
     "risk_coverage",
+    "risk_over_instructions",
     "score_ece",
     "spearman",
 ]

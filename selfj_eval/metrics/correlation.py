@@ -54,7 +54,7 @@ def kendall_tau_b(score: Numbers, rating: Numbers, *, confidence: float = 0.95) 
     The interval is that of Fieller, Hartley and Pearson (1957, Biometrika 44): variance
     ``0.437 / (n - 4)`` of its atanh, from n = 5 on.
 
-    tau-b can favour a judge that gives few different scores; ``acc23`` does not.
+    tau-b can favour a judge that gives few different scores.
     """
     return Concordance.of(score, rating).tau_b(confidence)
 

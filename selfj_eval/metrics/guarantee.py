@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from selfj_eval.jobs.arguments import Numbers, codes, truths
+from selfj_eval.metrics.result import Array
 from selfj_eval.metrics.selective import RiskCoverage, risk_coverage
 
 STARTS = (1 / 8, 1 / 4, 1 / 2, 1.0)
@@ -64,7 +65,7 @@ def certify(
     Returns:
         The threshold, or None when none can be certified on these records.
     """
-    _check(max_risk, confidence)
+    check_promise(max_risk, confidence)
     curve = risk_coverage(score, ~truths(good, "good"))
     return _certify(curve, max_risk, confidence)
 
@@ -93,7 +94,7 @@ def lowest_certifiable_risk(
     It says how far a target was out of reach. It has been chosen with a look at the same
     records, so a promise at just this risk needs other records.
     """
-    _check(0.5, confidence)
+    check_promise(0.5, confidence)
     curve = risk_coverage(score, ~truths(good, "good"))
     # A higher risk certifies whatever a lower one does, so the first that works can be bisected.
     first = bisect_left(
@@ -107,8 +108,38 @@ def fewest_records(max_risk: float, confidence: float = 0.95) -> int:
 
     That few do when all of them have one score; with distinct scores it takes more.
     """
-    _check(max_risk, confidence)
+    check_promise(max_risk, confidence)
     return math.ceil(math.log1p(-confidence) / math.log1p(-max_risk))
+
+
+def fallback(p_values: Array, dealt: npt.NDArray[np.floating[Any]]) -> int | None:
+    """The last hypothesis that the fallback procedure rejects (Wiens 2003), or None.
+
+    Args:
+        p_values: Shape (t,), in the order of testing.
+        dealt: Shape (t,): the part of the allowed error that each hypothesis brings. What is in
+            hand passes to the next hypothesis for as long as each one is rejected. The chance of
+            any wrong rejection is at most their sum.
+    """
+    best, allowed = None, 0.0
+    for point in range(len(p_values)):
+        allowed += float(dealt[point])
+        if p_values[point] <= allowed:
+            best = point
+        else:
+            allowed = 0.0
+    return best
+
+
+def check_promise(max_risk: float, confidence: float) -> None:
+    """Refuse a risk or a confidence that is none.
+
+    Raises:
+        ValueError: If one does not lie in (0, 1).
+    """
+    for name, value in (("max_risk", max_risk), ("confidence", confidence)):
+        if not 0 < value < 1:
+            raise ValueError(f"{name} must lie in (0, 1), got {value}")
 
 
 def _certify(curve: RiskCoverage, max_risk: float, confidence: float) -> Certified | None:
@@ -116,26 +147,13 @@ def _certify(curve: RiskCoverage, max_risk: float, confidence: float) -> Certifi
 
     if not curve.n:
         return None
-    part = (1 - confidence) / len(STARTS)
     starts = np.ceil(curve.n * np.array(STARTS))
     # A start belongs to the first threshold that accepts so many; ties can put several on one.
     dealt = np.bincount(np.searchsorted(curve.accepted, starts), minlength=len(curve.accepted))
-    p_value = binom.cdf(curve.loss, curve.accepted, max_risk)
-    best, allowed = None, 0.0
-    for point in range(len(curve.accepted)):
-        allowed += part * int(dealt[point])
-        if p_value[point] <= allowed:
-            best = point
-        else:
-            allowed = 0.0
+    p_values = binom.cdf(curve.loss, curve.accepted, max_risk)
+    best = fallback(p_values, dealt * (1 - confidence) / len(STARTS))
     if best is None:
         return None
     return Certified(
         float(curve.threshold[best]), int(curve.accepted[best]), int(curve.loss[best]), curve.n
     )
-
-
-def _check(max_risk: float, confidence: float) -> None:
-    for name, value in (("max_risk", max_risk), ("confidence", confidence)):
-        if not 0 < value < 1:
-            raise ValueError(f"{name} must lie in (0, 1), got {value}")

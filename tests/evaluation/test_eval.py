@@ -237,26 +237,14 @@ def test_a_policy_meets_scores_of_another_scale_and_other_options(
 def test_what_speaks_against_a_promise_stands_in_the_policy(
     jsonl: Jsonl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [
-        {"id": r["id"], "score": r["score"], "rating": r["rating"], "instruction": f"i{k // 4}"}
-        for k, r in enumerate(scored(800))
-    ]
+    rows = [{k: r[k] for k in ("id", "score", "rating")} for r in scored(400)]
     policy = tmp_path / "p.json"
-    arguments = ["select", jsonl(*rows), "--max-risk", 0.35, "--output", policy]
-    for option, n, said in (
-        ([], 200, "800 answers to 200 instructions: one answer to each is used, drawn at random"),
-        (["--all-answers"], 800, "800 answers to 200 instructions: they are not independent"),
-    ):
-        _, out, _ = run(capsys, *arguments, *option)
-        kept = json.loads(policy.read_text())["calibration"]
-        assert kept["n"] == n
-        assert any("the scale of the ratings is not known" in w for w in kept["warnings"])
-        assert any(said in w for w in kept["warnings"])
-        shown = [w.replace("`all_answers`", "--all-answers") for w in kept["warnings"]]
-        for option_of in ("good_at", "scale"):
-            flag = "--" + option_of.replace("_", "-")
-            shown = [w.replace(f"`{option_of}`", flag) for w in shown]
-        assert all(f"note: {w}" in out for w in shown)
+    _, out, _ = run(capsys, "select", jsonl(*rows), "--max-risk", 0.35, "--output", policy)
+    kept = json.loads(policy.read_text())["calibration"]["warnings"]
+    assert any("the scale of the ratings is not known" in w for w in kept)
+    for name in ("good_at", "scale"):
+        kept = [w.replace(f"`{name}`", f"--{name.replace('_', '-')}") for w in kept]
+    assert all(f"note: {w}" in out for w in kept)
 
 
 def test_json_is_strict_whatever_the_terminal(jsonl: Jsonl, command: Any) -> None:

@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ import pytest
 
 from selfj_eval import Policy
 from selfj_eval.errors import DataError
+from selfj_eval.judging.scored import Scored
 
+SEEN = {"score": {"edges": [5.0, 7.0], "counts": [3, 4, 3]}, "length": None}
 POLICY = Policy(6.5, 0.1, 0.95, 6.0, 1.3, -7.0, {"n": 800, "accepted": 144, "bad": 6})
 
 
@@ -35,6 +38,21 @@ def test_decisions(tmp_path: Path) -> None:
     for wrong in (math.nan, math.inf):
         with pytest.raises(ValueError, match="a score must be finite"):
             loaded.decide(wrong)
+
+
+def test_decisions_by_category(tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    policy = replace(
+        POLICY, thresholds={"a": 6.5, "b": 3.0}, distributions={"all": SEEN, "accepted": SEEN}
+    )
+    policy.save(path)
+    loaded = Policy.load(path)
+    assert loaded == policy
+    for category, accepted in (("a", False), ("b", True), ("c", False), (None, False)):
+        assert loaded.decide(5.0, category).accept is accepted
+        assert loaded.decide(Scored("1", 5.0, category=category)).accept is accepted
+    # Without thresholds of their own, categories make no difference.
+    assert POLICY.decide(7.0, "c").accept
 
 
 def test_a_service_needs_no_numpy(tmp_path: Path) -> None:
@@ -59,6 +77,24 @@ def test_a_service_needs_no_numpy(tmp_path: Path) -> None:
         (lambda d: d.update(judge="x"), "field 'judge': expected an object"),
         (lambda d: d.update(max_risk=5), "field 'max_risk': expected a number between 0 and 1"),
         (lambda d: d.update(more=3), "field 'more': no field of a policy"),
+        (lambda d: d.update(loss="much"), "field 'loss': expected one of bad, rating"),
+        (lambda d: d.update(promise=3), "field 'promise': expected a text, got 3"),
+        (lambda d: d.update(thresholds=[6]), "field 'thresholds': expected an object"),
+        (lambda d: d.update(thresholds={"a": None}), "field 'thresholds.a': expected a number"),
+        (
+            lambda d: d.update(distributions={"all": SEEN}),
+            "field 'distributions.accepted.score': expected a histogram",
+        ),
+        (
+            lambda d: d.update(distributions={"all": SEEN, "accepted": {**SEEN, "score": 3}}),
+            "field 'distributions.accepted.score': expected a histogram",
+        ),
+        (
+            lambda d: d.update(
+                distributions={"all": SEEN, "accepted": {"score": {"edges": [1], "counts": [2]}}}
+            ),
+            "field 'distributions.accepted.score': expected a histogram",
+        ),
     ],
 )
 def test_files_that_are_no_policy(

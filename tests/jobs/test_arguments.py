@@ -18,9 +18,9 @@ from selfj_eval.benchmarking.robustness.attacks import changed_records
 from selfj_eval.demo import JUDGE_DIR
 from selfj_eval.engines.local.encoder import EncoderBackend
 from selfj_eval.engines.local.transformers import TransformersBackend
+from selfj_eval.evaluation.choosing import Wanted, choose
 from selfj_eval.evaluation.compare import compare
 from selfj_eval.evaluation.evaluate import evaluate
-from selfj_eval.evaluation.policy import choose
 from selfj_eval.generation.answering import answers_to
 from selfj_eval.generation.options import Sampling
 from selfj_eval.generation.transformers import TransformersGenerator
@@ -316,7 +316,7 @@ def test_documents_of_scores_are_named() -> None:
     for call in (
         lambda: evaluate([1.0, 2.0]),  # type: ignore[arg-type]
         lambda: compare(3, 4),  # type: ignore[arg-type]
-        lambda: choose([1.0], max_risk=0.1, confidence=0.9, good_at=6),  # type: ignore[arg-type]
+        lambda: choose([1.0], Wanted(max_risk=0.1, confidence=0.9, good_at=6)),  # type: ignore[arg-type]
         lambda: report([3]),  # type: ignore[list-item]
     ):
         with pytest.raises(TypeError, match=r"\(\) takes .*Scores|expected a path, .* rows"):

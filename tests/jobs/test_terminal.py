@@ -90,6 +90,7 @@ COMMANDS: dict[str, list[str]] = {
     "report": ["report", FILE, "--output", f"{NAME}.html", *QUICK],
     "select": ["select", FILE, "--max-risk", "0.9", "--confidence", "0.1"],
     "select, policy": ["select", FILE, "--policy", FILE],
+    "audit": ["audit", FILE, FILE],
     "best-of": ["best-of", FILE, "--output", f"{NAME}.json"],
     "bench": ["bench", "--judges", "length,tfidf", "--data", FILE, "--output", f"{NAME}b", *QUICK],
     "bench, raters": ["bench", "--judges", HOSTILE, "--data", FILE, "--output", "b"],

@@ -1,0 +1,120 @@
+"""Rated answers as the steps of an audit: one for each instruction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from selfj_eval.errors import DataError
+from selfj_eval.evaluation.audit_state import AuditStep
+from selfj_eval.evaluation.choosing import losses
+from selfj_eval.evaluation.columns import Columns
+from selfj_eval.evaluation.policy import RATING, Policy
+
+if TYPE_CHECKING:
+    from selfj_eval.judging.scored import Scored, Scores
+
+
+def audited(scores: Scores, policy: Policy, least_inclusion: float | None) -> list[Scored]:
+    """The rated answers that the policy accepts, in the order of the file.
+
+    Raises:
+        DataError: If there are none, or their inclusion probabilities or scales do not fit.
+    """
+    path = scores.ratings or scores.path
+    found = [a for a in scores.rated if policy.decide(a).accept]
+    if not scores.rated:
+        raise DataError("no answer has a score and a rating to audit with.", path=path)
+    if not found:
+        message = "the policy accepts none of the rated answers; rate answers that it accepts."
+        raise DataError(message, path=path)
+    if policy.loss == RATING and any(None in (a.rating_min, a.rating_max) for a in found):
+        message = "the policy's loss is made of ratings and needs their scale; give it as `scale`."
+        raise DataError(message, path=path, field="rating_min")
+    _check_inclusion(found, least_inclusion, path)
+    return found
+
+
+def _check_inclusion(found: Sequence[Scored], least: float | None, path: str) -> None:
+    known = [a for a in found if a.inclusion is not None]
+    if not known:
+        if least is not None:
+            message = "`least_inclusion` is for labels with a field `inclusion`, which none has."
+            raise DataError(message, path=path, field="inclusion")
+        return
+    if least is None:
+        message = (
+            "these labels have inclusion probabilities: give the smallest one that was possible "
+            "as `least_inclusion`; it limits the bets, and must be known before the labels."
+        )
+        raise DataError(message, path=path, field="inclusion")
+    for answer in found:
+        chance = answer.inclusion
+        if chance is None:
+            message = f"is missing for {answer.id!r}; {len(known)} other labels have one."
+        elif not 0 < chance <= 1:
+            message = f"of {answer.id!r} is {chance:g}; expected a probability above 0, at most 1."
+        elif chance < least:
+            message = f"of {answer.id!r} is {chance:g}, less than `least_inclusion` ({least:g})."
+        else:
+            continue
+        raise DataError(message, path=path, field="inclusion")
+
+
+def steps_of(scores: Scores, found: Sequence[Scored], policy: Policy) -> list[AuditStep]:
+    """A step for each instruction of the audited answers, in their order.
+
+    A step is the mean over the instruction's answers in the file of 1[accepted] (loss -
+    max_risk): declined answers count 0. Accepted ones without a rating count like the
+    rated, or with inclusion probabilities 0 while the rated count 1 / inclusion.
+
+    Args:
+        scores: All answers.
+        found: What ``audited`` gave.
+        policy: The policy.
+    """
+    loss = losses(Columns.of(found, policy.good_at), policy.loss)
+    # Columns puts answers into the order of their ids.
+    over = dict(zip(sorted(a.id for a in found), loss - policy.max_risk, strict=True))
+    size, accepted = dict[str, int](), dict[str, int]()
+    for answer in scores.answers:
+        key = _key(answer, policy)
+        size[key] = size.get(key, 0) + 1
+        accepted[key] = accepted.get(key, 0) + policy.decide(answer).accept
+    members: dict[str, list[Scored]] = {}
+    for answer in found:
+        members.setdefault(_key(answer, policy), []).append(answer)
+    steps = []
+    for key, own in members.items():
+        share, rest = accepted[key] / size[key], np.array([over[a.id] for a in own])
+        value = share * float(rest.mean())
+        if own[0].inclusion is not None:
+            weight = np.array([1 / (a.inclusion or 1.0) for a in own])
+            share, value = float(weight.sum()) / size[key], float(weight @ rest) / size[key]
+        category = None if policy.thresholds is None else own[0].category
+        steps.append(AuditStep(key, category, value, share))
+    return steps
+
+
+def alike(found: Sequence[Scored], least_inclusion: float | None) -> list[Scored]:
+    """Of answers with several chances of being rated, so many that all had the same."""
+    if least_inclusion is None:
+        return list(found)
+    return [a for a in found if _uniform(a.id) * (a.inclusion or 1.0) < least_inclusion]
+
+
+def _key(answer: Scored, policy: Policy) -> str:
+    """What answers to one instruction have in common; an answer without its text is alone."""
+    parts = [answer.question] if answer.question is not None else ["", answer.id]
+    if policy.thresholds is not None:
+        parts.append(answer.category or "")
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+
+
+def _uniform(text: str) -> float:
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

@@ -1,0 +1,247 @@
+"""The policy that accepts most while its promise holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from selfj_eval.errors import DataError, printable
+from selfj_eval.evaluation.columns import Columns
+from selfj_eval.evaluation.drifting import distributions
+from selfj_eval.evaluation.evaluate import warnings_on
+from selfj_eval.evaluation.policy import BAD, RATING, Policy
+from selfj_eval.evaluation.selection import Promise
+from selfj_eval.jobs.arguments import expect
+from selfj_eval.jobs.results import plain
+from selfj_eval.judging.scored import Scores
+from selfj_eval.metrics import (
+    certify,
+    certify_over_instructions,
+    fewest_records,
+    fit_platt,
+    lowest_certifiable_risk,
+    lowest_risk_over_instructions,
+    one_of_each,
+    risk_over_instructions,
+)
+from selfj_eval.metrics.result import Array
+
+if TYPE_CHECKING:
+    from selfj_eval.judging.scored import Scored
+
+ENOUGH_INSTRUCTIONS, ENOUGH_ANSWERS = 200, 3
+"""From so many instructions on, with so many answers each on average, all answers accept more."""
+
+
+class Wanted(NamedTuple):
+    """What is to be promised.
+
+    Attributes:
+        max_risk, confidence: In (0, 1).
+        good_at: As in ``Policy``.
+        loss: ``bad`` or ``rating``.
+        all_answers: Use all answers to an instruction, however few instructions there are.
+        by_category: A threshold and a promise for each category.
+    """
+
+    max_risk: float
+    confidence: float
+    good_at: float
+    loss: str = BAD
+    all_answers: bool = False
+    by_category: bool = False
+
+
+class Choice(NamedTuple):
+    """What was found.
+
+    Attributes:
+        policy: The policy, or None where nothing can be promised.
+        promises: One for each category, or a single one.
+        promise: What is promised, or was to be, as a sentence.
+        notes: What a reader of the promise has to know, as sentences.
+    """
+
+    policy: Policy | None
+    promises: Sequence[Promise]
+    promise: str
+    notes: Sequence[str]
+
+
+def choose(scores: Scores, wanted: Wanted) -> Choice:
+    """The policy with the largest coverage that can be certified.
+
+    Args:
+        scores: Scored answers with ratings, from the source that the policy will meet.
+        wanted: What is to be promised.
+
+    Raises:
+        DataError: If no answer has a score and a rating, ``good_at`` lies outside the ratings, or
+            what is wanted needs scales, texts or categories that are missing.
+        TypeError: If ``scores`` is no ``Scores``.
+    """
+    expect(scores, Scores, "choose()", "selfj_eval.judging.scored.read_scores")
+    data = Columns.of(scores.rated, wanted.good_at)
+    _check(data, scores, wanted)
+    parts = _parts(data, wanted)
+    notes = [*scores.warnings, *warnings_on(scores, data)]
+    if left := len(data.answers) - sum(len(part.answers) for part in parts.values()):
+        notes.append(f"{left} rated answers have no category: nothing is promised for such answers")
+    # Bonferroni. Holm's larger shares would need a category in which all thresholds hold.
+    error = (1 - wanted.confidence) / len(parts)
+    promises = [_promise(part, name, wanted, 1 - error) for name, part in parts.items()]
+    sentence = _sentence(wanted, promises)
+    policy = None
+    if any(one.threshold is not None for one in promises):
+        policy = _policy(scores, data, wanted, promises, sentence, notes)
+    return Choice(policy, promises, sentence, notes)
+
+
+def losses(data: Columns, loss: str) -> Array:
+    """What each answer costs, in [0, 1]: 1 if it is bad, or 1 - rating on 0..1."""
+    if loss == RATING:
+        return 1 - np.clip(data.quality / 9, 0, 1)
+    return (~data.good).astype(float)
+
+
+def _check(data: Columns, scores: Scores, wanted: Wanted) -> None:
+    if not data.answers:
+        raise DataError("no answer has a score and a rating to calibrate on.", path=scores.path)
+    data.check_good_at(wanted.good_at, scores.path)
+    if wanted.loss == RATING and not data.scaled:
+        message = "a loss made of ratings needs their scale in every row; give it as `scale`."
+        raise DataError(message, path=scores.path, field="rating_min")
+    if wanted.all_answers and data.group is None:
+        message = "`all_answers` needs the instruction of every answer; add the texts."
+        raise DataError(message, path=scores.path, field="instruction")
+    if wanted.by_category and all(answer.category is None for answer in data.answers):
+        message = "`by_category` needs categories, and no rated answer has one."
+        raise DataError(message, path=scores.path, field="category")
+
+
+def _parts(data: Columns, wanted: Wanted) -> dict[str | None, Columns]:
+    """The answers of each category; all of them under None where that is not wanted."""
+    if not wanted.by_category:
+        return {None: data}
+    members: dict[str | None, list[Scored]] = {}
+    for answer in data.answers:
+        if answer.category is not None:
+            members.setdefault(answer.category, []).append(answer)
+    return {name: Columns.of(members[name], wanted.good_at) for name in sorted(members, key=str)}
+
+
+def _promise(data: Columns, name: str | None, wanted: Wanted, confidence: float) -> Promise:
+    """The best threshold on these answers, by a test that only their numbers decide on."""
+    n = len(data.answers)
+    instructions = None if data.group is None else len(np.unique(data.group))
+    many = instructions is not None and (
+        instructions >= ENOUGH_INSTRUCTIONS and n >= ENOUGH_ANSWERS * instructions
+    )
+    betting = many or wanted.all_answers or wanted.loss == RATING
+    group = np.arange(n) if data.group is None else data.group
+    if not betting and instructions is not None and instructions < n:
+        data = Columns.of([data.answers[k] for k in one_of_each(group)], wanted.good_at)
+        group = np.arange(instructions)
+    loss, risk = losses(data, wanted.loss), wanted.max_risk
+    threshold = lowest = fewest = None
+    if betting:
+        threshold = certify_over_instructions(
+            data.score, loss, group, max_risk=risk, confidence=confidence
+        )
+    elif found := certify(data.score, data.good, max_risk=risk, confidence=confidence):
+        threshold = found.threshold
+    if threshold is None and betting:
+        lowest = lowest_risk_over_instructions(data.score, loss, group, confidence=confidence)
+    elif threshold is None:
+        lowest = lowest_certifiable_risk(data.score, data.good, confidence=confidence)
+        fewest = fewest_records(risk, confidence)
+    accepted = np.zeros(len(data.score), bool) if threshold is None else data.score >= threshold
+    return Promise(
+        category=name,
+        test="betting" if betting else "binomial",
+        used=_used(betting, n, instructions),
+        n=len(data.score),
+        instructions=instructions,
+        bad=int((~data.good).sum()),
+        threshold=threshold,
+        accepted=int(accepted.sum()),
+        bad_accepted=int((accepted & ~data.good).sum()),
+        risk=None
+        if threshold is None
+        else risk_over_instructions(data.score, loss, group, threshold),
+        lowest_certifiable_risk=lowest,
+        fewest_records=fewest,
+    )
+
+
+def _used(betting: bool, n: int, instructions: int | None) -> str:
+    if instructions is None:
+        return f"{'betting' if betting else 'binomial'} test on {n:,} answers, taken as independent"
+    if betting:
+        return f"betting test over {instructions:,} instructions, with all their {n:,} answers"
+    drawn = ", drawn at random" if instructions < n else ""
+    return f"binomial test on one answer to each of {instructions:,} instructions{drawn}"
+
+
+def _sentence(wanted: Wanted, promises: Sequence[Promise]) -> str:
+    """What exactly is promised."""
+    known = promises[0].instructions is not None
+    source = "from the same source"
+    drawn = f"an instruction {source}, then one of its answers" if known else f"an answer {source}"
+    what = f"the chance that it is bad is at most {wanted.max_risk:g}"
+    if wanted.loss == RATING:
+        what = f"its expected loss (1 - rating on 0 to 1) is at most {wanted.max_risk:g}"
+    where = ", in every category that has a threshold" if wanted.by_category else ""
+    monotone = any(one.test == "binomial" for one in promises)
+    given = ", if a higher threshold has no higher risk" if monotone else ""
+    return (
+        f"Draw {drawn}: if the answer is accepted, {what}{where}. This holds with probability "
+        f"{wanted.confidence:g} over the draw of the calibration "
+        f"{'instructions' if known else 'answers'}{given}."
+    )
+
+
+def _policy(
+    scores: Scores,
+    data: Columns,
+    wanted: Wanted,
+    promises: Sequence[Promise],
+    sentence: str,
+    notes: Sequence[str],
+) -> Policy:
+    found = {one.category: one.threshold for one in promises if one.threshold is not None}
+    curve = fit_platt(data.score, data.good)
+    calibration: dict[str, Any] = {
+        "scores": printable(Path(scores.path).name),
+        "sha256": scores.sha256,
+        "n": sum(one.n for one in promises),
+        "accepted": sum(one.accepted for one in promises),
+        "bad": sum(one.bad_accepted for one in promises),
+        "unscored": sum(a.score is None for a in scores.answers),
+        "lowest_score": float(data.score.min()),
+        "highest_score": float(data.score.max()),
+        "scaled_ratings": data.scaled,
+        "promises": plain(promises),
+        "warnings": list(notes),
+    }
+    judge = scores.run.get("judge")
+    policy = Policy(
+        max(found.values()),
+        wanted.max_risk,
+        wanted.confidence,
+        wanted.good_at,
+        curve.slope,
+        curve.intercept,
+        calibration,
+        judge if isinstance(judge, dict) else None,
+        loss=wanted.loss,
+        promise=sentence,
+        thresholds={str(n): t for n, t in found.items()} if wanted.by_category else None,
+    )
+    accepted = [answer for answer in data.answers if policy.decide(answer).accept]
+    seen = {"all": distributions(data.answers), "accepted": distributions(accepted)}
+    return replace(policy, distributions=seen)

@@ -1,0 +1,129 @@
+"""What a comparison of answering models found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from selfj_eval.errors import shown
+from selfj_eval.jobs.results import Result, plain, table
+from selfj_eval.metrics.paired_means import PairedDifference
+
+KIND = "selfj-model-comparison"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPair:
+    """Two models on the instructions that both answered.
+
+    Attributes:
+        first, second: Their names.
+        found: Difference of their means, first - second.
+        holm: Its p-value, adjusted for all pairs (Holm): for claims.
+        benjamini_hochberg: The same for screening.
+    """
+
+    first: str
+    second: str
+    found: PairedDifference
+    holm: float | None
+    benjamini_hochberg: float | None
+
+    def verdict(self, alpha: float) -> str:
+        """What may be said of the two, as a sentence.
+
+        Args:
+            alpha: 1 - confidence. A difference is claimed where Holm's p-value is at most alpha.
+        """
+        found = self.found.difference
+        one, two = shown(self.first), shown(self.second)
+        if found.value is None:
+            return f"{one} and {two} answered no instruction in common."
+        if self.holm is not None and self.holm <= alpha:
+            if found.value < 0:
+                one, two = two, one
+            return f"{one} is better than {two} by {abs(found.value):.2f} (of 9)."
+        sentence = f"{found.n} instructions cannot tell {one} from {two}"
+        if self.found.detectable is None:
+            return f"{sentence}."
+        sentence += f"; a difference of {self.found.detectable:.2f} would have shown"
+        if self.found.needed is not None and self.found.needed <= 100 * found.n:
+            sentence += f". If the one found is real, about {self.found.needed:,} would tell them"
+        return f"{sentence}."
+
+
+@dataclass(frozen=True)
+class ModelComparison(Result):
+    """Answering models on the same instructions.
+
+    Attributes:
+        judge: Whose scores they are; ``ratings`` where ratings were compared.
+        by: ``score`` or ``rating``: what was compared, on 0 to 9.
+        means: Mean by model, over its answers.
+        answers: Number of answers by model.
+        pairs: All pairs of models, the higher mean first.
+        confidence: Level of all intervals; claims are made at 1 - confidence.
+        warnings: What a reader has to know, as sentences.
+    """
+
+    judge: str
+    by: str
+    means: Mapping[str, float]
+    answers: Mapping[str, int]
+    pairs: Sequence[ModelPair]
+    confidence: float
+    warnings: Sequence[str]
+
+    @property
+    def verdicts(self) -> list[str]:
+        """A sentence per pair of models."""
+        return [pair.verdict(1 - self.confidence) for pair in self.pairs]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document that ``selfj compare`` prints as JSON."""
+        return {"kind": KIND, **plain(vars(self)), "verdicts": self.verdicts}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per pair of models."""
+        return [
+            {
+                "first": pair.first,
+                "second": pair.second,
+                "difference": pair.found.difference.value,
+                "low": pair.found.difference.low,
+                "high": pair.found.difference.high,
+                "instructions": pair.found.difference.n,
+                "p": pair.found.p,
+                "holm": pair.holm,
+                "benjamini_hochberg": pair.benjamini_hochberg,
+                "detectable": pair.found.detectable,
+                "needed": pair.found.needed,
+            }
+            for pair in self.pairs
+        ]
+
+    def __str__(self) -> str:
+        what = "scores" if self.by == "score" else "ratings, on 0 to 9"
+        parts = [f"{len(self.means)} models by their mean {what} ({shown(self.judge)})"]
+        parts += [f"  note: {shown(warning)}" for warning in self.warnings]
+        rows = [("", f"mean {self.by}", "answers")]
+        rows += [(n[:40], f"{m:.3f}", f"{self.answers[n]:,}") for n, m in self.means.items()]
+        level = f"{100 * self.confidence:g} % interval"
+        pairs: list[tuple[str, ...]] = [
+            ("", "difference", level, "instructions", "p", "p (Holm)", "detectable")
+        ]
+        for pair in self.pairs:
+            d = pair.found.difference
+            ends = "" if d.interval is None else f"{d.interval.low:.3f} to {d.interval.high:.3f}"
+            numbers = (pair.found.p, pair.holm, pair.found.detectable)
+            pairs.append(
+                (
+                    f"{pair.first[:30]} - {pair.second[:30]}",
+                    "-" if d.value is None else f"{d.value:.3f}",
+                    ends,
+                    f"{d.n:,}",
+                    *("-" if x is None else f"{x:.3g}" for x in numbers),
+                )
+            )
+        return "\n".join([*parts, "", table(rows), "", table(pairs), "", *self.verdicts])

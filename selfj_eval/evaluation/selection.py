@@ -1,0 +1,225 @@
+"""What ``select`` gives: a policy that was chosen, or one that was applied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from selfj_eval.errors import shown
+from selfj_eval.evaluation.policy import BAD, Policy
+from selfj_eval.jobs.results import Result, plain
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A promise about all answers, or about those of one category.
+
+    Attributes:
+        category: Which category; None for all answers.
+        test: ``binomial`` (one answer to each instruction) or ``betting`` (all of them).
+        used: The same as a sentence, with the numbers that decided.
+        n, bad: Rated answers that were used, and how many of them are bad.
+        instructions: How many instructions they answer; None where texts are missing.
+        threshold: Accept from this score on; None where nothing can be promised.
+        accepted, bad_accepted: How many of the n it accepts, and the bad among them.
+        risk: The risk as it is promised, but as seen on these answers; None without a threshold.
+        lowest_certifiable_risk: Without a threshold: the lowest risk that can be promised, or None.
+        fewest_records: Without one, in the binomial test: how many accepted answers, none of them
+            bad, the promise takes at least.
+    """
+
+    category: str | None
+    test: str
+    used: str
+    n: int
+    instructions: int | None
+    bad: int
+    threshold: float | None
+    accepted: int
+    bad_accepted: int
+    risk: float | None
+    lowest_certifiable_risk: float | None
+    fewest_records: int | None
+
+
+@dataclass(frozen=True)
+class Selection(Result):
+    """A policy that was chosen, or why none can be.
+
+    Attributes:
+        policy: The policy, or None where no threshold can be certified.
+        max_risk, confidence, loss: What was to be promised.
+        promise: The same as a sentence.
+        promises: One for each category where that was wanted, else a single one.
+        unscored: Answers without a score, which are skipped.
+        warnings: What speaks against the promise, as sentences.
+        output: Where the policy was written, or None.
+    """
+
+    policy: Policy | None = field(repr=False)
+    max_risk: float
+    confidence: float
+    loss: str
+    promise: str
+    promises: Sequence[Promise]
+    unscored: int
+    warnings: Sequence[str]
+    output: str | None = None
+
+    @property
+    def certified(self) -> bool:
+        """Whether there is a policy."""
+        return self.policy is not None
+
+    @property
+    def n(self) -> int:
+        """Rated answers that were used."""
+        return sum(one.n for one in self.promises)
+
+    @property
+    def bad(self) -> int:
+        """How many of them are bad."""
+        return sum(one.bad for one in self.promises)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary, as the JSON that the command prints."""
+        shared = ("certified", "max_risk", "confidence", "loss", "promise", "n", "bad", "unscored")
+        found = {name: getattr(self, name) for name in shared} | {"warnings": list(self.warnings)}
+        if self.promises[0].category is not None:
+            return found | {"categories": plain(self.promises), "output": self.output}
+        own = plain(self.promises[0])
+        names = ["test", "used", "instructions", "threshold", "accepted", "bad_accepted", "risk"]
+        if self.policy is None:
+            names = [*names[:3], "lowest_certifiable_risk", "fewest_records"]
+        found |= {name: own[name] for name in names}
+        return found if self.policy is None else found | {"output": self.output}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row, or one for each category."""
+        return [plain(one) for one in self.promises]
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.n:,} rated answers used, {self.bad / self.n:.1%} of them bad; "
+            f"{self.unscored:,} unscored answers are skipped"
+        ]
+        lines += [f"  note: {shown(warning)}" for warning in self.warnings]
+        for one in self.promises:
+            lines += self._none(one) if one.threshold is None else self._accepting(one)
+        if self.policy is None:
+            return "\n".join(
+                [*lines, "  nothing was written; more rated answers or a better judge help"]
+            )
+        lines.append(f"  promised: {self.promise}")
+        return "\n".join(lines if self.output is None else [*lines, f"  written to {self.output}"])
+
+    @property
+    def _wanted(self) -> str:
+        what = "bad" if self.loss == BAD else "lost"
+        return f"at most {self.max_risk:.4g} {what} with confidence {self.confidence:g}"
+
+    def _accepting(self, one: Promise) -> list[str]:
+        m, k = one.accepted, one.bad_accepted
+        seen = f"; their loss is {one.risk:.3g}" if self.loss != BAD else ""
+        return [
+            f"{_where(one)}accept from score {one.threshold:.6g} on: {self._wanted}",
+            f"  here that accepts {m:,} ({m / one.n:.1%}), {k:,} of them bad ({k / m:.1%}){seen}",
+            f"  by a {one.used}",
+        ]
+
+    def _none(self, one: Promise) -> list[str]:
+        lines = [
+            f"{_where(one)}NO THRESHOLD CAN BE CERTIFIED: {self._wanted} is not supported by "
+            "these answers.",
+            f"  by a {one.used}",
+        ]
+        if one.fewest_records is not None and one.n < one.fewest_records:
+            fewest = f"{one.fewest_records:,}"
+            lines.append(f"  it takes at least {fewest} accepted answers, none of them bad")
+        if one.lowest_certifiable_risk is None:
+            return [
+                *lines,
+                "  no risk can: the answers are too few, or the scores do not tell good from bad",
+            ]
+        lowest = f"{one.lowest_certifiable_risk:.3f}"
+        return [
+            *lines,
+            f"  the lowest risk that can: {lowest}; to promise just that, take other answers",
+        ]
+
+
+def _where(one: Promise) -> str:
+    return "" if one.category is None else f"{shown(one.category)}: "
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What a policy says of one answer.
+
+    Attributes:
+        id: The answer's.
+        decision: ``accept`` or ``decline``.
+        p_good: Estimated probability in (0, 1) that it is good; None when unscored.
+        score: Its score.
+        error: Why it is unscored.
+    """
+
+    id: str
+    decision: str
+    p_good: float | None
+    score: float | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Decisions(Result):
+    """A policy applied.
+
+    Attributes:
+        answers, accepted, declined, unscored: Counts of answers; unscored ones are declined.
+        rated_accepted, bad_accepted: Accepted answers with a rating, and the bad among them.
+        mean_loss: Mean loss of these, as the policy counts it; None where there are none.
+        warnings: What shows that the promise may not hold here, as sentences.
+        output: Where the decisions were written, or None.
+        decided: One per answer, in their order.
+        promised: The policy's largest risk.
+    """
+
+    answers: int
+    accepted: int
+    declined: int
+    unscored: int
+    rated_accepted: int
+    bad_accepted: int
+    mean_loss: float | None
+    warnings: Sequence[str]
+    output: str | None
+    decided: Sequence[Decided] = field(repr=False)
+    promised: float = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary, as the JSON that the command prints."""
+        hidden = ("decided", "promised")
+        found = {name: value for name, value in vars(self).items() if name not in hidden}
+        return found | {"warnings": list(self.warnings)}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per answer."""
+        return [vars(decided).copy() for decided in self.decided]
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.accepted:,} of {self.answers:,} answers accepted, {self.declined:,} declined "
+            f"({self.unscored:,} of them unscored)"
+        ]
+        if self.rated_accepted:
+            bad = self.bad_accepted
+            share = bad / self.rated_accepted
+            lost = "" if self.mean_loss == share else f"mean loss {self.mean_loss:.3g}; "
+            lines.append(
+                f"  {self.rated_accepted:,} accepted answers have a rating: {bad:,} bad "
+                f"({share:.1%}; {lost}promised at most {self.promised:.4g})"
+            )
+        lines += [f"  note: {shown(warning)}" for warning in self.warnings]
+        return "\n".join(lines if self.output is None else [*lines, f"  written to {self.output}"])

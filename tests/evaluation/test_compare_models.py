@@ -1,0 +1,141 @@
+"""Which of several models is better, and whether that can be told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from selfj_eval import compare
+from selfj_eval.errors import DataError
+from selfj_eval.evaluation.model_comparison import ModelComparison
+from selfj_eval.metrics.paired_means import benjamini_hochberg, holm, paired_difference
+
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def oracles(data: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((data.parent / "oracles/inference.json").read_text())
+    return found
+
+
+def answers(means: dict[str, float], n: int, seed: int = 0) -> Rows:
+    """Answers of models whose levels differ less than the questions'."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for k in range(n):
+        level = random.normal(0, 2)
+        for model, mean in means.items():
+            score = float(np.clip(mean + level + random.normal(0, 0.7), 0, 9))
+            rows.append({"id": f"{model}-{k}", "model": model, "instruction": f"Question {k}?",
+                         "response": f"{model} says {k}", "score": score})  # fmt: skip
+    return rows
+
+
+def compared(*given: Any, **options: Any) -> ModelComparison:
+    found = compare(*given, **options)
+    assert isinstance(found, ModelComparison)
+    return found
+
+
+def test_published_values(oracles: dict[str, Any]) -> None:
+    main = {name: np.array(values) for name, values in oracles["data"]["main"].items()}
+    sides = [main["rating"][main["model"] == m].astype(float) for m in (4, 3)]
+    expected = oracles["e_comparisons"]["paired_models_4_3"]
+    found = paired_difference(*sides)
+    assert found.difference.value == pytest.approx(expected["mean_difference"])
+    assert found.standard_error == pytest.approx(expected["se_paired"])
+    assert found.p == pytest.approx(expected["p_paired_t"])
+    assert [found.difference.low, found.difference.high] == pytest.approx(expected["t95"])
+    assert found.detectable == pytest.approx(expected["mde_80_normal"])
+    p = oracles["data"]["p_values"]
+    assert holm(p) == pytest.approx(oracles["e_comparisons"]["holm"]["adjusted"])
+    assert benjamini_hochberg(p) == pytest.approx(oracles["e_comparisons"]["fdr_bh"]["adjusted"])
+
+
+def test_models_in_one_file() -> None:
+    rows = answers({"a": 5.0, "b": 4.0, "c": 4.05}, 40)
+    found = compared(rows)
+    assert list(found.means) == ["a", "c", "b"]
+    by_pair = {frozenset((p.first, p.second)): p for p in found.pairs}
+    pair = by_pair[frozenset("ab")]
+    one, two = ([r["score"] for r in rows if r["model"] == m] for m in (pair.first, pair.second))
+    assert pair.found.p == pytest.approx(stats.ttest_rel(one, two).pvalue)
+    assert pair.holm is not None
+    assert pair.holm < 0.05
+    # Unpaired, the questions' differences would hide it.
+    assert stats.ttest_ind(one, two).pvalue > pair.holm
+    assert any(v.startswith("a is better than b by ") for v in found.verdicts)
+    close = by_pair[frozenset("bc")]
+    assert close.holm is not None
+    assert close.holm > 0.05
+    assert any("40 instructions cannot tell" in v for v in found.verdicts)
+    shuffled = [rows[k] for k in np.random.default_rng(1).permutation(len(rows))]
+    assert compared(shuffled).to_dict() == found.to_dict() | {"judge": found.judge}
+
+
+def test_two_files_of_two_models(in_process: Any, jsonl: Callable[..., Path]) -> None:
+    rows = answers({"a": 5.0, "b": 4.0}, 40)
+    files = []
+    for model in "ab":
+        own = [r | {"id": r["instruction"]} for r in rows if r["model"] == model]
+        files.append(jsonl(*[{k: v for k, v in r.items() if k != "model"} for r in own],
+                           name=f"model_{model}.jsonl"))  # fmt: skip
+    done = in_process("selfj", "compare", *files)
+    assert done.returncode == 0, done.stderr
+    assert "model_a is better than model_b by " in done.stdout
+    assert "not what people say" in done.stdout
+    document = json.loads(in_process("selfj", "compare", *files, "--json").stdout)
+    assert document["kind"] == "selfj-model-comparison"
+    assert document["pairs"][0]["found"]["difference"]["n"] == 40
+
+
+def test_ratings_decide_where_they_are_asked_for() -> None:
+    rows = answers({"a": 5.0, "b": 4.0}, 40)
+    rated = [r | {"rating": 9 - r["score"], "rating_min": 0, "rating_max": 9} for r in rows]
+    found = compared(rated, by="rating")
+    assert found.judge == "ratings"
+    assert found.verdicts[0].startswith("b is better than a by ")
+    unrated = [r | {"rating": None} if r["model"] == "b" else r for r in rated]
+    with pytest.raises(DataError, match="answers with a rating by 1 models"):
+        compare(unrated, by="rating")
+
+
+def test_unscored_answers_are_skipped_and_counted() -> None:
+    rows = answers({"a": 5.0, "b": 4.0}, 40)
+    rows[0] = rows[0] | {"score": None, "error": "no answer"}
+    found = compared(rows)
+    assert found.pairs[0].found.difference.n == 39
+    assert "1 answers are unscored and are skipped" in found.warnings
+
+
+def test_what_can_be_said_of_few_or_equal_answers() -> None:
+    rows = answers({"a": 5.0, "b": 5.0}, 1)
+    assert compared(rows).pairs[0].found.difference.interval is None
+    same = [r | {"score": 5.0} for r in answers({"a": 5.0, "b": 5.0}, 40)]
+    found = compared(same)
+    assert found.verdicts == ["40 instructions cannot tell a from b."]
+    alone = [r for r in rows if r["model"] == "a"]
+    with pytest.raises(DataError, match="by 1 models"):
+        compare(alone)
+    apart = [r | {"instruction": f"{r['model']}: {r['instruction']}"} for r in rows]
+    assert compared(apart).verdicts == ["b and a answered no instruction in common."]
+    with pytest.raises(DataError, match="to compare models, the instructions"):
+        compare(alone, [r for r in apart if r["model"] == "b"])
+    with pytest.raises(DataError, match="has no instruction"):
+        compare([{k: v for k, v in r.items() if k != "instruction"} for r in rows])
+
+
+def test_false_claims_are_rare_among_many_models() -> None:
+    """Of ten equal models, at most one comparison in twenty claims any difference."""
+    wrong = 0
+    for seed in range(100):
+        found = compared(answers({f"m{k}": 5.0 for k in range(10)}, 30, seed=seed))
+        wrong += any("better" in v for v in found.verdicts)
+    assert wrong <= 11  # 5 expected; above 11 has a chance of 0.4 %
