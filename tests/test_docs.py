@@ -44,6 +44,7 @@ def test_links_within_the_repository(page: Path) -> None:
         pytest.param(
             *("docs/alpaca.md", ["bash", "python", "bash"], "curve.csv"), marks=pytest.mark.long
         ),
+        ("docs/annotators.md", ["python"], "agreement.csv"),
         ("docs/generating.md", ["bash"], "samples.jsonl"),
         pytest.param(*("docs/training.md", ["bash"], "scores.jsonl"), marks=pytest.mark.long),
         pytest.param(*("docs/bench.md", ["bash"], "table/table.csv"), marks=pytest.mark.long),
@@ -73,6 +74,7 @@ def test_examples_run(page: str, languages: list[str], output: str, tmp_path: Pa
     lines |= {"docs/generating.md": 8, "docs/training.md": 800, "docs/bench.md": 6}
     lines |= {"docs/collection.md": 2, "docs/python.md": 30, "docs/export.md": 7}
     lines |= {"docs/templates.md": 20, "docs/pairs.md": 2, "docs/estimating.md": 464}
+    lines |= {"docs/annotators.md": 21}
     assert len((tmp_path / output).read_text().splitlines()) == lines[page]
 
 

@@ -22,7 +22,7 @@ def sections() -> dict[str, str]:
 
 
 def test_every_section_with_a_table_says_how_it_was_made() -> None:
-    command = re.compile(r"(^ {4}|`)(selfj |python )?(benchmarks|examples|bench )", re.M)
+    command = re.compile(r"(^ {4}|`)(selfj |python )?(benchmarks|examples|bench |prefer )", re.M)
     tables = {title: text for title, text in sections().items() if "| ---" in text}
     assert len(tables) > 4
     assert [title for title, text in tables.items() if not command.search(text)] == []

@@ -60,6 +60,11 @@ class Columns:
         )
 
     @property
+    def rescales(self) -> bool:
+        """Whether ratings are put on 0..9, as they have several known scales."""
+        return len(self.scales) > 1 and self.scaled
+
+    @property
     def scaled(self) -> bool:
         """Whether there are answers and the scale of every rating is known."""
         return bool(self.scales) and (None, None) not in self.scales

@@ -12,8 +12,10 @@ import numpy as np
 
 from selfj_eval import __version__, metrics
 from selfj_eval.evaluation import agreement, decision_metrics
+from selfj_eval.evaluation.binary import binary, warnings_on_correction
 from selfj_eval.evaluation.columns import Columns
-from selfj_eval.evaluation.options import BootstrapOptions, EvaluateOptions
+from selfj_eval.evaluation.options import BootstrapOptions, EvaluateOptions, VerdictOptions
+from selfj_eval.evaluation.rater_agreement import RaterColumns, rater_agreement
 from selfj_eval.evaluation.rendering import write_csv
 from selfj_eval.evaluation.result import Counts, Evaluation, EvaluationSettings, Provenance
 from selfj_eval.files.atomic import check_output
@@ -74,7 +76,7 @@ evaluate = keywords(evaluate_scores, EvaluateOptions)
 
 
 def evaluated(
-    scores: Scores, options: BootstrapOptions, progress: Callable[[int], None] = lambda _: None
+    scores: Scores, options: VerdictOptions, progress: Callable[[int], None] = lambda _: None
 ) -> Evaluation:
     """Evaluate one judge; ``progress`` is told how many bootstrap evaluations are done.
 
@@ -86,10 +88,17 @@ def evaluated(
     drawing = agreement.Drawing(options.resamples, options.confidence, options.seed)
     by_category = agreement.by(data, "category", options.confidence)
     by_model = agreement.by(data, "model", options.confidence)
+    raters = RaterColumns.of(data)
+    verdicts = binary(scores, data, options.judged_good_at, options.confidence)
+    notes = [
+        *warnings_on(scores, data),
+        *([] if raters is None else raters.warnings()),
+        *warnings_on_correction(verdicts, data),
+    ]
     return Evaluation(
         judge=scores.name,
         counts=_counts(scores, data),
-        warnings=[*scores.warnings, *warnings_on(scores, data)],
+        warnings=[*scores.warnings, *notes],
         settings=EvaluationSettings(
             options.good_at,
             options.confidence,
@@ -115,6 +124,8 @@ def evaluated(
         calibration=decision_metrics.calibration(data),
         length=agreement.length(data, options.confidence),
         distribution=decision_metrics.distribution(data),
+        binary=verdicts,
+        raters=rater_agreement(data, raters, scores.run, drawing),
         provenance=provenance(scores),
     )
 

@@ -56,7 +56,21 @@ class BootstrapOptions(RatingOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(BootstrapOptions, LogOptions):
+class VerdictOptions(BootstrapOptions):
+    """The same, and what the judge calls good."""
+
+    group_title: ClassVar[str] = "the judge's verdict"
+
+    judged_good_at: float | None = option(
+        None,
+        "an answer is judged good if its score is at least this (default: the score with the "
+        "highest balanced accuracy against the ratings)",
+        placeholder="SCORE",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(VerdictOptions, LogOptions):
     """How scores are evaluated."""
 
     csv: PathLike | None = option(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from selfj_eval.errors import shown
-from selfj_eval.evaluation.result import Comparison, Evaluation
+from selfj_eval.evaluation.cells import interval, number, reasons
+from selfj_eval.evaluation.rater_rendering import rater_lines
+from selfj_eval.evaluation.rater_result import RaterAgreement
+from selfj_eval.evaluation.result import Binary, Comparison, Evaluation
 from selfj_eval.files.atomic import atomic_write
 from selfj_eval.files.formulas import guarded
 from selfj_eval.jobs.results import table
@@ -21,18 +24,6 @@ Row = tuple[object, ...]
 def title(name: str) -> str:
     """What a headline metric is called, and which way is better where that is not up."""
     return LABELS[name] + (" (lower is better)" if name in LOWER_IS_BETTER else "")
-
-
-def number(metric: Metric, digits: int = 3) -> str:
-    """A metric's value as text; a dash where it is undefined."""
-    return "-" if metric.value is None else f"{metric.value:.{digits}f}"
-
-
-def interval(metric: Metric) -> str:
-    """A metric's interval as text, empty where it has none."""
-    if metric.interval is None:
-        return ""
-    return f"{metric.interval.low:.3f} to {metric.interval.high:.3f}"
 
 
 def text(found: Evaluation) -> str:
@@ -50,7 +41,7 @@ def text(found: Evaluation) -> str:
         return "\n".join([*parts, "nothing to evaluate: no answer has a score and a rating"])
     rows = [("", "value", f"{100 * settings.confidence:g} % interval")]
     rows += [(title(name), number(m), interval(m)) for name, m in headline.items()]
-    parts += ["", table(rows), *_reasons(headline.values())]
+    parts += ["", table(rows), *reasons(headline.values())]
     if any(m.interval is not None for m in headline.values()):
         parts.append(f"  intervals: bootstrap over {settings.resampled}; the ECE has none")
     for name in ("category", "model"):
@@ -60,12 +51,10 @@ def text(found: Evaluation) -> str:
         order = found.models._asdict().items()
         parts += ["", "order of the models by mean score and by mean rating"]
         parts.append(table([(name, number(m), interval(m)) for name, m in order]))
+    parts += ["", *_verdicts(found.binary)]
+    if found.raters is not None:
+        parts += ["", *rater_lines(found.raters)]
     return "\n".join([*parts, "", _details(found)])
-
-
-def _reasons(metrics: Iterable[Metric]) -> list[str]:
-    reasons = dict.fromkeys(m.undefined for m in metrics if m.undefined is not None)
-    return [f"  undefined (-): {shown(reason)}" for reason in reasons]
 
 
 def _groups(name: str, found: Evaluation) -> str:
@@ -83,6 +72,34 @@ def _groups(name: str, found: Evaluation) -> str:
     rho, tau = number(mean.spearman), number(mean.kendall_tau_b)
     rows.append((over, "", rho, "", tau, "", "", "", ""))
     return table(rows)
+
+
+def verdict_names(found: Binary) -> list[tuple[str, Metric]]:
+    """The measures of the judge's verdicts, each with its name."""
+    named = [
+        ("good answers that are judged good (TPR)", found.tpr),
+        ("bad answers that are judged bad (TNR)", found.tnr),
+        ("good answers among those judged good (precision)", found.precision),
+    ]
+    if found.unrated:
+        named += [
+            (f"of {found.unrated:,} answers without a rating: judged good", found.judged_good),
+            ("  good, corrected for the judge's errors (Rogan-Gladen)", found.corrected),
+        ]
+    return named
+
+
+def _verdicts(found: Binary) -> Iterator[str]:
+    """The judge as one that says good or bad."""
+    if found.score_cut is None:
+        yield "answers are not judged good or bad"
+        yield from reasons([found.tpr])
+        return
+    how = ", which separates good from bad answers best" if found.chosen else ""
+    yield f"judged good or bad: good from score {found.score_cut:.3f} on{how}"
+    named = verdict_names(found)
+    yield table([(name, number(m), interval(m)) for name, m in named])
+    yield from reasons(m for _, m in named)
 
 
 def _details(found: Evaluation) -> str:
@@ -126,20 +143,22 @@ def comparison_text(found: Comparison) -> str:
         higher = "" if d.first_higher is None else f"{d.first_higher:.1%}"
         gap = (number(d.difference), interval(d.difference))
         rows.append((title(name), number(d.first), number(d.second), *gap, higher))
-    parts += [f"\n{table(rows)}", *_reasons(d.difference for d in found.metrics.values())]
+    parts += [f"\n{table(rows)}", *reasons(d.difference for d in found.metrics.values())]
     return "\n".join([*parts, f"  bootstrap over {found.settings.resampled}"])
 
 
 def metric_rows(found: Evaluation) -> Iterator[Row]:
     """Every metric: where it stands, and its numbers, in the order of ``COLUMNS``."""
     for scope in (
-        *("headline", "correlation", "pairwise", "models", "length"),
+        *("headline", "correlation", "pairwise", "models", "length", "binary"),
         *("mean_over_categories", "mean_over_models"),
     ):
         yield from _of(scope, "", getattr(found, scope))
     for scope in ("by_category", "by_model"):
         for key, group in getattr(found, scope).items():
             yield from _of(scope, guarded(key), group.headline)
+    if found.raters is not None:
+        yield from _of_raters(found.raters)
     selective = found.selective
     yield ("selective", "", "excess_aurc", *_cells(selective.excess_aurc))
     for share, metric in selective.accuracy_at_coverage.items():
@@ -149,6 +168,17 @@ def metric_rows(found: Evaluation) -> Iterator[Row]:
     yield from _of("selective", "graded", selective.graded)
     for fit in ("raw", "isotonic", "platt"):
         yield from _of("calibration", fit, getattr(found.calibration, fit))
+
+
+def _of_raters(found: RaterAgreement) -> Iterator[Row]:
+    """How several raters agree, and the judge with them."""
+    for field in ("kappa", "alpha", "icc", "ceiling"):
+        yield from _of("raters", field, getattr(found, field))
+    for scoring in ("accuracy", "rmse"):
+        test = getattr(found.judge, scoring)
+        yield ("raters", scoring, "advantage", *_cells(test.advantage))
+        for epsilon, rate in test.winning_rates.items():
+            yield ("raters", scoring, f"winning_rate_{epsilon}", *_cells(rate))
 
 
 def _of(scope: str, name: str, holder: object) -> Iterator[Row]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from selfj_eval.evaluation.rater_result import RaterAgreement
 from selfj_eval.jobs.results import Result, plain
 from selfj_eval.metrics import Difference, Headline, Metric, RankingAgreement, Reliability
 
@@ -170,6 +171,34 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class Binary:
+    """The judge as one that says good or bad.
+
+    Attributes:
+        score_cut: Lowest score that is judged good; None where it could not be chosen.
+        chosen: Whether it was chosen on the ratings. Then each rated answer has its verdict by a
+            cut chosen on others, so that the rates are not flattered.
+        tpr: Share of good answers that are judged good.
+        tnr: Share of bad answers that are judged bad.
+        precision: Share of good answers among those judged good.
+        youden: TPR + TNR - 1; 0 is a judge that knows nothing.
+        unrated: Scored answers without a rating.
+        judged_good: Share of these that are judged good.
+        corrected: Share of these that are good, by Rogan and Gladen's correction.
+    """
+
+    score_cut: float | None
+    chosen: bool
+    tpr: Metric
+    tnr: Metric
+    precision: Metric
+    youden: Metric
+    unrated: int
+    judged_good: Metric
+    corrected: Metric
+
+
+@dataclass(frozen=True, slots=True)
 class Length:
     """Spearman's correlations with the answer's length in characters."""
 
@@ -218,7 +247,8 @@ class Provenance:
 class Evaluation(Result):
     """Everything there is to say about one judge on one set of rated answers.
 
-    ``docs/evaluation.md`` explains every number.
+    ``docs/evaluation.md`` explains every number; ``raters`` is None without two raters of the
+    answers.
     """
 
     judge: str
@@ -237,6 +267,8 @@ class Evaluation(Result):
     calibration: Calibration
     length: Length
     distribution: Sequence[ScoresAtRating]
+    binary: Binary
+    raters: RaterAgreement | None
     provenance: Provenance
 
     def groups(self, name: str) -> Mapping[str, Group]:

@@ -25,15 +25,16 @@ from selfj_eval.records.layouts.alpaca import alpaca_eval_names
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.options import ReadOptions, ScaleOptions
 from selfj_eval.records.questions import QUESTION_FIELDS
+from selfj_eval.records.rater_rows import RATER, one_row_an_answer
 from selfj_eval.records.raters import GivenRating
-from selfj_eval.records.ratings import rescaled, with_rating
+from selfj_eval.records.ratings import RATINGS, rescaled, with_rating, without_off_scale
 from selfj_eval.records.reading import iter_rows, refuse_repeated_ids
-from selfj_eval.records.record import RECORD_FIELDS, Judgment, Record, checked_fields, is_number
+from selfj_eval.records.record import RECORD_FIELDS, Judgment, Record, checked_fields
 
 _NO_SCORE = "no score in the file"
 _READ = frozenset(
     {*RECORD_FIELDS, *QUESTION_FIELDS, "output", "generator", "dataset"}
-    | {"score", "error", "inclusion", "doc", "doc_id"}
+    | {RATINGS, RATER, "score", "error", "inclusion", "doc", "doc_id"}
 )
 
 
@@ -147,8 +148,9 @@ def as_scores(
             ``id`` and ``score``, or lm-eval's ``samples_*.jsonl`` of a ``selfj_judge_*`` task. Or
             what ``score`` returned, or rows in memory. A null or empty score is an unscored
             answer. A file may be on the hub (``hf://datasets/...``), with its run file.
-        ratings: A file or rows with ``id`` and ``rating``. They replace the ratings in ``given``;
-            other fields of a record that it lacks, such as texts, are taken from it too.
+        ratings: A file or rows with ``id`` and ``rating``, or ``ratings``; with ``rater`` one row
+            for each rater of an answer. They replace the ratings in ``given``; other fields of a
+            record that it lacks, such as texts, are taken from it too.
         scale: The scale of ratings that come without one, and what stands for no rating.
 
     A rating outside its scale is skipped, with a warning.
@@ -290,6 +292,8 @@ def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Sco
     notices = Notices()
     path = source if isinstance(source, Path) else None
     rows = rows_of(source) if path is None else _rows_in(path, scale, notices)
+    if not score:
+        rows = one_row_an_answer(rows, path=path, scale=scale, notices=notices)
     first = next(rows, None)
     if first is None:
         raise DataError("holds no rows.", path=path)
@@ -301,10 +305,9 @@ def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Sco
     for place, row in chain([first], rows):
         if isinstance(row.get("doc"), dict) and "doc_id" in row:  # lm-eval's samples
             row = {"id": row["doc_id"], **row["doc"], "score": row.get("score")}
-        row = with_rating(row, scale, notices)
-        if why := _off_scale(row):
-            outside.append(f"{place}: {why}")
-            row = {name: value for name, value in row.items() if name != "rating"}
+        row = with_rating(row, scale, notices, path=shown, place=place)
+        row, off = without_off_scale(row)
+        outside += [f"{place}: {why}" for why in off]
         values = checked_fields(
             row,
             required=("id",),
@@ -341,15 +344,6 @@ def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Sco
 def _rows_in(path: Path, scale: ScaleOptions, notices: Notices) -> Rows:
     how = ReadOptions(scale=scale.scale, missing_rating=scale.missing_rating)
     return iter_rows(path, fields=_READ, options=how, notices=notices)
-
-
-def _off_scale(row: Mapping[str, Any]) -> str | None:
-    """Why a rating cannot be on its scale; None where it is, or where that is not the question."""
-    ends = [row.get(name) for name in ("rating_min", "rating", "rating_max")]
-    known = [float(x) for x in ends if is_number(x)]
-    if len(known) < len(ends) or not known[0] < known[2] or known[0] <= known[1] <= known[2]:
-        return None
-    return f"{known[1]:g} is not in {known[0]:g} to {known[2]:g}"
 
 
 def _merged(answer: Scored, given: Scored | None) -> Scored:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -203,6 +204,31 @@ def cross_fitted(
     Returns:
         Shape (n,), in [0, 1]; None when there are fewer than 10 answers or groups.
     """
+    return cross_fit(score, good, fit_isotonic if method == "isotonic" else fit_platt, group=group)
+
+
+class Fitted(Protocol):
+    """A function of the score that was fitted to rated answers."""
+
+    def __call__(self, score: Array, /) -> npt.NDArray[Any]: ...
+
+
+def cross_fit(
+    score: Numbers,
+    good: Numbers,
+    fit: Callable[[Array, Array], Fitted],
+    *,
+    group: Numbers | None = None,
+) -> Array | None:
+    """What a function of the score, fitted to the other folds, gives for every answer.
+
+    Args:
+        score, good, group: As for ``cross_fitted``.
+        fit: From scores and truth values to the function.
+
+    Returns:
+        Shape (n,); None when there are fewer than 10 answers or groups.
+    """
     a, y = paired(score, truths(good, "good"))
     order = np.lexsort((y, a))  # also lets both fits run over sorted scores, which is faster
     a, y = a[order], y[order]
@@ -213,7 +239,6 @@ def cross_fitted(
     if units < 2 * FOLDS:
         return None
     fold = (np.random.default_rng(0).permutation(units) % FOLDS)[unit]
-    fit = fit_isotonic if method == "isotonic" else fit_platt
     result = np.empty(len(a))
     for k in range(FOLDS):
         others = fold != k

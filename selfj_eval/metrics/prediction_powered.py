@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfj_eval.jobs.arguments import Numbers, codes, numbers, truths
+from selfj_eval.metrics.proportions import quantile, wilson
 from selfj_eval.metrics.result import Array, Interval
 
 FEWEST_LABELS = 10
@@ -87,7 +88,7 @@ def powered_mean(
     labels, groups = _counts(sample)
     interval = None
     if value is not None and error is not None and reason is None:
-        half = _t(confidence, groups - 2) * error
+        half = quantile(confidence, groups - 2) * error
         interval = Interval(value - half, value + half, confidence, "t, clustered")
     effective = _effective(labels, alone, error)
     return Powered(value, interval, error, labels, groups, weight, effective, reason)
@@ -128,7 +129,7 @@ def powered_share(
         value = min(max(value, 0.0), 1.0)
         varies = error > 0 and 0 < value < 1
         size = value * (1 - value) / error**2 if varies else float(groups)
-        interval = _wilson(value, size, _t(confidence, groups - 2), confidence)
+        interval = wilson(value, size, confidence, degrees=groups - 2)
     effective = _effective(labels, alone, error)
     return Powered(value, interval, error, labels, groups, weight, effective, reason)
 
@@ -181,7 +182,7 @@ def powered_difference(
     reason = _too_few(labels, groups)
     interval = None
     if reason is None and error is not None:
-        half = _t(confidence, groups - 2) * error
+        half = quantile(confidence, groups - 2) * error
         interval = Interval(values[0] - half, values[0] + half, confidence, "t, clustered")
     effective = _effective(labels, errors[1], error)
     return Powered(values[0], interval, error, labels, groups, weights[0], effective, reason)
@@ -208,7 +209,7 @@ def expected_half_width(
     if n < 3:
         raise ValueError(f"an interval needs at least 3 labels, got {n}")
     kept = 1 - correlation**2 * unlabelled / (n + unlabelled)
-    return _t(confidence, n - 2) * deviation * math.sqrt(kept * (n - 1) / ((n - 2) * n))
+    return quantile(confidence, n - 2) * deviation * math.sqrt(kept * (n - 1) / ((n - 2) * n))
 
 
 def _checked(
@@ -293,17 +294,3 @@ def _effective(labels: int, alone: float | None, error: float | None) -> float |
     if alone is None or not error:
         return None
     return labels * (alone / error) ** 2
-
-
-def _t(confidence: float, degrees: int) -> float:
-    from scipy.stats import t
-
-    return float(t.ppf(0.5 + confidence / 2, degrees))
-
-
-def _wilson(p: float, n: float, quantile: float, confidence: float) -> Interval:
-    shrink = 1 + quantile**2 / n
-    centre = (p + quantile**2 / (2 * n)) / shrink
-    half = quantile / shrink * math.sqrt(p * (1 - p) / n + quantile**2 / (4 * n * n))
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
-    return Interval(low, high, confidence, "Wilson at effective n, t")

@@ -13,14 +13,13 @@ import numpy as np
 from selfj_eval.errors import DataError, printable, some
 from selfj_eval.evaluation.result import KIND, Evaluation
 from selfj_eval.files.documents import Document, read_json
+from selfj_eval.judging.scales import scale_of
 from selfj_eval.judging.scored import Scored, as_scores, groups
 from selfj_eval.metrics import LABELS, LOWER_IS_BETTER, Headline
 from selfj_eval.metrics.bootstrap import RESAMPLES, bootstrap_of_counts
 from selfj_eval.metrics.resampled import Counts
 from selfj_eval.metrics.result import Array, Interval
-from selfj_eval.prompts.labels import MAX_SCORE, MIN_SCORE
 from selfj_eval.publishing.options import ExportOptions
-from selfj_eval.records.record import is_number
 
 if TYPE_CHECKING:
     from selfj_eval.judging.scored import ScoresLike
@@ -112,15 +111,6 @@ def findings_of(given: Exportable, options: ExportOptions) -> Findings:
     unfit = ("answers_of", "judge", "judge_prompt", "correct_at")
     _refuse(options, "an evaluation of a judge", unfit)
     return _of_evaluation(document)
-
-
-def scale_of(judge: Mapping[str, Any]) -> tuple[float, float]:
-    """Ends of the scale of a judge's scores, infinite of a rater without one."""
-    ends = judge.get("scale")  # of a template's labels; a sum's is no pair of numbers
-    if isinstance(ends, list) and len(ends) == 2 and all(map(is_number, ends)):
-        return (float(ends[0]), float(ends[1]))
-    judges = "template" in judge or "format" in judge
-    return (MIN_SCORE, MAX_SCORE) if judges else (-math.inf, math.inf)
 
 
 def _refuse(options: ExportOptions, what: str, names: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ class GivenRating(NamedTuple):
 def mean_of(ratings: Iterable[GivenRating]) -> float | None:
     """The mean of the ratings; None without any."""
     values = [one.rating for one in ratings]
-    return sum(values) / len(values) if values else None
+    return math.fsum(values) / len(values) if values else None  # in any order the same
 
 
 def given_ratings(value: Any) -> tuple[GivenRating, ...] | None:
@@ -56,7 +57,10 @@ def given_ratings(value: Any) -> tuple[GivenRating, ...] | None:
         if not isinstance(rater, str) or isinstance(rating, bool | str) or is_missing(rating):
             raise DataError(f"{message}; one of them is {item!r:.40}.", field="raters")
         try:
-            found.append(GivenRating(rater, float(rating)))
+            number = float(rating)
         except (TypeError, ValueError, OverflowError):
-            raise DataError(f"{message}; one of them is {item!r:.40}.", field="raters") from None
+            number = math.inf
+        if not math.isfinite(number):
+            raise DataError(f"{message}; one of them is {item!r:.40}.", field="raters")
+        found.append(GivenRating(rater, number))
     return tuple(found)

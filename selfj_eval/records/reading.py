@@ -27,14 +27,14 @@ from selfj_eval.records.names import FAMILIAR, column_of, familiar_names, with_i
 from selfj_eval.records.notices import Notices, on_nothing
 from selfj_eval.records.options import LAST, ReadOptions
 from selfj_eval.records.questions import QUESTION_FIELDS
-from selfj_eval.records.ratings import with_rating
+from selfj_eval.records.ratings import RATINGS, with_rating
 from selfj_eval.records.record import RECORD_FIELDS, Record, record_from_mapping
 
 _WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 _ANSWERS = ("response", "output", "answer", "completion")
 _NUMBERS = ("rating", "rating_min", "rating_max", "score", "inclusion")
 _READ = frozenset(
-    {*RECORD_FIELDS, *QUESTION_FIELDS, "output", "generator", "dataset", "error"}
+    {*RECORD_FIELDS, *QUESTION_FIELDS, RATINGS, "output", "generator", "dataset", "error"}
 ).union(*FAMILIAR.values())
 
 
@@ -166,7 +166,7 @@ def records_of_rows(
         numbered = "id" not in {*names, *columns}
     if numbered:
         notices.say("there is no field 'id': the positions are the ids, from 0")
-    known = {*(names.get(field, field) for field in RECORD_FIELDS), *QUESTION_FIELDS}
+    known = {*(names.get(field, field) for field in RECORD_FIELDS), *QUESTION_FIELDS, RATINGS}
     known.update(map(column_of, inner))
     shown = None if path is None else printable(path)
     unseen, seen = set(names.values()), set[str]()
@@ -178,7 +178,7 @@ def records_of_rows(
             raise DataError(message, path=path, place=place, field="id")
         try:
             record = record_from_mapping(
-                with_rating(row, options, notices, names),
+                with_rating(row, options, notices, names, path=shown, place=place),
                 names=names,
                 number=at if numbered else None,
                 path=shown,

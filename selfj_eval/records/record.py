@@ -16,8 +16,8 @@ from selfj_eval.records.conversations import Turn, as_text, conversation, messag
 from selfj_eval.records.names import on_missing
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.questions import NOT_TEXT, QUESTION_FIELDS, UnreadableError, whole_question
-from selfj_eval.records.raters import GivenRating, given_ratings
-from selfj_eval.records.ratings import number_in
+from selfj_eval.records.raters import GivenRating, given_ratings, mean_of
+from selfj_eval.records.ratings import check_scale, number_in
 from selfj_eval.records.texts import is_unicode, shortened
 
 _NOT_SHOWN = "(not text)"  # stands for a question of nothing else than, say, an image
@@ -46,7 +46,8 @@ class Record:
         where: File and line the record came from, for messages.
         messages: All turns before the answer, where that is more than one user turn; else None.
             In Python also chat messages (objects with ``role`` and ``content``).
-        raters: Who gave which rating, where that is known; ``rating`` is their mean.
+        raters: Who gave which rating, where that is known; where ``rating`` is None it becomes
+            their mean.
 
     Raises:
         DataError: If the id, the model or the category is no text, a rating is no finite number,
@@ -84,12 +85,16 @@ class Record:
             if value is not None and not isinstance(value, str):
                 message = f"expected text, got {type(value).__name__} ({shortened(value)})."
                 raise DataError(message, field=name)
+        if self.raters is not None:
+            object.__setattr__(self, "raters", given_ratings(self.raters))
+            if self.rating is None:
+                object.__setattr__(self, "rating", mean_of(self.raters or ()))
         for name in _NUMBERS:
             value = getattr(self, name)
             if value is not None and (type(value) is not float or not math.isfinite(value)):
                 object.__setattr__(self, name, _number_of(value, name))
         if self.rating is not None or self.rating_max is not None:
-            check_scale(self.rating, self.rating_min, self.rating_max)
+            check_scale(self.rating, self.rating_min, self.rating_max, self.raters or ())
         if self.messages is not None:
             try:
                 asked, turns = conversation(self.messages, self.instruction)
@@ -97,8 +102,6 @@ class Record:
                 raise DataError(f"{error}.", field="messages") from None
             object.__setattr__(self, "instruction", asked)
             object.__setattr__(self, "messages", turns)
-        if self.raters is not None:
-            object.__setattr__(self, "raters", given_ratings(self.raters))
 
     @property
     def question(self) -> str:
@@ -288,6 +291,7 @@ def checked_fields(
             values["raters"] = given_ratings(given)
         except DataError as error:
             raise fail("raters", error.message) from None
+    raters = values.get("raters") or ()
     for name in (*_NUMBERS, *numbers):
         value = row.get(names.get(name, name))
         if is_missing(value):
@@ -307,31 +311,16 @@ def checked_fields(
         if not math.isfinite(number):
             raise fail(name, f"is {number}; give a finite number, or leave the field out.")
         values[name] = number
+    if raters and "rating" not in values:
+        values["rating"] = mean_of(raters)
     low, high, rating = (values.get(name) for name in ("rating_min", "rating_max", "rating"))
     try:
-        check_scale(rating, low, high)
+        check_scale(rating, low, high, raters)
     except DataError as error:
         advice = " If it stands for no rating, say so with `missing_rating`." if can_name else ""
-        message = error.message + (advice if error.field == "rating" else "")
+        message = error.message + (advice if error.field in ("rating", "raters") else "")
         raise fail(error.field or "rating", message) from None
     return values
-
-
-def check_scale(rating: float | None, low: float | None, high: float | None) -> None:
-    """Refuse a scale whose ends are the wrong way round, and a rating outside its scale.
-
-    Raises:
-        DataError: Naming the field.
-    """
-    if low is not None and high is not None and not low < high:
-        message = f"must be above rating_min, got {low:g} and {high:g}."
-        raise DataError(message, field="rating_max")
-    if rating is not None and (
-        (low is not None and rating < low) or (high is not None and rating > high)
-    ):
-        ends = f"from {low}" if high is None else f"{'' if low is None else f'{low} '}to {high}"
-        message = f"{rating:g} lies outside its scale {ends}; correct one."
-        raise DataError(message, field="rating")
 
 
 def _text_of_id(value: object) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from selfj_eval.errors import DataError, printable, shown
-from selfj_eval.evaluation.options import BootstrapOptions
+from selfj_eval.evaluation.options import VerdictOptions
 from selfj_eval.jobs.options import PathLike, keywords, option
 from selfj_eval.jobs.progress import steps
 from selfj_eval.jobs.results import Result
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportOptions(BootstrapOptions):
+class ReportOptions(VerdictOptions):
     """What a report shows."""
 
     output: PathLike | None = option(None, "file for the page (.html)", placeholder="FILE")
@@ -150,7 +150,7 @@ def _each(judges: Any) -> list[Any]:
     return [judges] if rows else list(judges)
 
 
-def work(judges: Sequence[Scores], options: BootstrapOptions) -> int:
+def work(judges: Sequence[Scores], options: VerdictOptions) -> int:
     """How many bootstrap evaluations ``page`` makes."""
     from selfj_eval.evaluation import compare, evaluate
 
@@ -174,6 +174,8 @@ def page(
         progress: Told how many bootstrap evaluations are done.
     """
     from selfj_eval.evaluation.evaluate import evaluated
+    from selfj_eval.evaluation.rater_rendering import SCORINGS, named
+    from selfj_eval.evaluation.rendering import verdict_names
     from selfj_eval.judging.scored import distinct_names
     from selfj_eval.metrics import LABELS, LOWER_IS_BETTER
     from selfj_eval.reports import figures
@@ -181,6 +183,7 @@ def page(
 
     names = distinct_names(judges)
     documents = [evaluated(scores, options, progress) for scores in judges]
+    rated = [(n, d) for n, d in zip(names, documents, strict=True) if d.counts.used]
     html = rendered(
         "page.html",
         title=options.title,
@@ -192,6 +195,9 @@ def page(
         model_rows=figures.forest_groups(documents, "model"),
         metric_names={n: t + (" ↓" if n in LOWER_IS_BETTER else "") for n, t in LABELS.items()},
         most_groups=figures.MOST_GROUPS,
+        verdicts=[(n, d.binary, verdict_names(d.binary)) for n, d in rated],
+        raters=[(n, d.raters, named(d.raters)) for n, d in rated if d.raters],
+        scorings=SCORINGS,
         differences=_differences(judges, names, options, progress),
         disagreements=[(n, _worst(s, options.texts)) for n, s in zip(names, judges, strict=True)],
         texts=options.texts,

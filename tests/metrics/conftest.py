@@ -18,6 +18,9 @@ def oracles(data: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def inference(data: Path) -> dict[str, Any]:
-    """Values of what is inferred from scores and ratings, computed elsewhere."""
-    values: dict[str, Any] = json.loads((data.parent / "oracles" / "inference.json").read_text())
+    """Values of estimates and of agreement between raters, computed elsewhere."""
+    file = data.parent / "oracles" / "inference.json"
+    if not file.is_file():
+        pytest.skip("the oracles of inference are not here")
+    values: dict[str, Any] = json.loads(file.read_text())
     return values

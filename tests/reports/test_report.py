@@ -171,6 +171,34 @@ def test_models_have_a_section(jsonl: Jsonl) -> None:
     assert all(f"m{k}" in page for k in range(3))
 
 
+def test_raters_and_verdicts_have_a_section(jsonl: Jsonl) -> None:
+    made = rows(90)
+    for k, row in enumerate(made):
+        row |= {"rating_min": 0, "rating_max": 9, "rating": None, "instruction": f"question {k}"}
+        row["ratings"] = {f"<b>rater {j}": (k * 7 + j * (k % 3)) % 10 for j in range(3)}
+        if k % 9 == 0:
+            row["ratings"] = {}
+    scores = read_scores(jsonl(*made, name="a.jsonl"))
+    found = evaluate(scores, **FAST)
+    page = report([scores])
+    text = " ".join(" ".join(Tags(page).text).split())
+    assert "3 raters, 80 answers ( a )" in text
+    assert "<b>rater 2" in text and "<b>rater" not in page
+    assert found.raters is not None
+    alpha, rate = found.raters.alpha.interval, found.raters.judge.rmse.winning_rates["0.2"]
+    shown = f"{alpha.value:.3f} {alpha.low:.3f} to {alpha.high:.3f}"
+    assert f"Krippendorff's alpha, interval scale {shown}" in text
+    advantage = found.raters.judge.rmse.advantage.value
+    assert re.search(rf"close ratings \(RMSE\) {advantage:.3f}( \S+){{2}} {rate.value:.3f}", text)
+    corrected = found.binary.corrected
+    assert f"good from score {found.binary.score_cut:.3f} on" in text
+    assert "of 10 answers without a rating: judged good" in text
+    if corrected.value is not None:
+        assert f"(Rogan-Gladen) {corrected.value:.3f}" in text
+    alone = report([read_scores(jsonl(*rows(30), name="b.jsonl"))])
+    assert 'id="raters"' not in alone and 'id="verdict"' in alone
+
+
 def test_texts_can_be_left_out(jsonl: Jsonl) -> None:
     path = jsonl(*rows(40, response="SECRET words"), name="a.jsonl")
     assert "SECRET" in report([read_scores(path)])

@@ -1,0 +1,25 @@
+"""Metrics as cells of a table in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from selfj_eval.errors import shown
+from selfj_eval.metrics import Metric
+
+
+def number(metric: Metric, digits: int = 3) -> str:
+    """A metric's value as text; a dash where it is undefined."""
+    return "-" if metric.value is None else f"{metric.value:.{digits}f}"
+
+
+def interval(metric: Metric) -> str:
+    """A metric's interval as text, empty where it has none."""
+    if metric.interval is None:
+        return ""
+    return f"{metric.interval.low:.3f} to {metric.interval.high:.3f}"
+
+
+def reasons(metrics: Iterable[Metric]) -> list[str]:
+    reasons = dict.fromkeys(m.undefined for m in metrics if m.undefined is not None)
+    return [f"  undefined (-): {shown(reason)}" for reason in reasons]

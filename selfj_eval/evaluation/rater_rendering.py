@@ -1,0 +1,82 @@
+"""How several raters agree, as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from selfj_eval.errors import shown
+from selfj_eval.evaluation.cells import interval, number, reasons
+from selfj_eval.evaluation.rater_result import RaterAgreement
+from selfj_eval.jobs.results import table
+from selfj_eval.metrics import Metric
+
+MOST_ROWS = 10
+"""Raters and pairs that are listed; the JSON has all."""
+SCORINGS = {"accuracy": "equal ratings (score rounded)", "rmse": "close ratings (RMSE)"}
+
+
+def named(found: RaterAgreement) -> list[tuple[str, Metric]]:
+    """The measures of agreement, each with its name."""
+    pairs = len(found.pairs)
+    over = "of the two raters" if pairs == 1 else f"mean of {pairs} pairs of raters"
+    dropped = f", {found.icc.dropped} dropped" if found.icc.dropped else ""
+    complete = f"{found.icc.single.n} answers that all rated{dropped}"
+    return [
+        (f"Cohen's kappa, {over}", found.kappa.unweighted),
+        ("  linear weights", found.kappa.linear),
+        ("  quadratic weights", found.kappa.quadratic),
+        ("Krippendorff's alpha, interval scale", found.alpha.interval),
+        ("  ordinal scale", found.alpha.ordinal),
+        ("  nominal scale", found.alpha.nominal),
+        (f"ICC(2,1) of one rater ({complete})", found.icc.single),
+        ("ICC(2,k) of the raters' mean", found.icc.average),
+        ("one rater and the mean of the others: Pearson", found.ceiling.pearson),
+        ("  the judge and the same means", found.ceiling.judge_pearson),
+        ("one rater and the mean of the others: Spearman", found.ceiling.spearman),
+        ("  the judge and the same means", found.ceiling.judge_spearman),
+    ]
+
+
+def rater_lines(found: RaterAgreement) -> Iterator[str]:
+    """The section of an evaluation for people."""
+    measures = named(found)
+    yield f"agreement of {len(found.raters)} raters on {found.answers:,} answers"
+    yield table([(name, number(m), interval(m)) for name, m in measures])
+    yield from reasons(m for _, m in measures)
+    yield ""
+    yield "the judge in place of a rater (alternative annotator test; it passes from 0.5 on)"
+    epsilons = list(found.judge.rmse.winning_rates)
+    rows = [("agreement scored by", "advantage", *(f"winning at {e}" for e in epsilons))]
+    tests = {SCORINGS[name]: getattr(found.judge, name) for name in SCORINGS}
+    for name, test in tests.items():
+        rows.append((name, *(number(m) for m in (test.advantage, *test.winning_rates.values()))))
+    yield table(rows)
+    yield from reasons(test.advantage for test in tests.values())
+    yield ""
+    yield table(_raters(found))
+    if len(found.raters) > MOST_ROWS:
+        yield f"    ... and {len(found.raters) - MOST_ROWS:,} more raters"
+
+
+def _raters(found: RaterAgreement) -> list[tuple[str, ...]]:
+    titles = (
+        *("rater", "n", "mean", "r with others", "judge's r"),
+        *("advantage, equal", "close", "p at 0.2, close"),
+    )
+    rows: list[tuple[str, ...]] = [titles]
+    for k, rater in enumerate(found.raters[:MOST_ROWS]):
+        equal, close = found.judge.accuracy.raters[k], found.judge.rmse.raters[k]
+        p = close.p_values.get("0.2")
+        rows.append(
+            (
+                shown(rater.rater)[:40],
+                f"{rater.n:,}",
+                f"{rater.mean_rating:.2f}",
+                number(rater.ceiling.pearson),
+                number(rater.ceiling.judge_pearson),
+                number(equal.advantage),
+                number(close.advantage),
+                "-" if p is None else f"{p:.3g}",
+            )
+        )
+    return rows

@@ -1,0 +1,79 @@
+"""Shares of records, with intervals that also hold where records come in groups."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+
+from selfj_eval.jobs.arguments import Numbers, codes, truths
+from selfj_eval.metrics.result import Interval, Metric
+
+
+def proportion(holds: Numbers, *, group: Numbers | None = None, confidence: float = 0.95) -> Metric:
+    """The share of records for which something holds, with Wilson's interval (1927, JASA 22).
+
+    Where records come in groups, it is Wilson's at the effective number of records
+    p (1 - p) / variance, with the variance between groups and Student's quantile; the number of
+    groups where nothing varies.
+
+    Args:
+        holds: Shape (n,), true or false.
+        group: Shape (n,). Records that belong together, such as answers to one instruction.
+            Default: each by itself.
+        confidence: Level of the interval, in (0, 1). A single group gives none.
+
+    Returns:
+        The share, in [0, 1]; undefined without records.
+    """
+    x = truths(holds, "holds").astype(np.float64)
+    n = len(x)
+    if not n:
+        return Metric(None, 0, "no records")
+    p = float(x.mean())
+    unit = np.arange(n) if group is None else codes(group, "group", n)
+    units = int(unit.max()) + 1
+    if units == n:
+        return Metric(p, n, interval=wilson(p, n, confidence))
+    if units < 2:
+        return Metric(p, n)
+    sums = np.bincount(unit, weights=x - p)
+    variance = units / (units - 1) * float((sums**2).sum()) / n**2
+    effective = float(units)
+    if variance > 0:
+        effective = min(float(n), p * (1 - p) / variance)
+    return Metric(p, n, interval=wilson(p, effective, confidence, degrees=units - 1))
+
+
+def wilson(
+    share: float, n: float, confidence: float = 0.95, *, degrees: int | None = None
+) -> Interval:
+    """Wilson's interval of a share.
+
+    Args:
+        share: In [0, 1].
+        n: Number of independent records that it is worth, above 0.
+        confidence: In (0, 1).
+        degrees: Degrees of freedom of its variance, where that was estimated.
+    """
+    z2 = quantile(confidence, degrees) ** 2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
+    return Interval(max(0.0, centre - half), min(1.0, centre + half), confidence, "wilson")
+
+
+def quantile(confidence: float, degrees: int | None = None) -> float:
+    """How many standard errors an interval reaches: of the normal, or of Student's distribution.
+
+    Args:
+        confidence: In (0, 1).
+        degrees: Degrees of freedom; None is the normal distribution.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
+    if degrees is None:
+        return NormalDist().inv_cdf((1 + confidence) / 2)
+    from scipy.stats import t
+
+    return float(t.ppf((1 + confidence) / 2, degrees))

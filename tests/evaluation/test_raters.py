@@ -1,0 +1,331 @@
+"""Several raters of the same answers: how they are read, and what ``evaluate`` makes of them."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from selfj_eval import estimate, ladder, score
+from selfj_eval.cli import main
+from selfj_eval.errors import DataError
+from selfj_eval.evaluation.evaluate import evaluate
+from selfj_eval.judging.scored import read_scores
+from selfj_eval.metrics import alternative_annotator_test, krippendorff_alpha
+from selfj_eval.records.reading import read_records
+
+FAST: dict[str, Any] = {"resamples": 20}
+SCALE = {"rating_min": 1, "rating_max": 5}
+NAMES = ("ann", "bob", "cem")
+Jsonl = Callable[..., Path]
+
+
+def drawn(n: int, raters: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Ratings, some of them missing, and scores on 0..9."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(1, 6, n)
+    ratings = np.clip(truth[:, None] + rng.integers(-1, 2, (n, raters)), 1, 5).astype(float)
+    ratings[rng.random((n, raters)) < 0.1] = np.nan
+    ratings[:, 0] = truth
+    return ratings, np.clip((truth - 1) * 9 / 4 + rng.normal(0, 1, n), 0, 9)
+
+
+def values(row: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(x) else float(x) for x in row]
+
+
+def test_four_ways_to_write_them_are_one(jsonl: Jsonl, tmp_path: Path) -> None:
+    ratings, scores = drawn(60)
+    rows = [{"id": str(k), "score": float(s)} for k, s in enumerate(scores)]
+    given = [values(row) for row in ratings]
+    named = [dict(zip(NAMES, row, strict=True)) for row in given]
+    lists = [row | SCALE | {"ratings": r} for row, r in zip(rows, given, strict=True)]
+    mappings = [row | SCALE | {"ratings": r} for row, r in zip(rows, named, strict=True)]
+    bare = jsonl(*rows, name="bare.jsonl")
+    separate = [
+        {"id": row["id"], "rater": rater, "rating": rating} | SCALE
+        for row, each in zip(rows, named, strict=True)
+        for rater, rating in each.items()
+    ]
+    random.Random(0).shuffle(separate)
+    table = tmp_path / "rows.csv"
+    table.write_text(
+        "id,rater,rating,rating_min,rating_max\n"
+        + "".join(
+            f"{r['id']},{r['rater']},{'' if r['rating'] is None else r['rating']},1,5\n"
+            for r in separate
+        )
+    )
+    cells = tmp_path / "cells.csv"
+    cells.write_text(
+        "id,ratings,rating_min,rating_max\n"
+        + "".join(
+            f'{row["id"]},"{json.dumps(each).replace(chr(34), chr(34) * 2)}",1,5\n'
+            for row, each in zip(rows, named, strict=True)
+        )
+    )
+    found = [
+        evaluate(jsonl(*lists, name="lists.jsonl"), **FAST),
+        evaluate(jsonl(*mappings, name="mappings.jsonl"), **FAST),
+        evaluate(bare, ratings=jsonl(*separate, name="rows.jsonl"), **FAST),
+        evaluate(bare, ratings=table, **FAST),
+        evaluate(bare, ratings=cells, **FAST),
+        evaluate(rows, ratings=separate, **FAST),
+    ]
+    assert [r.rater for r in found[0].raters.raters] == ["rater 1", "rater 2", "rater 3"]
+    wanted = found[0].to_dict()
+    for one in found[1:]:
+        assert [r.rater for r in one.raters.raters] == list(NAMES)
+        text = json.dumps(one.to_dict())
+        for k, name in enumerate(NAMES, 1):
+            text = text.replace(f'"{name}"', f'"rater {k}"')
+        same = json.loads(text)
+        assert same["raters"] == wanted["raters"]
+        assert same["headline"] == wanted["headline"]
+        assert any(
+            w == "answers with several ratings; their mean is used: 60" for w in one.warnings
+        )
+    means = np.nanmean(ratings, axis=1)
+    assert [a.rating for a in read_scores(tmp_path / "lists.jsonl").answers] == pytest.approx(means)
+
+
+def test_the_block_is_what_the_metrics_say(jsonl: Jsonl) -> None:
+    ratings, scores = drawn(60)
+    rows = [
+        {"id": f"{k:02}", "score": float(s), "ratings": values(r)} | SCALE
+        for k, (s, r) in enumerate(zip(scores, ratings, strict=True))
+    ]
+    found = evaluate(rows, **FAST)
+    alpha = krippendorff_alpha(ratings)
+    assert found.raters.alpha.interval.value == pytest.approx(alpha.interval.value)
+    low, high = found.raters.alpha.interval.low, found.raters.alpha.interval.high
+    assert low < alpha.interval.value < high
+    judge = 1 + 4 * scores / 9
+    test = alternative_annotator_test(ratings, judge, "rmse")
+    for k, rater in enumerate(found.raters.judge.rmse.raters):
+        assert rater.p_values["0.2"] == pytest.approx(test.raters[k].p_values["0.2"])
+    kappas = [pair.kappa.quadratic.value for pair in found.raters.pairs]
+    assert found.raters.kappa.quadratic.value == pytest.approx(np.mean(kappas))
+    assert len(kappas) == found.raters.kappa.quadratic.n == 3
+    csv = {(r["name"], r["metric"]): r["value"] for r in found.rows() if r["scope"] == "raters"}
+    assert csv["alpha", "interval"] == found.raters.alpha.interval.value
+    assert csv["rmse", "winning_rate_0.2"] == test.winning_rates["0.2"].value
+    text = str(found)
+    assert "agreement of 3 raters on 60 answers" in text
+    assert f"{alpha.interval.value:.3f}  {low:.3f} to {high:.3f}" in text
+
+
+def test_no_order_of_rows_or_raters_matters(jsonl: Jsonl) -> None:
+    ratings, scores = drawn(50)
+    rows = [
+        {"id": str(k), "score": float(s), "instruction": f"i{k // 2}", "response": "x"}
+        for k, s in enumerate(scores)
+    ]
+    given = [
+        {"id": str(k), "rater": name, "rating": float(r) + 0.1 * j} | SCALE | {"rating_max": 6}
+        for k, row in enumerate(ratings)
+        for j, (name, r) in enumerate(zip(NAMES, row, strict=True))
+        if not np.isnan(r)
+    ]
+    first = evaluate(rows, ratings=given, **FAST).to_dict()
+    random.Random(1).shuffle(rows)
+    random.Random(2).shuffle(given)
+    second = evaluate(rows, ratings=given, **FAST).to_dict()
+    assert first | {"provenance": 0} == second | {"provenance": 0}
+    assert first["raters"]["judge"]["accuracy"]["advantage"]["undefined"].startswith(
+        "not all ratings are whole numbers"
+    )
+
+
+def test_score_keeps_them(tmp_path: Path) -> None:
+    rows = [r.row() | {"rating": None} for r in ladder(instructions=8)]
+    for k, row in enumerate(rows):
+        row["ratings"] = {"ann": 1 + k % 5, "bob": 1 + (k + k // 7) % 5, "cem": None}
+        row |= SCALE
+    made = tmp_path / "in.jsonl"
+    made.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for ending in ("jsonl", "csv", "parquet"):
+        output = tmp_path / f"out.{ending}"
+        result = score(made, judge="demo", output=output)
+        assert any("answers with several ratings; their mean is used" in n for n in result.notices)
+        for given in (result, output):
+            found = evaluate(given, **FAST)
+            assert [r.rater for r in found.raters.raters] == ["ann", "bob"]
+            assert found.raters.answers == len(rows)
+    one = read_records(made)[1]
+    assert (one.rating, one.raters) == (2.0, (("ann", 2.0), ("bob", 2.0)))
+
+
+def test_a_rating_beside_them_stays(jsonl: Jsonl) -> None:
+    row = {"id": "a", "instruction": "i", "response": "r", "rating": 5, "ratings": [1, 2]}
+    (record,) = read_records(jsonl(row))
+    assert (record.rating, [one.rating for one in record.raters or ()]) == (5, [1, 2])
+    only = {"id": "a", "instruction": "i", "response": "r"}
+    only["raters"] = [{"rater": "x", "rating": 1}, {"rater": "y", "rating": 4}]  # type: ignore[assignment]
+    (record,) = read_records(jsonl(only))
+    assert record.rating == 2.5
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            [("a", "ann", 3), ("b", "ann", 4), ("a", "ann", 4)],
+            r"ratings\.jsonl, line 3, field 'rating': 'ann' rated 'a' 4 here and 3 in line 1; keep",
+        ),
+        ([("a", ["ann"], 3)], r"line 1, field 'rater': expected a name, got list"),
+        ([("a", "ann", "good")], r"line 1, field 'rating': expected a number, got str"),
+        ([("x", "ann", 3)], "has no id in common with"),
+    ],
+)
+def test_rows_that_contradict(jsonl: Jsonl, rows: list[Any], message: str) -> None:
+    scores = jsonl({"id": "a", "score": 1}, {"id": "b", "score": 2}, name="scores.jsonl")
+    given = [dict(zip(("id", "rater", "rating"), row, strict=True)) for row in rows]
+    with pytest.raises(DataError, match=message):
+        evaluate(scores, ratings=jsonl(*given, name="ratings.jsonl"), **FAST)
+
+
+def test_rows_of_one_id_and_two_texts_are_refused(jsonl: Jsonl) -> None:
+    scores = jsonl({"id": "a", "score": 1}, name="scores.jsonl")
+    rows = [{"id": "a", "rater": r, "rating": 1, "response": r} for r in ("x", "y")]
+    with pytest.raises(DataError, match=r"line 2, field 'response': of 'a' is not the same as in"):
+        evaluate(scores, ratings=jsonl(*rows, name="ratings.jsonl"), **FAST)
+
+
+def test_estimate_takes_rows_of_raters() -> None:
+    ratings, scores = drawn(60)
+    rows = [
+        {"id": str(k), "score": float(s), "instruction": f"i{k}", "response": "r"}
+        for k, s in enumerate(scores)
+    ]
+    given = [
+        {"id": str(k), "rater": name, "rating": value} | SCALE
+        for k, row in enumerate(ratings[:40])
+        for name, value in zip(NAMES, values(row), strict=True)
+    ]
+    means = [{"id": str(k), "rating": float(np.nanmean(ratings[k]))} | SCALE for k in range(40)]
+    one, two = (estimate(rows, ratings=r).to_dict() for r in (given, means))
+    assert one["estimates"] == two["estimates"]
+
+
+@pytest.mark.parametrize("bad", [[1, "good"], {"ann": [1]}, 3, "[1, 2", [True, 2]])
+def test_what_is_no_list_of_ratings_is_refused(jsonl: Jsonl, bad: Any) -> None:
+    row = {"id": "a", "instruction": "i", "response": "r", "ratings": bad}
+    with pytest.raises(DataError, match=r"line 1, field 'ratings': expected a list of numbers, or"):
+        read_records(jsonl(row))
+
+
+def test_ratings_off_the_scale_and_repeated_ones(jsonl: Jsonl) -> None:
+    row = {"id": "a", "instruction": "i", "response": "r", "ratings": [1, 9]} | SCALE
+    with pytest.raises(DataError, match=r"field 'raters': 9 of 'rater 2' lies outside its scale"):
+        read_records(jsonl(row))
+    scores = [{"id": "a", "score": 1}, {"id": "b", "score": 5}]
+    given = [
+        {"id": own, "rater": rater, "rating": rating} | SCALE
+        for own, rater, rating in [
+            *(("a", "x", 2), ("a", "y", 9), ("a", "z", 4), ("b", "x", 5), ("b", "x", 5)),
+            ("c", "x", 1),
+        ]
+    ]
+    found = evaluate(scores, ratings=given, **FAST)
+    assert "rows that repeat a rater's rating, counted once: 1" in found.warnings
+    assert any(
+        "1 ratings are outside their scale and are skipped; first row 1: 9 is not in 1 to 5 (y)"
+        in w
+        for w in found.warnings
+    )
+    assert "1 ratings belong to no answer here" in found.warnings
+    assert found.raters.answers == 1
+    assert [r.mean_rating for r in found.raters.raters] == [3.5, 4]
+
+
+def test_one_rater_two_raters_and_few_answers_say_so() -> None:
+    ratings, scores = drawn(20)
+    rows = [{"id": str(k), "score": float(s)} | SCALE for k, s in enumerate(scores)]
+
+    def found(columns: int) -> Any:
+        given = zip(rows, ratings, strict=True)
+        made = [
+            row | {"ratings": dict(zip(NAMES, values(r)[:columns], strict=False))}
+            for row, r in given
+        ]
+        return evaluate(made, **FAST)
+
+    one = found(1)
+    assert one.raters is None
+    assert (
+        "all ratings are by one rater (ann): agreement between raters cannot be measured"
+        in one.warnings
+    )
+    assert one.headline.spearman.value is not None
+    two = found(2).raters
+    assert two.alpha.interval.value is not None
+    assert two.judge.rmse.advantage.undefined == (
+        "only 2 raters; the alternative annotator test needs 3"
+    )
+    few = found(3).raters
+    assert few.judge.rmse.advantage.undefined.startswith("only 0 of 3 raters share 30 answers")
+    assert few.judge.rmse.raters[0].advantage.value is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"rating_min": None}, "the scale of the ratings is not known"),
+        ({"score": 11}, r"scores from .* to 11 are not on 0\.\.9"),
+    ],
+)
+def test_a_judge_that_cannot_be_put_on_the_raters_scale(
+    change: dict[str, Any], reason: str
+) -> None:
+    ratings, scores = drawn(40)
+    rows = [
+        {"id": str(k), "score": float(s), "ratings": values(r)} | SCALE
+        for k, (s, r) in enumerate(zip(scores, ratings, strict=True))
+    ]
+    rows[3] |= change
+    found = evaluate(rows, **FAST).raters.judge
+    for test in (found.accuracy, found.rmse):
+        assert re.match(reason, test.advantage.undefined or "")
+
+
+def test_constant_ratings_and_many_raters() -> None:
+    rows = [{"id": str(k), "score": k / 10, "ratings": [4, 4, 4]} | SCALE for k in range(40)]
+    found = evaluate(rows, **FAST)
+    assert found.raters.alpha.interval.undefined == "all 120 ratings are equal (4)"
+    assert found.raters.kappa.linear.undefined == (
+        "both raters gave all 40 answers the same rating (4)"
+    )
+    assert "all 120 ratings are equal (4)" in str(found)
+    crowd = [
+        {"id": str(k), "score": k / 10, "ratings": {f"w{k}": 1 + k % 5, "w0": 1 + k % 4}} | SCALE
+        for k in range(1, 80)
+    ]
+    found = evaluate(crowd, **FAST)
+    assert (
+        "there are 80 raters: agreement is that of the 50 with the most ratings" in found.warnings
+    )
+    assert [r.rater for r in found.raters.raters[:3]] == ["w0", "w1", "w2"]
+    assert "... and 40 more raters" in str(found)
+
+
+def test_the_command(jsonl: Jsonl, capsys: pytest.CaptureFixture[str]) -> None:
+    ratings, scores = drawn(40)
+    scored = jsonl(*({"id": str(k), "score": float(s)} for k, s in enumerate(scores)))
+    rows = [
+        {"id": str(k), "rater": name, "rating": value} | SCALE
+        for k, row in enumerate(ratings)
+        for name, value in zip(NAMES, values(row), strict=True)
+    ]
+    given = jsonl(*rows, name="ratings.jsonl")
+    assert main(["eval", str(scored), "--ratings", str(given), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)["raters"]
+    assert [r["rater"] for r in document["raters"]] == list(NAMES)
+    assert set(document["judge"]["rmse"]["winning_rates"]) == {"0.1", "0.15", "0.2"}
+    assert document["raters"][0]["ceiling"]["pearson"]["value"] > 0.5
