@@ -109,7 +109,7 @@ class Selection(Result):
             lines += self._none(one) if one.threshold is None else self._accepting(one)
         if self.policy is None:
             return "\n".join(
-                [*lines, "  nothing was written; more rated answers or a better judge help"]
+                [*lines, "  nothing was written; more rated answers or a better judge would help"]
             )
         lines.append(f"  promised: {self.promise}")
         return "\n".join(lines if self.output is None else [*lines, f"  written to {self.output}"])
@@ -123,8 +123,9 @@ class Selection(Result):
         m, k = one.accepted, one.bad_accepted
         seen = f"; their loss is {one.risk:.3g}" if self.loss != BAD else ""
         return [
-            f"{_where(one)}accept from score {one.threshold:.6g} on: {self._wanted}",
-            f"  here that accepts {m:,} ({m / one.n:.1%}), {k:,} of them bad ({k / m:.1%}){seen}",
+            f"{_where(one)}accept answers that score at least {one.threshold:.6g}: {self._wanted}",
+            f"  of these answers, this accepts {m:,} ({m / one.n:.1%}), {k:,} of them bad "
+            f"({k / m:.1%}){seen}",
             f"  by a {one.used}",
         ]
 
@@ -136,16 +137,17 @@ class Selection(Result):
         ]
         if one.fewest_records is not None and one.n < one.fewest_records:
             fewest = f"{one.fewest_records:,}"
-            lines.append(f"  it takes at least {fewest} accepted answers, none of them bad")
+            lines.append(f"  this needs at least {fewest} accepted answers, none of them bad")
         if one.lowest_certifiable_risk is None:
             return [
                 *lines,
-                "  no risk can: the answers are too few, or the scores do not tell good from bad",
+                "  no risk can be certified: there are too few answers, or the scores do not "
+                "separate good from bad",
             ]
         lowest = f"{one.lowest_certifiable_risk:.3f}"
         return [
             *lines,
-            f"  the lowest risk that can: {lowest}; to promise just that, take other answers",
+            f"  the lowest risk that can be certified: {lowest}; to certify it, use other answers",
         ]
 
 

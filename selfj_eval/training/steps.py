@@ -39,7 +39,7 @@ def plan_steps(config: TrainingConfig, settings: TrainingArguments, rows: int) -
         given = getattr(config, name, None) or 0
         if given >= steps:
             raise DataError(
-                f"{given:,} steps are not fewer than those of the whole training, {steps:,} "
+                f"{given:,} steps are too many: the whole training has {steps:,} "
                 f"({_how(config, settings, rows)}). Set it lower"
                 + (", or leave it out for warmup_ratio" if name == "warmup_steps" else "")
                 + "; or train longer, with more epochs or a smaller batch.",

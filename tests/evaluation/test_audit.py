@@ -278,7 +278,7 @@ def test_labels_that_say_nothing(change: dict[str, Any], message: str) -> None:
 def test_labels_of_another_judge_and_scale_are_noted(tmp_path: Path) -> None:
     policy = replace(POLICY, calibration={"lowest_score": 0.0, "highest_score": 9.0})
     rows = [row | {"score": 10 * row["score"]} for row in stream(30, 0)]
-    assert "are not on one scale: it promises nothing" in str(audit(policy, rows))
+    assert "are not on the same scale: the guarantee does not hold" in str(audit(policy, rows))
 
 
 def test_the_state_is_no_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
