@@ -11,9 +11,9 @@ import numpy as np
 
 from selfj_eval.errors import DataError
 from selfj_eval.evaluation.audit_state import AuditStep
-from selfj_eval.evaluation.choosing import losses
+from selfj_eval.evaluation.choosing import losses, refuse_unscaled
 from selfj_eval.evaluation.columns import Columns
-from selfj_eval.evaluation.policy import RATING, Policy
+from selfj_eval.evaluation.policy import Policy
 
 if TYPE_CHECKING:
     from selfj_eval.judging.scored import Scored, Scores
@@ -32,9 +32,7 @@ def audited(scores: Scores, policy: Policy, least_inclusion: float | None) -> li
     if not found:
         message = "the policy accepts none of the rated answers; rate answers that it accepts."
         raise DataError(message, path=path)
-    if policy.loss == RATING and any(None in (a.rating_min, a.rating_max) for a in found):
-        message = "the policy's loss is made of ratings and needs their scale; give it as `scale`."
-        raise DataError(message, path=path, field="rating_min")
+    refuse_unscaled(found, policy.loss, path)
     _check_inclusion(found, least_inclusion, path)
     return found
 

@@ -108,13 +108,18 @@ def losses(data: Columns, loss: str) -> Array:
     return (~data.good).astype(float)
 
 
+def refuse_unscaled(answers: Sequence[Scored], loss: str, path: str) -> None:
+    """Refuse rated answers on no known scale, if their ratings are the loss."""
+    if loss == RATING and any(None in (a.rating_min, a.rating_max) for a in answers):
+        message = "a loss made of ratings needs their scale in every row; give it as `scale`."
+        raise DataError(message, path=path, field="rating_min")
+
+
 def _check(data: Columns, scores: Scores, wanted: Wanted) -> None:
     if not data.answers:
         raise DataError("no answer has a score and a rating to calibrate on.", path=scores.path)
     data.check_good_at(wanted.good_at, scores.path)
-    if wanted.loss == RATING and not data.scaled:
-        message = "a loss made of ratings needs their scale in every row; give it as `scale`."
-        raise DataError(message, path=scores.path, field="rating_min")
+    refuse_unscaled(data.answers, wanted.loss, scores.path)
     if wanted.all_answers and data.group is None:
         message = "`all_answers` needs the instruction of every answer; add the texts."
         raise DataError(message, path=scores.path, field="instruction")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from selfj_eval.judging.scored import Scored
 
 CLEAR = 0.01
-"""P-values below this are said to be a drift."""
+"""A p-value below this is reported as drift."""
 
 
 class Drifted(NamedTuple):

@@ -24,12 +24,10 @@ from selfj_eval.jobs.progress import steps
 from selfj_eval.jobs.tracking import tracked
 from selfj_eval.judging.scored import Scores, as_scores, groups
 from selfj_eval.metrics.bootstrap import evaluations
+from selfj_eval.metrics.result import FEWEST_UNITS
 
 if TYPE_CHECKING:
     from selfj_eval.judging.scored import ScoresLike
-
-FEWEST_UNITS = 30
-"""Of answers or instructions: with fewer, a reader is told that intervals are rough."""
 
 
 def work(scores: Scores, options: BootstrapOptions) -> int:

@@ -180,8 +180,8 @@ def _check_distributions(value: dict[str, Any] | None, path: str | Path) -> None
         own = (value or {}).get(part)
         for name in ("score", "length"):
             where = f"distributions.{part}.{name}"
-            found = own.get(name) if isinstance(own, dict) else 0
-            if found is None:
+            found = own.get(name, 0) if isinstance(own, dict) else 0
+            if found is None and name == "length":  # of answers without texts
                 continue
             edges, counts = (
                 map(found.get, ("edges", "counts")) if isinstance(found, dict) else (0, 0)

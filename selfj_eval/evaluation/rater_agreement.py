@@ -159,7 +159,10 @@ def _on_scale_of_ratings(data: Columns, run: Mapping[str, Any]) -> tuple[Array, 
     if not data.scaled:
         return data.score, "the scale of the ratings is not known, so no score can be put on it"
     judge = run.get("judge")
-    low, high = scale_of(judge) if isinstance(judge, Mapping) else (MIN_SCORE, MAX_SCORE)
+    if not isinstance(judge, Mapping):  # scores of 1 to 5 lie in 0 to 9, too
+        missing = "there is no run file beside them that names their judge"
+        return data.score, f"the scale of the scores is not known: {missing}"
+    low, high = scale_of(judge)
     if math.isinf(low):
         return data.score, "the scores have no scale, so none can be put on that of the ratings"
     if len(data.score) and (data.score.min() < low or data.score.max() > high):

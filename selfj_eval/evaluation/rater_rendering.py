@@ -9,6 +9,7 @@ from selfj_eval.evaluation.cells import interval, number, reasons
 from selfj_eval.evaluation.rater_result import RaterAgreement
 from selfj_eval.jobs.results import table
 from selfj_eval.metrics import Metric
+from selfj_eval.metrics.alternative_annotator import PASSED_AT
 
 MOST_ROWS = 10
 """Raters and pairs that are listed; the JSON has all."""
@@ -44,7 +45,8 @@ def rater_lines(found: RaterAgreement) -> Iterator[str]:
     yield table([(name, number(m), interval(m)) for name, m in measures])
     yield from reasons(m for _, m in measures)
     yield ""
-    yield "the judge in place of a rater (alternative annotator test; it passes from 0.5 on)"
+    passed = f"passed from a winning rate of {PASSED_AT:g} on"
+    yield f"the judge in place of a rater (alternative annotator test; {passed})"
     epsilons = list(found.judge.rmse.winning_rates)
     rows = [("agreement scored by", "advantage", *(f"winning at {e}" for e in epsilons))]
     tests = {SCORINGS[name]: getattr(found.judge, name) for name in SCORINGS}

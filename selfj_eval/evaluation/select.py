@@ -12,6 +12,7 @@ from selfj_eval.evaluation.options import RatingOptions
 from selfj_eval.evaluation.policy import BAD, LOSSES, Policy
 from selfj_eval.evaluation.selection import Decided, Decisions, Selection
 from selfj_eval.jobs.options import OptionError, PathLike, keywords, option
+from selfj_eval.records.addresses import is_address
 from selfj_eval.records.writing import TableOptions
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def select_answers(scores: ScoresLike, options: SelectOptions) -> Selection | De
         The selection if ``max_risk`` is given, the decisions if ``policy`` is given.
 
     Raises:
-        DataError: If they cannot be read, or no answer is rated.
+        DataError: If they cannot be read, no answer is rated, or the loss is made of ratings whose
+            scale is missing.
         StoreError: If the output cannot be written.
     """
     return _choose(scores, options) if options.policy is None else _apply(scores, options)
@@ -89,6 +91,8 @@ def _output(scores: ScoresLike, options: SelectOptions, ending: str, *formats: s
     """The output; beside a file of scores where none is named."""
     from selfj_eval.files.atomic import FORMATS, check_output
 
+    if options.output is None and is_address(scores):
+        raise OptionError("output", "must name a file here, as the scores are on the hub.")
     source = scores if isinstance(scores, str | Path) else None
     name = options.output or (None if source is None else f"{source}{ending}")
     inputs = (scores, options.ratings, options.policy)
@@ -125,7 +129,7 @@ def _choose(given: ScoresLike, options: SelectOptions) -> Selection:
 
 
 def _apply(given: ScoresLike, options: SelectOptions) -> Decisions:
-    from selfj_eval.evaluation.choosing import losses
+    from selfj_eval.evaluation.choosing import losses, refuse_unscaled
     from selfj_eval.evaluation.columns import Columns
     from selfj_eval.judging.scored import as_scores
     from selfj_eval.records.writing import write_rows
@@ -143,6 +147,7 @@ def _apply(given: ScoresLike, options: SelectOptions) -> Decisions:
         accepted += accept
         if accept and answer.rating is not None:
             judged.append(answer)
+    refuse_unscaled(judged, policy.loss, scores.ratings or scores.path)
     data = Columns.of(judged, policy.good_at)
     if output is not None:
         write_rows(output, [vars(one) for one in decided], safe_csv=options.safe_csv)

@@ -36,7 +36,7 @@ class Worst(Result):
         judge: Whose scores they are.
         by: ``score`` or ``rating``.
         answers: Answers to choose from that have one.
-        missing: Answers without, which are not listed: unscored, or not rated.
+        missing: Answers without, which are skipped: unscored or unrated ones.
         listed: The answers.
     """
 
@@ -56,15 +56,20 @@ class Worst(Result):
         return counts | {"listed": self.rows()}
 
     def __str__(self) -> str:
-        what = "unscored" if self.by == "score" else "not rated"
+        skipped = ""
+        if self.missing:
+            what = "unscored" if self.by == "score" else "unrated"
+            skipped = f"; {self.missing:,} {what} answer" + ("s are" if self.missing > 1 else " is")
+            skipped += " skipped"
         lines = [
             f"{shown(self.judge)}: the {len(self.listed):,} lowest of {self.answers:,} answers by "
-            f"{self.by}; {self.missing:,} {what} answers are not among them"
+            f"{self.by}{skipped}"
         ]
         for a in self.listed:
-            numbers = [f"{name} {v:.2f}" for name, v in (("score", a.score), ("rating", a.rating))
-                       if v is not None]  # fmt: skip
-            about = [*numbers, *(shown(x) for x in (a.model, a.category) if x is not None)]
+            about = [] if a.score is None else [f"score {a.score:.2f}"]
+            if a.rating is not None:
+                about.append(f"rating {_rating(a, self.by)}")
+            about += [shown(x) for x in (a.model, a.category) if x is not None]
             lines.append(f"\n{shown(a.id)}: {', '.join(about)}")
             for name, text in (("question", a.question), ("answer", a.response)):
                 if text is not None:
@@ -107,6 +112,13 @@ worst = keywords(worst_answers, WorstOptions)
 
 def _value(answer: Scored, by: str) -> float | None:
     return answer.score if by == "score" else answer.quality
+
+
+def _rating(answer: Scored, by: str) -> str:
+    """The rating as given; as it was sorted by, if it was."""
+    if by == "score" or None in (answer.rating_min, answer.rating_max):
+        return f"{answer.rating:.2f}"
+    return f"{answer.quality:.2f} of 9"
 
 
 def _first(text: str) -> str:

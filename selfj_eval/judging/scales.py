@@ -18,6 +18,8 @@ def scale_of(judge: Mapping[str, Any]) -> tuple[float, float]:
     """
     ends = judge.get("scale")  # of a template's labels; a sum's is no pair of numbers
     if isinstance(ends, list) and len(ends) == 2 and all(map(is_number, ends)):
-        return (float(ends[0]), float(ends[1]))
+        low, high = map(float, ends)
+        if low < high:
+            return (low, high)
     judges = "template" in judge or "format" in judge
     return (MIN_SCORE, MAX_SCORE) if judges else (-math.inf, math.inf)

@@ -15,6 +15,7 @@ from selfj_eval.errors import DataError, printable
 from selfj_eval.files.atomic import run_file
 from selfj_eval.files.documents import read_json
 from selfj_eval.files.hashes import sha256_of
+from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.raters.specs import short_name
 from selfj_eval.records.conversations import Turn, as_text, messages_of
 from selfj_eval.records.formats import Rows
@@ -32,6 +33,10 @@ from selfj_eval.records.reading import iter_rows, refuse_repeated_ids
 from selfj_eval.records.record import RECORD_FIELDS, Judgment, Record, checked_fields
 
 _NO_SCORE = "no score in the file"
+_REMEDIES = {
+    True: " Put rows with a `rater` into a file of their own and give it as `ratings`.",
+    False: " Name the `rater` in every row of an answer that has several.",
+}
 _READ = frozenset(
     {*RECORD_FIELDS, *QUESTION_FIELDS, "output", "generator", "dataset"}
     | {RATINGS, RATER, "score", "error", "inclusion", "doc", "doc_id"}
@@ -300,11 +305,12 @@ def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Sco
     shown = None if path is None else printable(path)
     known = {f.name for f in fields(Scored)}
     answers, places, outside = list[Scored](), list[tuple[str, str]](), list[str]()
-    columns = first[1].keys()
+    columns, by_rater = first[1].keys(), False
     names = {} if "response" in columns else alpaca_eval_names(columns, {})
     for place, row in chain([first], rows):
         if isinstance(row.get("doc"), dict) and "doc_id" in row:  # lm-eval's samples
             row = {"id": row["doc_id"], **row["doc"], "score": row.get("score")}
+        by_rater = by_rater or not is_missing(row.get(RATER))
         row = with_rating(row, scale, notices, path=shown, place=place)
         row, off = without_off_scale(row)
         outside += [f"{place}: {why}" for why in off]
@@ -331,7 +337,7 @@ def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Sco
         have = ", ".join(map(str, columns))
         message = f"no row has a rating; the first has: {have}. Add the ratings."
         raise DataError(message, path=path, field="rating")
-    refuse_repeated_ids(places, path=path)
+    refuse_repeated_ids(places, path=path, remedy=_REMEDIES[score] if by_rater else "")
     notices.forget(EMPTY_ANSWERS)  # known since they were scored
     warnings = notices.sentences()
     if outside:

@@ -14,13 +14,12 @@ import numpy.typing as npt
 
 from selfj_eval.jobs.arguments import Numbers, codes, numbers
 from selfj_eval.metrics.rater_agreement import mean_metric
-from selfj_eval.metrics.result import Array, Metric
+from selfj_eval.metrics.result import FEWEST_UNITS, Array, Metric
 
 EPSILONS = (0.1, 0.15, 0.2)
 """Advantages that a rater must have to be worth the cost: the paper's for crowd workers, skilled
 raters and experts."""
 FEWEST_RATERS = 3
-FEWEST_UNITS = 30
 PASSED_AT = 0.5
 """Winning rate from which on the judge may take a rater's place."""
 

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from selfj_eval.jobs.arguments import Numbers, numbers
 
 Array = npt.NDArray[np.float64]
+FEWEST_UNITS = 30
+"""Of answers or instructions: with fewer, intervals are rough and t-tests are left out."""
 
 
 class Interval(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +32,7 @@ def one_row_an_answer(
 ) -> Rows:
     """Rows with the ratings of all raters of an answer, from rows that hold one rater's.
 
-    Rows without a rater stay as they are, and so do all where the first has no field ``rater``.
+    Rows without a rater stay as they are and come first.
 
     Args:
         rows: The rows, each with its place.
@@ -45,18 +44,10 @@ def one_row_an_answer(
         DataError: If a rater gave one answer two different ratings, the rows of an answer differ
             in its text, scale or inclusion probability, or something is no rating or no name.
     """
-    first = next(rows, None)
-    if first is None:
-        return
-    rows = chain([first], rows)
-    if RATER not in first[1]:
-        yield from rows
-        return
-    answers = dict[Any, _Answer]()
-    alone = list[tuple[str, Mapping[str, Any]]]()
+    answers = dict[str, _Answer]()
     for place, row in rows:
         if is_missing(row.get(RATER)) or is_missing(row.get("id")):
-            alone.append((place, row))
+            yield place, row
             continue
         own = str(row["id"])
         answer = answers.setdefault(own, _Answer(place, dict(row), {}))
@@ -66,7 +57,6 @@ def one_row_an_answer(
     for answer in answers.values():
         ratings = {rater: rating for rater, (rating, _) in answer.given.items()}
         yield answer.place, {**answer.row, "rating": None, RATINGS: ratings}
-    yield from alone
 
 
 def _refuse_another(

@@ -312,12 +312,12 @@ def _refuse_format(path: Path, ending: str) -> None:
 
 
 def refuse_repeated_ids(
-    ids: list[tuple[str, str]], *, path: Path | None, field: str = "id"
+    ids: list[tuple[str, str]], *, path: Path | None, field: str = "id", remedy: str = ""
 ) -> None:
     """Raise a ``DataError`` for the first id that occurs twice; ``ids`` come with their place."""
     seen: dict[str, str] = {}
     for name, place in ids:
         if name in seen:
-            message = f"{name!r} occurs twice, first in {seen[name]}; ids must be unique."
+            message = f"{name!r} occurs twice, first in {seen[name]}; ids must be unique.{remedy}"
             raise DataError(message, path=path, place=place, field=field)
         seen[name] = place

@@ -178,6 +178,7 @@ def page(
     from selfj_eval.evaluation.rendering import verdict_names
     from selfj_eval.judging.scored import distinct_names
     from selfj_eval.metrics import LABELS, LOWER_IS_BETTER
+    from selfj_eval.metrics.alternative_annotator import PASSED_AT
     from selfj_eval.reports import figures
     from selfj_eval.reports.pages import rendered
 
@@ -198,6 +199,7 @@ def page(
         verdicts=[(n, d.binary, verdict_names(d.binary)) for n, d in rated],
         raters=[(n, d.raters, named(d.raters)) for n, d in rated if d.raters],
         scorings=SCORINGS,
+        passed_at=PASSED_AT,
         differences=_differences(judges, names, options, progress),
         disagreements=[(n, _worst(s, options.texts)) for n, s in zip(names, judges, strict=True)],
         texts=options.texts,

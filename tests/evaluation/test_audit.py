@@ -174,7 +174,7 @@ def test_a_graded_promise_is_audited_by_the_mean_loss() -> None:
     assert found.promises[0].evidence == pytest.approx(audit_evidence(loss - 0.3, max_risk=0.3)[-1])
     assert found.promises[0].risk == pytest.approx(loss.mean())
     bare = [{k: row[k] for k in ("id", "score", "rating")} for row in rows]
-    with pytest.raises(DataError, match="made of ratings and needs their scale"):
+    with pytest.raises(DataError, match="a loss made of ratings needs their scale in every row"):
         audit(policy, bare)
 
 

@@ -95,6 +95,18 @@ def test_a_service_needs_no_numpy(tmp_path: Path) -> None:
             ),
             "field 'distributions.accepted.score': expected a histogram",
         ),
+        (
+            lambda d: d.update(distributions={"all": SEEN, "accepted": {}}),
+            "field 'distributions.accepted.score': expected a histogram",
+        ),
+        (
+            lambda d: d.update(distributions={"all": {"score": SEEN["score"]}, "accepted": SEEN}),
+            "field 'distributions.all.length': expected a histogram",
+        ),
+        (
+            lambda d: d.update(distributions={"all": {**SEEN, "score": None}, "accepted": SEEN}),
+            "field 'distributions.all.score': expected a histogram",
+        ),
     ],
 )
 def test_files_that_are_no_policy(

@@ -6,6 +6,7 @@ import json
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from selfj_eval import estimate, ladder, score
 from selfj_eval.cli import main
 from selfj_eval.errors import DataError
 from selfj_eval.evaluation.evaluate import evaluate
-from selfj_eval.judging.scored import read_scores
+from selfj_eval.judging.scored import Scores, as_scores, read_scores
 from selfj_eval.metrics import alternative_annotator_test, krippendorff_alpha
 from selfj_eval.records.reading import read_records
 
@@ -34,6 +35,11 @@ def drawn(n: int, raters: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarra
     ratings[rng.random((n, raters)) < 0.1] = np.nan
     ratings[:, 0] = truth
     return ratings, np.clip((truth - 1) * 9 / 4 + rng.normal(0, 1, n), 0, 9)
+
+
+def judged(rows: list[dict[str, Any]], **judge: Any) -> Scores:
+    """Scores whose run file says this of the judge."""
+    return replace(as_scores(rows), run={"judge": {"model": "m", "template": "default"} | judge})
 
 
 def values(row: np.ndarray) -> list[float | None]:
@@ -101,7 +107,7 @@ def test_the_block_is_what_the_metrics_say(jsonl: Jsonl) -> None:
         {"id": f"{k:02}", "score": float(s), "ratings": values(r)} | SCALE
         for k, (s, r) in enumerate(zip(scores, ratings, strict=True))
     ]
-    found = evaluate(rows, **FAST)
+    found = evaluate(judged(rows), **FAST)
     alpha = krippendorff_alpha(ratings)
     assert found.raters.alpha.interval.value == pytest.approx(alpha.interval.value)
     low, high = found.raters.alpha.interval.low, found.raters.alpha.interval.high
@@ -133,10 +139,10 @@ def test_no_order_of_rows_or_raters_matters(jsonl: Jsonl) -> None:
         for j, (name, r) in enumerate(zip(NAMES, row, strict=True))
         if not np.isnan(r)
     ]
-    first = evaluate(rows, ratings=given, **FAST).to_dict()
+    first = evaluate(judged(rows), ratings=given, **FAST).to_dict()
     random.Random(1).shuffle(rows)
     random.Random(2).shuffle(given)
-    second = evaluate(rows, ratings=given, **FAST).to_dict()
+    second = evaluate(judged(rows), ratings=given, **FAST).to_dict()
     assert first | {"provenance": 0} == second | {"provenance": 0}
     assert first["raters"]["judge"]["accuracy"]["advantage"]["undefined"].startswith(
         "not all ratings are whole numbers"
@@ -189,6 +195,35 @@ def test_rows_that_contradict(jsonl: Jsonl, rows: list[Any], message: str) -> No
     given = [dict(zip(("id", "rater", "rating"), row, strict=True)) for row in rows]
     with pytest.raises(DataError, match=message):
         evaluate(scores, ratings=jsonl(*given, name="ratings.jsonl"), **FAST)
+
+
+def test_rows_with_and_without_a_rater_stand_in_any_order(jsonl: Jsonl) -> None:
+    scores = [{"id": str(k), "score": k} for k in range(4)]
+    given: list[dict[str, Any]] = [
+        {"id": str(k), "rater": rater, "rating": k + j}
+        for k in range(3)
+        for j, rater in enumerate(NAMES)
+    ]
+    alone = {"id": "3", "rating": 5}
+    for rows in ([alone, *given], [*given[:4], alone, *given[4:]], [*given, alone]):
+        for source in (rows, jsonl(*rows, name="ratings.jsonl")):
+            answers = as_scores(scores, ratings=source).answers
+            assert [a.rating for a in answers] == [1, 2, 3, 5]
+            assert [len(a.raters or ()) for a in answers] == [3, 3, 3, 0]
+
+
+def test_repeated_ids_say_where_rows_by_rater_belong(jsonl: Jsonl) -> None:
+    rows = [{"id": "a", "score": 3, "rater": rater, "rating": 4} for rater in NAMES]
+    message = (
+        r"scores\.jsonl, line 2, field 'id': 'a' occurs twice, first in line 1; "
+        r"ids must be unique\. Put rows with a `rater` into a file of their own and give it as `ratings`\."
+    )
+    with pytest.raises(DataError, match=message):
+        evaluate(jsonl(*rows, name="scores.jsonl"), **FAST)
+    mixed = [{"id": "a", "rating": 4}, *({"id": "a", "rater": r, "rating": 4} for r in NAMES)]
+    message = r"'a' occurs twice, first in line 1; .*Name the `rater` in every row of an answer"
+    with pytest.raises(DataError, match=message):
+        evaluate([{"id": "a", "score": 3}], ratings=jsonl(*mixed, name="ratings.jsonl"), **FAST)
 
 
 def test_rows_of_one_id_and_two_texts_are_refused(jsonl: Jsonl) -> None:
@@ -255,7 +290,7 @@ def test_one_rater_two_raters_and_few_answers_say_so() -> None:
             row | {"ratings": dict(zip(NAMES, values(r)[:columns], strict=False))}
             for row, r in given
         ]
-        return evaluate(made, **FAST)
+        return evaluate(judged(made), **FAST)
 
     one = found(1)
     assert one.raters is None
@@ -274,15 +309,26 @@ def test_one_rater_two_raters_and_few_answers_say_so() -> None:
     assert few.judge.rmse.raters[0].advantage.value is not None
 
 
+NOT_KNOWN = "the scale of the scores is not known: "
+
+
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("change", "run", "reason"),
     [
-        ({"rating_min": None}, "the scale of the ratings is not known"),
-        ({"score": 11}, r"scores from .* to 11 are not on 0\.\.9"),
+        ({"rating_min": None}, {"template": "t"}, "the scale of the ratings is not known"),
+        ({"score": 11}, {"template": "t"}, r"scores from .* to 11 are not on 0\.\.9"),
+        ({"score": 6}, {"template": "t", "scale": [1, 5]}, r"scores .* are not on 1\.\.5"),
+        ({"score": 11}, {"model": "length"}, "the scores have no scale, so none can be put on"),
+        ({"score": 6}, {"scale": "z"}, "the scores have no scale, so none can be put on"),
+        ({"score": 6}, {"scale": [3, 3]}, "the scores have no scale, so none can be put on"),
+        ({"score": 6}, {"scale": None}, "the scores have no scale, so none can be put on"),
+        ({"score": 6}, "a judge", NOT_KNOWN),
+        ({"score": 6}, None, NOT_KNOWN),
+        ({"score": 11}, None, NOT_KNOWN),
     ],
 )
 def test_a_judge_that_cannot_be_put_on_the_raters_scale(
-    change: dict[str, Any], reason: str
+    change: dict[str, Any], run: Any, reason: str, jsonl: Jsonl
 ) -> None:
     ratings, scores = drawn(40)
     rows = [
@@ -290,9 +336,41 @@ def test_a_judge_that_cannot_be_put_on_the_raters_scale(
         for k, (s, r) in enumerate(zip(scores, ratings, strict=True))
     ]
     rows[3] |= change
-    found = evaluate(rows, **FAST).raters.judge
-    for test in (found.accuracy, found.rmse):
+    file = jsonl(*rows, name="scores.jsonl")
+    if run is not None:
+        Path(f"{file}.run.json").write_text(json.dumps({"judge": run}))
+    found = evaluate(file, **FAST).raters
+    for test in (found.judge.accuracy, found.judge.rmse):
         assert re.match(reason, test.advantage.undefined or "")
+        assert test.winning_rates["0.2"].value is None
+    assert found.alpha.interval.value is not None
+    assert found.ceiling.judge_pearson.value is not None
+
+
+@pytest.mark.parametrize(
+    ("judge", "low", "high"),
+    [
+        ({"template": "default"}, 0, 9),
+        ({"template": "default", "scale": None}, 0, 9),
+        ({"template": "default", "scale": 9}, 0, 9),
+        ({"scale": [0, 100]}, 0, 100),
+    ],
+)
+def test_the_run_file_names_the_scale_of_the_scores(
+    judge: dict[str, Any], low: float, high: float, jsonl: Jsonl
+) -> None:
+    ratings, nine = drawn(60)
+    scores = low + (high - low) * nine / 9
+    rows = [
+        {"id": f"{k:02}", "score": float(s), "ratings": values(r)} | SCALE
+        for k, (s, r) in enumerate(zip(scores, ratings, strict=True))
+    ]
+    file = jsonl(*rows, name="scores.jsonl")
+    Path(f"{file}.run.json").write_text(json.dumps({"judge": judge}))
+    found = evaluate(file, **FAST).raters.judge.rmse
+    wanted = alternative_annotator_test(ratings, 1 + 4 * nine / 9, "rmse")
+    assert found.advantage.value == pytest.approx(wanted.advantage.value)
+    assert found.winning_rates["0.2"].value == wanted.winning_rates["0.2"].value
 
 
 def test_constant_ratings_and_many_raters() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from selfj_eval import DataError, Policy, select
+from selfj_eval.jobs.options import OptionError
 from selfj_eval.metrics import certify, certify_over_instructions, one_of_each
 
 Rows = list[dict[str, Any]]
@@ -191,6 +192,33 @@ def test_what_is_missing_is_said(drop: str, options: dict[str, Any], message: st
     with pytest.raises(DataError) as caught:
         select(rows, max_risk=0.3, **options)
     assert message in str(caught.value)
+
+
+def test_a_loss_of_ratings_is_not_counted_without_their_scale(tmp_path: Path) -> None:
+    rows = [row | {"rating": 100 * row["rating"] / 9, "rating_max": 100} for row in rated(300, 1)]
+    policy = select(rows, max_risk=0.3, loss="rating").policy
+    assert policy is not None
+    bare = [{k: v for k, v in row.items() if k not in ("rating_min", "rating_max")} for row in rows]
+    output = tmp_path / "d.jsonl"
+    with pytest.raises(DataError, match=r"field 'rating_min': a loss made of ratings needs"):
+        select(bare, policy=policy, output=output)
+    assert not output.exists()
+    scaled = select(bare, policy=policy, output=output, scale=(0, 100))
+    kept = [row for row in rows if row["score"] >= policy.threshold]
+    wanted = np.mean([1 - row["rating"] / 100 for row in kept])
+    assert scaled.mean_loss == pytest.approx(wanted) and wanted > 0.1
+    unrated = [row | {"rating": None} for row in bare]
+    assert select(unrated, policy=policy, output=output).accepted == len(kept)
+
+
+def test_scores_on_the_hub_need_a_name_for_the_output() -> None:
+    address = "hf://datasets/me/answers/scores.jsonl"
+    for options in ({"max_risk": 0.2}, {"policy": "p.json"}):
+        for given in (address, Path(address)):
+            with pytest.raises(
+                OptionError, match="must name a file here, as the scores are on"
+            ):
+                select(given, **options)
 
 
 def test_options_of_a_choice_are_refused_for_a_policy() -> None:

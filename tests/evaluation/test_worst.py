@@ -26,9 +26,8 @@ def test_the_lowest_come_first_rated_or_not(in_process: Any, jsonl: Callable[...
     done = in_process("selfj", "worst", file, "--n", "3")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].endswith(
-        "the 3 lowest of 4 answers by score; 1 unscored answers are not among them"
-    )
+    assert lines[0].endswith("the 3 lowest of 4 answers by score; 1 unscored answer is skipped")
+    assert "e: score 1.50, rating 2.00" in lines
     assert [line.split(":")[0] for line in lines if line.startswith(("a:", "b:", "d:", "e:"))] == [
         "b", "e", "d",
     ]  # fmt: skip
@@ -41,6 +40,14 @@ def test_the_lowest_come_first_rated_or_not(in_process: Any, jsonl: Callable[...
 
 def test_by_rating_on_one_scale_and_of_some_answers() -> None:
     assert [a.id for a in worst(ROWS, by="rating").listed] == ["e", "d"]  # 4.5 and 8 on 0 to 9
+    text = str(worst(ROWS, by="rating")).splitlines()
+    assert text[0].endswith("the 2 lowest of 2 answers by rating; 3 unrated answers are skipped")
+    assert "e: score 1.50, rating 4.50 of 9" in text
+    assert "d: score 2.00, rating 8.00 of 9, m" in text
+    bare = [{"id": "a", "score": 1.0, "rating": 60}]  # on no known scale
+    assert str(worst(bare, by="rating")).splitlines() == [
+        "scores in memory: the 1 lowest of 1 answers by rating", "", "a: score 1.00, rating 60.00"
+    ]  # fmt: skip
     assert [a.id for a in worst(ROWS, model="m").listed] == ["d", "a"]
     assert worst(ROWS, model="m").missing == 1
     with pytest.raises(DataError, match="no answer of model 'nobody' has a score"):

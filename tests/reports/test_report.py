@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -178,7 +179,8 @@ def test_raters_and_verdicts_have_a_section(jsonl: Jsonl) -> None:
         row["ratings"] = {f"<b>rater {j}": (k * 7 + j * (k % 3)) % 10 for j in range(3)}
         if k % 9 == 0:
             row["ratings"] = {}
-    scores = read_scores(jsonl(*made, name="a.jsonl"))
+    run = {"judge": {"template": "default"}}
+    scores = replace(read_scores(jsonl(*made, name="a.jsonl")), run=run)
     found = evaluate(scores, **FAST)
     page = report([scores])
     text = " ".join(" ".join(Tags(page).text).split())

@@ -16,9 +16,9 @@ from selfj_eval.benchmarking.robustness.change_numbers import (
 )
 from selfj_eval.benchmarking.robustness.choosing import AnswerPool, chosen
 from selfj_eval.benchmarking.robustness.result import Base, Robustness, TrialSettings
-from selfj_eval.evaluation.evaluate import FEWEST_UNITS
 from selfj_eval.jobs.arguments import items
 from selfj_eval.metrics.bootstrap import RESAMPLES
+from selfj_eval.metrics.result import FEWEST_UNITS
 from selfj_eval.raters.protocol import Preparable, Progress, Rater
 from selfj_eval.records.record import Judgment, Record
 
