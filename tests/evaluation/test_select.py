@@ -215,9 +215,7 @@ def test_scores_on_the_hub_need_a_name_for_the_output() -> None:
     address = "hf://datasets/me/answers/scores.jsonl"
     for options in ({"max_risk": 0.2}, {"policy": "p.json"}):
         for given in (address, Path(address)):
-            with pytest.raises(
-                OptionError, match="must name a file here, as the scores are on"
-            ):
+            with pytest.raises(OptionError, match="must name a file here, as the scores are on"):
                 select(given, **options)
 
 
