@@ -1,8 +1,9 @@
 """How often the intervals of `estimate` cover the truth, on real ratings, as Markdown.
 
 All ratings of a set are the truth. A draw takes as many instructions as the set has, with
-replacement and with all their answers, hides all ratings but those of some answers, which `plan`
-chooses, and estimates the mean rating and the share of good answers. The score is the similarity of
+replacement and with all their answers, hides all ratings but those of some answers, chosen as
+`plan` does it, and estimates the mean rating and the share of good answers, predicted by the score
+alone. The score is the similarity of
 answer and reference (trigrams), which costs nothing; for the active choice, the uncertainty is that
 of the demo judge.
 

@@ -12,6 +12,11 @@ from selfj_eval.errors import DataError
 from selfj_eval.judging.scored import Scored, groups
 from selfj_eval.metrics.result import Array
 
+UNKNOWN_SCALE = (
+    "the scale of the ratings is not known (rating_min, rating_max, or `scale`): `good_at` is "
+    "compared with the ratings unchanged"
+)
+
 
 @dataclass(frozen=True)
 class Columns:

@@ -65,9 +65,13 @@ compare = keywords(compare_scores, CompareOptions)
 
 
 def _of_two_models(first: Scores, second: Scores) -> bool:
-    """Whether two files hold other answers to the same instructions."""
+    """Whether two files hold different models' answers to the same instructions."""
+    models = [{a.model for a in scores.answers} for scores in (first, second)]
+    named = all(len(own) == 1 and None not in own for own in models)
     theirs = {a.id: a for a in second.answers}
-    if any(a.id in theirs and same_answer(a, theirs[a.id]) for a in first.answers):
+    shared = [same_answer(a, theirs[a.id]) for a in first.answers if a.id in theirs]
+    # An id may be the question's, and two models may give the same answer to some questions.
+    if not (named and models[0] != models[1]) and 2 * sum(shared) > len(shared):
         return False
     asked = [{a.question for a in scores.answers if a.question is not None}
              for scores in (first, second)]  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -10,10 +11,14 @@ import numpy as np
 
 from selfj_eval.errors import DataError
 from selfj_eval.evaluation.model_comparison import ModelComparison, ModelPair
+from selfj_eval.judging.scales import scale_of
 from selfj_eval.judging.scored import Scored, Scores, distinct_names
 from selfj_eval.metrics.paired_means import benjamini_hochberg, holm, paired_difference
+from selfj_eval.prompts.labels import MAX_SCORE, MIN_SCORE
 
 MOST_MODELS = 40
+SAME = ("model", "identity", "rater", "template", "template_sha256", "scale", "reference")
+"""What the run files must agree in."""
 _FEW = 30
 
 
@@ -26,13 +31,16 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
         confidence: Level of the intervals.
 
     Raises:
-        DataError: If there are fewer than two models or more than 40, or the instructions are
-            unknown.
+        DataError: If there are fewer than two models or more than 40, the instructions are
+            unknown, or the scores of two files are by different judges.
     """
+    warnings = [w for s in scores for w in s.warnings]
+    if by == "score":
+        warnings += _same_judge(scores)
     answers = sorted(_named(scores), key=lambda a: a.id)  # nothing depends on the file's order
     path = scores[0].path
     values: dict[str, dict[str, list[float]]] = {}
-    missing = 0
+    missing = unnamed = 0
     for a in answers:
         value = a.score if by == "score" else a.quality
         if value is None:
@@ -40,7 +48,9 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
         elif a.question is None:
             message = f"{a.id!r} has no instruction, and models are compared by instruction."
             raise DataError(message, path=path, field="instruction")
-        elif a.model is not None:
+        elif a.model is None:
+            unnamed += 1
+        else:
             values.setdefault(a.model, {}).setdefault(a.question, []).append(value)
     if not 2 <= len(values) <= MOST_MODELS:
         names = ", ".join(sorted(values)[:5]) or "none"
@@ -66,10 +76,11 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
         ModelPair(one, two, found[at], strict.get(at), loose.get(at))
         for at, (one, two) in enumerate(combinations(means, 2))
     ]
-    warnings = [w for s in scores for w in s.warnings]
     if missing:
-        kind = "unscored" if by == "score" else "not rated"
-        warnings.append(f"{missing} answers are {kind} and are skipped")
+        kind = "unscored" if by == "score" else "unrated"
+        warnings.append(f"{missing} {kind} answers are skipped")
+    if unnamed:
+        warnings.append(f"{unnamed} answers name no model and are skipped")
     fewest = min((f.difference.n for f in found), default=0)
     if fewest < _FEW:
         warnings.append(f"only {fewest} instructions in common: intervals are rough, or missing")
@@ -80,7 +91,41 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
         )
     judge = scores[0].name if by == "score" else "ratings"
     counts = {n: sum(map(len, values[n].values())) for n in means}
-    return ModelComparison(judge, by, means, counts, pairs, confidence, warnings)
+    scale = _scale(scores, by)
+    return ModelComparison(judge, by, scale, means, counts, pairs, confidence, warnings)
+
+
+def _scale(scores: Sequence[Scores], by: str) -> tuple[float, float] | None:
+    """Ends of the scale of what is compared; None where it is unknown."""
+    if by == "rating":
+        rated = [a for s in scores for a in s.answers if a.rating is not None]
+        known = all(None not in (a.rating_min, a.rating_max) for a in rated)
+        return (MIN_SCORE, MAX_SCORE) if known else None
+    judge = scores[0].run.get("judge")
+    ends = scale_of(judge) if isinstance(judge, Mapping) else (math.inf, math.inf)
+    return None if math.isinf(ends[0]) else ends
+
+
+def _same_judge(scores: Sequence[Scores]) -> list[str]:
+    """A note where it is not known whether one judge gave the scores of two files.
+
+    Raises:
+        DataError: If two judges gave them.
+    """
+    if len(scores) == 1:
+        return []
+    given = [s.run.get("judge") for s in scores]
+    judges = [judge for judge in given if isinstance(judge, Mapping)]
+    if len(judges) < len(given):
+        return ["it is not known whether the same judge gave the scores of both files"]
+    differing = [part for part in SAME if len({repr(judge.get(part)) for judge in judges}) > 1]
+    if differing:
+        raise DataError(
+            f"the scores of {scores[0].path} and {scores[1].path} are by different judges "
+            f"({', '.join(differing)}); score both files with the same judge.",
+            path=scores[1].path,
+        )
+    return []
 
 
 def _named(scores: Sequence[Scores]) -> list[Scored]:

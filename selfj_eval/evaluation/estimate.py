@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from selfj_eval.evaluation.options import RatingOptions
 from selfj_eval.evaluation.partly_rated import PartlyRated
 from selfj_eval.evaluation.predictors import PREDICTORS, predicted
 from selfj_eval.jobs.options import keywords, option
+from selfj_eval.judging.scales import scale_of
 from selfj_eval.judging.scored import Scores, as_scores
 from selfj_eval.metrics.prediction_powered import (
     FEWEST_LABELS,
@@ -25,6 +26,7 @@ from selfj_eval.metrics.prediction_powered import (
     powered_share,
 )
 from selfj_eval.metrics.result import Array
+from selfj_eval.prompts.labels import MAX_SCORE, MIN_SCORE
 
 if TYPE_CHECKING:
     from selfj_eval.judging.scored import ScoresLike
@@ -188,16 +190,17 @@ def _win_rate(job: _Job, first: npt.NDArray[np.bool_]) -> Estimate:
         for values in (data.rating, data.score)
     ]
     won, verdict = ((np.sign(a - b) + 1) / 2 for a, b in columns)
+    both_rated = ~np.isnan(won)
     inclusion = None
     if data.inclusion is not None:
         sides = [_of_unit(data.inclusion, data.unit, numbers, side) for side in (first, ~first)]
-        if not np.allclose(sides[0], sides[1]):
+        inclusion = sides[0]
+        if not np.allclose(sides[0][both_rated], sides[1][both_rated]):
             undefined = Powered(
-                None, None, None, 0, 0, 0.0, None,
+                None, None, None, int(both_rated.sum()), int(both_rated.sum()), 0.0, None,
                 "the two answers to an instruction were chosen with different probabilities",
             )  # fmt: skip
-            return Estimate("win rate", undefined, undefined, float(np.nanmean(verdict)))
-        inclusion = sides[0]
+            return Estimate("win rate", undefined, undefined, float(verdict.mean()))
     both = [
         powered_share(
             won, verdict, inclusion=inclusion, tuning=t, confidence=job.options.confidence
@@ -224,10 +227,7 @@ def _warnings(data: PartlyRated, first: Estimate, likeness: Sequence[Likeness]) 
     if np.ptp(data.score) == 0:
         found.append(f"all scores are {data.score[0]:g}: the judge says nothing")
     elif first.gain is not None and first.gain < _HELPS:
-        found.append(
-            f"the scores do not help: with them, {len(rated)} ratings are worth "
-            f"{first.combined.effective_labels:,.0f} without them"
-        )
+        found.append("the scores add nothing to the ratings")
     if len(rated) > 1 and np.ptp(rated) == 0:
         found.append(f"all {len(rated)} ratings are {rated[0]:g}: the interval says little")
     if len(rated) < FEW_LABELS:
@@ -243,9 +243,6 @@ def _warnings(data: PartlyRated, first: Estimate, likeness: Sequence[Likeness]) 
 
 
 def _is_judge(scores: Scores) -> bool:
-    """Whether the scores are a judge's, on 0 to 9, as far as is known."""
-    about = scores.run.get("judge", {})
-    if not isinstance(about, dict) or "rater" in about or "sum_of" in about:
-        return False
-    known = [a.score for a in scores.answers if a.score is not None]
-    return tuple(about.get("scale", (0, 9))) == (0, 9) and 0 <= min(known) <= max(known) <= 9
+    """Whether the scores are a judge's, on 0 to 9, by the run file."""
+    judge = scores.run.get("judge")
+    return isinstance(judge, Mapping) and scale_of(judge) == (MIN_SCORE, MAX_SCORE)

@@ -19,8 +19,8 @@ class Estimate:
         quantity: ``mean rating``, ``share good``, ``difference`` or ``win rate``.
         combined: From ratings and scores together.
         ratings_only: From the ratings alone.
-        scores_only: What the scores alone say, which nothing guarantees; None where they are not
-            on the ratings' scale.
+        scores_only: What the scores alone say, which nothing guarantees; None unless the run file
+            says that they are a judge's, on 0 to 9.
     """
 
     quantity: str
@@ -133,6 +133,8 @@ class Estimation(Result):
             f"rated{of}; {self.unscored:,} unscored answers are skipped"
         ]
         parts += [f"  note: {shown(warning)}" for warning in self.warnings]
+        if len(self.predictors) > 1:
+            parts.append(f"  ratings are predicted by: {', '.join(self.predictors)}")
         parts += ["", self.conclusion, "", self._table("", {e.quantity: e for e in self.estimates})]
         reasons = dict.fromkeys(
             e.combined.undefined
@@ -146,7 +148,9 @@ class Estimation(Result):
 
     def _table(self, title: str, estimates: Mapping[str, Estimate]) -> str:
         level = f"{100 * self.confidence:g} % interval"
-        rows = [(title, "estimate", level, "ratings only", level, "scores only", "labels", "worth")]
+        rows = [
+            (title, "estimate", level, "ratings only", level, "scores only", "ratings", "worth")
+        ]
         for name, e in estimates.items():
             worth = e.combined.effective_labels
             rows.append(

@@ -13,7 +13,7 @@ import numpy as np
 from selfj_eval import __version__, metrics
 from selfj_eval.evaluation import agreement, decision_metrics
 from selfj_eval.evaluation.binary import binary, warnings_on_correction
-from selfj_eval.evaluation.columns import Columns
+from selfj_eval.evaluation.columns import UNKNOWN_SCALE, Columns
 from selfj_eval.evaluation.options import BootstrapOptions, EvaluateOptions, VerdictOptions
 from selfj_eval.evaluation.rater_agreement import RaterColumns, rater_agreement
 from selfj_eval.evaluation.rendering import write_csv
@@ -169,10 +169,7 @@ def warnings_on(scores: Scores, data: Columns) -> list[str]:
         hint = "" if unrated < n else "; give a file of them as `ratings`"
         found.append(f"{unrated} of {n} answers have no rating{hint}")
     if (None, None) in data.scales:
-        found.append(
-            "the scale of the ratings is not known (rating_min, rating_max, or `scale`): `good_at` "
-            "is compared with the ratings as they are"
-        )
+        found.append(UNKNOWN_SCALE)
     if len(data.scales) > 1:
         how = (
             "were rescaled to 0 to 9" if data.scaled else "are used unchanged: give them one scale"

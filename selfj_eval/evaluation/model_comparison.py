@@ -30,11 +30,12 @@ class ModelPair:
     holm: float | None
     benjamini_hochberg: float | None
 
-    def conclusion(self, alpha: float) -> str:
+    def conclusion(self, alpha: float, unit: str = "") -> str:
         """What may be said of the two, as a sentence.
 
         Args:
             alpha: 1 - confidence. A difference is claimed where Holm's p-value is at most alpha.
+            unit: What the numbers are out of, such as " (of 9)".
         """
         found = self.found.difference
         one, two = shown(self.first), shown(self.second)
@@ -43,7 +44,7 @@ class ModelPair:
         if self.holm is not None and self.holm <= alpha:
             if found.value < 0:
                 one, two = two, one
-            return f"{one} is better than {two} by {abs(found.value):.2f} (of 9)."
+            return f"{one} is better than {two} by {abs(found.value):.2f}{unit}."
         sentence = f"{found.n} instructions cannot tell {one} from {two}"
         if self.found.detectable is None:
             return f"{sentence}."
@@ -59,7 +60,8 @@ class ModelComparison(Result):
 
     Attributes:
         judge: Whose scores they are; ``ratings`` where ratings were compared.
-        by: ``score`` or ``rating``: what was compared, on 0 to 9.
+        by: ``score`` or ``rating``: what was compared.
+        scale: Ends of its scale; None where it is unknown.
         means: Mean by model, over its answers.
         answers: Number of answers by model.
         pairs: All pairs of models, the higher mean first.
@@ -69,6 +71,7 @@ class ModelComparison(Result):
 
     judge: str
     by: str
+    scale: tuple[float, float] | None
     means: Mapping[str, float]
     answers: Mapping[str, int]
     pairs: Sequence[ModelPair]
@@ -78,7 +81,8 @@ class ModelComparison(Result):
     @property
     def conclusions(self) -> list[str]:
         """A sentence per pair of models."""
-        return [pair.conclusion(1 - self.confidence) for pair in self.pairs]
+        unit = f" (of {self.scale[1]:g})" if self.scale is not None and not self.scale[0] else ""
+        return [pair.conclusion(1 - self.confidence, unit) for pair in self.pairs]
 
     def to_dict(self) -> dict[str, Any]:
         """The document that ``selfj compare`` prints as JSON."""
@@ -104,8 +108,8 @@ class ModelComparison(Result):
         ]
 
     def __str__(self) -> str:
-        what = "scores" if self.by == "score" else "ratings, on 0 to 9"
-        parts = [f"{len(self.means)} models by their mean {what} ({shown(self.judge)})"]
+        ends = "unknown scale" if self.scale is None else f"{self.scale[0]:g} to {self.scale[1]:g}"
+        parts = [f"{len(self.means)} models by their mean {self.by} ({shown(self.judge)}, {ends})"]
         parts += [f"  note: {shown(warning)}" for warning in self.warnings]
         rows = [("", f"mean {self.by}", "answers")]
         rows += [(n[:40], f"{m:.3f}", f"{self.answers[n]:,}") for n, m in self.means.items()]
@@ -115,13 +119,13 @@ class ModelComparison(Result):
         ]
         for pair in self.pairs:
             d = pair.found.difference
-            ends = "" if d.interval is None else f"{d.interval.low:.3f} to {d.interval.high:.3f}"
+            bounds = "" if d.interval is None else f"{d.interval.low:.3f} to {d.interval.high:.3f}"
             numbers = (pair.found.p, pair.holm, pair.found.detectable)
             pairs.append(
                 (
                     f"{pair.first[:30]} - {pair.second[:30]}",
                     "-" if d.value is None else f"{d.value:.3f}",
-                    ends,
+                    bounds,
                     f"{d.n:,}",
                     *("-" if x is None else f"{x:.3g}" for x in numbers),
                 )

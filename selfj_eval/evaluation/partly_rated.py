@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfj_eval.errors import DataError
+from selfj_eval.evaluation.columns import UNKNOWN_SCALE, Columns
 from selfj_eval.judging.scored import Scored, Scores, groups
 from selfj_eval.metrics.result import Array
 
@@ -23,8 +24,8 @@ class PartlyRated:
         rating: On ``scale``; NaN where an answer is not rated.
         good: 1 for a good answer, 0 for a bad one, NaN where it is not rated.
         group: Number of the instruction; None when texts are missing.
-        inclusion: Probability with which an answer was chosen for rating; None where they are not
-            given.
+        inclusion: Probability with which an answer was chosen for rating, NaN where that of an
+            unrated answer is unknown; None where they are not given.
         scale: Ends of the ratings' scale, 0 and 9 where they had several; None where it is unknown.
         unscored: Number of answers without a score, which are not among them.
         warnings: What a reader has to know, as sentences.
@@ -46,7 +47,8 @@ class PartlyRated:
 
         Raises:
             DataError: If no answer has both score and rating, some ratings have an inclusion
-                probability and others do not, one is not in (0, 1], or a model is not there.
+                probability and others do not, one is not in (0, 1], a model is not there, or
+                ``good_at`` lies outside the ratings' scale.
         """
         chosen = [a for a in scores.answers if models is None or a.model in models]
         known = {a.model for a in chosen if a.score is not None}
@@ -63,6 +65,11 @@ class PartlyRated:
         warnings = list(scores.warnings)
         if lost := sum(a.rating is not None and a.score is None for a in chosen):
             warnings.append(f"{lost} rated answers are unscored and cannot be used")
+        columns = Columns.of(rated, good_at)
+        if columns.scaled:
+            columns.check_good_at(good_at, scores.path)
+        else:
+            warnings.append(UNKNOWN_SCALE)
         rating, scale = _ratings(answers, warnings)
         quality = np.array([np.nan if a.quality is None else a.quality for a in answers])
         group = groups(answers)
@@ -146,4 +153,4 @@ def _inclusion(rated: Sequence[Scored], answers: Sequence[Scored], path: str) ->
         if a.inclusion is not None and not 0 < a.inclusion <= 1:
             message = f"of {a.id!r} is {a.inclusion:g}; expected a probability above 0, at most 1."
             raise DataError(message, path=path, field="inclusion")
-    return np.array([a.inclusion or 1.0 for a in answers])
+    return np.array([np.nan if a.inclusion is None else a.inclusion for a in answers])

@@ -27,15 +27,15 @@ def cross_fitted_predictions(
         seed: Of the folds.
 
     Returns:
-        Shape (n,); None with fewer than ten rated groups.
+        Shape (n,); None with fewer than ten rated groups, or where no column varies.
     """
     from sklearn.linear_model import RidgeCV
 
     rated = ~np.isnan(rating)
     units = np.unique(group[rated])
-    if len(units) < 2 * FOLDS:
-        return None
     spread = columns.std(axis=0)
+    if len(units) < 2 * FOLDS or not spread.any():
+        return None
     used = columns[:, spread > 0]
     x = (used - used.mean(axis=0)) / spread[spread > 0]
     fold = np.full(len(rating), -1)

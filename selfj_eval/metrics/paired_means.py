@@ -20,7 +20,8 @@ class PairedDifference(NamedTuple):
     Attributes:
         difference: First minus second, with Student's interval over the instructions.
         standard_error: Of the difference.
-        p: Two-sided p-value of "no difference", by the paired t-test.
+        p: Two-sided p-value of "no difference", by the paired t-test; 0 where all differences are
+            equal and not 0, None where all are 0.
         detectable: Smallest true difference that n instructions find with probability 0.8.
         needed: So many instructions would find a true difference as large as this one with
             probability 0.8; None where there is no difference.
@@ -45,8 +46,7 @@ def paired_difference(
         confidence: Level of the interval.
 
     Returns:
-        The difference; without the rest where n < 2, and without a p-value where all differences
-        are equal.
+        The difference; without the rest where n < 2.
     """
     a, b = paired(first, second)
     n = len(a)
@@ -63,7 +63,7 @@ def paired_difference(
     interval = Interval(mean - half, mean + half, confidence, "t, paired")
     found = Metric(mean, n, interval=interval)
     if error <= 1e-12 * max(1.0, float(np.abs(gaps).max())):
-        return PairedDifference(found, error)
+        return PairedDifference(found, error, None if mean == 0 else 0.0)
     reach = float(norm.ppf(0.5 + confidence / 2) + norm.ppf(POWER))
     needed = None if mean == 0 else max(2, math.ceil(n * (reach * error / mean) ** 2))
     p = float(2 * t.sf(abs(mean) / error, n - 1))

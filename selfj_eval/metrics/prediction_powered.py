@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ class Powered(NamedTuple):
         standard_error: Of the value, with what few groups add to it.
         labels: Number of rated answers.
         groups: Number of groups with a rated answer.
-        tuning: Weight of the predictions: 0 ignores them.
+        tuning: Weight of the predictions: 0 ignores them. Of a difference, in its first part.
         effective_labels: So many ratings alone would give as small a standard error.
         undefined: Why there is no value or no interval.
     """
@@ -74,8 +75,9 @@ def powered_mean(
             each answer by itself.
         inclusion: Shape (n,), in (0, 1]: the probability with which an answer was chosen for
             rating. Only those of rated answers count. Default: the same for all.
-        tuning: Weight of the predictions. Default: the one with the smallest variance, covariance
-            of rating and prediction over the variance of the prediction.
+        tuning: Weight of the predictions. Default: covariance of rating and prediction over the
+            variance of the prediction, which has the smallest variance for independent answers that
+            were chosen with equal probabilities.
         confidence: Level of the interval, in (0, 1).
 
     Raises:
@@ -106,8 +108,8 @@ def powered_share(
     """The share of good answers among all answers, of which some are rated.
 
     As ``powered_mean``, with Wilson's interval at the number of labels that would give the same
-    standard error, p (1 - p) / error^2, and the quantile of Student's t. Where all rated answers
-    are equal, that number is the number of labelled groups.
+    standard error, p (1 - p) / error^2, with p at least 1 / g and at most 1 - 1 / g, and the
+    quantile of Student's t. Where nothing varies, that number is the number of labelled groups, g.
 
     Args:
         good: Shape (n,); 1 for good, 0 for bad, between them for half of a win; NaN where an
@@ -127,8 +129,8 @@ def powered_share(
     interval = None
     if value is not None and error is not None and reason is None:
         value = min(max(value, 0.0), 1.0)
-        varies = error > 0 and 0 < value < 1
-        size = value * (1 - value) / error**2 if varies else float(groups)
+        inner = min(max(value, 1 / groups), 1 - 1 / groups)  # near an end p (1 - p) vanishes
+        size = inner * (1 - inner) / error**2 if error > 0 else float(groups)
         interval = wilson(value, size, confidence, degrees=groups - 2)
     effective = _effective(labels, alone, error)
     return Powered(value, interval, error, labels, groups, weight, effective, reason)
@@ -162,30 +164,37 @@ def powered_difference(
     if part.shape != sample.rating.shape or part.all() or not part.any():
         raise ValueError("expected `first` of shape (n,), true for some answers and not for all")
     labels, groups = _counts(sample)
-    values, errors, weights = [], [], []
-    for given in (tuning, 0.0):
-        influence = np.zeros(len(part))
-        value, weight = 0.0, 0.0
-        for side, sign in ((part, 1.0), (~part, -1.0)):
-            own = _Sample(*(column[side] for column in sample))
-            if not (own.weight > 0).any():
-                undefined = "no answer of one of the two is rated"
-                return Powered(None, None, None, labels, groups, 0.0, None, undefined)
-            own = own._replace(weight=own.weight / own.weight.mean())
-            mean, of_side, weight = _influence(own, given)
-            value += sign * mean
-            influence[side] = sign * of_side * (len(part) / side.sum())
-        values.append(value)
+    sides = [_Sample(*(column[side] for column in sample)) for side in (part, ~part)]
+    counts = [_counts(side) for side in sides]
+    if not all(rated for rated, _ in counts):
+        undefined = "no answer of one of the two is rated"
+        return Powered(None, None, None, labels, groups, 0.0, None, undefined)
+    value, influence, weight = _difference(sides, part, tuning)
+    # As many degrees of freedom as the side with fewer ratings has.
+    fewest_labels, fewest = (min(column) for column in zip(*counts, strict=True))
+    if reason := _too_few(fewest_labels, fewest):
+        return Powered(value, None, None, labels, groups, weight, None, reason)
+    error = _error(influence, sample.group, fewest)
+    alone = _error(_difference(sides, part, 0.0)[1], sample.group, fewest)
+    half = quantile(confidence, fewest - 2) * error
+    interval = Interval(value - half, value + half, confidence, "t, clustered")
+    effective = _effective(labels, alone, error)
+    return Powered(value, interval, error, labels, groups, weight, effective)
+
+
+def _difference(
+    sides: Sequence[_Sample], part: npt.NDArray[np.bool_], tuning: float | None
+) -> tuple[float, Array, float]:
+    """First mean minus second, what each answer adds to it, and the first's tuning."""
+    influence = np.zeros(len(part))
+    value, weights = 0.0, []
+    for own, side, sign in zip(sides, (part, ~part), (1.0, -1.0), strict=True):
+        own = own._replace(weight=own.weight / own.weight.mean())
+        mean, of_side, weight = _influence(own, tuning)
+        value += sign * mean
+        influence[side] = sign * of_side * (len(part) / side.sum())
         weights.append(weight)
-        errors.append(_error(influence, sample.group, groups) if groups > 2 else None)
-    error = errors[0]
-    reason = _too_few(labels, groups)
-    interval = None
-    if reason is None and error is not None:
-        half = quantile(confidence, groups - 2) * error
-        interval = Interval(values[0] - half, values[0] + half, confidence, "t, clustered")
-    effective = _effective(labels, errors[1], error)
-    return Powered(values[0], interval, error, labels, groups, weights[0], effective, reason)
+    return value, influence, weights[0]
 
 
 def expected_half_width(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from selfj_eval import compare
+from selfj_eval import compare, score
 from selfj_eval.errors import DataError
 from selfj_eval.evaluation.model_comparison import ModelComparison
 from selfj_eval.metrics.paired_means import benjamini_hochberg, holm, paired_difference
@@ -112,7 +112,54 @@ def test_unscored_answers_are_skipped_and_counted() -> None:
     rows[0] = rows[0] | {"score": None, "error": "no answer"}
     found = compared(rows)
     assert found.pairs[0].found.difference.n == 39
-    assert "1 answers are unscored and are skipped" in found.warnings
+    assert "1 unscored answers are skipped" in found.warnings
+    nameless = [{k: v for k, v in r.items() if k != "model"} | {"id": f"no {k}"}
+                for k, r in enumerate(rows[:3])]  # fmt: skip
+    assert "2 answers name no model and are skipped" in compared(rows + nameless).warnings
+
+
+def test_question_ids_and_equal_answers_do_not_hide_the_models() -> None:
+    rows = [r | {"id": r["instruction"], "rating": 5, "rating_min": 0, "rating_max": 9}
+            for r in answers({"a": 5.0, "b": 4.0}, 40)]  # fmt: skip
+    for row in rows[:6]:
+        row["response"] = "Paris"
+    one, two = ([r for r in rows if r["model"] == m] for m in "ab")
+    assert compared(one, two).conclusions[0].startswith("a is better than b by ")
+    nameless = [[{k: v for k, v in r.items() if k != "model"} for r in own] for own in (one, two)]
+    assert len(compared(*nameless).pairs) == 1
+    judges = compare(one, [r | {"score": 9 - r["score"]} for r in one], resamples=20)
+    assert not isinstance(judges, ModelComparison)
+
+
+def test_scores_of_two_judges_are_not_compared_as_models(tmp_path: Path) -> None:
+    rows = [r | {"id": r["instruction"]} for r in answers({"a": 5.0, "b": 4.0}, 40)]
+    files = []
+    for model, judge in (("a", "length"), ("b", "log-length")):
+        own = [{k: v for k, v in r.items() if k != "score"} for r in rows if r["model"] == model]
+        files.append(tmp_path / f"{model}.jsonl")
+        score(own, judge=judge, output=files[-1])
+    with pytest.raises(DataError, match="by different judges"):
+        compare(*files)
+    unknown = compared(*[[r for r in rows if r["model"] == m] for m in "ab"])
+    assert any("not known whether the same judge" in w for w in unknown.warnings)
+
+
+def test_numbers_without_a_known_scale_have_no_unit() -> None:
+    rows = answers({"a": 5.0, "b": 4.0}, 40)
+    rated = [r | {"rating": 10 * r["score"]} for r in rows]
+    found = compared(rated, by="rating")
+    assert found.scale is None
+    assert "(of 9)" not in str(found)
+    assert "unknown scale" in str(found)
+    on_scale = [r | {"rating": r["score"], "rating_min": 0, "rating_max": 9} for r in rows]
+    assert "(of 9)" in compared(on_scale, by="rating").conclusions[0]
+
+
+def test_a_constant_difference_is_a_difference() -> None:
+    rows = answers({"a": 5.0, "b": 4.0}, 40)
+    for at, row in enumerate(rows):
+        row["score"] = 5.0 + (at % 2) * 2
+    assert compared(rows).conclusions == ["b is better than a by 2.00."]
 
 
 def test_what_can_be_said_of_few_or_equal_answers() -> None:

@@ -84,7 +84,7 @@ def test_from_a_plan_to_an_estimate(
     assert mean["combined"]["effective_labels"] > 60  # 40 ratings, and a good judge
     alone = mean["ratings_only"]["interval"]
     assert interval["high"] - interval["low"] < alone["high"] - alone["low"]
-    assert mean["scores_only"] == pytest.approx(np.mean([r["score"] for r in rows]))
+    assert mean["scores_only"] is None  # nobody knows on what scale these scores are
     assert "worth" in in_process("selfj", "estimate", file, "--ratings", sheet).stdout
 
 
@@ -179,21 +179,21 @@ def test_the_order_of_rows_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda rows: {"ratings": [{"id": "nobody", "rating": 3}]}, "no id in common"),
+        (lambda rows: {"ratings": [{"id": "nobody", "rating": 7}]}, "no id in common"),
         (lambda rows: {"ratings": labels(rows, {"a1"}), "models": ("a",)}, "two different"),
         (lambda rows: {"ratings": labels(rows, {"a1"}), "models": ("a", "c")}, "by 'c'"),
         (
             lambda rows: {"ratings": [
-                {"id": "a1", "rating": 3, "inclusion": 0.5}, {"id": "a2", "rating": 3}
+                {"id": "a1", "rating": 7, "inclusion": 0.5}, {"id": "a2", "rating": 7}
             ]},
             "1 of 2 ratings have no inclusion probability",
         ),
         (
-            lambda rows: {"ratings": [{"id": "a1", "rating": 3, "inclusion": 1.5}]},
+            lambda rows: {"ratings": [{"id": "a1", "rating": 7, "inclusion": 1.5}]},
             "expected a probability above 0",
         ),
         (
-            lambda rows: {"ratings": [{"id": "a1", "rating": 3}, {"id": "a1", "rating": 4}]},
+            lambda rows: {"ratings": [{"id": "a1", "rating": 7}, {"id": "a1", "rating": 5}]},
             "a1",
         ),
     ],
@@ -213,7 +213,7 @@ def test_what_speaks_against_an_estimate() -> None:
     assert "no interval: 3 ratings of answers to 3 instructions are too few" in str(few)
     useless = [r | {"score": float(k * 7919 % 90) / 10} for k, r in enumerate(rows)]
     found = estimate(useless, ratings=labels(rows, every(rows, 3)))
-    assert any("the scores do not help" in w for w in found.warnings)
+    assert any("the scores add nothing" in w for w in found.warnings)
     constant = [r | {"score": 5.0} for r in rows]
     found = estimate(constant, ratings=labels(rows, every(rows, 3)))
     assert any("the judge says nothing" in w for w in found.warnings)
@@ -223,6 +223,52 @@ def test_what_speaks_against_an_estimate() -> None:
     assert any("are not like the others in score" in w for w in found.warnings)
     random = estimate(rows, ratings=labels(rows, every(rows, 3)))
     assert not any("not like the others" in w for w in random.warnings)
+
+
+def test_two_models_where_some_answers_are_rated_alone() -> None:
+    """Rating stopped within a pair, or the plan was not for pairs: pairs are used where whole."""
+    rows = scored(instructions=150)
+    planned = plan(rows, budget=120, models=("a", "b")).planned
+    given = [row | {"inclusion": p["inclusion"]} for p in planned[:61]
+             for row in labels(rows, {p["id"]})]  # fmt: skip
+    wins = estimate(rows, ratings=given, models=("a", "b")).estimates[1].combined
+    assert wins.labels == 30
+    assert wins.interval is not None
+    both = plan(rows, budget=200).planned
+    given = [row | {"inclusion": p["inclusion"]} for p in both for row in labels(rows, {p["id"]})]
+    wins = estimate(rows, ratings=given, models=("a", "b")).estimates[1].combined
+    assert wins.undefined is None
+
+
+def test_a_constant_score_without_texts() -> None:
+    rows = [{"id": str(k), "score": 5.0} for k in range(300)]
+    given = [{"id": str(k), "rating": k % 10, "rating_min": 0, "rating_max": 9}
+             for k in range(120)]  # fmt: skip
+    found = estimate(rows, ratings=given)
+    assert found.predictors == ["score"]
+    assert any("the judge says nothing" in w for w in found.warnings)
+
+
+def test_good_at_must_lie_on_the_scale() -> None:
+    rows = scored()
+    given = labels(rows, every(rows, 3))
+    with pytest.raises(DataError, match="`good_at` is 12"):
+        estimate(rows, ratings=given, good_at=12)
+    unknown = [{"id": r["id"], "rating": r["rating"]} for r in given]
+    bare = [{k: v for k, v in r.items() if not k.startswith("rating")} for r in rows]
+    found = estimate(bare, ratings=unknown)
+    assert any("scale of the ratings is not known" in w for w in found.warnings)
+
+
+def test_what_the_scores_alone_say_needs_a_judge(tmp_path: Path) -> None:
+    from selfj_eval import ladder
+
+    records = ladder(instructions=5)
+    run = score(records, judge="demo", output=tmp_path / "s.jsonl")
+    found = estimate(tmp_path / "s.jsonl").estimates[0]
+    assert found.scores_only == pytest.approx(run.mean_score)
+    score(records, judge="length", output=tmp_path / "l.jsonl")
+    assert estimate(tmp_path / "l.jsonl").estimates[0].scores_only is None
 
 
 def test_real_ratings_are_covered(data: Path) -> None:

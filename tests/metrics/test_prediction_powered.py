@@ -134,6 +134,43 @@ def test_a_difference_of_two_models(oracle: Oracle) -> None:
     assert alone.value == pytest.approx(differences[0][known].mean())
 
 
+def test_a_difference_needs_ratings_of_both() -> None:
+    """One rating of a model says nothing of how its ratings vary."""
+    random = np.random.default_rng(0)
+    first = np.arange(200) % 2 == 0
+    score = random.normal(size=200)
+    truth = score + random.normal(size=200)
+    few = np.where(~first & (np.arange(200) < 60), truth, np.nan)
+    few[0] = truth[0]
+    found = powered_difference(few, score, first)
+    assert found.value is not None
+    assert found.interval is None
+    assert found.undefined is not None
+    assert found.undefined.startswith("1 ratings")
+    swapped = powered_difference(few, score, ~first)
+    assert swapped.value == pytest.approx(-found.value)
+    none = powered_difference(np.where(first, np.nan, truth), score, first)
+    assert none.undefined == "no answer of one of the two is rated"
+
+
+def test_a_share_near_an_end_keeps_its_error() -> None:
+    """Whether the estimate falls just inside 0 or is cut to it, the interval is about the same."""
+    random = np.random.default_rng(3)
+    score = random.normal(size=400)
+    good = np.where(np.arange(400) < 40, (score + random.normal(size=400) > 2) * 1.0, np.nan)
+    widths = {}
+    for shift in np.linspace(-2, 2, 201):
+        moved = np.where(np.isnan(good), score - shift, score)
+        found = powered_share(good, moved)
+        assert found.interval is not None
+        widths[found.value] = found.interval.high
+    values = sorted(widths)
+    assert values[0] == 0
+    assert any(0 < v < 0.05 for v in values)
+    ends = [widths[v] for v in values if v is not None and v < 0.05]
+    assert max(ends) < 2 * min(ends)
+
+
 def test_the_width_to_expect(oracle: Oracle) -> None:
     for case in oracle.values["plan"]["cases"]:
         settings = {"deviation": case["sd"], "correlation": case["rho"], "unlabelled": case["N"]}
