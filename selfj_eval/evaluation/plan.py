@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfj_eval.errors import DataError, printable, shown
+from selfj_eval.errors import DataError, StoreError, printable, shown
 from selfj_eval.evaluation.options import RatingOptions
 from selfj_eval.evaluation.planning import (
     DESIGNS,
     Units,
+    check_pilot,
     choose_units,
     expected_width,
-    labels_for,
     pilot_of,
+    ratings_for,
     uncertainty_of,
 )
 from selfj_eval.files.atomic import check_output
-from selfj_eval.jobs.options import PathLike, keywords, option
+from selfj_eval.jobs.arguments import is_missing
+from selfj_eval.jobs.options import PathLike, keywords, like, option
 from selfj_eval.jobs.results import Result, table
-from selfj_eval.judging.distributions import probabilities_of
+from selfj_eval.judging.distributions import distributions_of
 from selfj_eval.judging.scored import Scored, Scores, as_scores, groups
 from selfj_eval.metrics.prediction_powered import FEWEST_LABELS
+from selfj_eval.records.options import ScaleOptions
+from selfj_eval.records.reading import iter_rows
 from selfj_eval.records.writing import TableOptions, write_rows
 
 if TYPE_CHECKING:
@@ -36,14 +40,20 @@ CORRELATIONS = (0.0, 0.3, 0.5, 0.7)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanOptions(RatingOptions, TableOptions):
+class PlanOptions(ScaleOptions, TableOptions):
     """Which answers are to be rated."""
 
+    ratings: str | Path | Iterable[Mapping[str, Any]] | None = option(
+        None,
+        "a pilot: ratings by id of a random part of the answers; texts are taken from this file, "
+        "too",
+        placeholder="FILE",
+    )
+    confidence: float = like(RatingOptions, "confidence")
     budget: int | None = option(None, "how many answers to rate", low=1, placeholder="N")
     width: float | None = option(
         None,
-        "rate as many as the interval of the mean rating needs to be no wider than W, in the "
-        "ratings' unit",
+        "rate as many answers as are needed for an interval no wider than W, in the ratings' unit",
         placeholder="W",
     )
     design: str = option(
@@ -61,28 +71,36 @@ class PlanOptions(RatingOptions, TableOptions):
     )
     output: PathLike | None = option(
         None,
-        "file to rate in: .csv, .jsonl, .json or .parquet (default: SCORES.plan.csv)",
+        "file to rate in: .csv, .jsonl, .json or .parquet (default: SCORES.plan.csv); a file with "
+        "ratings is never overwritten",
         placeholder="FILE",
     )
     seed: int = option(0, "seed of the choice", low=0)
 
     def check(self) -> None:
         """Refuse what does not go together."""
-        RatingOptions.check(self)
+        ScaleOptions.check(self)
+        self.need_share("confidence")
         if (self.budget is None) == (self.width is None):
-            raise DataError("give `budget` (how many ratings) or `width` (of the interval).")
+            message = (
+                "give either `budget` (how many answers to rate) or `width` (of the interval)."
+            )
+            raise DataError(message)
         if self.width is not None and not self.width > 0:
             raise DataError(f"`width` must be above 0, got {self.width:g}.")
         if self.models is not None and not len(self.models) == len(set(self.models)) == 2:
             raise DataError("`models` takes the names of two different answering models.")
+        if self.models is not None and self.budget == 1:
+            message = "`budget` is 1; for two models it must be at least 2, an answer of each."
+            raise DataError(message)
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What an interval of the mean rating is expected to be.
+    """What an interval is expected to be.
 
     Attributes:
-        correlation: Of scores and ratings.
+        correlation: Of scores and ratings; with two models, of their differences.
         width: Of the interval, in the ratings' unit.
     """
 
@@ -98,13 +116,17 @@ class Plan(Result):
         answers: Scored answers to choose from.
         unscored: Answers without a score, which cannot be chosen.
         instructions: Distinct questions among them; None where texts are missing.
+        models: The two models to compare; None where the mean rating of all answers is estimated.
         design: How they were chosen.
         rated: Answers of the pilot, which are in the file with their ratings.
         chosen: Answers to rate.
-        deviation: Standard deviation of the ratings: of the pilot, or assumed.
+        deviation: Standard deviation of the ratings: of the pilot, or assumed. With two models, of
+            the difference of their ratings.
         confidence: Level of the interval.
-        expected: Widths of its interval: one for the pilot's correlation, several without a pilot.
-        piloted: Whether a pilot said so.
+        expected: Widths of the interval of the mean rating, or of the difference of the two
+            models' means: one for the pilot's correlation, several without a pilot, none with
+            fewer than ten ratings.
+        piloted: Whether deviation and correlation were measured on a pilot.
         output: The file, or None.
         warnings: What speaks against the plan, as sentences.
         planned: The rows of the file.
@@ -113,6 +135,7 @@ class Plan(Result):
     answers: int
     unscored: int
     instructions: int | None
+    models: Sequence[str] | None
     design: str
     rated: int
     chosen: int
@@ -135,30 +158,55 @@ class Plan(Result):
         return [dict(row) for row in self.planned]
 
     def __str__(self) -> str:
-        of = "" if self.instructions is None else f" to {self.instructions:,} instructions"
-        pilot = f"; {self.rated:,} are rated already" if self.rated else ""
-        lines = [f"{self.chosen:,} of {self.answers:,} answers{of} to rate ({self.design}){pilot}"]
+        both = None if self.models is None else " and ".join(map(shown, self.models))
+        by = "" if both is None else f" by {both}"
+        to = "" if self.instructions is None else f" to {self.instructions:,} instructions"
+        lines = [f"Rate {self.chosen:,} of {self.answers:,} answers{by}{to} ({self.design})."]
+        if self.rated:
+            lines.append(f"  {self.rated:,} answers are rated already.")
+        if self.unscored:
+            lines.append(f"  {self.unscored:,} answers are skipped: they have no score.")
         lines += [f"  note: {shown(warning)}" for warning in self.warnings]
+        lines.append(self._widths(both))
+        if self.output is not None:
+            fill = f"  Fill in the column `rating` of {self.output}"
+            lines.append(
+                f"{fill}. Rate all rows: the probabilities in `inclusion` hold for all together."
+                if self.rated
+                else f"{fill}, from the top. You may stop early: the order is random."
+            )
+        return "\n".join(lines)
+
+    def _widths(self, both: str | None) -> str:
+        """The table of expected widths."""
+        if not self.expected:
+            unit = "answers" if both is None else "instructions, two answers each"
+            return (
+                f"  No interval is expected: it needs ratings of at least {FEWEST_LABELS} {unit}."
+            )
         level = f"{100 * self.confidence:g} %"
         how = "measured on the pilot" if self.piloted else "assumed"
-        lines.append(
-            f"  expected width of the {level} interval of the mean rating, with a standard "
-            f"deviation of {self.deviation:.2f} ({how}):"
-        )
-        rows = [("correlation of score and rating", "width")]
+        if both is None:
+            what, correlation = "of the mean rating", "correlation of score and rating"
+            spread = "ratings"
+        else:
+            what = f"of the difference of the mean ratings of {both}"
+            correlation = "correlation of the differences in score and in rating"
+            spread = "differences"
+        rows = [(correlation, "width")]
         rows += [(f"{e.correlation:.2f}", f"{e.width:.2f}") for e in self.expected]
-        lines.append(table(rows))
-        if self.output is not None:
-            lines.append(f"  fill in the column `rating` of {self.output}, from the top")
-        return "\n".join(lines)
+        return (
+            f"  Expected width of the {level} interval {what}, if the {spread} have a standard "
+            f"deviation of {self.deviation:.2f} ({how}):\n{table(rows)}"
+        )
 
 
 def plan_ratings(scores: ScoresLike, options: PlanOptions) -> Plan:
     """Choose answers to rate, and write them into a file without scores or models' names.
 
     Every answer is chosen with a known probability, ``inclusion``, which ``estimate`` reads from
-    the file when the ratings are in. The rows are in random order: whoever stops early has still
-    rated a random part.
+    the file when the ratings are in. The rows are in random order: without a pilot, whoever stops
+    early has still rated a random part. With a pilot, whose rows come first, all must be rated.
 
     Args:
         scores: Scored answers, as for ``evaluate``. Ratings in it or in ``ratings`` are a pilot, a
@@ -166,13 +214,24 @@ def plan_ratings(scores: ScoresLike, options: PlanOptions) -> Plan:
 
     Raises:
         DataError: If the scores cannot be read, there are fewer answers than ``budget``, no number
-            of answers reaches ``width``, or for ``active`` the judge's distributions are missing.
-        StoreError: If the file cannot be written.
+            of answers reaches ``width``, the rated answers had different chances (their
+            ``inclusion``), or for ``active`` the judge's distributions are missing or wrong.
+        StoreError: If the file cannot be written, or there is one that holds ratings.
     """
-    read = as_scores(scores, ratings=options.ratings, scale=options)
-    output = _output(read, scores, options)
-    answers = _scored(read, options)
-    units = Units.of(answers, options.models)
+    # An iterator can be read only once, and ``active`` reads the scores a second time.
+    given: Any = list(scores) if isinstance(scores, Iterator) else scores
+    own = as_scores(given, scale=options)
+    read = own
+    if options.ratings is not None:
+        read = as_scores(own, ratings=options.ratings, scale=options)
+    output = _output(read, given, options)
+    answers, unscored = _scored(read, own, options)
+    warnings = list(read.warnings)
+    if options.models is None:
+        units = Units.of(answers)
+    else:
+        units = Units.of_models(answers, options.models, warnings)
+    check_pilot(units, read.ratings or read.path)
     pilot = pilot_of(units)
     deviation = units.assumed_deviation if pilot is None else pilot.deviation
     correlations = CORRELATIONS if pilot is None else (pilot.correlation,)
@@ -180,7 +239,9 @@ def plan_ratings(scores: ScoresLike, options: PlanOptions) -> Plan:
     count = _count(options, units, deviation, correlations[0])
     unsure = None
     if options.design == "active":
-        unsure = uncertainty_of(units, probabilities_of(scores))
+        found = distributions_of(given, own, options)
+        by_id = {a.id: p for a, p in zip(own.answers, found, strict=True)}
+        unsure = uncertainty_of(units, by_id, own.path)
     sample = choose_units(units, count, options.design, unsure, options.seed)
     order = np.random.default_rng(options.seed).permutation(sample.chosen)
     rows = [
@@ -190,26 +251,28 @@ def plan_ratings(scores: ScoresLike, options: PlanOptions) -> Plan:
     ]
     if output is not None:
         write_rows(output, rows, safe_csv=options.safe_csv)
-    labels = before + count
-    number = groups(answers)
+    ratings = before + count
+    members = [answer for unit in units.members for answer in unit]
+    number = groups(members)
     each = len(units.members[0])
     return Plan(
-        answers=len(answers),
-        unscored=len(read.answers) - len(answers) if options.models is None else 0,
+        answers=len(members),
+        unscored=unscored,
         instructions=None if number is None else len(np.unique(number)),
+        models=options.models,
         design=options.design,
         rated=each * before,
         chosen=each * count,
         deviation=deviation,
         confidence=options.confidence,
         expected=[
-            Expected(r, expected_width(labels, units, deviation, r, options.confidence))
+            Expected(r, expected_width(ratings, units, deviation, r, options.confidence))
             for r in correlations
-            if labels >= FEWEST_LABELS
+            if ratings >= FEWEST_LABELS
         ],
         piloted=pilot is not None,
         output=None if output is None else printable(output),
-        warnings=read.warnings,
+        warnings=warnings,
         planned=rows,
     )
 
@@ -227,19 +290,60 @@ def _output(scores: Scores, given: ScoresLike, options: PlanOptions) -> Path | N
         return None
     checked = check_output(output, inputs=(given, options.ratings))
     options.check_csv(checked)
+    if checked.exists():
+        _refuse_ratings_in(checked)
     return checked
 
 
-def _scored(scores: Scores, options: PlanOptions) -> list[Scored]:
-    """The answers to choose from, by id."""
-    found = [
-        a for a in scores.answers
-        if a.score is not None and (options.models is None or a.model in options.models)
-    ]  # fmt: skip
+def _refuse_ratings_in(path: Path) -> None:
+    """Whoever has rated in a file must not lose it to a second plan."""
+    try:
+        held = any(
+            not is_missing(value) and str(value).strip()
+            for value in (row.get("rating") for _, row in iter_rows(path))
+        )
+    except DataError as error:
+        message = f"{printable(path)} is there already, and cannot be read to see whether it holds "
+        raise StoreError(f"{message}ratings. Name another `output`.") from error
+    if held:
+        raise StoreError(
+            f"{printable(path)} holds ratings. Name another `output`; if they are a pilot, give "
+            "this file as `ratings`."
+        )
+
+
+def _scored(scores: Scores, own: Scores, options: PlanOptions) -> tuple[list[Scored], int]:
+    """The answers to choose from, by id, and how many have no score.
+
+    Args:
+        scores: With the ratings of the pilot.
+        own: As they were without them.
+        options: Those of the plan.
+    """
+    pairs = [
+        pair
+        for pair in zip(scores.answers, own.answers, strict=True)
+        if options.models is None or pair[0].model in options.models
+    ]
+    ends = {(a.rating_min, a.rating_max) for a, _ in pairs if a.rating is not None}
+    scale = options.scale or (ends.pop() if len(ends) == 1 else (None, None))
+    found = [_with_scale(a, before, scale) for a, before in pairs if a.score is not None]
     if not found:
         names = "" if options.models is None else f" by {' or '.join(options.models)}"
         raise DataError(f"holds no scored answer{names}.", path=scores.path, field="score")
-    return sorted(found, key=lambda a: a.id)
+    return sorted(found, key=lambda a: a.id), len(pairs) - len(found)
+
+
+def _with_scale(answer: Scored, before: Scored, scale: tuple[float | None, float | None]) -> Scored:
+    """An answer to rate with the scale on which it is rated: its own, else the one of the others.
+
+    The ratings of a pilot replace those in the file of scores, and take away the scales there.
+    """
+    if answer.rating is not None:
+        return answer
+    own = (before.rating_min, before.rating_max)
+    low, high = scale if own == (None, None) else own
+    return replace(answer, rating_min=low, rating_max=high)
 
 
 def _count(options: PlanOptions, units: Units, deviation: float, correlation: float) -> int:
@@ -248,24 +352,28 @@ def _count(options: PlanOptions, units: Units, deviation: float, correlation: fl
     before, there = int(units.rated.sum()), len(units.members)
     if options.budget is not None:
         count = options.budget if options.models is None else options.budget // 2
-        if not 1 <= count <= there - before:
+        left = there - before
+        if count > left:
+            each = "" if options.models is None else ", with two answers each"
             raise DataError(
-                f"`budget` is {options.budget}, but there are {there - before} {what} without a "
-                "rating" + ("." if options.models is None else ", with two answers each.")
+                f"`budget` is {options.budget}, but only {left} {what} have no rating{each}."
             )
         return count
     assert options.width is not None
-    needed = labels_for(options.width, units, deviation, correlation, options.confidence)
+    if there < FEWEST_LABELS:
+        message = f"there are only {there} {what}; an interval needs ratings of {FEWEST_LABELS}."
+        raise DataError(message)
+    needed = ratings_for(options.width, units, deviation, correlation, options.confidence)
     if needed is None:
         least = expected_width(there, units, deviation, correlation, options.confidence)
         raise DataError(
-            f"`width` is {options.width:g}, but {least:.2g} is the least to be had with all "
-            f"{there} {what}; ask for a wider interval, or score more instructions."
+            f"`width` is {options.width:g}, but the interval is about {least:.2g} wide even if all "
+            f"{there} {what} are rated. Ask for a wider interval, or score more instructions."
         )
     if needed <= before:
         raise DataError(
-            f"the {before} ratings that are there should do for a width of {options.width:g}; see "
-            "what `selfj estimate` says."
+            f"{before} {what} are rated already, which should be enough for a width of "
+            f"{options.width:g}. Run `selfj estimate` on these ratings."
         )
     return needed - before
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +22,8 @@ DESIGNS = ("random", "stratified", "active")
 STRATA = 5
 UNIFORM = 0.5
 """Part of an active choice that is uniform, so that no answer is all but excluded."""
+_EQUAL = 1e-9
+"""Chances that differ by less, in relation to them, are equal but for rounding."""
 _QUARTER = 4
 """Without a pilot, the ratings' standard deviation is taken to be a quarter of their scale."""
 
@@ -41,23 +45,46 @@ class Units:
     group: npt.NDArray[np.int64] | None
 
     @classmethod
-    def of(cls, answers: Sequence[Scored], models: tuple[str, ...] | None) -> Units:
-        """From scored answers.
+    def of(cls, answers: Sequence[Scored]) -> Units:
+        """Each answer by itself."""
+        score = np.array([a.score for a in answers], dtype=float)
+        rating = np.array([np.nan if a.rating is None else a.rating for a in answers])
+        return cls([(a,) for a in answers], score, rating, groups(answers))
+
+    @classmethod
+    def of_models(
+        cls, answers: Sequence[Scored], models: Sequence[str], warnings: list[str]
+    ) -> Units:
+        """Two models' answers to an instruction, of every instruction that both answered.
+
+        Args:
+            answers: Scored answers of the two models, by id.
+            models: Their names.
+            warnings: Gets how many answers are in no unit.
 
         Raises:
-            DataError: If two models are named that answered no instruction in common.
+            DataError: If they answered no instruction in common.
         """
-        if models is None:
-            score = np.array([a.score for a in answers], dtype=float)
-            rating = np.array([np.nan if a.rating is None else a.rating for a in answers])
-            return cls([(a,) for a in answers], score, rating, groups(answers))
-        by_model: list[dict[str | None, Scored]] = [
-            {a.question: a for a in answers if a.model == name} for name in models
-        ]
-        shared = sorted(q for q in by_model[0].keys() & by_model[1].keys() if q is not None)
+        by_model: list[dict[str, Scored]] = [{}, {}]
+        again = 0
+        for a in answers:
+            own = by_model[models.index(a.model or "")]
+            if a.question is not None and own.setdefault(a.question, a) is not a:
+                again += 1
+        shared = sorted(by_model[0].keys() & by_model[1].keys())
         if not shared:
             message = f"{models[0]!r} and {models[1]!r} answered no instruction in common."
             raise DataError(message, field="model")
+        if again:
+            warnings.append(
+                f"{again} answers are skipped: the same model has another answer to the same "
+                "instruction, and only the first one by id can be chosen"
+            )
+        if alone := len(answers) - again - 2 * len(shared):
+            warnings.append(
+                f"{alone} answers are skipped: there is no scored answer to the same instruction "
+                "by the other model"
+            )
         pairs = [(by_model[0][q], by_model[1][q]) for q in shared]
         score = np.array([(a.score or 0.0) - (b.score or 0.0) for a, b in pairs])
         rating = np.array(
@@ -81,6 +108,13 @@ class Units:
         low, high = next(((a, b) for a, b in ends if a is not None and b is not None), (0.0, 9.0))
         return (high - low) / _QUARTER * math.sqrt(len(self.members[0]))
 
+    @cached_property
+    def clusters(self) -> tuple[int, float]:
+        """Number of instructions, and the intraclass correlation of the scores within them."""
+        if self.group is None:
+            return len(self.members), 0.0
+        return len(np.unique(self.group)), _icc(self.score, self.group)
+
 
 class Pilot(NamedTuple):
     """What the rated units say of all.
@@ -103,36 +137,65 @@ def pilot_of(units: Units) -> Pilot | None:
     return Pilot(float(y.std(ddof=1)), float(np.corrcoef(x, y)[0, 1]))
 
 
-def expected_width(
-    labels: int, units: Units, deviation: float, correlation: float, confidence: float
-) -> float:
-    """Of the interval of the mean rating.
+def check_pilot(units: Units, path: str) -> None:
+    """Refuse ratings that are no random part.
 
-    With m labels per instruction the variance grows by the factor 1 + (m - 1) ICC; the ICC of the
-    scores stands for that of the ratings.
+    Args:
+        units: What is rated, and what is not.
+        path: Where the ratings are from, for the error.
+
+    Raises:
+        DataError: If the rated answers were chosen with different probabilities, or some with an
+            unknown one.
+    """
+    pairs = zip(units.members, units.rated, strict=True)
+    given = [a.inclusion for unit, is_rated in pairs if is_rated for a in unit]
+    known = [chance for chance in given if chance is not None]
+    what = None
+    if 0 < len(known) < len(given):
+        what = f"{len(given) - len(known)} of {len(given)} rated answers have none"
+    elif known and not math.isclose(min(known), max(known), rel_tol=_EQUAL):
+        what = f"is {min(known):.3g} to {max(known):.3g} for the rated answers"
+    if what is not None:
+        raise DataError(
+            f"{what}, but a pilot must be a random part: rate answers that were chosen with the "
+            "design `random`, or plan without ratings.",
+            path=path,
+            field="inclusion",
+        )
+
+
+def expected_width(
+    ratings: int, units: Units, deviation: float, correlation: float, confidence: float
+) -> float:
+    """Of the interval of the mean rating; it gets smaller with every rating.
+
+    The variance has a part of the rated answers and a part of all scored ones. With m answers per
+    instruction each grows by the factor 1 + (m - 1) ICC; the ICC of the scores stands for that of
+    the ratings.
     """
     half = expected_half_width(
-        labels,
-        deviation=deviation,
-        correlation=correlation,
-        unlabelled=len(units.members) - labels,
-        confidence=confidence,
+        ratings, deviation=deviation, correlation=0.0, unlabelled=0, confidence=confidence
     )
-    if units.group is None:
-        return 2 * half
-    each = labels / len(np.unique(units.group))
-    return 2 * half * math.sqrt(1 + max(0.0, each - 1) * _icc(units.score, units.group))
+    total = len(units.members)
+    instructions, icc = units.clusters
+    rated, scored = (1 + max(0.0, n / instructions - 1) * icc for n in (ratings, total))
+    explained = correlation**2
+    return 2 * half * math.sqrt((1 - explained) * rated + explained * ratings / total * scored)
 
 
-def labels_for(
+def ratings_for(
     width: float, units: Units, deviation: float, correlation: float, confidence: float
 ) -> int | None:
-    """The smallest number of labels with an interval no wider than ``width``; None if all are not
+    """The smallest number of ratings with an interval no wider than ``width``; None if all are not
     enough."""
-    for labels in range(FEWEST_LABELS, len(units.members) + 1):
-        if expected_width(labels, units, deviation, correlation, confidence) <= width:
-            return labels
-    return None
+    counts = range(FEWEST_LABELS, len(units.members) + 1)
+    found = bisect_left(
+        counts,
+        True,
+        key=lambda n: expected_width(n, units, deviation, correlation, confidence) <= width,
+    )
+    return counts[found] if found < len(counts) else None
 
 
 def sizes_of(
@@ -181,12 +244,15 @@ def choose_units(
     return Chosen(rest[sample.chosen], before + (1 - before) * now)
 
 
-def uncertainty_of(units: Units, probabilities: Mapping[str, Sequence[float]]) -> Array:
+def uncertainty_of(
+    units: Units, probabilities: Mapping[str, Sequence[float] | None], path: str
+) -> Array:
     """Standard deviation of the judge's distribution over its labels, shape (u,).
 
     Args:
         units: The units; of several answers in one the variances are added.
-        probabilities: By id.
+        probabilities: By id; None where there are none.
+        path: The file of scores, for the error.
 
     Raises:
         DataError: If an answer has none.
@@ -195,13 +261,14 @@ def uncertainty_of(units: Units, probabilities: Mapping[str, Sequence[float]]) -
     for at, unit in enumerate(units.members):
         variance = 0.0
         for a in unit:
-            if a.id not in probabilities:
+            given = probabilities[a.id]
+            if given is None:
                 message = (
-                    f"{a.id!r} has no probabilities of the digits, which the design `active` "
-                    "needs; a Self-J judge writes them. Choose the design `random` or `stratified`."
+                    f"{a.id!r} has no probabilities of the digits. The design `active` needs them, "
+                    "and a Self-J judge writes them. Choose the design `random` or `stratified`."
                 )
-                raise DataError(message, field="probabilities")
-            p = np.asarray(probabilities[a.id], dtype=float)
+                raise DataError(message, path=path, field="probabilities")
+            p = np.asarray(given, dtype=float)
             value = np.arange(len(p))
             variance += float(p @ value**2 - (p @ value) ** 2)
         found[at] = math.sqrt(max(0.0, variance))

@@ -61,7 +61,7 @@ def test_from_a_plan_to_an_estimate(
     file = jsonl(*[{k: v for k, v in r.items() if k != "truth"} for r in rows], name="s.jsonl")
     done = in_process("selfj", "plan", file, "--budget", "40")
     assert done.returncode == 0, done.stderr
-    assert "40 of 120 answers to 60 instructions to rate (random)" in done.stdout
+    assert "Rate 40 of 120 answers to 60 instructions (random)." in done.stdout
     sheet = tmp_path / "s.jsonl.plan.csv"
     with sheet.open(encoding="utf-8", newline="") as stream:
         planned = list(csv.DictReader(stream))
@@ -176,39 +176,6 @@ def test_the_order_of_rows_changes_nothing() -> None:
     assert json.dumps(other.to_dict()["estimates"]) == json.dumps(found.to_dict()["estimates"])
 
 
-def test_a_pilot_is_kept_and_says_what_to_expect() -> None:
-    rows = scored(instructions=300)
-    pilot = labels(rows, every(rows, 13))
-    found = plan(rows, ratings=pilot, width=0.4)
-    assert found.piloted
-    assert found.rated == len(pilot) == 47
-    assert found.planned[0]["rating"] is not None
-    assert found.expected[0].width <= 0.4
-    assert len(found.planned) == found.rated + found.chosen
-    wider = plan(rows, ratings=pilot, width=0.45)
-    assert wider.chosen < found.chosen
-    # All of it in one file: the chance of an answer is that of either choice.
-    whole = [row | {"rating": r["truth"]} for row in found.planned for r in rows
-             if r["id"] == row["id"]]  # fmt: skip
-    result = estimate(rows, ratings=whole).estimates[0].combined
-    assert result.interval is not None
-    assert result.interval.high - result.interval.low == pytest.approx(0.4, rel=0.3)
-
-
-def test_an_active_plan_prefers_what_the_judge_is_unsure_of() -> None:
-    rows = scored(instructions=200)
-    for at, row in enumerate(rows):
-        p = [0.0] * 10
-        p[5] = 1.0
-        row["probabilities"] = [0.1] * 10 if at % 4 == 0 else p
-    found = plan(rows, budget=100, design="active")
-    unsure = {r["id"] for r in rows[::4]}
-    chosen = sum(row["id"] in unsure for row in found.planned)
-    assert 60 <= chosen <= 75  # five times the chance of the others: 62.5 expected
-    with pytest.raises(DataError, match="has no probabilities of the digits"):
-        plan(scored(), budget=10, design="active")
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -302,22 +269,6 @@ def test_what_the_scores_alone_say_needs_a_judge(tmp_path: Path) -> None:
     assert found.scores_only == pytest.approx(run.mean_score)
     score(records, judge="length", output=tmp_path / "l.jsonl")
     assert estimate(tmp_path / "l.jsonl").estimates[0].scores_only is None
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({}, "give `budget`"),
-        ({"budget": 10, "width": 1.0}, "give `budget`"),
-        ({"budget": 1000}, "there are 120 answers"),
-        ({"width": 0.001}, "is the least to be had"),
-        ({"width": -1.0}, "above 0"),
-        ({"budget": 10, "models": ("a", "c")}, "no instruction in common"),
-    ],
-)
-def test_wrong_plans(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        plan(scored(), **settings)
 
 
 def test_real_ratings_are_covered(data: Path) -> None:
