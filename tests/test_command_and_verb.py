@@ -44,6 +44,22 @@ def _scored() -> None:
     selfj.score(rated, judge="length", output="two.jsonl")
 
 
+def _two_models() -> None:
+    """Scores of two models' answers to the same instructions."""
+    rows = [
+        {
+            "id": f"{m}{k}",
+            "model": m,
+            "instruction": f"{k}?",
+            "response": m,
+            "rating": (k + ord(m)) % 5,
+        }
+        for k in range(12)
+        for m in "ab"
+    ]
+    selfj.score(rows, judge="length", output="models.jsonl")
+
+
 def _partly_rated() -> None:
     """Scores of which every fourth has a rating."""
     _scored()
@@ -121,9 +137,9 @@ CASES = {
         before=_scored,
     ),
     "compare, models": Case(
-        "compare two.jsonl --by rating",
-        lambda: selfj.compare("two.jsonl", by="rating"),
-        before=_scored,
+        "compare models.jsonl --by rating",
+        lambda: selfj.compare("models.jsonl", by="rating"),
+        before=_two_models,
     ),
     "plan": Case(
         "plan part.jsonl --budget 10 --design stratified --output plan.jsonl",

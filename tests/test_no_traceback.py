@@ -132,7 +132,7 @@ def _unknown(line: Callable[..., str]) -> str:
     return said if "c.yaml" in said else said.replace("field 'version'", "c.yaml, field 'version'")
 
 
-@pytest.mark.parametrize("value", [10**400, -(10**400), [[]], {"a": 1}, True, "\ud800", "x" * 99])
+@pytest.mark.parametrize("value", [10**400, -(10**400), [[]], {"a": []}, True, "\ud800", "x" * 99])
 @pytest.mark.parametrize("field", ["score", "rating"])
 def test_rows_of_a_wrong_type(line: Callable[..., str], field: str, value: Any) -> None:
     _write("x.jsonl", json.dumps(ROWS[0]) + "\n" + json.dumps(ROWS[1] | {field: value}))

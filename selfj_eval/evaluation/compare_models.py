@@ -14,12 +14,12 @@ from selfj_eval.evaluation.model_comparison import ModelComparison, ModelPair
 from selfj_eval.judging.scales import scale_of
 from selfj_eval.judging.scored import Scored, Scores, distinct_names
 from selfj_eval.metrics.paired_means import benjamini_hochberg, holm, paired_difference
+from selfj_eval.metrics.result import FEWEST_UNITS
 from selfj_eval.prompts.labels import MAX_SCORE, MIN_SCORE
 
 MOST_MODELS = 40
 SAME = ("model", "identity", "rater", "template", "template_sha256", "scale", "reference")
 """What the run files must agree in."""
-_FEW = 30
 
 
 def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> ModelComparison:
@@ -82,7 +82,7 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
     if unnamed:
         warnings.append(f"{unnamed} answers name no model and are skipped")
     fewest = min((f.difference.n for f in found), default=0)
-    if fewest < _FEW:
+    if fewest < FEWEST_UNITS:
         warnings.append(f"only {fewest} instructions in common: intervals are rough, or missing")
     if by == "score":
         warnings.append(

@@ -25,13 +25,12 @@ from selfj_eval.metrics.prediction_powered import (
     powered_mean,
     powered_share,
 )
-from selfj_eval.metrics.result import Array
+from selfj_eval.metrics.result import FEWEST_UNITS, Array
 from selfj_eval.prompts.labels import MAX_SCORE, MIN_SCORE
 
 if TYPE_CHECKING:
     from selfj_eval.judging.scored import ScoresLike
 
-FEW_LABELS = 30
 _SUSPICIOUS = 0.01
 _HELPS = 1.05
 
@@ -230,7 +229,7 @@ def _warnings(data: PartlyRated, first: Estimate, likeness: Sequence[Likeness]) 
         found.append("the scores add nothing to the ratings")
     if len(rated) > 1 and np.ptp(rated) == 0:
         found.append(f"all {len(rated)} ratings are {rated[0]:g}: the interval says little")
-    if len(rated) < FEW_LABELS:
+    if len(rated) < FEWEST_UNITS:
         found.append(f"only {len(rated)} ratings: intervals are rough, or missing")
     for test in likeness:
         if test.p is not None and test.p < _SUSPICIOUS:

@@ -131,7 +131,7 @@ def test_an_interruption_says_how_to_go_on(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted; run the same command again to go on" in errors
+    assert "interrupted; run the same command again to continue" in errors
     assert "Traceback" not in errors
 
 

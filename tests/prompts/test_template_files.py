@@ -96,7 +96,7 @@ def test_other_braces_stay(write: Write) -> None:
         (("rescale: true", "scale: 9"), "scale", "is unknown; there are: with_reference"),
         (("rescale: true", "system: Be good."), "system", "for a chat"),
         (("rescale: true", "prefill: x"), "prefill", "for a chat"),
-        (("rescale: true", "rubric: x"), "rubric", r"write \{rubric\} there"),
+        (("rescale: true", "rubric: x"), "rubric", r"write \{rubric\} into one"),
         (("{reference}", "x"), "with_reference", r"lacks the placeholder \{reference\}"),
         (("Student: {response}", "x"), "with_reference", r"lacks the placeholder \{response\}"),
         (("{instruction}", "{conversation}{instruction}"), "with_reference", "choose one"),

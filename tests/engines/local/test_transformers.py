@@ -108,7 +108,7 @@ def test_lora_adapter(tiny_judge: Path, tmp_path: Path) -> None:
     fresh = AutoModelForCausalLM.from_pretrained(tiny_judge, dtype=torch.float32)
     wanted = direct(tiny_judge, prompts(), PeftModel.from_pretrained(fresh, tmp_path / "adapter"))
     got = score(backend, prompts())
-    np.testing.assert_allclose(got, wanted, atol=1e-4)
+    np.testing.assert_allclose(got, wanted, atol=2e-4)
     plain = TransformersBackend(str(tiny_judge), device="cpu")
     assert np.abs(got - score(plain, prompts())).max() > 0.1
     assert backend.identity != plain.identity

@@ -82,7 +82,11 @@ def test_a_prompt_that_the_server_cuts_is_unscored(
     [
         ("caching", 1, ""),  # asked once about a text that no cache holds
         ("telling", 0, ""),
-        ("guessing", 0, r"reads a prompt as \d+ tokens, the tokenizer as \d+\. The server may est"),
+        (
+            "guessing",
+            0,
+            r"reads a prompt as \d+ tokens, the tokenizer as \d+\. The server may only est",
+        ),
     ],
 )
 def test_a_low_count_alone_decides_nothing(
