@@ -4,7 +4,7 @@
 shorter instructions four times each, and evaluates its answers against FLASK's references. The
 judge learns from that. Ratings only choose the answers that the model is tuned on, and measure how
 good the labels and the judge are. The judge is trained as `small` is, so that the two differ in
-their labels only. After an interruption the same command goes on.
+their labels only. After an interruption the same command goes on. docs/results.md has the figures.
 """
 
 from __future__ import annotations
