@@ -66,7 +66,7 @@ class Watched:
         evidence: Against the promise, after the last step; 1 says nothing.
         highest: The highest evidence so far.
         alarm_at: The evidence that refutes the promise.
-        refuted_at: The step at which it was refuted; None where it was not.
+        refuted_at: The step at which it was refuted, or None.
     """
 
     category: str | None

@@ -69,6 +69,14 @@ class _Job:
     options: EstimateOptions
     judged: bool
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """Arguments of every estimate over answers."""
+        data = self.data
+        return {
+            "group": data.group, "inclusion": data.inclusion, "confidence": self.options.confidence
+        }  # fmt: skip
+
     def part(self, kept: npt.NDArray[np.bool_]) -> _Job:
         return replace(self, data=self.data.part(kept), prediction=self.prediction[kept])
 
@@ -119,11 +127,8 @@ estimate = keywords(estimate_answers, EstimateOptions)
 
 
 def _mean(job: _Job) -> Estimate:
-    data, options = job.data, job.options
-    given: dict[str, Any] = {
-        "group": data.group, "inclusion": data.inclusion, "confidence": options.confidence
-    }  # fmt: skip
-    both = [powered_mean(data.rating, job.prediction, tuning=t, **given) for t in (None, 0.0)]
+    data = job.data
+    both = [powered_mean(data.rating, job.prediction, tuning=t, **job.given) for t in (None, 0.0)]
     scores_only = None
     if job.judged and data.scale is not None:
         low, high = data.scale
@@ -133,10 +138,7 @@ def _mean(job: _Job) -> Estimate:
 
 def _good(job: _Job) -> Estimate:
     data, options = job.data, job.options
-    given: dict[str, Any] = {
-        "group": data.group, "inclusion": data.inclusion, "confidence": options.confidence
-    }  # fmt: skip
-    both = [powered_share(data.good, job.prediction, tuning=t, **given) for t in (None, 0.0)]
+    both = [powered_share(data.good, job.prediction, tuning=t, **job.given) for t in (None, 0.0)]
     scores_only = None
     if job.judged and data.scale is not None:
         scores_only = float((data.score >= options.good_at).mean())
@@ -166,11 +168,8 @@ def _of_models(job: _Job) -> list[Estimate]:
         raise DataError("the two models answered no instruction in common.", field="instruction")
     job, first = job.part(shared), first[shared]
     data = job.data
-    given: dict[str, Any] = {
-        "group": data.group, "inclusion": data.inclusion, "confidence": options.confidence
-    }  # fmt: skip
     both = [
-        powered_difference(data.rating, job.prediction, first, tuning=tuning, **given)
+        powered_difference(data.rating, job.prediction, first, tuning=tuning, **job.given)
         for tuning in (None, 0.0)
     ]
     scores_only = None

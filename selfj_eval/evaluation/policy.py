@@ -45,7 +45,7 @@ class Policy:
     """Accept the answers that score at least ``threshold``.
 
     Attributes:
-        threshold: On the judge's scale; where categories have thresholds of their own, the highest.
+        threshold: On the judge's scale; the highest one if each category has its own.
         max_risk: Promised largest share of bad answers among all accepted ones, or largest
             expected loss.
         confidence: With which probability, over calibration sets, the promise holds.
@@ -85,7 +85,7 @@ class Policy:
         Args:
             score: The judge's score, or the judgment that holds it; None (unscored) is always
                 declined.
-            category: The answer's, where categories have thresholds of their own. One without a
+            category: The answer's, if each category has its own threshold. One without a
                 threshold is always declined.
 
         Raises:
