@@ -153,7 +153,7 @@ def _good(job: _Job) -> Estimate:
 def _verdicts(
     scores: Scores, data: PartlyRated, options: EstimateOptions
 ) -> tuple[Binary | None, list[str]]:
-    """The judge's verdicts, which say what share is good in another way, and what speaks against it.
+    """The judge's verdicts, by which the share of good answers is corrected, and doubts about it.
 
     None of two models, and none where answers had different chances of being rated: the errors on
     the rated ones are then not those on the others.
