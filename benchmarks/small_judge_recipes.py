@@ -18,6 +18,8 @@ class Recipe:
         freeze_layers: So many of the 30 layers get no adapter, and run once for all epochs.
         epochs: Passes over the data; one teaches a judge of this size little.
         learning_rate: Its highest value.
+        changed: Share of the answers that are there a second time, spoiled and with a lower label.
+        answers: Of a set in training, at most; None: what the run says.
     """
 
     name: str
@@ -28,6 +30,19 @@ class Recipe:
     freeze_layers: int = 22
     epochs: int = 3
     learning_rate: float = 5e-4
+    changed: float = 0.0
+    answers: int | None = None
 
 
-RECIPES = {recipe.name: recipe for recipe in (Recipe("small"),)}
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("small"),
+        Recipe("robust", changed=0.5),
+        Recipe("no-distillation", kl_weight=0.0),
+        Recipe("distillation-2", kl_weight=2.0),
+        Recipe("few", answers=75),
+        Recipe("many", answers=960),
+    )
+}
+"""By name: the one that is shipped, with spoiled copies, and what they are compared with."""

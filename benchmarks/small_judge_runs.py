@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rated_sets import sample
 from safetensors.torch import load_file, save_file
+from small_judge_changes import changed_copies
 from small_judge_data import Run, Sets, trainable, unseen
 from small_judge_recipes import Recipe
 
@@ -58,13 +59,14 @@ def pairs(base: str, recipe: Recipe, run: Run, sets: Sets) -> list[Pair]:
 
     found = []
     for records in trainable(sets, run).values():
-        chosen = sample(records, run.answers, seed=0)
+        chosen = sample(records, recipe.answers or run.answers, seed=0)
         ratings = {"rating": [r.rating or 0.0 for r in chosen]}
         labels = LabelRule.fit(ratings, source="rating").apply(ratings).label
-        found += [
+        labelled = [
             Pair(r.id, r.instruction, r.response, cut(r.reference), int(label))
             for r, label in zip(chosen, labels, strict=True)
         ]
+        found += labelled + changed_copies(labelled, recipe.changed)
     return found
 
 

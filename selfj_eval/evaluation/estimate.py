@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +11,15 @@ import numpy.typing as npt
 
 from selfj_eval.errors import DataError
 from selfj_eval.evaluation.binary import binary, warnings_on_correction
-from selfj_eval.evaluation.columns import Columns
+from selfj_eval.evaluation.columns import Columns, equal_chances
 from selfj_eval.evaluation.estimation import Estimate, Estimation, Likeness
 from selfj_eval.evaluation.likeness import likeness_of
 from selfj_eval.evaluation.options import RatingOptions
 from selfj_eval.evaluation.partly_rated import PartlyRated
-from selfj_eval.evaluation.predictors import PREDICTORS, predicted
+from selfj_eval.evaluation.predictors import PREDICTORS, Distributions, predicted
 from selfj_eval.evaluation.result import Binary
 from selfj_eval.jobs.options import keywords, option
+from selfj_eval.judging.distributions import distributions_of
 from selfj_eval.judging.scales import scale_of
 from selfj_eval.judging.scored import Scores, as_scores
 from selfj_eval.metrics.prediction_powered import (
@@ -50,9 +51,9 @@ class EstimateOptions(RatingOptions):
     )
     predictors: str = option(
         "auto",
-        "what predicts the ratings: the score alone, or all columns (score, answer length, model, "
-        "category) by cross-fitted regression; auto takes all from 100 ratings on if they predict "
-        "better",
+        "what predicts the ratings: the score alone, or all columns (score, the judge's "
+        "distribution, answer length, model, category) by cross-fitted regression; auto takes all "
+        "from 100 ratings on if they predict better",
         PREDICTORS,
     )
 
@@ -100,13 +101,23 @@ def estimate_answers(scores: ScoresLike, options: EstimateOptions) -> Estimation
         DataError: If they cannot be read, no answer has both score and rating, some ratings have an
             inclusion probability and others do not, or a model is not there.
     """
-    read = as_scores(scores, ratings=options.ratings, scale=options)
+    # An iterator can be read only once, and the distributions are read a second time.
+    given: Any = list(scores) if isinstance(scores, Iterator) else scores
+    own = as_scores(given, scale=options)
+    read = own
+    if options.ratings is not None:
+        read = as_scores(own, ratings=options.ratings, scale=options)
     data = PartlyRated.of(read, options.good_at, options.models)
-    prediction, predictors = predicted(data, options.predictors)
+
+    def distributions() -> Distributions:
+        found = distributions_of(given, own, options)
+        return {a.id: d for a, d in zip(own.answers, found, strict=True)}
+
+    prediction, predictors = predicted(data, options.predictors, distributions)
     job = _Job(data, prediction, options, _is_judge(read))
     estimates = [_mean(job), _good(job)] if options.models is None else _of_models(job)
     by_model = _by_model(job) if options.models is None else {}
-    verdicts, doubts = _verdicts(read, data, options)
+    verdicts, doubts = _verdicts(read, options)
     likeness = likeness_of(data)
     instructions = data.instructions
     return Estimation(
@@ -150,15 +161,13 @@ def _good(job: _Job) -> Estimate:
     return Estimate("share good", both[0], both[1], scores_only)
 
 
-def _verdicts(
-    scores: Scores, data: PartlyRated, options: EstimateOptions
-) -> tuple[Binary | None, list[str]]:
+def _verdicts(scores: Scores, options: EstimateOptions) -> tuple[Binary | None, list[str]]:
     """The judge's verdicts, by which the share of good answers is corrected, and doubts about it.
 
     None of two models, and none where answers had different chances of being rated: the errors on
     the rated ones are then not those on the others.
     """
-    if options.models is not None or not data.equal_chances:
+    if options.models is not None or not equal_chances(scores.rated):
         return None, []
     columns = Columns.of(scores.rated, options.good_at)
     found = binary(scores, columns, None, options.confidence)

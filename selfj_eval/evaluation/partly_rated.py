@@ -102,14 +102,6 @@ class PartlyRated:
         return np.arange(len(self.score)) if self.group is None else self.group
 
     @property
-    def equal_chances(self) -> bool:
-        """Whether all rated answers were chosen with the same probability, or it is unknown."""
-        if self.inclusion is None:
-            return True
-        chances = self.inclusion[self.rated]
-        return bool(np.allclose(chances, chances[0], rtol=1e-9, atol=0))
-
-    @property
     def instructions(self) -> tuple[int, int] | None:
         """How many there are, and how many of them have a rated answer; None if unknown."""
         if self.group is None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
 from selfj_eval.evaluation.partly_rated import PartlyRated
+from selfj_eval.judging.distributions import Distribution
 from selfj_eval.metrics.cross_fitting import cross_fitted_predictions
 from selfj_eval.metrics.result import Array
 
@@ -15,12 +18,24 @@ _LEVELS = 20
 """A model or a category with so many values or more is no predictor."""
 
 
-def predicted(data: PartlyRated, predictors: str) -> tuple[Array, list[str]]:
-    """A prediction for every answer, on any scale, shape (n,), and what it is made of."""
+Distributions = Mapping[str, Distribution | None]
+"""By the answer's id, the judge's probabilities of its labels."""
+
+
+def predicted(
+    data: PartlyRated, predictors: str, distributions: Callable[[], Distributions]
+) -> tuple[Array, list[str]]:
+    """A prediction for every answer, on any scale, shape (n,), and what it is made of.
+
+    Args:
+        data: The answers.
+        predictors: One of ``PREDICTORS``.
+        distributions: Called only if several columns are tried.
+    """
     labels = int(data.rated.sum())
     if predictors == "score" or (predictors == "auto" and labels < ENOUGH):
         return data.score, ["score"]
-    names, columns = _features(data)
+    names, columns = _features(data, distributions())
     fitted = cross_fitted_predictions(columns, data.rating, data.unit)
     if fitted is None:
         return data.score, ["score"]
@@ -31,8 +46,12 @@ def predicted(data: PartlyRated, predictors: str) -> tuple[Array, list[str]]:
     return fitted, names
 
 
-def _features(data: PartlyRated) -> tuple[list[str], Array]:
+def _features(data: PartlyRated, distributions: Distributions) -> tuple[list[str], Array]:
     names, columns = ["score"], [data.score]
+    known = [d for a in data.answers if (d := distributions.get(a.id)) is not None]
+    if len(known) == len(data.answers) and len({len(d) for d in known}) == 1:
+        names.append("distribution")
+        columns += list(np.array(known)[:, 1:].T)  # the first is what the others leave
     lengths = [a.response for a in data.answers]
     if all(text is not None for text in lengths):
         names.append("log length")

@@ -223,6 +223,29 @@ def test_several_columns_are_used_where_they_predict_better() -> None:
     assert few.predictors == ["score"]
 
 
+def test_the_judges_distribution_predicts_where_its_mean_does_not(tmp_path: Path) -> None:
+    """A judge that is sure of 4 or 5 for poor answers, and torn between 0 and 9 for good ones."""
+    rows = scored(instructions=200)
+    random = np.random.default_rng(3)
+    for row in rows:
+        torn = np.clip(row["truth"] / 9 + random.normal(0, 0.1), 0.02, 0.98)
+        row["probabilities"] = [torn / 2, *[0.0] * 3, *[(1 - torn) / 2] * 2, *[0.0] * 3, torn / 2]
+        row["score"] = 4.5 + random.normal(0, 0.1)
+    given = labels(rows, every(rows, 3))
+    file = tmp_path / "scores.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for scores in (rows, iter(rows), file):
+        found = estimate(scores, ratings=given)
+        assert "distribution" in found.predictors
+        alone = estimate(rows, ratings=given, predictors="score")
+        better, worse = (e.estimates[0].combined.effective_labels for e in (found, alone))
+        assert better is not None
+        assert worse is not None
+        assert better > 1.5 * worse
+    rows[5]["probabilities"] = None
+    assert "distribution" not in estimate(rows, ratings=given).predictors
+
+
 def test_the_order_of_rows_changes_nothing() -> None:
     rows = scored(instructions=120)
     given = labels(rows, every(rows, 2))
