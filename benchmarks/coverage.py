@@ -66,10 +66,10 @@ def main() -> None:
                 print(f"| {about} | {cells} |", flush=True)
 
 
-def rated(name: str, design: str) -> Rated:
+def rated(name: str, design: str, judge: str = "trigrams") -> Rated:
     """The answers of a set that have a score."""
     records = [r for r in read_set(name) if r.reference is not None]
-    scores = [j.score for j in score(records, judge="trigrams").judgments]
+    scores = [j.score for j in score(records, judge=judge).judgments]
     spread = [1.0] * len(records)
     if design == "active":
         judged = score(records, judge="demo").judgments

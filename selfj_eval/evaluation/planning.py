@@ -24,6 +24,9 @@ UNIFORM = 0.5
 """Part of an active choice that is uniform, so that no answer is all but excluded."""
 _EQUAL = 1e-9
 """Chances that differ by less, in relation to them, are equal but for rounding."""
+_AS_MANY = 30
+"""The scores' intraclass correlation counts as much as that of the ratings of so many instructions
+that have several."""
 _QUARTER = 4
 """Without a pilot, the ratings' standard deviation is taken to be a quarter of their scale."""
 
@@ -33,7 +36,7 @@ class Clusters(NamedTuple):
 
     Attributes:
         size: Shape (k,). Units of each instruction.
-        icc: Intraclass correlation of the scores.
+        icc: Intraclass correlation of the ratings, less what the scores explain.
         scored: Variance of the mean score over that of one score; 1 / u of independent units.
     """
 
@@ -131,8 +134,24 @@ class Units:
         sums = np.bincount(unit, weights=self.score - self.score.mean())
         variance = n * float(self.score.var())
         scored = float(sums @ sums) / n / variance if variance > 0 else 1 / n
-        icc = 0.0 if self.group is None else _icc(self.score, self.group)
-        return Clusters(size, icc, scored)
+        return Clusters(
+            size, 0.0 if self.group is None else self._correlation_within(self.group), scored
+        )
+
+    def _correlation_within(self, group: npt.NDArray[np.int64]) -> float:
+        """ICC of the scores, and of the pilot as far as instructions have several ratings in it.
+
+        Few pairs of ratings say little, and a pilot that is spread over the instructions may have
+        none, so the two are averaged.
+        """
+        rated, scores = self.rated, _icc(self.score, group)
+        several = int((np.bincount(group[rated]) > 1).sum())
+        if not several:
+            return scores
+        x, y = self.score[rated], self.rating[rated]
+        slope = float(np.cov(x, y)[0, 1] / x.var(ddof=1)) if np.ptp(x) > 0 else 0.0
+        own = _icc(y - slope * x, group[rated])
+        return (several * own + _AS_MANY * scores) / (several + _AS_MANY)
 
 
 class Pilot(NamedTuple):
@@ -190,9 +209,8 @@ def expected_width(
     """Of the interval of the mean rating; it gets smaller with every rating.
 
     The part of the scores in its variance is known. The ratings' part grows by the factor
-    1 + (m - 1) ICC, where m is the number of ratings of an instruction, weighted by its size; the
-    ICC of the scores stands for that of the ratings. The quantile is that of as many instructions
-    as are expected to have a rating.
+    1 + (m - 1) ICC, where m is the number of ratings of an instruction, weighted by its size. The
+    quantile is that of as many instructions as are expected to have a rating.
     """
     size, icc, scored = units.clusters
     each = ratings * size / size.sum()  # the choice is spread over the instructions

@@ -371,6 +371,30 @@ def test_the_expected_width_with_few_instructions_of_different_sizes(ratings: in
     assert np.mean(expected) == pytest.approx(np.mean(actual), rel=0.07)
 
 
+def test_a_pilot_says_how_alike_the_ratings_of_an_instruction_are() -> None:
+    """The scores, which differ within instructions alone, cannot know it."""
+    random = np.random.default_rng(2)
+    actual, alone, piloted = [], [], []
+    for seed in range(20):
+        group = np.repeat(np.arange(60), 20)
+        truth = random.normal(size=60)[group] + random.normal(size=1200)
+        scores = random.normal(size=1200)
+        given = []
+        for ratings in (300, 120):
+            chosen = choose(ratings, size=np.ones(1200), group=group, seed=seed).chosen
+            rating = np.full(1200, np.nan)
+            rating[chosen] = truth[chosen]
+            given.append(rating)
+        found = powered_mean(given[0], scores, group=group).interval
+        assert found is not None
+        actual.append(found.high - found.low)
+        for pilot, where in ((np.full(1200, np.nan), alone), (given[1], piloted)):
+            units = units_of(scores, pilot, group)
+            where.append(expected_width(300, units, float(truth.std()), 0.0, 0.95))
+    assert np.mean(alone) < 0.7 * np.mean(actual)
+    assert np.mean(piloted) == pytest.approx(np.mean(actual), rel=0.15)
+
+
 def test_the_number_of_ratings_is_the_smallest_and_found_quickly() -> None:
     random = np.random.default_rng(0)
     group = np.repeat(np.arange(10), 20)
