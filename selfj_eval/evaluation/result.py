@@ -93,19 +93,20 @@ class Group:
         mean_score: As scored.
         mean_rating: On 0..9 where the scale is known.
         good: Share of good answers in [0, 1].
-        headline: All headline metrics of these answers.
+        headline: All headline metrics of these answers. The intervals are analytic and clustered.
     """
 
     n: int
-    mean_score: float
-    mean_rating: float
-    good: float
+    mean_score: Metric
+    mean_rating: Metric
+    good: Metric
     headline: Headline
 
     def to_dict(self) -> dict[str, Any]:
         """With the metrics beside the other numbers."""
-        own = {name: getattr(self, name) for name in ("n", "mean_score", "mean_rating", "good")}
-        return own | {name: plain(m) for name, m in self.headline._asdict().items()}
+        own = ("n", "mean_score", "mean_rating", "good")
+        numbers = {name: getattr(self, name) for name in own} | self.headline._asdict()
+        return {name: plain(number) for name, number in numbers.items()}
 
 
 @dataclass(frozen=True, slots=True)

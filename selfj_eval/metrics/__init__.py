@@ -67,7 +67,7 @@ from selfj_eval.metrics.pairwise import (
     preference_accuracy,
     preference_points,
 )
-from selfj_eval.metrics.proportions import proportion, wilson
+from selfj_eval.metrics.proportions import mean, proportion, wilson
 from selfj_eval.metrics.ranking import RankingAgreement, rank_biased_overlap, ranking_agreement
 from selfj_eval.metrics.rater_agreement import (
     Alpha,
@@ -94,6 +94,7 @@ from selfj_eval.metrics.selective import (
     risk_coverage,
 )
 from selfj_eval.metrics.ties import TieCalibration, calibrated_ties
+from selfj_eval.metrics.within import mean_within
 
 __all__ = [
     "GOOD_AT",
@@ -162,7 +163,9 @@ __all__ = [
     "losses_over_instructions",
     "lowest_certifiable_risk",
     "lowest_risk_over_instructions",
+    "mean",
     "mean_intervals",
+    "mean_within",
     "noise_ceiling",
     "one_of_each",
     "pair_counts",
