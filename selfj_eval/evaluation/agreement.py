@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from selfj_eval import metrics
 from selfj_eval.evaluation.columns import Columns
-from selfj_eval.evaluation.result import Correlation, Group, Length, Pairwise
+from selfj_eval.evaluation.result import Correlation, Group, Length, ModelOrder, Pairwise
 from selfj_eval.metrics import Interval, Metric, RankingAgreement
 from selfj_eval.metrics.bootstrap import CountStatistic, bootstrap_of_counts
 from selfj_eval.metrics.pair_order import Counts
@@ -115,7 +115,7 @@ def _members(data: Columns, name: str) -> dict[str, npt.NDArray[np.int64]]:
     return {key: np.array(rows) for key, rows in found.items()}
 
 
-def models(data: Columns, drawing: Drawing) -> RankingAgreement | None:
+def models(data: Columns, drawing: Drawing) -> ModelOrder | None:
     """Agreement of the models' order by mean score with that by mean rating."""
     models = [a.model for a in data.answers]
     known = [m for m in models if m is not None]
@@ -140,9 +140,13 @@ def models(data: Columns, drawing: Drawing) -> RankingAgreement | None:
 
     intervals = drawing.intervals(statistic, len(code), group=data.group)
     found = agreement(np.ones(len(code), dtype=np.int64))
-    return RankingAgreement(
-        *(m._replace(interval=i) for m, i in zip(found, intervals, strict=True))
-    )
+    soft = Metric(None, 0, "the instructions are not known")
+    if data.group is not None:
+        soft = metrics.soft_pairwise_accuracy(
+            data.score, data.rating, code, data.group, seed=drawing.seed
+        )
+    rho, tau, overlap = (m._replace(interval=i) for m, i in zip(found, intervals, strict=True))
+    return ModelOrder(rho, tau, overlap, soft)
 
 
 def length(data: Columns, confidence: float) -> Length:

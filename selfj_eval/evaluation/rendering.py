@@ -18,6 +18,13 @@ from selfj_eval.jobs.results import table
 from selfj_eval.metrics import LABELS, LOWER_IS_BETTER, Metric
 
 COLUMNS = ("scope", "name", "metric", "value", "low", "high", "n", "undefined")
+ORDER = {
+    "spearman": "Spearman",
+    "kendall_tau_b": "Kendall tau-b",
+    "rbo": "rank-biased overlap",
+    "soft_pairwise_accuracy": "soft pairwise accuracy",
+}
+"""What the measures of ``Evaluation.models`` are called."""
 Row = tuple[object, ...]
 
 
@@ -49,9 +56,10 @@ def text(found: Evaluation) -> str:
         if found.groups(name):
             parts += ["", _groups(name, found)]
     if found.models is not None:
-        order = found.models._asdict().items()
+        order = [(ORDER[name], m) for name, m in found.models._asdict().items()]
         parts += ["", "order of the models by mean score and by mean rating"]
         parts.append(table([(name, number(m), interval(m)) for name, m in order]))
+        parts += reasons(m for _, m in order)
     parts += ["", *_verdicts(found.binary)]
     if found.raters is not None:
         parts += ["", *rater_lines(found.raters)]

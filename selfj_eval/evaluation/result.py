@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from selfj_eval.evaluation.rater_result import RaterAgreement
 from selfj_eval.jobs.results import Result, plain
-from selfj_eval.metrics import Difference, Headline, Metric, RankingAgreement, Reliability
+from selfj_eval.metrics import Difference, Headline, Metric, Reliability
 
 KIND = "selfj-evaluation"
 COMPARISON = "selfj-comparison"
@@ -107,6 +107,22 @@ class Group:
         own = ("n", "mean_score", "mean_rating", "good")
         numbers = {name: getattr(self, name) for name in own} | self.headline._asdict()
         return {name: plain(number) for name, number in numbers.items()}
+
+
+class ModelOrder(NamedTuple):
+    """How the order of the models by mean score agrees with that by mean rating.
+
+    Attributes:
+        spearman, kendall_tau_b, rbo: As of ``RankingAgreement``.
+        soft_pairwise_accuracy: Whether both are sure of the same differences between models;
+            ``n`` is the number of pairs of models. It has no interval: a resample repeats
+            instructions, which makes every p-value smaller.
+    """
+
+    spearman: Metric
+    kendall_tau_b: Metric
+    rbo: Metric
+    soft_pairwise_accuracy: Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +279,7 @@ class Evaluation(Result):
     by_model: Mapping[str, Group]
     mean_over_categories: Correlation
     mean_over_models: Correlation
-    models: RankingAgreement | None
+    models: ModelOrder | None
     selective: Selective
     calibration: Calibration
     length: Length

@@ -93,6 +93,7 @@ from selfj_eval.metrics.selective import (
     prr,
     risk_coverage,
 )
+from selfj_eval.metrics.soft_pairwise import soft_pairwise_accuracy
 from selfj_eval.metrics.ties import TieCalibration, calibrated_ties
 from selfj_eval.metrics.within import mean_within
 
@@ -183,6 +184,7 @@ __all__ = [
     "risk_over_instructions",
     "rogan_gladen",
     "score_ece",
+    "soft_pairwise_accuracy",
     "spearman",
     "wilson",
 ]
