@@ -60,6 +60,13 @@ def _two_models() -> None:
     selfj.score(rows, judge="length", output="models.jsonl")
 
 
+def _two_files() -> None:
+    """Two models' answers to the same instructions, without scores."""
+    for name in "ab":
+        rows = [{"id": k, "instruction": f"{k}?", "response": name * (k + 1)} for k in range(12)]
+        write_rows(f"{name}.jsonl", rows)
+
+
 def _partly_rated() -> None:
     """Scores of which every fourth has a rating."""
     _scored()
@@ -140,6 +147,11 @@ CASES = {
         "compare models.jsonl --by rating",
         lambda: selfj.compare("models.jsonl", by="rating"),
         before=_two_models,
+    ),
+    "compare, answers": Case(
+        "compare a.jsonl b.jsonl --judge length --output scores.jsonl",
+        lambda: selfj.compare("a.jsonl", "b.jsonl", judge="length", output="scores.jsonl"),
+        before=_two_files,
     ),
     "plan": Case(
         "plan part.jsonl --budget 10 --design stratified --output plan.jsonl",

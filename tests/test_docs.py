@@ -33,6 +33,16 @@ def test_links_within_the_repository(page: Path) -> None:
             assert anchor in slugs, f"{page.name} links to {target}, which has no such title"
 
 
+def run_example(language: str, code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run an example as a user would."""
+    bin_folder = str(Path(sys.executable).parent)
+    environment = os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
+    program = ["bash", "-euc", code] if language == "bash" else [sys.executable, "-c", code]
+    return subprocess.run(
+        program, cwd=folder, env=environment, capture_output=True, text=True, timeout=240
+    )
+
+
 @pytest.mark.parametrize(
     ("page", "languages", "output"),
     [
@@ -62,13 +72,8 @@ def test_links_within_the_repository(page: Path) -> None:
 def test_examples_run(page: str, languages: list[str], output: str, tmp_path: Path) -> None:
     examples = EXAMPLE.findall((ROOT / page).read_text(encoding="utf-8"))
     assert [language for language, _ in examples] == languages
-    bin_folder = str(Path(sys.executable).parent)
-    environment = os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
     for language, code in examples:
-        program = ["bash", "-euc", code] if language == "bash" else [sys.executable, "-c", code]
-        done = subprocess.run(
-            program, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
-        )
+        done = run_example(language, code, tmp_path)
         assert done.returncode == 0, done.stderr
     lines = {"README.md": 2, "docs/evaluation.md": 800, "docs/alpaca.md": 3}
     lines |= {"docs/generating.md": 8, "docs/training.md": 800, "docs/bench.md": 6}
@@ -76,6 +81,26 @@ def test_examples_run(page: str, languages: list[str], output: str, tmp_path: Pa
     lines |= {"docs/templates.md": 20, "docs/pairs.md": 2, "docs/estimating.md": 464}
     lines |= {"docs/annotators.md": 21}
     assert len((tmp_path / output).read_text().splitlines()) == lines[page]
+
+
+@pytest.mark.long
+def test_the_story_prints_what_the_page_shows(data: Path, tmp_path: Path) -> None:
+    """With the real ratings: every line that is shown is printed, in this order."""
+    page = (ROOT / "docs" / "story.md").read_text(encoding="utf-8")
+    examples = EXAMPLE.findall(page)
+    assert [language for language, _ in examples] == ["bash"] * 10
+    done = run_example("bash", "\n".join(code for _, code in examples), tmp_path)
+    assert done.returncode == 0, done.stderr
+    answers = [len((tmp_path / f"{name}.jsonl").read_text().splitlines())
+               for name in ("service", "mixtral", "mistral")]  # fmt: skip
+    if answers != [3267, 232, 235]:
+        pytest.skip("arena_bench has other answers here than those of docs/story.md")
+    printed = iter([line.rstrip() for line in done.stdout.splitlines()])
+    shown = [line for block in re.findall(r"\n```\n(\S.*?|  .*?)\n```\n", page, flags=re.S)
+             for line in block.splitlines() if line]  # fmt: skip
+    assert len(shown) == 21
+    for line in shown:
+        assert any(one.startswith(line) for one in printed), f"not printed, or not there: {line}"
 
 
 def test_readme_and_ci_agree_on_the_test_command() -> None:

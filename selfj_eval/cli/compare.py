@@ -7,13 +7,14 @@ from typing import Any
 
 from selfj_eval.cli.command import add_command, show, watch
 from selfj_eval.cli.flags import add_flags, options_from
-from selfj_eval.evaluation.options import CompareOptions
+from selfj_eval.evaluation.compare_options import CompareOptions
 
 _EXAMPLES = """examples:
   selfj compare with-reference.jsonl without-reference.jsonl
   selfj compare mine.parquet theirs.csv --ratings gpt4.jsonl --json
   selfj compare my-7b.scores.jsonl my-13b.scores.jsonl
   selfj compare all-models.scores.jsonl --by rating
+  selfj compare my-7b.jsonl my-13b.jsonl --judge small
 
 Two judges: records are matched by id. Only records that both judges scored and that have a rating
 are compared. Both judges are measured on the same bootstrap resamples, so what they have in common
@@ -34,12 +35,13 @@ def add_parser(subparsers: Any) -> None:
         "instructions.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("first", metavar="A", help="scored answers")
+    parser.add_argument("first", metavar="A", help="scored answers; with --judge, answers")
     parser.add_argument(
         "second",
         metavar="B",
         nargs="?",
-        help="scores of the same answers by another judge, or of another model's answers",
+        help="scores of the same answers by another judge, or of another model's answers; with "
+        "--judge, another model's answers",
     )
     add_flags(parser, CompareOptions)
 
@@ -47,7 +49,10 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compare."""
     from selfj_eval.evaluation.compare import compare_scores
+    from selfj_eval.evaluation.model_comparison import ModelComparison
 
     options = options_from(arguments, CompareOptions, progress=watch)
-    show(compare_scores(arguments.first, arguments.second, options), arguments)
-    return 0
+    result = compare_scores(arguments.first, arguments.second, options)
+    show(result, arguments)
+    judged = options.judge is not None
+    return 1 if judged and isinstance(result, ModelComparison) and result.missing else 0

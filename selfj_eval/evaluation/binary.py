@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfj_eval import metrics
-from selfj_eval.evaluation.columns import Columns
+from selfj_eval.evaluation.columns import Columns, equal_chances
 from selfj_eval.evaluation.result import Binary
 from selfj_eval.judging.scored import Scored, Scores, groups
 from selfj_eval.metrics import Interval, Metric
@@ -75,7 +75,7 @@ def binary(
 def warnings_on_correction(found: Binary, data: Columns) -> list[str]:
     """What speaks against the rates and the corrected share, as sentences."""
     warnings = []
-    if len({answer.inclusion for answer in data.answers}) > 1:
+    if not equal_chances(data.answers):
         warnings.append(
             "the rated answers were not chosen with equal probabilities (`inclusion`): the numbers "
             "here are about the rated answers; use `selfj estimate` for all"

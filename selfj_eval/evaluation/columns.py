@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -103,3 +104,12 @@ class Columns:
                 "another `good_at`."
             )
         raise DataError(message, path=path, field="rating")
+
+
+def equal_chances(answers: Sequence[Scored]) -> bool:
+    """Whether rated answers were chosen with the same probability, but for rounding, or none is
+    known."""
+    known = [a.inclusion for a in answers if a.inclusion is not None]
+    if len(known) < len(answers):
+        return not known
+    return not known or math.isclose(min(known), max(known), rel_tol=1e-9)

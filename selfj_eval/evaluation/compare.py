@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from selfj_eval.errors import DataError
 from selfj_eval.evaluation.columns import Columns
 from selfj_eval.evaluation.compare_models import compared_models
+from selfj_eval.evaluation.compare_options import CompareOptions
 from selfj_eval.evaluation.evaluate import few_units, provenance
 from selfj_eval.evaluation.model_comparison import ModelComparison
-from selfj_eval.evaluation.options import BootstrapOptions, CompareOptions
+from selfj_eval.evaluation.options import BootstrapOptions
 from selfj_eval.evaluation.result import Compared, Comparison, ComparisonSettings
 from selfj_eval.jobs.options import keywords
 from selfj_eval.jobs.progress import steps
@@ -20,6 +22,7 @@ from selfj_eval.metrics.bootstrap import evaluations
 
 if TYPE_CHECKING:
     from selfj_eval.judging.scored import ScoresLike
+    from selfj_eval.records.inputs import Answers
 
 
 _DEFAULTS = CompareOptions()
@@ -32,7 +35,9 @@ def work(first: Scores, second: Scores, options: BootstrapOptions) -> int:
 
 
 def compare_scores(
-    first: ScoresLike, second: ScoresLike | None = None, options: CompareOptions = _DEFAULTS
+    first: ScoresLike | Answers,
+    second: ScoresLike | Answers | None = None,
+    options: CompareOptions = _DEFAULTS,
 ) -> Comparison | ModelComparison:
     """Compare two judges on the same answers, or answering models on the same instructions.
 
@@ -41,20 +46,27 @@ def compare_scores(
     is narrower than the two intervals suggest. Models are compared by their mean score or rating,
     by a paired t-test over the instructions that both answered.
 
+    With ``judge``, answers of models are scored first, as ``score`` does it: the scores are kept in
+    a file, and what is in its store is not judged again.
+
     Args:
-        first: Scored answers, as for ``evaluate``. Alone, its models are compared.
+        first: Scored answers, as for ``evaluate``; with ``judge`` answers, as for ``score``. Alone,
+            its models are compared.
         second: Scores of the same answers by another judge; ratings are taken from the first, and
             from the second where the first has none. Or scores of another model's answers to the
-            same instructions, by the same judge.
+            same instructions, by the same judge. With ``judge``, another model's answers.
 
     Raises:
-        DataError: If the two have neither rated answers nor instructions in common, there are fewer
-            than two models or more than 40, or ``good_at`` lies outside the ratings.
+        DataError: If they cannot be read or judged, the two have neither rated answers nor
+            instructions in common, there are fewer than two models or more than 40, or ``good_at``
+            lies outside the ratings.
     """
-    one = as_scores(first, ratings=options.ratings, scale=options)
+    if options.judge is not None:
+        return _judged(first, second, options)
+    one = _scored(first, options)
     if second is None:
         return compared_models([one], options.by, options.confidence)
-    two = as_scores(second, ratings=options.ratings, scale=options)
+    two = _scored(second, options)
     if _of_two_models(one, two):
         return compared_models([one, two], options.by, options.confidence)
     with steps(options.progress, work(one, two, options), "compared", "resample") as progress:
@@ -62,6 +74,30 @@ def compare_scores(
 
 
 compare = keywords(compare_scores, CompareOptions)
+
+
+def _scored(given: Any, options: CompareOptions) -> Scores:
+    try:
+        return as_scores(given, ratings=options.ratings, scale=options)
+    except DataError as error:
+        if error.field != "score" or error.place is not None:
+            raise
+        message = f"{error.message} Or give `judge`, and the answers are scored here."
+        raise DataError(message, path=error.path, field="score") from error
+
+
+def _judged(first: Any, second: Any, options: CompareOptions) -> ModelComparison:
+    """Answers scored, then compared."""
+    from selfj_eval.judging.models import score_models
+    from selfj_eval.judging.score import score_answers
+
+    how = options.score_options
+    run = score_answers(first, how) if second is None else score_models(first, second, how)
+    if not run.scored:
+        why = run.errors[0] if run.errors else "there are no answers"
+        raise DataError(f"no answer could be judged; the first: {why}", path=run.output)
+    found = compared_models([run.scores], "score", options.confidence)
+    return replace(found, warnings=[*run.notices, *found.warnings], output=run.output)
 
 
 def _of_two_models(first: Scores, second: Scores) -> bool:

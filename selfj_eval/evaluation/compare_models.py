@@ -11,6 +11,7 @@ import numpy as np
 
 from selfj_eval.errors import DataError
 from selfj_eval.evaluation.model_comparison import ModelComparison, ModelPair
+from selfj_eval.judging.models import one_model_each
 from selfj_eval.judging.scales import scale_of
 from selfj_eval.judging.scored import Scored, Scores, distinct_names
 from selfj_eval.metrics.paired_means import benjamini_hochberg, holm, paired_difference
@@ -40,11 +41,12 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
     answers = sorted(_named(scores), key=lambda a: a.id)  # nothing depends on the file's order
     path = scores[0].path
     values: dict[str, dict[str, list[float]]] = {}
-    missing = unnamed = 0
+    missing: list[Scored] = []
+    unnamed = 0
     for a in answers:
         value = a.score if by == "score" else a.quality
         if value is None:
-            missing += 1
+            missing.append(a)
         elif a.question is None:
             message = f"{a.id!r} has no instruction, and models are compared by instruction."
             raise DataError(message, path=path, field="instruction")
@@ -54,9 +56,11 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
             values.setdefault(a.model, {}).setdefault(a.question, []).append(value)
     if not 2 <= len(values) <= MOST_MODELS:
         names = ", ".join(sorted(values)[:5]) or "none"
+        without = f" ({len(missing)} answers have no {by})" if missing else ""
         raise DataError(
             f"has answers with a {by} by {len(values)} models ({names}); a comparison takes 2 to "
-            f"{MOST_MODELS}. Name the models in the field `model`, or give a file per model.",
+            f"{MOST_MODELS}{without}. Name the models in the field `model`, or give a file per "
+            "model.",
             path=path,
             field="model",
         )
@@ -77,8 +81,9 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
         for at, (one, two) in enumerate(combinations(means, 2))
     ]
     if missing:
+        first = f"; first {missing[0].id}: {missing[0].error}" if by == "score" else ""
         kind = "unscored" if by == "score" else "unrated"
-        warnings.append(f"{missing} {kind} answers are skipped")
+        warnings.append(f"{len(missing)} {kind} answers are skipped{first}")
     if unnamed:
         warnings.append(f"{unnamed} answers name no model and are skipped")
     fewest = min((f.difference.n for f in found), default=0)
@@ -92,7 +97,9 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
     judge = scores[0].name if by == "score" else "ratings"
     counts = {n: sum(map(len, values[n].values())) for n in means}
     scale = _scale(scores, by)
-    return ModelComparison(judge, by, scale, means, counts, pairs, confidence, warnings)
+    return ModelComparison(
+        judge, by, scale, means, counts, len(missing), pairs, confidence, warnings
+    )
 
 
 def _scale(scores: Sequence[Scores], by: str) -> tuple[float, float] | None:
@@ -132,16 +139,8 @@ def _named(scores: Sequence[Scores]) -> list[Scored]:
     """The answers; those of a file of one model that names none get the file's name."""
     if len(scores) == 1:
         return list(scores[0].answers)
-    names = []
-    for own in scores:
-        models = {a.model for a in own.answers}
-        if len(models) > 1:
-            listed = ", ".join(sorted(map(str, models))[:5])
-            message = f"holds answers by {len(models)} models ({listed}); give a file per model."
-            raise DataError(message, path=own.path, field="model")
-        names.append(models.pop() if models else None)
-    if None in names or len(set(names)) < len(names):
-        names = [*distinct_names(scores)]
+    models = [{a.model for a in own.answers} for own in scores]
+    names = one_model_each([s.path for s in scores], models, lambda: distinct_names(scores))
     return [
         replace(a, model=name) for own, name in zip(scores, names, strict=True) for a in own.answers
     ]

@@ -10,11 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from selfj_eval.errors import DataError
+from selfj_eval.evaluation.binary import binary, warnings_on_correction
+from selfj_eval.evaluation.columns import Columns, equal_chances
 from selfj_eval.evaluation.estimation import Estimate, Estimation, Likeness
 from selfj_eval.evaluation.likeness import likeness_of
 from selfj_eval.evaluation.options import RatingOptions
 from selfj_eval.evaluation.partly_rated import PartlyRated
 from selfj_eval.evaluation.predictors import PREDICTORS, Distributions, predicted
+from selfj_eval.evaluation.result import Binary
 from selfj_eval.jobs.options import keywords, option
 from selfj_eval.judging.distributions import distributions_of
 from selfj_eval.judging.scales import scale_of
@@ -114,6 +117,7 @@ def estimate_answers(scores: ScoresLike, options: EstimateOptions) -> Estimation
     job = _Job(data, prediction, options, _is_judge(read))
     estimates = [_mean(job), _good(job)] if options.models is None else _of_models(job)
     by_model = _by_model(job) if options.models is None else {}
+    verdicts, doubts = _verdicts(read, options)
     likeness = likeness_of(data)
     instructions = data.instructions
     return Estimation(
@@ -129,8 +133,9 @@ def estimate_answers(scores: ScoresLike, options: EstimateOptions) -> Estimation
         predictors=predictors,
         estimates=estimates,
         by_model=by_model,
+        binary=verdicts,
         likeness=likeness,
-        warnings=[*data.warnings, *_warnings(data, estimates[0], likeness)],
+        warnings=[*data.warnings, *_warnings(data, estimates[0], likeness), *doubts],
     )
 
 
@@ -154,6 +159,19 @@ def _good(job: _Job) -> Estimate:
     if job.judged and data.scale is not None:
         scores_only = float((data.score >= options.good_at).mean())
     return Estimate("share good", both[0], both[1], scores_only)
+
+
+def _verdicts(scores: Scores, options: EstimateOptions) -> tuple[Binary | None, list[str]]:
+    """The judge's verdicts, by which the share of good answers is corrected, and doubts about it.
+
+    None of two models, and none where answers had different chances of being rated: the errors on
+    the rated ones are then not those on the others.
+    """
+    if options.models is not None or not equal_chances(scores.rated):
+        return None, []
+    columns = Columns.of(scores.rated, options.good_at)
+    found = binary(scores, columns, None, options.confidence)
+    return found, warnings_on_correction(found, columns)
 
 
 def _by_model(job: _Job) -> dict[str, Estimate]:

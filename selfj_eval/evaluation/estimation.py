@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfj_eval.errors import shown
+from selfj_eval.evaluation.result import Binary
 from selfj_eval.jobs.results import Result, plain, table
 from selfj_eval.metrics.prediction_powered import Powered
 
@@ -68,6 +69,9 @@ class Estimation(Result):
         predictors: What predicts a rating: ``score``, or the names of the columns.
         estimates: Of all answers; of two models, if two were named.
         by_model: Mean rating of each model that has at least ten labels.
+        binary: The judge's verdicts, with the share of good answers that they suggest (Rogan and
+            Gladen's correction); None for two models, and where answers were chosen for rating with
+            different probabilities.
         likeness: Tests of whether the rated answers are like the others; empty where they were
             chosen with different probabilities.
         warnings: What speaks against the estimates, as sentences.
@@ -85,6 +89,7 @@ class Estimation(Result):
     predictors: Sequence[str]
     estimates: Sequence[Estimate]
     by_model: Mapping[str, Estimate]
+    binary: Binary | None
     likeness: Sequence[Likeness]
     warnings: Sequence[str]
 
@@ -108,10 +113,27 @@ class Estimation(Result):
         worth = found.effective_labels or 0.0
         return f"{sentence}. With the scores, {found.labels:,} ratings are worth {worth:,.0f}."
 
+    @property
+    def correction(self) -> str | None:
+        """The share of good answers by the judge's verdicts, and when to use it, as sentences."""
+        if self.binary is None or not self.binary.unrated:
+            return None
+        found, by = self.binary.corrected, "By the judge's verdicts, corrected for its errors"
+        if found.value is None:
+            return f"{by} (Rogan-Gladen), nothing can be said: {found.undefined}."
+        ends = "" if found.low is None else f" ({found.low:.3f} to {found.high:.3f})"
+        return (
+            f"{by} (Rogan-Gladen), {found.value:.3f}{ends} of the {found.n:,} answers without a "
+            "rating are good. This holds if the judge errs as often on them as on the rated "
+            "answers, of which another share may be good. If the rated answers are a random part, "
+            "use `share good`: its interval is usually narrower."
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The result as the JSON that the command prints."""
         found: dict[str, Any] = plain(vars(self))
-        return {"kind": "selfj-estimate", "conclusion": self.conclusion, **found}
+        said = {"conclusion": self.conclusion, "correction": self.correction}
+        return {"kind": "selfj-estimate", **said, **found}
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per estimate."""
@@ -142,6 +164,8 @@ class Estimation(Result):
             if e.combined.undefined is not None
         )
         parts += [f"  no interval: {shown(reason)}" for reason in reasons]
+        if self.correction is not None:
+            parts += ["", self.correction]
         if self.by_model:
             parts += ["", self._table("mean rating by model", self.by_model)]
         return "\n".join(parts)

@@ -161,8 +161,9 @@ def warnings_on(scores: Scores, data: Columns) -> list[str]:
         reason = f"{unscored[0].id}: {unscored[0].error}"
         found.append(f"{len(unscored)} of {n} answers are unscored and skipped; first {reason}")
     unrated = sum(a.rating is None for a in scores.answers)
-    if unrated and scores.ratings is None:
-        hint = "" if unrated < n else "; give a file of them as `ratings`"
+    if unrated:
+        none = unrated == n and scores.ratings is None
+        hint = "; give a file of them as `ratings`" if none else ""
         found.append(f"{unrated} of {n} answers have no rating{hint}")
     if (None, None) in data.scales:
         found.append(UNKNOWN_SCALE)

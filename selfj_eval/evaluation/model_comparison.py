@@ -63,10 +63,13 @@ class ModelComparison(Result):
         by: ``score`` or ``rating``: what was compared.
         scale: Ends of its scale; None where it is unknown.
         means: Mean by model, over its answers.
-        answers: Number of answers by model.
+        answers: Number of answers by model, without those that are missing.
+        missing: Answers without a score (or a rating), which are skipped.
         pairs: All pairs of models, the higher mean first.
         confidence: Level of all intervals; claims are made at 1 - confidence.
         warnings: What a reader has to know, as sentences.
+        output: The file of the scores that were made for the comparison; None where there were
+            scores already, or where they are in memory.
     """
 
     judge: str
@@ -74,9 +77,11 @@ class ModelComparison(Result):
     scale: tuple[float, float] | None
     means: Mapping[str, float]
     answers: Mapping[str, int]
+    missing: int
     pairs: Sequence[ModelPair]
     confidence: float
     warnings: Sequence[str]
+    output: str | None = None
 
     @property
     def conclusions(self) -> list[str]:
@@ -111,6 +116,8 @@ class ModelComparison(Result):
         ends = "unknown scale" if self.scale is None else f"{self.scale[0]:g} to {self.scale[1]:g}"
         parts = [f"{len(self.means)} models by their mean {self.by} ({shown(self.judge)}, {ends})"]
         parts += [f"  note: {shown(warning)}" for warning in self.warnings]
+        if self.output is not None:
+            parts.append(f"  scores written to {self.output}")
         rows = [("", f"mean {self.by}", "answers")]
         rows += [(n[:40], f"{m:.3f}", f"{self.answers[n]:,}") for n, m in self.means.items()]
         level = f"{100 * self.confidence:g} % interval"

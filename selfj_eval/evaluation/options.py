@@ -81,14 +81,3 @@ class EvaluateOptions(VerdictOptions, LogOptions):
         """As its bases do."""
         super().check()
         self.check_log()
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompareOptions(BootstrapOptions):
-    """How two judges, or models, are compared."""
-
-    by: str = option(
-        "score",
-        "where models are compared: by the judge's scores or by the ratings",
-        ("score", "rating"),
-    )

@@ -28,6 +28,20 @@ _QUARTER = 4
 """Without a pilot, the ratings' standard deviation is taken to be a quarter of their scale."""
 
 
+class Clusters(NamedTuple):
+    """How units come in instructions.
+
+    Attributes:
+        size: Shape (k,). Units of each instruction.
+        icc: Intraclass correlation of the scores.
+        scored: Variance of the mean score over that of one score; 1 / u of independent units.
+    """
+
+    size: Array
+    icc: float
+    scored: float
+
+
 @dataclass(frozen=True)
 class Units:
     """What is rated together: an answer, or two models' answers to an instruction.
@@ -109,11 +123,16 @@ class Units:
         return (high - low) / _QUARTER * math.sqrt(len(self.members[0]))
 
     @cached_property
-    def clusters(self) -> tuple[int, float]:
-        """Number of instructions, and the intraclass correlation of the scores within them."""
-        if self.group is None:
-            return len(self.members), 0.0
-        return len(np.unique(self.group)), _icc(self.score, self.group)
+    def clusters(self) -> Clusters:
+        """How the units come in instructions."""
+        n = len(self.members)
+        unit = np.arange(n) if self.group is None else self.group
+        size = np.bincount(unit).astype(float)
+        sums = np.bincount(unit, weights=self.score - self.score.mean())
+        variance = n * float(self.score.var())
+        scored = float(sums @ sums) / n / variance if variance > 0 else 1 / n
+        icc = 0.0 if self.group is None else _icc(self.score, self.group)
+        return Clusters(size, icc, scored)
 
 
 class Pilot(NamedTuple):
@@ -170,18 +189,23 @@ def expected_width(
 ) -> float:
     """Of the interval of the mean rating; it gets smaller with every rating.
 
-    The variance has a part of the rated answers and a part of all scored ones. With m answers per
-    instruction each grows by the factor 1 + (m - 1) ICC; the ICC of the scores stands for that of
-    the ratings.
+    The part of the scores in its variance is known. The ratings' part grows by the factor
+    1 + (m - 1) ICC, where m is the number of ratings of an instruction, weighted by its size; the
+    ICC of the scores stands for that of the ratings. The quantile is that of as many instructions
+    as are expected to have a rating.
     """
+    size, icc, scored = units.clusters
+    each = ratings * size / size.sum()  # the choice is spread over the instructions
     half = expected_half_width(
-        ratings, deviation=deviation, correlation=0.0, unlabelled=0, confidence=confidence
+        ratings,
+        deviation=deviation,
+        correlation=correlation,
+        scored=scored,
+        rated=1 + max(0.0, float(each @ each) / ratings - 1) * icc,
+        groups=max(3.0, float(np.minimum(1, each).sum())),
+        confidence=confidence,
     )
-    total = len(units.members)
-    instructions, icc = units.clusters
-    rated, scored = (1 + max(0.0, n / instructions - 1) * icc for n in (ratings, total))
-    explained = correlation**2
-    return 2 * half * math.sqrt((1 - explained) * rated + explained * ratings / total * scored)
+    return 2 * half
 
 
 def ratings_for(

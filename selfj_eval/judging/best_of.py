@@ -53,12 +53,7 @@ class BestOfOptions(RatingOptions):
     def check(self) -> None:
         """Refuse how a judge runs where none does."""
         super().check()
-        names = {own.name for own in JudgeOptions.declared()} | {"reference", "store"}
-        given = [f"`{name}`" for name in self.changed() if name in names]
-        if self.judge is None and given:
-            raise DataError(
-                f"{', '.join(given)}: for a judge that runs; give `judge`, or leave it out."
-            )
+        self.check_judge()
 
 
 @dataclass(frozen=True)

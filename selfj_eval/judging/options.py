@@ -40,11 +40,25 @@ class RatingOptions(JudgeOptions):
 
     def check(self) -> None:
         """Refuse a store that a loaded rater would not use."""
+        super().check()
         loaded = not isinstance(self.judge, str | Path | None)
         if loaded and self.store is not None and getattr(self.judge, "store", self) is not None:
             raise DataError(
                 "`store` is for a rater given by name, or a loaded Judge without a store; this one "
                 "has the store that it was loaded with."
+            )
+
+    def check_judge(self, *more: str) -> None:
+        """Refuse how a judge runs where none does.
+
+        Args:
+            *more: Names of further options that only a judge needs.
+        """
+        names = {own.name for own in JudgeOptions.declared()} | {"reference", "store", *more}
+        given = [f"`{name}`" for name in self.changed() if name in names]
+        if self.judge is None and given:
+            raise DataError(
+                f"{', '.join(given)}: for a judge that runs; give `judge`, or leave it out."
             )
 
 
@@ -87,7 +101,6 @@ class ScoreOptions(RatingOptions, WorkerOptions, TableOptions, ReadOptions, LogO
         """Refuse what only another engine heeds."""
         super().check()
         self.check_log()
-        ReadOptions.check(self)
         for name in ("workers", "worker_gpus", "worker_engine"):
             if self.engine != "ray" and getattr(self, name) is not None:
                 raise DataError(f"`{name}` needs `engine` ray.")

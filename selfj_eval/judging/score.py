@@ -260,7 +260,7 @@ def _score_in_memory(answers: Any, options: ScoreOptions) -> ScoreRun:
         seconds = time.monotonic() - start
     totals.count(records, judgments)
     totals.from_store = rater.from_store - before
-    run = run_of(options, rater, answers.address if on_hub else None)
+    run = run_of(options, rater, getattr(answers, "address", None))
     if output is not None:
         write_judgments(output, records, judgments, safe_csv=options.safe_csv)
         write_json(run_file(output), run)

@@ -227,8 +227,6 @@ def _with_ratings(scores: Scores, ratings: RatingsLike, scale: ScaleOptions) -> 
             path=path,
             field="id",
         )
-    if known < len(answers):
-        warnings.append(f"{len(answers) - known} of {len(answers)} answers have no rating")
     if other:
         warnings.append(
             f"{other} ratings are skipped: they have the id of an answer here, but another text"

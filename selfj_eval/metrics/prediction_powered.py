@@ -189,27 +189,40 @@ def _difference(
 
 
 def expected_half_width(
-    labels: int, *, deviation: float, correlation: float, unlabelled: int, confidence: float = 0.95
+    labels: int,
+    *,
+    deviation: float,
+    correlation: float,
+    scored: float,
+    rated: float = 1.0,
+    groups: float | None = None,
+    confidence: float = 0.95,
 ) -> float:
-    """Half of the expected width of the interval of a mean, one label per instruction.
+    """Half of the expected width of the interval of a mean.
 
-    ``t(n - 2) deviation sqrt((1 - correlation^2 N / (n + N)) (n - 1) / ((n - 2) n))``
+    ``t(g - 2) deviation sqrt((g - 1) / (g - 2) ((1 - r^2) rated / n + r^2 scored))``, where r is
+    the correlation: the variance has a part of the rated answers, and one of all scored ones.
 
     Args:
         labels: n, at least 3.
         deviation: Standard deviation of the ratings.
         correlation: Pearson's r of predictions and ratings.
-        unlabelled: N, number of answers with a prediction alone.
+        scored: Variance of the mean prediction over that of one prediction: 1 / N of N independent
+            answers.
+        rated: Design effect of the labels: 1 if they are independent, 1 + (m - 1) ICC with m labels
+            per group.
+        groups: g, expected number of groups with a label, above 2. Default: n.
         confidence: Level of the interval.
 
     Raises:
-        ValueError: With fewer than three labels.
+        ValueError: With fewer than three labels, or not more than two groups.
     """
-    n = labels
-    if n < 3:
-        raise ValueError(f"an interval needs at least 3 labels, got {n}")
-    kept = 1 - correlation**2 * unlabelled / (n + unlabelled)
-    return quantile(confidence, n - 2) * deviation * math.sqrt(kept * (n - 1) / ((n - 2) * n))
+    n, g = labels, labels if groups is None else groups
+    if n < 3 or g <= 2:
+        raise ValueError(f"an interval needs 3 labels and more than 2 groups, got {n} and {g:g}")
+    explained = correlation**2
+    variance = (1 - explained) * rated / n + explained * scored
+    return quantile(confidence, g - 2) * deviation * math.sqrt((g - 1) / (g - 2) * variance)
 
 
 def _checked(

@@ -100,7 +100,7 @@ def wilson(
     return Interval(max(0.0, centre - half), min(1.0, centre + half), confidence, "wilson")
 
 
-def quantile(confidence: float, degrees: int | None = None) -> float:
+def quantile(confidence: float, degrees: float | None = None) -> float:
     """How many standard errors an interval reaches: of the normal, or of Student's distribution.
 
     Args:

@@ -138,7 +138,7 @@ def iter_files(
         DataError: For the first record that is none, or a file that is made otherwise than the
             first one.
     """
-    labels = _labels(files)
+    labels = short_names(files)
     made: tuple[str, Path] | None = None
     for file in files:
         first = next(iter_rows(file, options=options), None)
@@ -170,7 +170,7 @@ def _kind(file: Path, first: Row, options: ReadOptions) -> str:
     return _WITH_IDS if has_ids else "has rows without ids"
 
 
-def _labels(files: Sequence[Path]) -> dict[Path, str]:
+def short_names(files: Sequence[Path]) -> dict[Path, str]:
     """A short name for each file that no other has."""
     stems = {file: file.name.removesuffix(file.suffix) for file in files}
     if len(set(stems.values())) == len(files):

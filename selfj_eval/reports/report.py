@@ -16,14 +16,9 @@ from selfj_eval.jobs.progress import steps
 from selfj_eval.jobs.results import Result
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from selfj_eval.evaluation.result import Comparison, Evaluation
-    from selfj_eval.judging.scored import Scored, Scores, ScoresLike
+    from selfj_eval.judging.scored import Scores, ScoresLike
 
-WORST = 5
-"""Answers shown at each end: judged far too well, and far too badly."""
-TEXT_LIMITS = {"instruction": 600, "response": 1000, "reference": 600}
 _ALL_PAIRS = 3
 
 T = TypeVar("T")
@@ -36,7 +31,9 @@ class ReportOptions(VerdictOptions):
     output: PathLike | None = option(None, "file for the page (.html)", placeholder="FILE")
     title: str = option("Self-J evaluation", "title of the page")
     texts: bool = option(
-        True, "show the texts of the answers on which score and rating differ most (default: yes)"
+        True,
+        "show the texts of the answers on which score and rating differ most, and of the unrated "
+        "answers with the lowest scores (default: yes)",
     )
 
 
@@ -180,9 +177,11 @@ def page(
     from selfj_eval.metrics import LABELS, LOWER_IS_BETTER
     from selfj_eval.metrics.alternative_annotator import PASSED_AT
     from selfj_eval.reports import figures
+    from selfj_eval.reports.answers import disagreements, lowest
     from selfj_eval.reports.pages import rendered
 
     names = distinct_names(judges)
+    named_judges = list(zip(names, judges, strict=True))
     documents = [evaluated(scores, options, progress) for scores in judges]
     rated = [(n, d) for n, d in zip(names, documents, strict=True) if d.counts.used]
     html = rendered(
@@ -202,7 +201,8 @@ def page(
         scorings=SCORINGS,
         passed_at=PASSED_AT,
         differences=_differences(judges, names, options, progress),
-        disagreements=[(n, _worst(s, options.texts)) for n, s in zip(names, judges, strict=True)],
+        disagreements=[(n, disagreements(s, options.texts)) for n, s in named_judges],
+        lowest=[(n, found) for n, s in named_judges if (found := lowest(s, options.texts))],
         texts=options.texts,
         command=command,
     )
@@ -273,71 +273,3 @@ def _differences(
         except DataError as error:
             found.append(_Pair(*between, None, str(error)))
     return found
-
-
-@dataclass(frozen=True)
-class _Text:
-    name: str
-    text: str
-    cut: int
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """An answer as the page shows it; ranks in [0, 1]."""
-
-    id: str
-    model: str | None
-    category: str | None
-    score: float
-    rating: float
-    by_score: float
-    by_rating: float
-    texts: Sequence[_Text]
-
-
-def _worst(scores: Scores, texts: bool) -> dict[str, list[_Answer]]:
-    """The answers whose rank by score is farthest from their rank by rating, at both ends."""
-    from scipy.stats import rankdata
-
-    rated = scores.rated
-    if len(rated) < 2:
-        return {"high": [], "low": []}
-    by_score = (rankdata([a.score for a in rated]) - 1) / (len(rated) - 1)
-    by_rating = (rankdata([a.rating for a in rated]) - 1) / (len(rated) - 1)
-    gap = by_score - by_rating
-    # Equal gaps in the order of ids, so that the page does not depend on the order of the file.
-    order = sorted(range(len(rated)), key=lambda k: (gap[k], rated[k].id))
-    ends = {
-        "high": [k for k in reversed(order) if gap[k] > 0][:WORST],
-        "low": [k for k in order if gap[k] < 0][:WORST],
-    }
-    return {
-        end: [_shown(rated[k], by_score[k], by_rating[k], texts) for k in rows]
-        for end, rows in ends.items()
-    }
-
-
-def _shown(
-    answer: Scored, by_score: np.float64, by_rating: np.float64, with_texts: bool
-) -> _Answer:
-    from selfj_eval.reports.texts import label, visible
-
-    texts = []
-    for name, limit in TEXT_LIMITS.items():
-        text = getattr(answer, "question" if name == "instruction" else name)
-        text = text if with_texts else None
-        if text is not None:
-            texts.append(_Text(name, *visible(text, limit)))
-    facts = (answer.id, answer.model, answer.category)
-    own, model, category = (None if v is None else label(v, 60) for v in facts)
-    return _Answer(
-        own or "",
-        model,
-        category,
-        answer.score or 0.0,
-        answer.rating or 0.0,
-        float(by_score),
-        float(by_rating),
-        texts,
-    )

@@ -112,7 +112,8 @@ def test_unscored_answers_are_skipped_and_counted() -> None:
     rows[0] = rows[0] | {"score": None, "error": "no answer"}
     found = compared(rows)
     assert found.pairs[0].found.difference.n == 39
-    assert "1 unscored answers are skipped" in found.warnings
+    assert found.missing == 1
+    assert "1 unscored answers are skipped; first a-0: no answer" in found.warnings
     nameless = [{k: v for k, v in r.items() if k != "model"} | {"id": f"no {k}"}
                 for k, r in enumerate(rows[:3])]  # fmt: skip
     assert "2 answers name no model and are skipped" in compared(rows + nameless).warnings

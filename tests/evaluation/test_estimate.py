@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from selfj_eval import estimate, plan, score
+from selfj_eval import estimate, evaluate, plan, score
 from selfj_eval.errors import DataError
 from selfj_eval.records.reading import read_records
 
@@ -118,6 +118,61 @@ def test_unequal_chances_are_undone() -> None:
     found = estimate(constant, ratings=weighted).estimates[0].combined
     assert found.interval is not None
     assert found.interval.low < truth < found.interval.high
+
+
+def test_verdicts_corrected_where_the_rated_answers_are_better() -> None:
+    """Good answers were rated more often. The correction allows for that, the estimate does not."""
+    rows = scored(instructions=800)
+    random = np.random.default_rng(5)
+    chosen = {r["id"] for r in rows if random.random() < (0.3 if r["truth"] >= 6 else 0.1)}
+    given = labels(rows, chosen)
+    found = estimate(rows, ratings=given)
+    share = found.estimates[1].combined
+    assert found.binary is not None
+    corrected = found.binary.corrected
+    assert corrected.n == len(rows) - len(chosen)
+    truth = np.mean([r["truth"] >= 6 for r in rows])
+    of_others = np.mean([r["truth"] >= 6 for r in rows if r["id"] not in chosen])
+    assert share.interval is not None
+    assert not share.interval.low < truth < share.interval.high
+    assert corrected.low is not None and corrected.high is not None
+    assert corrected.low < of_others < corrected.high
+    assert corrected == evaluate(rows, ratings=given, resamples=20).binary.corrected
+    shown = f"(Rogan-Gladen), {corrected.value:.3f} ({corrected.low:.3f} to {corrected.high:.3f})"
+    assert shown in str(found)
+    assert found.to_dict()["binary"]["corrected"]["value"] == corrected.value
+    assert "the judge errs as often on them" in found.to_dict()["correction"]
+
+
+def test_verdicts_of_a_random_part_are_less_precise() -> None:
+    rows = scored(instructions=300)
+    found = estimate(rows, ratings=labels(rows, every(rows, 5)))
+    share = found.estimates[1].combined.interval
+    assert share is not None and found.binary is not None
+    corrected = found.binary.corrected.interval
+    assert corrected is not None
+    assert corrected.high - corrected.low > share.high - share.low
+
+
+def test_no_verdicts_where_they_would_mislead() -> None:
+    rows = scored(instructions=100)
+    given = labels(rows, every(rows, 3))
+    assert estimate(rows, ratings=given, models=("a", "b")).correction is None
+    equal = [row | {"inclusion": 1 / 3} for row in given]
+    assert estimate(rows, ratings=equal).correction is not None
+    unequal = [row | {"inclusion": 0.2 + 0.1 * (k % 2)} for k, row in enumerate(given)]
+    assert estimate(rows, ratings=unequal).binary is None
+    useless = [r | {"score": float(k * 7919 % 90) / 10} for k, r in enumerate(rows)]
+    found = estimate(useless, ratings=given)
+    assert any("do not rely on the corrected share" in w for w in found.warnings)
+
+
+def test_that_most_answers_are_unrated_is_no_news() -> None:
+    rows = scored()
+    given = labels(rows, every(rows, 3))
+    for found in (estimate(rows, ratings=given), plan(rows, ratings=given, budget=20)):
+        assert "have no rating" not in str(found)
+    assert "80 of 120 answers have no rating" in str(evaluate(rows, ratings=given, resamples=20))
 
 
 def test_two_models() -> None:

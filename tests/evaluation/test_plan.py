@@ -20,6 +20,7 @@ from selfj_eval.evaluation.planning import Units, expected_width, ratings_for
 from selfj_eval.jobs.options import OptionError
 from selfj_eval.judging.scored import Scored, read_scores
 from selfj_eval.metrics.prediction_powered import powered_mean
+from selfj_eval.metrics.sampling import choose
 from selfj_eval.records.reading import read_rows
 from selfj_eval.records.writing import write_rows
 
@@ -343,6 +344,31 @@ def test_the_expected_width_is_that_of_the_estimates() -> None:
         deviation = float(truth[chosen].std(ddof=1))
         expected.append(expected_width(60, units_of(scores, rating, group), deviation, r, 0.95))
     assert np.mean(expected) == pytest.approx(np.mean(actual), rel=0.12)
+
+
+@pytest.mark.parametrize("ratings", [60, 300])
+def test_the_expected_width_with_few_instructions_of_different_sizes(ratings: int) -> None:
+    """30 instructions with 2 or 40 answers: fewer of them than ratings, and large ones count."""
+    random = np.random.default_rng(1)
+    actual, expected = [], []
+    for seed in range(40):
+        group = np.repeat(np.arange(30), np.tile([2, 40], 15))
+        alike, alone = np.sqrt(0.3), np.sqrt(0.7)
+        truth, noise = (
+            alike * random.normal(size=30)[group] + alone * random.normal(size=len(group))
+            for _ in range(2)
+        )
+        scores = truth + noise
+        rating = np.full(len(group), np.nan)
+        chosen = choose(ratings, size=np.ones(len(group)), group=group, seed=seed).chosen
+        rating[chosen] = truth[chosen]
+        found = powered_mean(rating, scores, group=group).interval
+        assert found is not None
+        actual.append(found.high - found.low)
+        r, deviation = float(np.corrcoef(truth, scores)[0, 1]), float(truth.std())
+        units = units_of(scores, rating, group)
+        expected.append(expected_width(ratings, units, deviation, r, 0.95))
+    assert np.mean(expected) == pytest.approx(np.mean(actual), rel=0.07)
 
 
 def test_the_number_of_ratings_is_the_smallest_and_found_quickly() -> None:

@@ -173,9 +173,11 @@ def test_a_share_near_an_end_keeps_its_error() -> None:
 
 def test_the_width_to_expect(oracle: Oracle) -> None:
     for case in oracle.values["plan"]["cases"]:
-        settings = {"deviation": case["sd"], "correlation": case["rho"], "unlabelled": case["N"]}
+        settings = {"deviation": case["sd"], "correlation": case["rho"]}
         needed = next(
-            n for n in range(3, 1000) if expected_half_width(n, **settings) <= case["half_width"]
+            n
+            for n in range(3, 1000)
+            if expected_half_width(n, scored=1 / (n + case["N"]), **settings) <= case["half_width"]
         )
         assert needed == case["n"]
 

@@ -17,7 +17,7 @@ import pytest
 from selfj_eval.cli import main
 from selfj_eval.evaluation.evaluate import evaluate
 from selfj_eval.judging.scored import Scores, read_scores
-from selfj_eval.reports.report import TEXT_LIMITS
+from selfj_eval.reports.answers import EXPANDED, LOWEST, TEXT_LIMITS
 from selfj_eval.reports.report import report as reported
 from selfj_eval.reports.texts import label, visible
 
@@ -201,6 +201,48 @@ def test_raters_and_verdicts_have_a_section(jsonl: Jsonl) -> None:
     assert 'id="raters"' not in alone and 'id="verdict"' in alone
 
 
+def lowest_of(page: str) -> str:
+    """The section of the lowest scores."""
+    return page.partition('<h2 id="lowest">Lowest scores</h2>')[2].partition("<h2 ")[0]
+
+
+def test_the_lowest_unrated_answers_can_be_read_beside_their_references(jsonl: Jsonl) -> None:
+    made = rows(60)
+    for k, row in enumerate(made):
+        row |= {"score": 1 + k / 10, "response": f"<i>answer {k}</i>", "reference": f"better {k}"}
+        if k % 2:
+            row["rating"] = None
+    made[1] |= {"response": "a" * 1000 + "b" * 200 + "END"}
+    made[3] |= {"response": "c" * 9000}
+    made[59] |= {"score": None, "error": "no digit"}
+    path = jsonl(*made[::-1], name="a.jsonl")
+    section = lowest_of(report([read_scores(path)]))
+    text = " ".join(" ".join(Tags(section).text).split())
+    assert f"The {LOWEST} lowest of 29 answers without a rating; 1 unscored answers" in text
+    scores = [float(found) for found in re.findall(r"score (\d\.\d\d) ", text)]
+    assert scores == pytest.approx([1 + k / 10 for k in range(1, 21, 2)])
+    assert "<i>answer 5</i>" in text and "<i>" not in section
+    cells = [a["aria-label"] for tag, a in Tags(section).seen if a.get("class") == "text"]
+    assert cells[:3] == ["instruction", "response", "reference"]
+    assert "better 5" in text and "answer 6" not in text
+    assert "203 more characters" in text and "END" in text
+    assert "4,000 more characters" in text  # of 8,000: the page stays small
+    assert f"(the last {9000 - EXPANDED:,} characters are not shown)" in text
+    hidden = lowest_of(report([read_scores(path)], texts=False))
+    assert "answer 5" not in hidden and "score 1.50" in hidden
+
+
+def test_the_lowest_answers_of_files_with_and_without_ratings(jsonl: Jsonl) -> None:
+    rated = jsonl(*rows(30), name="rated.jsonl")
+    assert lowest_of(report([read_scores(rated)])) == ""
+    bare = jsonl(*[row | {"rating": None} for row in rows(30)], name="bare.jsonl")
+    section = lowest_of(report([read_scores(rated), read_scores(bare)]))
+    assert "lowest of 30 answers without a rating" in section
+    assert "<bdi>bare</bdi>" in section and "<bdi>rated</bdi>" not in section
+    few = jsonl(*[row | {"rating": None} for row in rows(3)], name="few.jsonl")
+    assert "The 3 lowest of 3 answers without a rating." in lowest_of(report([read_scores(few)]))
+
+
 def test_texts_can_be_left_out(jsonl: Jsonl) -> None:
     path = jsonl(*rows(40, response="SECRET words"), name="a.jsonl")
     assert "SECRET" in report([read_scores(path)])
@@ -304,6 +346,7 @@ def test_in_a_browser(
     browser: Any, jsonl: Jsonl, tmp_path: Path, kind: str, width: int, scheme: str
 ) -> None:
     made = rows(90) if kind == "plain" else nasty_rows()
+    made[::4] = [row | {"rating": None} for row in made[::4]]
     second = [row | {"score": 9 - row["score"]} for row in made]
     judges = [
         read_scores(jsonl(*r, name=f"{n}.jsonl")) for n, r in (("one", made), ("two", second))

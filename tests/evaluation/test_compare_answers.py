@@ -1,0 +1,159 @@
+"""Two models' answers, scored and compared in one command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfj_eval import compare, ladder, plan, score
+from selfj_eval.errors import DataError
+from selfj_eval.evaluation.model_comparison import ModelComparison
+from selfj_eval.judging.models import score_models
+from selfj_eval.judging.options import ScoreOptions
+from selfj_eval.records.reading import read_rows
+
+Rows = list[dict[str, Any]]
+LEVELS = {"poor": 1, "good": 9}
+
+
+def of_level(level: int, instructions: int = 20) -> Rows:
+    """The ladder's answers of one quality, as a model might have given them."""
+    chosen = [r for r in ladder(instructions=instructions) if r.rating == level]
+    assert len(chosen) == instructions
+    return [
+        {"id": k, "instruction": r.instruction, "response": r.response, "reference": r.reference}
+        for k, r in enumerate(chosen)
+    ]
+
+
+@pytest.fixture
+def files(jsonl: Callable[..., Path]) -> list[Path]:
+    """A poor model's answers and a good one's."""
+    return [jsonl(*of_level(level), name=f"{name}.jsonl") for name, level in LEVELS.items()]
+
+
+def compared(*given: Any, **options: Any) -> ModelComparison:
+    found = compare(*given, **options)
+    assert isinstance(found, ModelComparison)
+    return found
+
+
+def test_one_command_is_score_twice_and_compare(in_process: Any, files: list[Path]) -> None:
+    done = in_process("selfj", "compare", *files, "--judge", "demo")
+    assert done.returncode == 0, done.stderr
+    assert "good is better than poor by " in done.stdout
+    output = files[0].with_name("scores_poor_good.jsonl")
+    assert f"scores written to {output}" in done.stdout
+    apart = [score(file, judge="demo").output for file in files]
+    same = compared(*apart).pairs[0]
+    found = compared(*files, judge="demo")
+    pair = found.pairs[0]
+    assert (pair.first, pair.second) == (same.first, same.second) == ("good", "poor")
+    numbers = [(p.found.difference.value, p.found.difference.low, p.found.p) for p in (pair, same)]
+    assert numbers[0] == pytest.approx(numbers[1], rel=1e-4)  # batches are others
+    assert found.output == str(output)
+    run = json.loads(Path(f"{output}.run.json").read_text())
+    assert run["input"] == f"{files[0]}, {files[1]}"
+    assert run["judge"]["model"] == "demo"
+    # What follows a comparison: which answers of the two are to be rated.
+    chosen = plan(output, models=("good", "poor"), budget=10)
+    assert chosen.chosen == 10
+
+
+def test_a_second_run_judges_nothing_again(files: list[Path]) -> None:
+    options = ScoreOptions(judge="demo")
+    first = score_models(*files, options)
+    assert (first.scored, first.from_store) == (40, 0)
+    assert score_models(*files, options).from_store == 40
+    swapped = score_models(*files[::-1], options.with_values(store=f"{first.output}.store"))
+    assert swapped.from_store == 40
+
+
+def test_ids_and_models_of_the_scores(jsonl: Callable[..., Path]) -> None:
+    one, two = (of_level(level, 12) for level in LEVELS.values())
+    found = compared(one, two, judge="length")  # in memory, without names: nothing is written
+    assert set(found.means) == {"first", "second"}
+    assert found.output is None
+    named = [[r | {"model": m, "id": f"{m}{r['id']}"} for r in own]
+             for m, own in (("x", one), ("y", two))]  # fmt: skip
+    paths = [jsonl(*own, name=f"{k}.jsonl") for k, own in enumerate(named)]
+    output = paths[0].with_name("s.parquet")
+    found = compared(*paths, judge="length", output=output)
+    assert set(found.means) == {"x", "y"}
+    rows = [row for _, row in read_rows(output)]
+    assert [row["id"] for row in rows] == [r["id"] for own in named for r in own]
+    assert not any("ids begin with" in w for w in found.warnings)
+    repeated = [jsonl(*[r | {"model": "x"} for r in own], name=f"v{k}.jsonl")
+                for k, own in enumerate((one, two))]  # fmt: skip
+    found = compared(*repeated, judge="length")  # two versions of one model
+    assert set(found.means) == {"v0", "v1"}
+    assert any("ids begin with the names of the models" in w for w in found.warnings)
+    assert found.output is not None
+    assert next(row for _, row in read_rows(found.output))["id"] == "v0:0"
+
+
+def test_a_rater_that_needs_all_answers_sees_both_files(files: list[Path]) -> None:
+    """Fitted to each file alone, the scores of the two models would not be on one scale."""
+    both = [r | {"id": f"{k}-{r['id']}"} for k, level in enumerate(LEVELS.values())
+            for r in of_level(level)]  # fmt: skip
+    together = score(both, judge="tfidf").judgments
+    found = compared(*files, judge="tfidf")
+    for name, own in (("poor", together[:20]), ("good", together[20:])):
+        scores = [j.score for j in own if j.score is not None]
+        assert found.means[name] == pytest.approx(sum(scores) / len(scores))
+
+
+def test_the_models_of_one_file(jsonl: Callable[..., Path]) -> None:
+    rows = [r | {"id": f"{name}{r['id']}", "model": name} for name, level in LEVELS.items()
+            for r in of_level(level)]  # fmt: skip
+    file = jsonl(*rows, name="all.jsonl")
+    found = compared(file, judge="demo")
+    assert list(found.means) == ["good", "poor"]
+    assert found.output == str(file.with_name("scores_all.jsonl"))  # as of `selfj score`
+
+
+def test_answers_that_cannot_be_judged_are_counted(in_process: Any, files: list[Path]) -> None:
+    lines = files[0].read_text().splitlines()
+    broken = json.loads(lines[3]) | {"response": None}
+    files[0].write_text("\n".join([*lines[:3], json.dumps(broken), *lines[4:]]) + "\n")
+    done = in_process("selfj", "compare", *files, "--judge", "demo", "--json")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert found["missing"] == 1
+    assert found["answers"] == {"good": 20, "poor": 19}
+    assert found["pairs"][0]["found"]["difference"]["n"] == 19
+    assert any("1 unscored answers are skipped; first poor:3: " in w for w in found["warnings"])
+    for line, file in enumerate(files):
+        rows = [json.loads(one) | {"response": None} for one in file.read_text().splitlines()]
+        files[line].write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = in_process("selfj", "compare", *files, "--judge", "demo")
+    assert done.returncode == 2
+    assert "no answer could be judged; the first: poor:0: " in done.stderr
+
+
+def test_wrong_use(in_process: Any, files: list[Path], tmp_path: Path) -> None:
+    poor, good = files
+    several = tmp_path / "several.jsonl"
+    several.write_text(
+        "".join(json.dumps(r | {"model": f"m{r['id'] % 2}"}) + "\n" for r in of_level(3))
+    )
+    for arguments, message in (
+        ([poor, good], "Or give --judge, and the answers are scored here"),
+        ([poor, good, "--no-reference"], "--reference: for a judge that runs; give --judge"),
+        ([poor, good, "--output", "s.jsonl"], "--output: for a judge that runs"),
+        ([poor, good, "--layout", "chat"], "--layout: for a judge that runs"),
+        ([poor, good, "--judge", "demo", "--by", "rating"], "leave out --by and --ratings"),
+        ([poor, poor, "--judge", "length"], "poor.jsonl: is given twice"),
+        ([poor, several, "--judge", "length"], "holds answers by 2 models (m0, m1)"),
+        ([poor, good, "--judge", "length", "--output", good], "is an input and would be over"),
+        ([poor, "--judge", "length"], "answers with a score by 0 models (none)"),
+    ):
+        done = in_process("selfj", "compare", *arguments)
+        assert done.returncode == 2, done.stdout
+        assert message in done.stderr
+    with pytest.raises(DataError, match="by 1 models"):
+        compare([r | {"model": "m"} for r in of_level(3)], judge="length")
