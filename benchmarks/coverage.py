@@ -2,14 +2,15 @@
 
 All ratings of a set are the truth. A draw takes as many instructions as the set has, with
 replacement and with all their answers, hides all ratings but those of some answers, chosen as
-`plan` does it, and estimates the mean rating and the share of good answers, predicted by the score
-alone. The score is the similarity of
-answer and reference (trigrams), which costs nothing; for the active choice, the uncertainty is that
-of the demo judge.
+`plan` does it, and estimates the mean rating and the share of good answers. The score is the
+similarity of answer and reference (trigrams), which costs nothing; for the active choice, the
+uncertainty is that of the demo judge. The ratings are predicted by the score alone, or with
+`--predictors auto` by the score, the answer's length and its model where that is better.
 
 examples:
   python benchmarks/coverage.py
   python benchmarks/coverage.py --sets mtbench cherry --draws 200 --design active
+  python benchmarks/coverage.py --predictors auto
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from rated_sets import read_set
 from selfj_eval import score
 from selfj_eval.evaluation.options import GOOD_AT
 from selfj_eval.evaluation.planning import sizes_of
+from selfj_eval.evaluation.predictors import ENOUGH, from_columns
 from selfj_eval.metrics.prediction_powered import Powered, powered_mean, powered_share
 from selfj_eval.metrics.sampling import choose
 
@@ -32,14 +34,16 @@ SETS = (
     "shepherd_human", "roscoe_human",
 )  # fmt: skip
 LABELS = (50, 100, 300)
+MANY = 20  # models, of which `estimate` takes none as a predictor
 
 
 class Rated(NamedTuple):
-    """A set as arrays of shape (n,)."""
+    """A set as arrays of shape (n,); ``columns`` (n, q) are all predictors."""
 
     rating: npt.NDArray[np.float64]
     score: npt.NDArray[np.float64]
     uncertainty: npt.NDArray[np.float64]
+    columns: npt.NDArray[np.float64]
     group: npt.NDArray[np.int64]
 
 
@@ -51,6 +55,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--draws", type=int, default=500, help="default: %(default)s")
     parser.add_argument("--design", choices=("random", "stratified", "active"), default="random")
+    parser.add_argument("--predictors", choices=("score", "auto"), default="score")
     options = parser.parse_args()
     cells = ("covers", "width", "ratings alone")
     columns = [f"{what}: {cell}" for what in ("mean", "share") for cell in cells]
@@ -61,7 +66,9 @@ def main() -> None:
         r = np.corrcoef(data.score, data.rating)[0, 1]
         for labels in LABELS:
             if labels < len(data.rating):
-                cells = row(data, labels, options.design, options.draws)
+                if options.predictors == "auto" and labels < ENOUGH:
+                    continue  # there the score alone predicts
+                cells = row(data, labels, options.design, options.draws, options.predictors)
                 about = f"{name} | {len(data.rating):,} | {r:.2f} | {labels}"
                 print(f"| {about} | {cells} |", flush=True)
 
@@ -78,18 +85,24 @@ def rated(name: str, design: str, judge: str = "trigrams") -> Rated:
             if own.probabilities is not None:
                 p = np.array(own.probabilities)
                 spread[at] = float(np.sqrt(p @ values**2 - (p @ values) ** 2))
+    models = sorted({r.model for r in records if r.model is not None})
+    indicators = models[1:] if len(models) < MANY else []
     kept = [at for at, value in enumerate(scores) if value is not None]
     texts = sorted({r.instruction for r in records})
     number = {text: at for at, text in enumerate(texts)}
+    own_score = np.array([scores[at] or 0.0 for at in kept])
+    lengths = np.log1p([len(records[at].response) for at in kept])
+    by = [np.array([float(records[at].model == m) for at in kept]) for m in indicators]
     return Rated(
         np.array([records[at].rating or 0.0 for at in kept]),
-        np.array([scores[at] or 0.0 for at in kept]),
+        own_score,
         np.array([spread[at] for at in kept]),
+        np.column_stack([own_score, lengths, *by]),
         np.array([number[records[at].instruction] for at in kept]),
     )
 
 
-def row(data: Rated, labels: int, design: str, draws: int) -> str:
+def row(data: Rated, labels: int, design: str, draws: int, predictors: str) -> str:
     """How often the intervals cover, and how wide they are."""
     truths = data.rating.mean(), (data.rating >= GOOD_AT).mean()
     members = [np.flatnonzero(data.group == g) for g in range(int(data.group.max()) + 1)]
@@ -107,9 +120,13 @@ def row(data: Rated, labels: int, design: str, draws: int) -> str:
         rating = np.full(len(index), np.nan)
         rating[sample.chosen] = data.rating[index][sample.chosen]
         good = np.where(np.isnan(rating), np.nan, rating >= GOOD_AT)
+        fitted = None
+        if predictors == "auto":
+            fitted = from_columns(data.columns[index], rating, group, predictors)
+        prediction = data.score[index] if fitted is None else fitted
         given = {"group": group, "inclusion": np.maximum(sample.inclusion, 1e-9)}
         for place, (job, values) in enumerate(((powered_mean, rating), (powered_share, good))):
-            both = [job(values, data.score[index], tuning=t, **given) for t in (None, 0.0)]
+            both = [job(values, prediction, tuning=t, **given) for t in (None, 0.0)]
             found[place].append((covers(both[0], truths[place]), *map(width, both)))
     cells = []
     for own in found:

@@ -22,6 +22,7 @@ from selfj_eval.alpaca.rating import NamedRater
 from selfj_eval.metrics.bootstrap import RESAMPLES, Bootstrap, bootstrap, evaluations
 from selfj_eval.metrics.ranking import rank_biased_overlap
 from selfj_eval.metrics.result import Array
+from selfj_eval.metrics.soft_pairwise import soft_pairwise_accuracy
 from selfj_eval.raters.protocol import Progress
 from selfj_eval.registry import alpaca_pack
 from selfj_eval.registry.alpaca_pack import ANNOTATORS, BASELINES, EvaluationSet, ModelAnswers
@@ -188,7 +189,7 @@ def ranking_of(
         errors=scored.errors,
         models=_ranked(scored, {n: _means(v, everything) for n, v in own.items()}, gpt4),
         agreement=[_agreement(name, cell, found, 3 * k) for k, cell in enumerate(cells)],
-        preferences=[_single_preferences(v, scored) for v in BASELINES],
+        preferences=[_single_preferences(v, scored, wins[v], seed) for v in BASELINES],
         settings=RankSettings(scored.score.shape[1], resamples, confidence, seed),
         judge=judge,
     )
@@ -293,25 +294,41 @@ def _ranked(
     return found
 
 
-def _single_preferences(version: str, scored: ScoredModels) -> PreferenceFit:
-    """Agreement with GPT-4's stored preferences, and the temperature that fits them."""
+def _single_preferences(
+    version: str, scored: ScoredModels, wins: Array, seed: int
+) -> PreferenceFit:
+    """Agreement with GPT-4's stored preferences, and the temperature that fits them.
+
+    Args:
+        version: ``v1`` or ``v2``.
+        scored: The scores.
+        wins: Shape (models, instructions). Our preferences, from 0 to 1.
+        seed: Of the soft pairwise accuracy.
+    """
     place = {model: k for k, model in enumerate(scored.models)}
     column = {position: at for at, position in enumerate(scored.positions)}
-    gaps, given = [], []
+    cells, given = [], []
     for model, values in alpaca_pack.stored_preferences(ANNOTATORS[version], matching=True).items():
         if model not in place or model in NOT_COMPARED.get(version, ()):
             continue
         for position, value in values.items():
             if position not in column:
                 continue
-            at = column[position]
-            gap = scored.score[place[model], at] - scored.baseline[version][at]
-            if value is not None and np.isfinite(gap):
-                gaps.append(gap)
+            cell = (place[model], column[position])
+            if value is not None and np.isfinite(wins[cell]):
+                cells.append(cell)
                 given.append(value)
-    gap, wanted = np.array(gaps), np.array(given)
+    row, at = np.array(cells, dtype=np.int64).reshape(-1, 2).T
+    wanted = np.array(given)
+    gap = scored.score[row, at] - scored.baseline[version][at]
     decided = wanted != 1.5
-    found = PreferenceFit(version, ANNOTATORS[version], len(gap), int(decided.sum()))
+    found = PreferenceFit(
+        version,
+        ANNOTATORS[version],
+        len(gap),
+        int(decided.sum()),
+        soft_pairwise_accuracy=soft_pairwise_accuracy(wins[row, at], wanted, row, at, seed=seed),
+    )
     if not decided.any():
         return found
     fit = fit_temperature(gap, wanted)

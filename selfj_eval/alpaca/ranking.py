@@ -18,6 +18,7 @@ from selfj_eval.raters.protocol import Rater
 from selfj_eval.registry import alpaca_pack
 
 if TYPE_CHECKING:
+    from selfj_eval.metrics.result import Metric
     from selfj_eval.registry.alpaca_pack import EvaluationSet, ModelAnswers
 
 METRICS = ("spearman", "kendall_tau_b", "rbo")
@@ -147,12 +148,15 @@ class PreferenceFit:
         temperature: The one that fits them, in points of the score; None where they do not rise
             with the score.
         log_loss: Under that temperature, in nats.
+        soft_pairwise_accuracy: Whether the judge's preferences and these are sure of the same
+            differences between models; ``n`` is the number of pairs of models.
     """
 
     version: str
     annotator: str
     n: int
     n_decided: int
+    soft_pairwise_accuracy: Metric
     accuracy: float | None = None
     temperature: float | None = None
     log_loss: float | None = None
@@ -222,6 +226,11 @@ class Ranking:
                 f"{found.accuracy:.1%} in the same direction; best-fitting temperature, in "
                 f"units of the score: {fit}"
             )
+            soft = found.soft_pairwise_accuracy
+            if soft.value is not None:
+                lines.append(
+                    f"    soft pairwise accuracy of {soft.n:,} pairs of models: {soft.value:.3f}"
+                )
         return "\n".join(lines + [f"  UNSCORED {shown(error)}" for error in self.errors[:5]])
 
     def _table(self) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from selfj_eval import metrics
 from selfj_eval.evaluation.columns import Columns
-from selfj_eval.evaluation.result import Correlation, Group, Length, Pairwise
+from selfj_eval.evaluation.result import Correlation, Group, Length, ModelOrder, Pairwise
 from selfj_eval.metrics import Interval, Metric, RankingAgreement
 from selfj_eval.metrics.bootstrap import CountStatistic, bootstrap_of_counts
-from selfj_eval.metrics.resampled import Counts
+from selfj_eval.metrics.pair_order import Counts
 from selfj_eval.metrics.result import Array
 
 _FEWEST_MODELS = 3
@@ -36,8 +35,9 @@ class Drawing(NamedTuple):
 
 def correlation(data: Columns, confidence: float) -> Correlation:
     """Over all answers, with analytic intervals."""
+    given = _given(data, confidence)
     functions = (metrics.pearson, metrics.spearman, metrics.kendall_tau_b)
-    return Correlation(*(f(data.score, data.rating, confidence=confidence) for f in functions))
+    return Correlation(*(f(data.score, data.rating, **given) for f in functions))
 
 
 def pairwise(data: Columns, drawing: Drawing) -> Pairwise:
@@ -70,44 +70,52 @@ def pairwise(data: Columns, drawing: Drawing) -> Pairwise:
 
 
 def by(data: Columns, name: str, confidence: float) -> dict[str, Group]:
-    """The headline metrics of each category or model."""
-    members: dict[str, list[int]] = {}
-    for k, answer in enumerate(data.answers):
-        key = getattr(answer, name)
-        if key is not None:
-            members.setdefault(key, []).append(k)
+    """The headline metrics of each category or model, with analytic intervals."""
     result = {}
-    for key in sorted(members):
-        rows = np.array(members[key])
-        score, rating = data.score[rows], data.rating[rows]
+    for key, rows in sorted(_members(data, name).items()):
+        given = _given(data, confidence, rows)
+        good = data.good[rows]
         result[key] = Group(
             len(rows),
-            float(score.mean()),
-            float(data.quality[rows].mean()),
-            float(data.good[rows].mean()),
-            metrics.headline(score, rating, data.good[rows], confidence=confidence),
+            metrics.mean(data.score[rows], **given),
+            metrics.mean(data.quality[rows], **given),
+            metrics.proportion(good, **given),
+            metrics.headline(data.score[rows], data.rating[rows], good, **given),
         )
     return result
 
 
-def mean_over(groups: Mapping[str, Group]) -> Correlation:
-    """The plain mean of the correlations over groups, ``n`` groups: what pooling mixes up."""
-
-    def mean(found: Iterable[Metric]) -> Metric:
-        values = [m.value for m in found if m.value is not None]
-        if not values:
-            return Metric(None, 0, "no group has this correlation")
-        return Metric(float(np.mean(values)), len(values))
-
-    headlines = [group.headline for group in groups.values()]
+def mean_over(data: Columns, name: str, confidence: float) -> Correlation:
+    """The plain mean of the correlations over categories or models: what pooling mixes up."""
+    members = _members(data, name)
+    rows = np.concatenate([np.empty(0, dtype=np.int64), *members.values()])
+    part = np.repeat(np.arange(len(members)), [len(own) for own in members.values()])
+    columns, given = (data.score[rows], data.rating[rows], part), _given(data, confidence, rows)
     return Correlation(
-        mean(h.pearson for h in headlines),
-        mean(h.spearman for h in headlines),
-        mean(h.kendall_tau_b for h in headlines),
+        metrics.mean_within("pearson", *columns, **given),
+        metrics.mean_within("spearman", *columns, **given),
+        metrics.mean_within("kendall_tau_b", *columns, **given),
     )
 
 
-def models(data: Columns, drawing: Drawing) -> RankingAgreement | None:
+def _given(
+    data: Columns, confidence: float, rows: npt.NDArray[np.int64] | slice = slice(None)
+) -> dict[str, Any]:
+    """What functions with analytic intervals take beside the columns."""
+    return {"group": None if data.group is None else data.group[rows], "confidence": confidence}
+
+
+def _members(data: Columns, name: str) -> dict[str, npt.NDArray[np.int64]]:
+    """The rows of each category or model; answers that name none are left out."""
+    found: dict[str, list[int]] = {}
+    for row, answer in enumerate(data.answers):
+        key = getattr(answer, name)
+        if key is not None:
+            found.setdefault(key, []).append(row)
+    return {key: np.array(rows) for key, rows in found.items()}
+
+
+def models(data: Columns, drawing: Drawing) -> ModelOrder | None:
     """Agreement of the models' order by mean score with that by mean rating."""
     models = [a.model for a in data.answers]
     known = [m for m in models if m is not None]
@@ -132,9 +140,13 @@ def models(data: Columns, drawing: Drawing) -> RankingAgreement | None:
 
     intervals = drawing.intervals(statistic, len(code), group=data.group)
     found = agreement(np.ones(len(code), dtype=np.int64))
-    return RankingAgreement(
-        *(m._replace(interval=i) for m, i in zip(found, intervals, strict=True))
-    )
+    soft = Metric(None, 0, "the instructions are not known")
+    if data.group is not None:
+        soft = metrics.soft_pairwise_accuracy(
+            data.score, data.rating, code, data.group, seed=drawing.seed
+        )
+    rho, tau, overlap = (m._replace(interval=i) for m, i in zip(found, intervals, strict=True))
+    return ModelOrder(rho, tau, overlap, soft)
 
 
 def length(data: Columns, confidence: float) -> Length:
@@ -143,9 +155,10 @@ def length(data: Columns, confidence: float) -> Length:
         missing = Metric(None, len(data.answers), "the answers' texts are not known")
         return Length(missing, missing, missing)
     score, rating, characters = data.score, data.rating, data.length
+    given = _given(data, confidence)
     # Midranks: the logarithm of the length would give the same numbers.
     return Length(
-        metrics.spearman(score, characters, confidence=confidence),
-        metrics.spearman(rating, characters, confidence=confidence),
-        metrics.partial_correlation(score, rating, characters, confidence=confidence),
+        metrics.spearman(score, characters, **given),
+        metrics.spearman(rating, characters, **given),
+        metrics.partial_correlation(score, rating, characters, **given),
     )

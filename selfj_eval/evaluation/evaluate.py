@@ -84,8 +84,6 @@ def evaluated(
     data = Columns.of(scores.rated, options.good_at)
     data.check_good_at(options.good_at, scores.path)
     drawing = agreement.Drawing(options.resamples, options.confidence, options.seed)
-    by_category = agreement.by(data, "category", options.confidence)
-    by_model = agreement.by(data, "model", options.confidence)
     raters = RaterColumns.of(data)
     verdicts = binary(scores, data, options.judged_good_at, options.confidence)
     notes = [
@@ -113,10 +111,10 @@ def evaluated(
         ),
         correlation=agreement.correlation(data, options.confidence),
         pairwise=agreement.pairwise(data, drawing),
-        by_category=by_category,
-        by_model=by_model,
-        mean_over_categories=agreement.mean_over(by_category),
-        mean_over_models=agreement.mean_over(by_model),
+        by_category=agreement.by(data, "category", options.confidence),
+        by_model=agreement.by(data, "model", options.confidence),
+        mean_over_categories=agreement.mean_over(data, "category", options.confidence),
+        mean_over_models=agreement.mean_over(data, "model", options.confidence),
         models=agreement.models(data, drawing),
         selective=decision_metrics.selective(data),
         calibration=decision_metrics.calibration(data),

@@ -126,11 +126,17 @@ def write_csv(path: str | Path, rows: Iterable[Row]) -> None:
 
 
 def markdown(rows: Iterable[Row]) -> str:
-    """One table, the judges of a data set below each other; runs with a limit are marked."""
+    """One table, the judges of a data set from best to worst; runs with a limit are marked.
+
+    The best have the highest Pearson correlation.
+    """
     metrics = [f"{name} ↓" if name in LOWER_IS_BETTER else name for name in _METRICS]
     lines = [["data set", "reference", "judge", "good at", "n", "unscored", *metrics]]
     lines.append(["---"] * 3 + ["---:"] * (3 + len(metrics)))
-    for row in rows:
+    ranked = sorted(
+        rows, key=lambda r: (r["dataset"], r["reference"], -float(r["pearson"] or "-inf"), key(r))
+    )
+    for row in ranked:
         names = [re.sub(r"([\\`*<\[\]|])", r"\\\1", " ".join(name.split())) for name in key(row)]
         words = re.split(r"[\s=]", row["command"])
         limited = " (limited)" if "limit" in [w[2:] for w in words if w[:2] == "--"] else ""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from selfj_eval.evaluation.estimation import Likeness
 from selfj_eval.evaluation.partly_rated import PartlyRated
+from selfj_eval.metrics.clusters import clustered_variance
 from selfj_eval.metrics.result import Array
 
 
@@ -36,9 +39,8 @@ def _p_value(
     from scipy.stats import t
 
     product = (rated - rated.mean()) * (value - value.mean())
-    sums = np.bincount(unit, weights=product)
-    sums = sums[np.bincount(unit) > 0]
-    error = float(np.sqrt(len(sums) / (len(sums) - 1) * (sums @ sums))) if len(sums) > 1 else 0.0
+    units = len(np.unique(unit))
+    error = math.sqrt(clustered_variance(product, unit)) if units > 1 else 0.0
     if error == 0:
         return None
-    return float(2 * t.sf(abs(sums.sum()) / error, len(sums) - 1))
+    return float(2 * t.sf(abs(product.sum()) / error, units - 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from selfj_eval.evaluation.partly_rated import PartlyRated
 from selfj_eval.judging.distributions import Distribution
@@ -36,14 +37,27 @@ def predicted(
     if predictors == "score" or (predictors == "auto" and labels < ENOUGH):
         return data.score, ["score"]
     names, columns = _features(data, distributions())
-    fitted = cross_fitted_predictions(columns, data.rating, data.unit)
-    if fitted is None:
-        return data.score, ["score"]
-    if predictors == "auto":
-        gain = _explained(fitted, data.rating) - _explained(data.score, data.rating)
-        if gain <= 1 / (labels - 2):  # what a useless column seems to explain by chance
-            return data.score, ["score"]
-    return fitted, names
+    fitted = from_columns(columns, data.rating, data.unit, predictors)
+    return (data.score, ["score"]) if fitted is None else (fitted, names)
+
+
+def from_columns(
+    columns: Array, rating: Array, unit: npt.NDArray[np.int64], predictors: str
+) -> Array | None:
+    """Cross-fitted predictions, shape (n,); None where the score alone is better.
+
+    Args:
+        columns: Shape (n, q); the first one is the score.
+        rating: Shape (n,); NaN where an answer is not rated.
+        unit: Shape (n,). Numbers of the instructions.
+        predictors: ``all`` or ``auto``: only if they predict better than the score.
+    """
+    fitted = cross_fitted_predictions(columns, rating, unit)
+    if fitted is None or predictors == "all":
+        return fitted
+    gain = _explained(fitted, rating) - _explained(columns[:, 0], rating)
+    by_chance = 1 / ((~np.isnan(rating)).sum() - 2)  # what a useless column seems to explain
+    return fitted if gain > by_chance else None
 
 
 def _features(data: PartlyRated, distributions: Distributions) -> tuple[list[str], Array]:

@@ -8,15 +8,25 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from selfj_eval import metrics
 from selfj_eval.evaluation.agreement import Drawing
 from selfj_eval.evaluation.columns import Columns
 from selfj_eval.evaluation.rater_result import JudgeAsRater, RaterAgreement, RaterPair, RaterRow
 from selfj_eval.judging.scales import scale_of
-from selfj_eval.metrics import AlternativeAnnotatorTest, Ceiling, Kappa, Metric, ReplacedRater
+from selfj_eval.metrics import (
+    Alpha,
+    AlternativeAnnotatorTest,
+    Ceiling,
+    Kappa,
+    Metric,
+    ReplacedRater,
+)
 from selfj_eval.metrics.alternative_annotator import EPSILONS, Scoring
-from selfj_eval.metrics.rater_agreement import alpha_of_counts, mean_metric, pairs_of_raters
+from selfj_eval.metrics.pair_order import Counts
+from selfj_eval.metrics.rater_agreement import mean_metric, pairs_of_raters
+from selfj_eval.metrics.resampled_raters import ResampledRaters
 from selfj_eval.metrics.result import Array
 from selfj_eval.prompts.labels import MAX_SCORE, MIN_SCORE
 from selfj_eval.records.ratings import rescaled
@@ -96,11 +106,19 @@ def rater_agreement(
     names, ratings = raters.names, raters.ratings
     pairs = pairs_of_raters(ratings)
     apart = "no two raters have two answers in common"
-    kappa = Kappa(
-        *(mean_metric([getattr(k, n) for k in pairs.values()], apart) for n in Kappa._fields)
+    group = data.group
+    ceilings = metrics.noise_ceiling(
+        ratings, data.score, group=group, confidence=drawing.confidence
     )
-    ceilings = metrics.noise_ceiling(ratings, data.score)
     several = np.isfinite(ratings).sum(axis=1) > 1
+    means = (mean_metric([getattr(k, n) for k in pairs.values()], apart) for n in Kappa._fields)
+    kappa, alpha = _with_intervals(
+        Kappa(*means),
+        metrics.krippendorff_alpha(ratings),
+        ratings[several],  # the others say nothing, but would be drawn
+        None if group is None else group[several],
+        drawing,
+    )
     return RaterAgreement(
         answers=int(several.sum()),
         raters=[
@@ -114,7 +132,7 @@ def rater_agreement(
         ],
         pairs=[RaterPair(names[i], names[j], found) for (i, j), found in pairs.items()],
         kappa=kappa,
-        alpha=_alpha(ratings, data, drawing),
+        alpha=alpha,
         icc=metrics.intraclass_correlation(ratings, confidence=drawing.confidence),
         ceiling=Ceiling(*(mean_metric(found, apart) for found in zip(*ceilings, strict=True))),
         judge=JudgeAsRater(
@@ -124,15 +142,31 @@ def rater_agreement(
     )
 
 
-def _alpha(ratings: Array, data: Columns, drawing: Drawing) -> metrics.Alpha:
-    found = metrics.krippendorff_alpha(ratings)
-    if found.interval.value is None:
-        return found
-    rows = np.isfinite(ratings).sum(axis=1) > 1  # the others say nothing, but would be drawn
-    group = None if data.group is None else data.group[rows]
-    alpha = alpha_of_counts(ratings[rows])
-    (interval,) = drawing.intervals(lambda drawn: np.array([alpha(drawn)]), rows.sum(), group=group)
-    return found._replace(interval=found.interval._replace(interval=interval))
+def _with_intervals(
+    kappa: Kappa,
+    alpha: Alpha,
+    ratings: Array,
+    group: npt.NDArray[np.int64] | None,
+    drawing: Drawing,
+) -> tuple[Kappa, Alpha]:
+    """The mean kappas and the alphas with bootstrap intervals, all of the same draws."""
+    if alpha.interval.value is None:
+        return kappa, alpha
+    raters = ResampledRaters(ratings)
+
+    def statistic(drawn: Counts) -> Array:
+        kappas = raters.kappas(drawn)
+        defined = np.isfinite(kappas)
+        with np.errstate(invalid="ignore"):  # where no pair has a kappa
+            means = np.where(defined, kappas, 0.0).sum(axis=0) / defined.sum(axis=0)
+        return np.concatenate([means, raters.alphas(drawn)])
+
+    found = drawing.intervals(statistic, len(ratings), group=group)
+    k, a = (
+        [m._replace(interval=i) if m.value is not None else m for m, i in zip(own, of, strict=True)]
+        for own, of in ((kappa, found[:3]), (alpha, found[3:]))
+    )
+    return Kappa(*k), Alpha(*a)
 
 
 def _tested(

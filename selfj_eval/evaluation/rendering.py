@@ -18,6 +18,13 @@ from selfj_eval.jobs.results import table
 from selfj_eval.metrics import LABELS, LOWER_IS_BETTER, Metric
 
 COLUMNS = ("scope", "name", "metric", "value", "low", "high", "n", "undefined")
+ORDER = {
+    "spearman": "Spearman",
+    "kendall_tau_b": "Kendall tau-b",
+    "rbo": "rank-biased overlap",
+    "soft_pairwise_accuracy": "soft pairwise accuracy",
+}
+"""What the measures of ``Evaluation.models`` are called."""
 Row = tuple[object, ...]
 
 
@@ -49,9 +56,10 @@ def text(found: Evaluation) -> str:
         if found.groups(name):
             parts += ["", _groups(name, found)]
     if found.models is not None:
-        order = found.models._asdict().items()
+        order = [(ORDER[name], m) for name, m in found.models._asdict().items()]
         parts += ["", "order of the models by mean score and by mean rating"]
         parts.append(table([(name, number(m), interval(m)) for name, m in order]))
+        parts += reasons(m for _, m in order)
     parts += ["", *_verdicts(found.binary)]
     if found.raters is not None:
         parts += ["", *rater_lines(found.raters)]
@@ -65,14 +73,21 @@ def _groups(name: str, found: Evaluation) -> str:
     for key, group in found.groups(name).items():
         h = group.headline
         numbers = (number(m) for m in (h.kendall_tau_b, h.auroc, h.augrc))
-        means = (f"{group.mean_score:.2f}", f"{group.mean_rating:.2f}")
+        means = (_mean(group.mean_score), _mean(group.mean_rating))
         spearman = (number(h.spearman), interval(h.spearman))
         rows.append((shown(key)[:40], str(group.n), *spearman, *numbers, *means))
     mean = found.mean_over_categories if name == "category" else found.mean_over_models
     over = f"mean of {mean.spearman.n}"
     rho, tau = number(mean.spearman), number(mean.kendall_tau_b)
-    rows.append((over, "", rho, "", tau, "", "", "", ""))
+    rows.append((over, "", rho, interval(mean.spearman), tau, "", "", "", ""))
     return table(rows)
+
+
+def _mean(found: Metric) -> str:
+    """A mean with half the width of its interval, which is symmetric."""
+    if found.value is None or found.interval is None:
+        return number(found, 2)
+    return f"{found.value:.2f} ±{found.interval.high - found.value:.2f}"
 
 
 def verdict_names(found: Binary) -> list[tuple[str, Metric]]:
@@ -158,6 +173,7 @@ def metric_rows(found: Evaluation) -> Iterator[Row]:
         yield from _of(scope, "", getattr(found, scope))
     for scope in ("by_category", "by_model"):
         for key, group in getattr(found, scope).items():
+            yield from _of(scope, guarded(key), group)
             yield from _of(scope, guarded(key), group.headline)
     if found.raters is not None:
         yield from _of_raters(found.raters)

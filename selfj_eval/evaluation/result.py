@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from selfj_eval.evaluation.rater_result import RaterAgreement
 from selfj_eval.jobs.results import Result, plain
-from selfj_eval.metrics import Difference, Headline, Metric, RankingAgreement, Reliability
+from selfj_eval.metrics import Difference, Headline, Metric, Reliability
 
 KIND = "selfj-evaluation"
 COMPARISON = "selfj-comparison"
@@ -93,19 +93,36 @@ class Group:
         mean_score: As scored.
         mean_rating: On 0..9 where the scale is known.
         good: Share of good answers in [0, 1].
-        headline: All headline metrics of these answers.
+        headline: All headline metrics of these answers. The intervals are analytic and clustered.
     """
 
     n: int
-    mean_score: float
-    mean_rating: float
-    good: float
+    mean_score: Metric
+    mean_rating: Metric
+    good: Metric
     headline: Headline
 
     def to_dict(self) -> dict[str, Any]:
         """With the metrics beside the other numbers."""
-        own = {name: getattr(self, name) for name in ("n", "mean_score", "mean_rating", "good")}
-        return own | {name: plain(m) for name, m in self.headline._asdict().items()}
+        own = ("n", "mean_score", "mean_rating", "good")
+        numbers = {name: getattr(self, name) for name in own} | self.headline._asdict()
+        return {name: plain(number) for name, number in numbers.items()}
+
+
+class ModelOrder(NamedTuple):
+    """How the order of the models by mean score agrees with that by mean rating.
+
+    Attributes:
+        spearman, kendall_tau_b, rbo: As of ``RankingAgreement``.
+        soft_pairwise_accuracy: Whether both are sure of the same differences between models;
+            ``n`` is the number of pairs of models. It has no interval: a resample repeats
+            instructions, which makes every p-value smaller.
+    """
+
+    spearman: Metric
+    kendall_tau_b: Metric
+    rbo: Metric
+    soft_pairwise_accuracy: Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +279,7 @@ class Evaluation(Result):
     by_model: Mapping[str, Group]
     mean_over_categories: Correlation
     mean_over_models: Correlation
-    models: RankingAgreement | None
+    models: ModelOrder | None
     selective: Selective
     calibration: Calibration
     length: Length

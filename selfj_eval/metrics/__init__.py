@@ -67,7 +67,7 @@ from selfj_eval.metrics.pairwise import (
     preference_accuracy,
     preference_points,
 )
-from selfj_eval.metrics.proportions import proportion, wilson
+from selfj_eval.metrics.proportions import mean, proportion, wilson
 from selfj_eval.metrics.ranking import RankingAgreement, rank_biased_overlap, ranking_agreement
 from selfj_eval.metrics.rater_agreement import (
     Alpha,
@@ -93,7 +93,9 @@ from selfj_eval.metrics.selective import (
     prr,
     risk_coverage,
 )
+from selfj_eval.metrics.soft_pairwise import soft_pairwise_accuracy
 from selfj_eval.metrics.ties import TieCalibration, calibrated_ties
+from selfj_eval.metrics.within import mean_within
 
 __all__ = [
     "GOOD_AT",
@@ -162,7 +164,9 @@ __all__ = [
     "losses_over_instructions",
     "lowest_certifiable_risk",
     "lowest_risk_over_instructions",
+    "mean",
     "mean_intervals",
+    "mean_within",
     "noise_ceiling",
     "one_of_each",
     "pair_counts",
@@ -180,6 +184,7 @@ __all__ = [
     "risk_over_instructions",
     "rogan_gladen",
     "score_ece",
+    "soft_pairwise_accuracy",
     "spearman",
     "wilson",
 ]

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from selfj_eval.jobs.arguments import Numbers, codes, numbers, truths
 from selfj_eval.metrics.headline import Headline, headline
-from selfj_eval.metrics.resampled import RESAMPLED, Counts, ResampledHeadline
+from selfj_eval.metrics.pair_order import Counts
+from selfj_eval.metrics.resampled import RESAMPLED, ResampledHeadline
 from selfj_eval.metrics.result import Array, Interval, Metric, paired
 
 RESAMPLES = 1000

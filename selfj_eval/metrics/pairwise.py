@@ -10,7 +10,7 @@ import numpy.typing as npt
 from selfj_eval.jobs.arguments import Numbers, codes, numbers
 from selfj_eval.metrics.bootstrap import RESAMPLES, bootstrap_of_counts
 from selfj_eval.metrics.correlation import Concordance
-from selfj_eval.metrics.resampled import Counts
+from selfj_eval.metrics.pair_order import Counts
 from selfj_eval.metrics.result import Array, Metric, paired
 
 _SMALL = 128

@@ -50,6 +50,14 @@ class _Sample(NamedTuple):
     group: npt.NDArray[np.int64]
 
 
+class _Estimate(NamedTuple):
+    """A value, what each answer adds to it, shape (n,), and the weight of the predictions."""
+
+    value: float
+    influence: Array
+    tuning: float
+
+
 def powered_mean(
     rating: Numbers,
     prediction: Numbers,
@@ -84,16 +92,8 @@ def powered_mean(
         ValueError: If the arrays do not match, a prediction is not finite, or an inclusion
             probability of a rated answer lies outside (0, 1].
     """
-    sample = _checked(rating, prediction, group, inclusion)
-    value, error, weight, reason = _estimated(sample, tuning)
-    _, alone, _, _ = _estimated(sample, 0.0)
-    labels, groups = _counts(sample)
-    interval = None
-    if value is not None and error is not None and reason is None:
-        half = quantile(confidence, groups - 2) * error
-        interval = Interval(value - half, value + half, confidence, "t, clustered")
-    effective = _effective(labels, alone, error)
-    return Powered(value, interval, error, labels, groups, weight, effective, reason)
+    found = _estimated(_checked(rating, prediction, group, inclusion), tuning)
+    return _with_students_interval(found, found.groups, confidence)
 
 
 def powered_share(
@@ -123,17 +123,15 @@ def powered_share(
     rated = sample.rating[sample.weight > 0]
     if len(rated) and (rated.min() < 0 or rated.max() > 1):
         raise ValueError(f"expected values from 0 to 1, got {rated.min():g} to {rated.max():g}")
-    value, error, weight, reason = _estimated(sample, tuning)
-    _, alone, _, _ = _estimated(sample, 0.0)
-    labels, groups = _counts(sample)
-    interval = None
-    if value is not None and error is not None and reason is None:
-        value = min(max(value, 0.0), 1.0)
-        inner = min(max(value, 1 / groups), 1 - 1 / groups)  # near an end p (1 - p) vanishes
-        size = inner * (1 - inner) / error**2 if error > 0 else float(groups)
-        interval = wilson(value, size, confidence, degrees=groups - 2)
-    effective = _effective(labels, alone, error)
-    return Powered(value, interval, error, labels, groups, weight, effective, reason)
+    found = _estimated(sample, tuning)
+    error, groups = found.standard_error, found.groups
+    if found.value is None or error is None:
+        return found
+    value = min(max(found.value, 0.0), 1.0)
+    inner = min(max(value, 1 / groups), 1 - 1 / groups)  # near an end p (1 - p) vanishes
+    size = inner * (1 - inner) / error**2 if error > 0 else float(groups)
+    interval = wilson(value, size, confidence, degrees=groups - 2)
+    return found._replace(value=value, interval=interval)
 
 
 def powered_difference(
@@ -163,29 +161,22 @@ def powered_difference(
     part = truths(first, "first").astype(bool)
     if part.shape != sample.rating.shape or part.all() or not part.any():
         raise ValueError("expected `first` of shape (n,), true for some answers and not for all")
-    labels, groups = _counts(sample)
     sides = [_Sample(*(column[side] for column in sample)) for side in (part, ~part)]
     counts = [_counts(side) for side in sides]
-    if not all(rated for rated, _ in counts):
+    if not all(labels for labels, _ in counts):
         undefined = "no answer of one of the two is rated"
-        return Powered(None, None, None, labels, groups, 0.0, None, undefined)
-    value, influence, weight = _difference(sides, part, tuning)
+        return Powered(None, None, None, *_counts(sample), 0.0, None, undefined)
     # As many degrees of freedom as the side with fewer ratings has.
     fewest_labels, fewest = (min(column) for column in zip(*counts, strict=True))
-    if reason := _too_few(fewest_labels, fewest):
-        return Powered(value, None, None, labels, groups, weight, None, reason)
-    error = _error(influence, sample.group, fewest)
-    alone = _error(_difference(sides, part, 0.0)[1], sample.group, fewest)
-    half = quantile(confidence, fewest - 2) * error
-    interval = Interval(value - half, value + half, confidence, "t, clustered")
-    effective = _effective(labels, alone, error)
-    return Powered(value, interval, error, labels, groups, weight, effective)
+    estimate, alone = (_difference(sides, part, weight) for weight in (tuning, 0.0))
+    found = _powered(estimate, alone, sample, fewest_labels, fewest)
+    return _with_students_interval(found, fewest, confidence)
 
 
 def _difference(
     sides: Sequence[_Sample], part: npt.NDArray[np.bool_], tuning: float | None
-) -> tuple[float, Array, float]:
-    """First mean minus second, what each answer adds to it, and the first's tuning."""
+) -> _Estimate:
+    """First mean minus second, with the first's tuning."""
     influence = np.zeros(len(part))
     value, weights = 0.0, []
     for own, side, sign in zip(sides, (part, ~part), (1.0, -1.0), strict=True):
@@ -194,7 +185,7 @@ def _difference(
         value += sign * mean
         influence[side] = sign * of_side * (len(part) / side.sum())
         weights.append(weight)
-    return value, influence, weights[0]
+    return _Estimate(value, influence, weights[0])
 
 
 def expected_half_width(
@@ -265,21 +256,44 @@ def _counts(sample: _Sample) -> tuple[int, int]:
     return int(rated.sum()), len(np.unique(sample.group[rated]))
 
 
-def _estimated(
-    sample: _Sample, tuning: float | None
-) -> tuple[float | None, float | None, float, str | None]:
-    """Value, standard error, tuning, and why there is no value or no interval."""
+def _estimated(sample: _Sample, tuning: float | None) -> Powered:
+    """The mean, without an interval."""
     labels, groups = _counts(sample)
     if not labels:
-        return None, None, 0.0, "no answer is rated"
-    value, influence, tuning = _influence(sample, tuning)
-    if reason := _too_few(labels, groups):
-        return value, None, tuning, reason
-    return value, _error(influence, sample.group, groups), tuning, None
+        return Powered(None, None, None, labels, groups, 0.0, None, "no answer is rated")
+    estimate, alone = (_influence(sample, weight) for weight in (tuning, 0.0))
+    return _powered(estimate, alone, sample, labels, groups)
 
 
-def _influence(sample: _Sample, tuning: float | None) -> tuple[float, Array, float]:
-    """Value, what each answer adds to it, shape (n,), and tuning."""
+def _powered(
+    found: _Estimate, alone: _Estimate, sample: _Sample, labels: int, groups: int
+) -> Powered:
+    """An estimate with its error, without an interval.
+
+    Args:
+        found: The estimate.
+        alone: The same from ratings alone.
+        sample: What it is about.
+        labels, groups: What decides the degrees of freedom.
+    """
+    rated = _counts(sample)
+    if groups < 3 or labels < FEWEST_LABELS:
+        few = f"{labels} ratings of answers to {groups} instructions are too few for an interval"
+        return Powered(found.value, None, None, *rated, found.tuning, None, few)
+    error, error_alone = (_error(e.influence, sample.group, groups) for e in (found, alone))
+    effective = rated[0] * (error_alone / error) ** 2 if error else None
+    return Powered(found.value, None, error, *rated, found.tuning, effective)
+
+
+def _with_students_interval(found: Powered, groups: int, confidence: float) -> Powered:
+    if found.value is None or found.standard_error is None:
+        return found
+    half = quantile(confidence, groups - 2) * found.standard_error
+    interval = Interval(found.value - half, found.value + half, confidence, "t, clustered")
+    return found._replace(interval=interval)
+
+
+def _influence(sample: _Sample, tuning: float | None) -> _Estimate:
     y, f, w, _ = sample
     share = w / w.sum()
     if tuning is None:
@@ -287,19 +301,13 @@ def _influence(sample: _Sample, tuning: float | None) -> tuple[float, Array, flo
     rest = y - tuning * f
     mean_rest = float(share @ rest)
     influence = tuning * (f - f.mean()) + w * (rest - mean_rest)
-    return tuning * float(f.mean()) + mean_rest, influence, tuning
+    return _Estimate(tuning * float(f.mean()) + mean_rest, influence, tuning)
 
 
 def _error(influence: Array, group: npt.NDArray[np.int64], labelled: int) -> float:
     """Standard error of a mean, with the factor g / (g - 2) of few labelled groups."""
     sums = np.bincount(group, weights=influence)
     return math.sqrt(labelled / (labelled - 2) * float(sums @ sums)) / len(influence)
-
-
-def _too_few(labels: int, groups: int) -> str | None:
-    if groups >= 3 and labels >= FEWEST_LABELS:
-        return None
-    return f"{labels} ratings of answers to {groups} instructions are too few for an interval"
 
 
 def _best_tuning(sample: _Sample, share: Array) -> float:
@@ -310,9 +318,3 @@ def _best_tuning(sample: _Sample, share: Array) -> float:
         return 0.0
     apart = (y - share @ y) * (f - share @ f)
     return float(share @ apart) * labels / (labels - 1) / spread
-
-
-def _effective(labels: int, alone: float | None, error: float | None) -> float | None:
-    if alone is None or not error:
-        return None
-    return labels * (alone / error) ** 2

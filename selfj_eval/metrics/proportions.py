@@ -1,4 +1,4 @@
-"""Shares of records, with intervals that also hold where records come in groups."""
+"""Shares and means of records, with intervals that also hold where records come in groups."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from selfj_eval.jobs.arguments import Numbers, codes, truths
+from selfj_eval.jobs.arguments import Numbers, numbers, truths
+from selfj_eval.metrics.clusters import clustered_variance, several_of_one
 from selfj_eval.metrics.result import Interval, Metric
 
 
@@ -32,18 +33,54 @@ def proportion(holds: Numbers, *, group: Numbers | None = None, confidence: floa
     if not n:
         return Metric(None, 0, "no records")
     p = float(x.mean())
-    unit = np.arange(n) if group is None else codes(group, "group", n)
-    units = int(unit.max()) + 1
-    if units == n:
+    unit = several_of_one(group, n)
+    if unit is None:
         return Metric(p, n, interval=wilson(p, n, confidence))
+    units = int(unit.max()) + 1
     if units < 2:
         return Metric(p, n)
-    sums = np.bincount(unit, weights=x - p)
-    variance = units / (units - 1) * float((sums**2).sum()) / n**2
+    variance = clustered_variance((x - p) / n, unit)
     effective = float(units)
     if variance > 0:
         effective = min(float(n), p * (1 - p) / variance)
     return Metric(p, n, interval=wilson(p, effective, confidence, degrees=units - 1))
+
+
+def mean(values: Numbers, *, group: Numbers | None = None, confidence: float = 0.95) -> Metric:
+    """The mean of records, with Student's interval.
+
+    Where records come in groups, its variance is that between groups
+    (``clusters.clustered_variance``), with as many degrees of freedom as there are groups, less
+    one.
+
+    Args:
+        values: Shape (n,), finite.
+        group: Shape (n,). Records that belong together, such as answers to one instruction.
+            Default: each by itself.
+        confidence: Level of the interval, in (0, 1). There is none for a single record or group,
+            or if nothing varies.
+
+    Returns:
+        The mean; undefined without records.
+    """
+    x = numbers(values, "values")
+    n = len(x)
+    if x.ndim != 1 or not np.isfinite(x).all():
+        raise ValueError(f"values: expected finite numbers of shape (n,), got shape {x.shape}")
+    if not n:
+        return Metric(None, 0, "no records")
+    value = float(x.mean())
+    unit = several_of_one(group, n)
+    method = "t" if unit is None else "t, clustered"
+    unit = np.arange(n) if unit is None else unit
+    units = int(unit.max()) + 1
+    if units < 2:
+        return Metric(value, n)
+    error = math.sqrt(clustered_variance((x - value) / n, unit))
+    if error <= 1e-12 * float(np.abs(x).max()):
+        return Metric(value, n)
+    half = quantile(confidence, units - 1) * error
+    return Metric(value, n, interval=Interval(value - half, value + half, confidence, method))
 
 
 def wilson(

@@ -6,15 +6,15 @@ Ratings are an array of shape (n, k): an answer a row, a rater a column, NaN whe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from selfj_eval.jobs.arguments import Numbers, numbers
+from selfj_eval.jobs.arguments import Numbers, codes, numbers
 from selfj_eval.metrics.correlation import pearson, spearman
+from selfj_eval.metrics.resampled_raters import ResampledRaters
 from selfj_eval.metrics.result import Array, Interval, Metric, paired
 
 
@@ -56,24 +56,8 @@ def cohen_kappa(first: Numbers, second: Numbers) -> Kappa:
         reason = f"both raters gave all {n} answers the same rating ({a[0]:g})"
     if reason is not None:
         return Kappa(*(Metric(None, n, reason) for _ in Kappa._fields))
-    levels = np.union1d(a, b)
-    shares = [np.bincount(np.searchsorted(levels, x), minlength=len(levels)) / n for x in (a, b)]
-    below_a, below_b = (np.cumsum(share)[:-1] for share in shares)
-    centre = levels.mean()
-    x, y = a - centre, b - centre
-    gaps = {  # observed and expected
-        "unweighted": ((a != b).mean(), 1 - shares[0] @ shares[1]),
-        # E|A - B| is the integral of the chance that a point lies between the two.
-        "linear": (
-            np.abs(a - b).mean(),
-            (below_a + below_b - 2 * below_a * below_b) @ np.diff(levels),
-        ),
-        "quadratic": (
-            ((a - b) ** 2).mean(),
-            (x**2).mean() + (y**2).mean() - 2 * x.mean() * y.mean(),
-        ),
-    }
-    return Kappa(**{name: Metric(float(1 - o / e), n) for name, (o, e) in gaps.items()})
+    (values,) = ResampledRaters(np.column_stack([a, b])).kappas(np.ones(n, dtype=np.int64))
+    return Kappa(*(Metric(float(value), n) for value in values))
 
 
 class Alpha(NamedTuple):
@@ -102,58 +86,12 @@ def krippendorff_alpha(ratings: Numbers) -> Alpha:
     Returns:
         Undefined with its reason without two ratings of an answer, or where all are equal.
     """
-    from scipy.stats import rankdata
-
     values = _matrix(ratings)
     used = values[np.isfinite(values).sum(axis=1) > 1]
-    given = np.isfinite(used)
-    values = used[given]
-    if reason := _no_alpha(values):
+    if reason := _no_alpha(used[np.isfinite(used)]):
         return Alpha(*(Metric(None, len(used), reason) for _ in Alpha._fields))
-    ranks = np.full(used.shape, np.nan)
-    ranks[given] = rankdata(values)
-    every = np.ones(len(used), dtype=np.int64)
-    # Nominal: half the squared distance of two indicators is 1 where they differ.
-    row = np.nonzero(given)[0]
-    levels, code = np.unique(values, return_inverse=True)
-    cells, count = np.unique(row * len(levels) + code, return_counts=True)
-    size = given.sum(axis=1)
-    same = np.bincount(cells // len(levels), weights=count**2, minlength=len(used))
-    observed = ((size**2 - same) / (size - 1)).sum() / len(values)
-    total = np.bincount(code)
-    expected = (len(values) ** 2 - (total**2).sum()) / (len(values) * (len(values) - 1))
-    return Alpha(
-        Metric(alpha_of_counts(used)(every), len(used)),
-        Metric(alpha_of_counts(ranks)(every), len(used)),
-        Metric(float(1 - observed / expected), len(used)),
-    )
-
-
-def alpha_of_counts(ratings: Numbers) -> Callable[[npt.NDArray[np.int64]], float]:
-    """Alpha (interval) as a function of how often each answer is drawn, for a bootstrap.
-
-    Args:
-        ratings: Shape (n, k); NaN where there is none.
-
-    Returns:
-        From counts, shape (n,), to alpha; NaN where it is undefined.
-    """
-    values = _matrix(ratings)
-    size = np.isfinite(values).sum(axis=1)
-    size = np.where(size < 2, 0, size)
-    centred = np.where(np.isfinite(values), values - np.nanmean(values), 0) * (size > 0)[:, None]
-    total, squares = centred.sum(axis=1), (centred**2).sum(axis=1)
-    # Half of all ordered pairs' squared differences, each pair counted 1 / (size - 1).
-    within = (size * squares - total**2) / np.maximum(size - 1, 1)
-
-    def alpha(drawn: npt.NDArray[np.int64]) -> float:
-        n, s, q = (float(drawn @ x) for x in (size, total, squares))
-        expected = n * q - s**2
-        if n < 2 or expected <= 1e-12 * n * q:
-            return math.nan
-        return 1 - (n - 1) * float(drawn @ within) / expected
-
-    return alpha
+    found = ResampledRaters(used).alphas(np.ones(len(used), dtype=np.int64))
+    return Alpha(*(Metric(float(value), len(used)) for value in found))
 
 
 def _no_alpha(values: Array) -> str | None:
@@ -263,7 +201,9 @@ class Ceiling(NamedTuple):
     judge_spearman: Metric
 
 
-def noise_ceiling(ratings: Numbers, judge: Numbers) -> tuple[Ceiling, ...]:
+def noise_ceiling(
+    ratings: Numbers, judge: Numbers, *, group: Numbers | None = None, confidence: float = 0.95
+) -> tuple[Ceiling, ...]:
     """Each rater, and the judge in that rater's place, against the mean of the other raters.
 
     A judge whose errors average out may agree with that mean better than a person does.
@@ -271,27 +211,28 @@ def noise_ceiling(ratings: Numbers, judge: Numbers) -> tuple[Ceiling, ...]:
     Args:
         ratings: Shape (n, k); NaN where there is none.
         judge: Shape (n,), finite, on any scale.
+        group: Shape (n,). Answers that belong together, such as those to one instruction. Default:
+            each by itself.
+        confidence: Level of the correlations' intervals, in (0, 1).
 
     Returns:
         One a rater, in their order.
     """
     values = _matrix(ratings)
     score = numbers(judge, "judge")
+    unit = np.arange(len(values)) if group is None else codes(group, "group", len(values))
     given = np.isfinite(values)
     filled = np.where(given, values, 0)
     found = []
     for k in range(values.shape[1]):
         rows = given[:, k] & (given.sum(axis=1) > 1)
         others = np.delete(filled[rows], k, axis=1).sum(axis=1) / (given[rows].sum(axis=1) - 1)
-        own = values[rows, k]
-        found.append(
-            Ceiling(
-                pearson(own, others),
-                spearman(own, others),
-                pearson(score[rows], others),
-                spearman(score[rows], others),
-            )
-        )
+        both = [
+            f(x, others, group=unit[rows], confidence=confidence)
+            for x in (values[rows, k], score[rows])
+            for f in (pearson, spearman)
+        ]
+        found.append(Ceiling(*both))
     return tuple(found)
 
 

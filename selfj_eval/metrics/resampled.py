@@ -7,17 +7,13 @@ of the time there, is done once; a resample takes a few passes over the records.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from selfj_eval.metrics.correlation import Concordance, scaled
 from selfj_eval.metrics.headline import Headline
+from selfj_eval.metrics.pair_order import Counts, Indices, PairOrder, running
 from selfj_eval.metrics.result import Array, no_spread
-
-Indices = npt.NDArray[np.intp]
-Counts = npt.NDArray[np.int64]
 
 RESAMPLED = tuple(name for name in Headline._fields if name != "ece")
 """The metrics that have a bootstrap interval. Resampling raises the ECE: each bin of a resample has
@@ -53,7 +49,7 @@ class ResampledHeadline:
         self._score_code = np.cumsum(new_score[cells]) - 1
         self._rating_levels, self._rating_code = np.unique(b, return_inverse=True)
         self._score, self._rating = scaled(a), scaled(b)
-        self._order_of_pairs = _PairOrder.of(self._score_code, self._rating_code)
+        self._order_of_pairs = PairOrder.of(self._score_code, self._rating_code)
         self._harmonic = np.zeros(0)
 
     def values(self, count: Counts) -> Array:
@@ -70,7 +66,7 @@ class ResampledHeadline:
         n = int(by_rating.sum())
         no_ratings = _no_spread(self._rating_levels, by_rating)
         no_order = _no_spread(self._score_levels, by_score) or no_ratings
-        below = _running(by_score)
+        below = running(by_score)
         pearson = spearman = math.nan
         if not no_order:
             weights = w.astype(np.float64)
@@ -97,7 +93,7 @@ class ResampledHeadline:
         x = (below[:-1] + below[1:] - n) / 2  # midranks, less their mean (n + 1) / 2
         if self._scores is not None:
             x = x[self._score_code]
-        sums = _running(by_rating)
+        sums = running(by_rating)
         y = (sums[:-1] + sums[1:] - n) / 2
         yy = float((by_rating * y) @ y)
         wx = w * x
@@ -163,67 +159,6 @@ class ResampledHeadline:
         return self._harmonic
 
 
-class _Pass(NamedTuple):
-    """Cells of lower and of higher codes, and which of the lower ones lie before each higher one.
-
-    Attributes:
-        lower: Shape (l,). Cells, by node and level.
-        higher: Shape (h,). Cells.
-        first, before: Shape (h,). The lower cells of the same node and a lower level are
-            ``lower[first:before]``.
-    """
-
-    lower: Indices
-    higher: Indices
-    first: Indices
-    before: Indices
-
-
-class _PairOrder:
-    """Counts concordant pairs of weighted cells, which are sorted once.
-
-    Codes are halved again and again: a pair with different codes belongs to one halving alone, in
-    which one cell is in the lower half of a node and the other in its upper half. There, the
-    weights of the lower ones, summed up in the order of levels, say how many of them each upper one
-    is concordant with. With k codes this takes log2(k) passes, whatever the levels.
-    """
-
-    def __init__(self, passes: list[_Pass]) -> None:
-        self._passes = passes
-
-    @classmethod
-    def of(cls, first: Indices, second: Indices) -> _PairOrder:
-        """From the numbers of the score and of the rating of each cell, shape (c,)."""
-        level, code = first, second
-        if first.max(initial=0) < second.max(initial=0):
-            level, code = second, first
-        passes = []
-        for bit in reversed(range(int(code.max(initial=0)).bit_length())):
-            node = code >> (bit + 1)
-            order = np.lexsort((level, node))
-            higher = (code[order] >> bit & 1).astype(bool)
-            new_node = np.diff(node[order], prepend=-1) != 0
-            new_level = new_node | (np.diff(level[order], prepend=-1) != 0)
-            lower_before = np.cumsum(~higher) - ~higher
-            node_first, level_first = (
-                lower_before[np.flatnonzero(new)][np.cumsum(new) - 1]
-                for new in (new_node, new_level)
-            )
-            found = higher & (level_first > node_first)
-            passes.append(
-                _Pass(order[~higher], order[found], node_first[found], level_first[found])
-            )
-        return cls(passes)
-
-    def concordant(self, w: Counts) -> int:
-        """Pairs that both order alike, of cells with weights w, shape (c,)."""
-        total = 0
-        for lower, higher, first, before in self._passes:
-            sums = _running(w[lower])
-            total += int(w[higher] @ (sums[before] - sums[first]))
-        return total
-
-
 def _bounds(starts: Indices, n: int) -> Indices | None:
     """Where groups of n begin and the last one ends; None where there is nothing to sum."""
     return None if len(starts) == n else np.append(starts, n)
@@ -233,14 +168,7 @@ def _summed(values: Counts, bounds: Indices | None) -> Counts:
     """The sum of each group. Whole numbers lose nothing in a difference of running sums."""
     if bounds is None:
         return values
-    sums: Counts = np.diff(_running(values)[bounds])
-    return sums
-
-
-def _running(values: Counts) -> Counts:
-    """The sums of the first 0, 1, ..., k values, shape (k + 1,)."""
-    sums = np.zeros(len(values) + 1, dtype=np.int64)
-    np.cumsum(values, out=sums[1:])
+    sums: Counts = np.diff(running(values)[bounds])
     return sums
 
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from selfj_eval.jobs.arguments import Numbers, codes, numbers, truths
+from selfj_eval.jobs.arguments import Numbers, numbers, truths
+from selfj_eval.metrics.clusters import clustered_variance, several_of_one
 from selfj_eval.metrics.proportions import quantile
 from selfj_eval.metrics.result import Interval, Metric
 
@@ -112,20 +113,19 @@ def corrected_share(
     rated = JudgedCounts.of(judged[known], y[known])
     n, called = int((~known).sum()), int(judged[~known].sum())
     found = rogan_gladen(called, n, rated, confidence=confidence)
-    unit = np.arange(len(y)) if group is None else codes(group, "group", len(y))
-    units = int(unit.max(initial=-1)) + 1
-    if found.value is None or units == len(y):
+    unit = several_of_one(group, len(y))
+    if found.value is None or unit is None:
         return found
+    units = int(unit.max()) + 1
     if units < 2:
         return found._replace(interval=None)
     influence = np.zeros(len(y))
     for rows, weight in ((~known, 1.0), (y == 1, -found.value), (y == 0, found.value - 1)):
         influence[rows] = weight * (judged[rows] - judged[rows].mean()) / rows.sum()
-    sums = np.bincount(unit, weights=influence)
     alone = float((influence**2).sum())
     effect = 1.0
     if alone > 0:
-        effect = max(1.0, units / (units - 1) * float((sums**2).sum()) / alone)
+        effect = max(1.0, clustered_variance(influence, unit) / alone)
     z = quantile(confidence, units - 1)
     bounds = _lang_reiczigel(called, n, rated, effect, z, confidence)
     return found._replace(interval=bounds)

@@ -17,7 +17,7 @@ from selfj_eval.judging.scales import scale_of
 from selfj_eval.judging.scored import Scored, as_scores, groups
 from selfj_eval.metrics import LABELS, LOWER_IS_BETTER, Headline
 from selfj_eval.metrics.bootstrap import RESAMPLES, bootstrap_of_counts
-from selfj_eval.metrics.resampled import Counts
+from selfj_eval.metrics.pair_order import Counts
 from selfj_eval.metrics.result import Array, Interval
 from selfj_eval.publishing.options import ExportOptions
 

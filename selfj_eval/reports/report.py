@@ -172,7 +172,7 @@ def page(
     """
     from selfj_eval.evaluation.evaluate import evaluated
     from selfj_eval.evaluation.rater_rendering import SCORINGS, named
-    from selfj_eval.evaluation.rendering import verdict_names
+    from selfj_eval.evaluation.rendering import ORDER, verdict_names
     from selfj_eval.judging.scored import distinct_names
     from selfj_eval.metrics import LABELS, LOWER_IS_BETTER
     from selfj_eval.metrics.alternative_annotator import PASSED_AT
@@ -195,6 +195,7 @@ def page(
         model_rows=figures.forest_groups(documents, "model"),
         metric_names={n: t + (" ↓" if n in LOWER_IS_BETTER else "") for n, t in LABELS.items()},
         most_groups=figures.MOST_GROUPS,
+        order=ORDER,
         verdicts=[(n, d.binary, verdict_names(d.binary)) for n, d in rated],
         raters=[(n, d.raters, named(d.raters)) for n, d in rated if d.raters],
         scorings=SCORINGS,

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pytest
-from scipy.stats import kendalltau, spearmanr
+from scipy.stats import kendalltau, norm, spearmanr
 
 from selfj_eval import DataError, alpaca
 from selfj_eval.registry.alpaca_pack import leaderboard
@@ -181,6 +181,17 @@ def test_single_preferences_against_another_computation(
     twice = np.concatenate([gap, gap])[:, None] / 1000
     model.fit(twice, np.repeat([1, 0], len(gap)), sample_weight=np.concatenate([p, 1 - p]))
     assert row["temperature"] == pytest.approx(1000 / model.coef_[0, 0], rel=1e-3)
+    # With hundreds of instructions, a sum with random signs is nearly normal.
+    both = both.assign(win=np.sign(gap))
+    p_values = []
+    for values in ("win", "preference"):
+        table = both.pivot(index="model", columns="instruction_id", values=values).to_numpy(float)
+        i, j = np.triu_indices(len(table), 1)
+        apart = table[i] - table[j]
+        p_values.append(norm.sf(np.nansum(apart, 1) / np.sqrt(np.nansum(apart**2, 1))))
+    soft = row["soft_pairwise_accuracy"]
+    assert soft["n"] == len(i) == 47 * 46 // 2
+    assert soft["value"] == pytest.approx(1 - np.abs(p_values[0] - p_values[1]).mean(), abs=0.002)
 
 
 def test_the_files_have_no_text_for_nothing(ranked: Run) -> None:

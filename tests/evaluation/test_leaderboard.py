@@ -240,6 +240,18 @@ def test_rows_are_sorted_whatever_the_order_of_the_arguments(
     assert read_results(files)[1] == ["a: another result of judge"] * 2
 
 
+def test_the_best_judge_of_a_data_set_comes_first(lm_eval: Make) -> None:
+    values = {"a": -0.5, "b": 0.1, "c": 0.62}
+    rows = rows_of(
+        *(lm_eval(task="t", config={"model_args": {"pretrained": name}},
+                  metrics={"pearson,none": value}) for name, value in values.items()),
+        lm_eval(task="t", config={"model_args": {"pretrained": "d"}},
+                metrics={"pearson,none": float("nan")}),
+    )  # fmt: skip
+    judges = [line.split(" | ")[2] for line in markdown(rows).splitlines()[2:]]
+    assert judges == ["c", "b", "a", "d"]
+
+
 def test_the_table_is_kept_and_its_rows_replaced_by_key(
     command: Any, lm_eval: Make, tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ from selfj_eval.metrics import (
     krippendorff_alpha,
     noise_ceiling,
 )
-from selfj_eval.metrics.rater_agreement import alpha_of_counts
+from selfj_eval.metrics.resampled_raters import ResampledRaters
 
 LEVELS = range(1, 6)
 MATRICES = st.tuples(st.integers(2, 8), st.integers(2, 4)).flatmap(
@@ -144,12 +144,21 @@ def test_alpha_is_observed_over_expected_disagreement(ratings: np.ndarray) -> No
         assert getattr(found, name).value == pytest.approx(1 - observed / expected, abs=1e-9)
 
 
-def test_alpha_of_a_resample_is_alpha_of_its_answers(rated: Any) -> None:
-    ratings = rated[0]
-    drawn = np.random.default_rng(0).integers(0, 40, 40)
-    count = np.bincount(drawn, minlength=40)
-    repeated = krippendorff_alpha(np.repeat(ratings, count, axis=0)).interval.value
-    assert alpha_of_counts(ratings)(count) == close(repeated or 0)
+@given(MATRICES, st.integers(0, 2**32 - 1))
+def test_a_resample_agrees_as_its_answers_do(ratings: np.ndarray, seed: int) -> None:
+    n = len(ratings)
+    count = np.bincount(np.random.default_rng(seed).integers(0, n, n), minlength=n)
+    repeated, raters = np.repeat(ratings, count, axis=0), ResampledRaters(ratings)
+
+    def same(found: np.ndarray, wanted: Any) -> None:
+        for value, metric in zip(found, wanted, strict=True):
+            assert value == pytest.approx(
+                np.nan if metric.value is None else metric.value, abs=1e-9, nan_ok=True
+            )
+
+    same(raters.alphas(count), krippendorff_alpha(repeated))
+    for (i, j), found in zip(raters.pairs, raters.kappas(count), strict=True):
+        same(found, cohen_kappa(repeated[:, i], repeated[:, j]))
 
 
 def test_no_order_of_answers_or_raters_matters(rated: Any) -> None:
