@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from selfj_eval.evaluation.estimation import Estimation
     from selfj_eval.evaluation.evaluate import evaluate
     from selfj_eval.evaluation.leaderboard import Leaderboard, leaderboard
-    from selfj_eval.evaluation.plan import Plan, plan
+    from selfj_eval.evaluation.plan import plan
+    from selfj_eval.evaluation.planned import Plan
     from selfj_eval.evaluation.policy import Policy
     from selfj_eval.evaluation.result import Comparison, Evaluation
     from selfj_eval.evaluation.select import select
@@ -74,7 +75,7 @@ _HOMES = {
     "Pair": "records.pairs",
     "PairJudge": "raters.pair_judge",
     "PairJudgment": "records.pairs",
-    "Plan": "evaluation.plan",
+    "Plan": "evaluation.planned",
     "Policy": "evaluation.policy",
     "Preferences": "judging.preferences",
     "Rater": "raters.protocol",

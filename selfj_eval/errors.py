@@ -38,6 +38,11 @@ def some(items: Sequence[str], limit: int, between: str = ", ") -> str:
     return f"{first}{between}and {others:,} more" if others > 0 else first
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: ``1 rating``, ``1,200 ratings``; ``many`` is the irregular plural."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 _CACHED = re.compile(
     r".*[/\\]datasets--(?P<owner>[\w.-]+?)--(?P<name>[\w.-]+)[/\\]snapshots[/\\]"
     r"(?P<commit>[0-9a-f]{40})[/\\](?P<path>.+)",

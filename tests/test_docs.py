@@ -65,7 +65,9 @@ def run_example(language: str, code: str, folder: Path) -> subprocess.CompletedP
         ),
         ("docs/templates.md", ["bash"], "scores.jsonl"),
         ("docs/pairs.md", ["bash"], "preferences.jsonl"),
-        pytest.param(*("docs/estimating.md", ["bash"], "labels.csv"), marks=pytest.mark.long),
+        pytest.param(
+            *("docs/estimating.md", ["bash", "python"], "labels.csv"), marks=pytest.mark.long
+        ),
         pytest.param(*("docs/python.md", ["python"] * 3, "scores.jsonl"), marks=pytest.mark.long),
     ],
 )

@@ -17,7 +17,7 @@ _EXAMPLES = """examples:
 SCORES holds scores of all answers, LABELS ratings of a part of them, chosen at random or by
 `selfj plan`. The scores say what they can, the ratings correct them, and the interval is right
 whether the judge is good or not. docs/estimating.md explains every number.
-Exit status: 0; 1 when there are too few ratings for an interval; 2 for wrong input.
+Exit status: 0; 1 when no interval can be given; 2 for wrong input.
 """
 
 

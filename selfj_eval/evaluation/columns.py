@@ -86,24 +86,29 @@ class Columns:
             DataError: If it lies outside the ratings' scale, or where that is not known outside
                 the ratings.
         """
+        reason = self.all_on_one_side(good_at)
+        if reason is not None:
+            raise DataError(f"{reason}.", path=path, field="rating")
+
+    def all_on_one_side(self, good_at: float) -> str | None:
+        """Why ratings cannot be on both sides of a threshold, without a full stop; None if they
+        can."""
         if not self.answers:
-            return
+            return None
         low, high = (0.0, 9.0) if self.scaled else (self.quality.min(), self.quality.max())
         if low <= good_at <= high:
-            return
+            return None
         if self.scaled:
-            message = (
+            return (
                 f"`good_at` is {good_at:g}; ratings are rescaled to 0 to 9, so give a value in "
-                "that range."
+                "that range"
             )
-        else:
-            bad = "no answer" if good_at > high else "every answer"
-            message = (
-                f"`good_at` is {good_at:g}, but the ratings go from {low:g} to {high:g}: {bad} "
-                "would be good. Give their scale as `scale` (lowest and highest), or "
-                "another `good_at`."
-            )
-        raise DataError(message, path=path, field="rating")
+        bad = "no answer" if good_at > high else "every answer"
+        return (
+            f"`good_at` is {good_at:g}, but the ratings go from {low:g} to {high:g}: {bad} "
+            "would be good. Give their scale as `scale` (lowest and highest), or "
+            "another `good_at`"
+        )
 
 
 def equal_chances(answers: Sequence[Scored]) -> bool:

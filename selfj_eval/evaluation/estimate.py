@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, counted
 from selfj_eval.evaluation.binary import binary, warnings_on_correction
 from selfj_eval.evaluation.columns import Columns, equal_chances
-from selfj_eval.evaluation.estimation import Estimate, Estimation, Likeness
-from selfj_eval.evaluation.likeness import likeness_of
+from selfj_eval.evaluation.estimation import Estimate, Estimation
+from selfj_eval.evaluation.likeness import left_out, likeness_of, unlikely
 from selfj_eval.evaluation.options import RatingOptions
 from selfj_eval.evaluation.partly_rated import PartlyRated
 from selfj_eval.evaluation.predictors import PREDICTORS, Distributions, predicted
@@ -35,7 +35,6 @@ from selfj_eval.prompts.labels import MAX_SCORE, MIN_SCORE
 if TYPE_CHECKING:
     from selfj_eval.judging.scored import ScoresLike
 
-_SUSPICIOUS = 0.01
 _HELPS = 1.05
 
 
@@ -115,13 +114,24 @@ def estimate_answers(scores: ScoresLike, options: EstimateOptions) -> Estimation
 
     prediction, predictors = predicted(data, options.predictors, distributions)
     job = _Job(data, prediction, options, _is_judge(read))
-    estimates = [_mean(job), _good(job)] if options.models is None else _of_models(job)
-    by_model = _by_model(job) if options.models is None else {}
-    verdicts, doubts = _verdicts(read, options)
-    likeness = likeness_of(data)
+    if options.models is None:
+        estimates, by_model = [_mean(job), _good(job)], _by_model(job)
+    else:
+        job = job.part(_shared(data, options.models))
+        estimates, by_model = _of_models(job, options.models), {}
+    verdicts, doubts = (None, []) if data.no_share else _verdicts(read, options)
+    likeness = likeness_of(job.data.answers, read.chosen)
+    warnings = [
+        *data.warnings,
+        *left_out(data.answers, read.chosen),
+        *_warnings(data, estimates[0]),
+        *unlikely(likeness, "`selfj plan` chooses answers to rate"),
+        *doubts,
+    ]
     instructions = data.instructions
     return Estimation(
         judge=read.name,
+        models=options.models,
         answers=len(data.score),
         unscored=data.unscored,
         labels=int(data.rated.sum()),
@@ -135,7 +145,7 @@ def estimate_answers(scores: ScoresLike, options: EstimateOptions) -> Estimation
         by_model=by_model,
         binary=verdicts,
         likeness=likeness,
-        warnings=[*data.warnings, *_warnings(data, estimates[0], likeness), *doubts],
+        warnings=warnings,
     )
 
 
@@ -154,6 +164,13 @@ def _mean(job: _Job) -> Estimate:
 
 def _good(job: _Job) -> Estimate:
     data, options = job.data, job.options
+    if data.no_share is not None:
+        rated, groups = data.rated, data.unit[data.rated]
+        labels = int(rated.sum())
+        missing = Powered(
+            None, None, None, labels, len(np.unique(groups)), 0.0, None, data.no_share
+        )
+        return Estimate("share good", missing, missing)
     both = [powered_share(data.good, job.prediction, tuning=t, **job.given) for t in (None, 0.0)]
     scores_only = None
     if job.judged and data.scale is not None:
@@ -184,19 +201,22 @@ def _by_model(job: _Job) -> dict[str, Estimate]:
     return {n: _mean(job.part(models == n)) for n in names if rated[n] >= FEWEST_LABELS}
 
 
-def _of_models(job: _Job) -> list[Estimate]:
-    """Difference and win rate of two models on the instructions that both answered."""
-    data, options = job.data, job.options
+def _shared(data: PartlyRated, models: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Shape (n,). The answers of two models to the instructions that both answered."""
     if data.group is None:
         message = "two models can be compared only where every answer has its instruction."
         raise DataError(message, field="instruction")
-    assert options.models is not None
-    first = np.array([a.model == options.models[0] for a in data.answers])
+    first = np.array([a.model == models[0] for a in data.answers])
     shared = np.isin(data.group, np.intersect1d(data.group[first], data.group[~first]))
     if not shared.any():
         raise DataError("the two models answered no instruction in common.", field="instruction")
-    job, first = job.part(shared), first[shared]
+    return shared
+
+
+def _of_models(job: _Job, models: Sequence[str]) -> list[Estimate]:
+    """Difference and win rate of two models, of their answers to the same instructions."""
     data = job.data
+    first = np.array([a.model == models[0] for a in data.answers])
     both = [
         powered_difference(data.rating, job.prediction, first, tuning=tuning, **job.given)
         for tuning in (None, 0.0)
@@ -218,13 +238,14 @@ def _win_rate(job: _Job, first: npt.NDArray[np.bool_]) -> Estimate:
     ]
     won, verdict = ((np.sign(a - b) + 1) / 2 for a, b in columns)
     both_rated = ~np.isnan(won)
+    pairs = int(both_rated.sum())
     inclusion = None
     if data.inclusion is not None:
         sides = [_of_unit(data.inclusion, data.unit, numbers, side) for side in (first, ~first)]
         inclusion = sides[0]
         if not np.allclose(sides[0][both_rated], sides[1][both_rated]):
             undefined = Powered(
-                None, None, None, int(both_rated.sum()), int(both_rated.sum()), 0.0, None,
+                None, None, None, pairs, pairs, 0.0, None,
                 "the two answers to an instruction were chosen with different probabilities",
             )  # fmt: skip
             return Estimate("win rate", undefined, undefined, float(verdict.mean()))
@@ -234,7 +255,20 @@ def _win_rate(job: _Job, first: npt.NDArray[np.bool_]) -> Estimate:
         )
         for t in (None, 0.0)
     ]
+    if pairs < FEWEST_LABELS:
+        both = [found._replace(undefined=_too_few_pairs(pairs)) for found in both]
     return Estimate("win rate", both[0], both[1], float(verdict.mean()))
+
+
+def _too_few_pairs(pairs: int) -> str:
+    if not pairs:
+        return "no instruction has ratings for both models' answers"
+    have, more = "has" if pairs == 1 else "have", FEWEST_LABELS - pairs
+    return (
+        f"only {counted(pairs, 'instruction')} {have} ratings for both models' answers; an "
+        f"interval takes at least {FEWEST_LABELS}: {more} more {'is' if more == 1 else 'are'} "
+        "needed"
+    )
 
 
 def _of_unit(
@@ -247,25 +281,16 @@ def _of_unit(
     return np.bincount(place, weights=values[side], minlength=len(numbers)) / count
 
 
-def _warnings(data: PartlyRated, first: Estimate, likeness: Sequence[Likeness]) -> list[str]:
+def _warnings(data: PartlyRated, first: Estimate) -> list[str]:
     """What speaks against the estimates."""
     found = []
-    rated = data.rating[data.rated]
+    labels = int(data.rated.sum())
     if np.ptp(data.score) == 0:
         found.append(f"all scores are {data.score[0]:g}: the judge says nothing")
     elif first.gain is not None and first.gain < _HELPS:
         found.append("the scores add nothing to the ratings")
-    if len(rated) > 1 and np.ptp(rated) == 0:
-        found.append(f"all {len(rated)} ratings are {rated[0]:g}: the interval says little")
-    if len(rated) < FEWEST_UNITS:
-        found.append(f"only {len(rated)} ratings: intervals are rough, or missing")
-    for test in likeness:
-        if test.p is not None and test.p < _SUSPICIOUS:
-            found.append(
-                f"the rated answers are not like the others in {test.value} (mean {test.rated:.3g} "
-                f"against {test.others:.3g}, p = {test.p:.2g}). If they were not chosen at random, "
-                "the estimates are wrong. `selfj plan` chooses answers to rate"
-            )
+    if FEWEST_LABELS <= labels < FEWEST_UNITS:
+        found.append(f"only {labels} ratings: intervals are rough")
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfj_eval.errors import shown
+from selfj_eval.errors import counted, shown
 from selfj_eval.evaluation.result import Binary
 from selfj_eval.jobs.results import Result, plain, table
 from selfj_eval.metrics.prediction_powered import Powered
@@ -38,7 +38,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """Whether the rated answers are like the others in a value.
+    """Whether the rated answers are like those without a rating in a value.
+
+    Where answers had different chances of being rated, the others are those that were chosen for
+    rating and have none.
 
     Attributes:
         value: ``score`` or ``length``.
@@ -59,6 +62,7 @@ class Estimation(Result):
 
     Attributes:
         judge: Whose scores they are.
+        models: The two models that are compared, or None.
         answers: Scored answers that the estimates are about.
         unscored: Answers without a score, which are not among them.
         labels: Rated answers among them.
@@ -72,12 +76,13 @@ class Estimation(Result):
         binary: The judge's verdicts, with the share of good answers that they suggest (Rogan and
             Gladen's correction); None for two models, and where answers were chosen for rating with
             different probabilities.
-        likeness: Tests of whether the rated answers are like the others; empty where they were
-            chosen with different probabilities.
+        likeness: Tests of whether the rated answers are like the others; empty where there are no
+            others to compare.
         warnings: What speaks against the estimates, as sentences.
     """
 
     judge: str
+    models: Sequence[str] | None
     answers: int
     unscored: int
     labels: int
@@ -95,23 +100,22 @@ class Estimation(Result):
 
     @property
     def conclusion(self) -> str:
-        """The first estimate as a sentence, and what the scores were worth."""
+        """The first estimate as a sentence, and as how many ratings alone it is as precise."""
         first = self.estimates[0]
         found = first.combined
         if found.value is None or found.interval is None:
-            return f"Nothing can be said: {found.undefined}."
+            reason = shown(found.undefined)
+            return f"{reason[:1].upper()}{reason[1:]}."
         low, high = found.interval.low, found.interval.high
-        ends = f"{found.value:.2f} ({low:.2f} to {high:.2f})"
-        if first.quantity == "difference":
-            told = low > 0 or high < 0
-            sentence = f"The first model's ratings are {'' if told else 'not shown to be '}"
-            sentence += f"{'higher' if found.value > 0 else 'lower'}: the difference is {ends}"
+        if self.models is None:
+            value = _with_ends(found.value, low, high)
+            sentence = f"The mean rating of all answers is about {value}"
         else:
-            sentence = f"The mean rating of all answers is about {ends}"
-        if self.estimates[0].gain is None:
+            sentence = _of_two(self.models, found.value, low, high)
+        if found.effective_labels is None:
             return f"{sentence}."
-        worth = found.effective_labels or 0.0
-        return f"{sentence}. With the scores, {found.labels:,} ratings are worth {worth:,.0f}."
+        worth = f"{found.effective_labels:,.0f} ratings without the scores"
+        return f"{sentence}. That is as precise as {worth}."
 
     @property
     def correction(self) -> str | None:
@@ -148,22 +152,24 @@ class Estimation(Result):
         of = (
             ""
             if self.labelled_instructions is None
-            else (f", on {self.labelled_instructions:,} of {self.instructions:,} instructions")
+            else f", on {self.labelled_instructions:,} of "
+            + counted(self.instructions or 0, "instruction")
         )
         parts = [
-            f"{shown(self.judge)}: {self.answers:,} scored answers, {self.labels:,} of them "
-            f"rated{of}; {self.unscored:,} unscored answers are skipped"
+            f"{shown(self.judge)}: {counted(self.answers, 'scored answer')}, {self.labels:,} of "
+            f"them rated{of}; {counted(self.unscored, 'unscored answer')} skipped"
         ]
         parts += [f"  note: {shown(warning)}" for warning in self.warnings]
         if len(self.predictors) > 1:
             parts.append(f"  ratings are predicted by: {', '.join(self.predictors)}")
         parts += ["", self.conclusion, "", self._table("", {e.quantity: e for e in self.estimates})]
-        reasons = dict.fromkeys(
-            e.combined.undefined
-            for e in (*self.estimates, *self.by_model.values())
-            if e.combined.undefined is not None
-        )
-        parts += [f"  no interval: {shown(reason)}" for reason in reasons]
+        named = [(e.quantity, e) for e in self.estimates[1:]] + list(self.by_model.items())
+        known = self.estimates[0].combined.undefined  # the conclusion says it
+        parts += [
+            f"  {shown(name)}: {shown(e.combined.undefined)}"
+            for name, e in named
+            if e.combined.undefined not in (None, known)
+        ]
         if self.correction is not None:
             parts += ["", self.correction]
         if self.by_model:
@@ -202,6 +208,23 @@ def _cells(found: Powered) -> dict[str, Any]:
         "effective_labels": found.effective_labels,
         "undefined": found.undefined,
     }
+
+
+def _with_ends(value: float, low: float, high: float) -> str:
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _of_two(models: Sequence[str], value: float, low: float, high: float) -> str:
+    """Which of two models is rated higher, and by how much, as a sentence without a full stop."""
+    first, second = map(shown, models)
+    if low > 0:
+        return f"{first} is rated higher than {second}, by {_with_ends(value, low, high)}"
+    if high < 0:
+        return f"{second} is rated higher than {first}, by {_with_ends(-value, -high, -low)}"
+    return (
+        f"These ratings do not show whether {first} or {second} is rated higher: the difference is "
+        f"{_with_ends(value, low, high)}"
+    )
 
 
 def _number(value: float | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, counted, some
 from selfj_eval.evaluation.columns import UNKNOWN_SCALE, Columns
 from selfj_eval.judging.scored import Scored, Scores, groups
 from selfj_eval.metrics.result import Array
@@ -27,6 +27,7 @@ class PartlyRated:
         inclusion: Probability with which an answer was chosen for rating, NaN where that of an
             unrated answer is unknown; None where they are not given.
         scale: Ends of the ratings' scale, 0 and 9 where they had several; None where it is unknown.
+        no_share: Why the share of good answers is undefined, or None.
         unscored: Number of answers without a score, which are not among them.
         warnings: What a reader has to know, as sentences.
     """
@@ -38,6 +39,7 @@ class PartlyRated:
     group: npt.NDArray[np.int64] | None
     inclusion: Array | None
     scale: tuple[float, float] | None
+    no_share: str | None
     unscored: int
     warnings: Sequence[str]
 
@@ -51,12 +53,7 @@ class PartlyRated:
                 ``good_at`` lies outside the ratings' scale.
         """
         chosen = [a for a in scores.answers if models is None or a.model in models]
-        known = {a.model for a in chosen if a.score is not None}
-        for name in models or ():
-            if name not in known:
-                have = ", ".join(sorted({str(a.model) for a in scores.answers})[:10])
-                message = f"no scored answer is by {name!r}; the models are: {have}."
-                raise DataError(message, path=scores.path, field="model")
+        check_models(scores, models)
         answers = sorted((a for a in chosen if a.score is not None), key=lambda a: a.id)
         rated = [a for a in answers if a.rating is not None]
         if not rated:
@@ -64,12 +61,16 @@ class PartlyRated:
             raise DataError(message, path=scores.path, field="rating")
         warnings = list(scores.warnings)
         if lost := sum(a.rating is not None and a.score is None for a in chosen):
-            warnings.append(f"{lost} rated answers are unscored and cannot be used")
+            rated_answers = counted(lost, "rated answer")
+            warnings.append(f"{rated_answers} without a score cannot be used")
         columns = Columns.of(rated, good_at)
+        no_share = None
         if columns.scaled:
             columns.check_good_at(good_at, scores.path)
         else:
-            warnings.append(UNKNOWN_SCALE)
+            no_share = columns.all_on_one_side(good_at)
+            if no_share is None:
+                warnings.append(UNKNOWN_SCALE)
         rating, scale = _ratings(answers, warnings)
         quality = np.array([np.nan if a.quality is None else a.quality for a in answers])
         group = groups(answers)
@@ -86,6 +87,7 @@ class PartlyRated:
             group,
             _inclusion(rated, answers, scores.ratings or scores.path),
             scale,
+            no_share,
             len(chosen) - len(answers),
             warnings,
         )
@@ -119,6 +121,20 @@ class PartlyRated:
             group=None if self.group is None else self.group[kept],
             inclusion=None if self.inclusion is None else self.inclusion[kept],
         )
+
+
+def check_models(scores: Scores, models: Sequence[str] | None) -> None:
+    """Refuse the name of a model by which there is no scored answer.
+
+    Raises:
+        DataError: If there is one.
+    """
+    known = {a.model for a in scores.answers if a.score is not None}
+    for name in models or ():
+        if name not in known:
+            have = some(sorted({str(a.model) for a in scores.answers}), 10)
+            message = f"no scored answer is by {name!r}; the models are: {have}."
+            raise DataError(message, path=scores.path, field="model")
 
 
 def _ratings(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfj_eval.errors import DataError, StoreError, printable, shown
+from selfj_eval.errors import DataError, StoreError, counted, printable
+from selfj_eval.evaluation.likeness import left_out, likeness_of, unlikely
 from selfj_eval.evaluation.options import RatingOptions
+from selfj_eval.evaluation.partly_rated import check_models
+from selfj_eval.evaluation.planned import Expected, Plan
 from selfj_eval.evaluation.planning import (
     DESIGNS,
     Units,
@@ -24,7 +27,6 @@ from selfj_eval.evaluation.planning import (
 from selfj_eval.files.atomic import check_output
 from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.jobs.options import PathLike, keywords, like, option
-from selfj_eval.jobs.results import Result, table
 from selfj_eval.judging.distributions import distributions_of
 from selfj_eval.judging.scored import Scored, Scores, as_scores, groups
 from selfj_eval.metrics.prediction_powered import FEWEST_LABELS
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 CORRELATIONS = (0.0, 0.3, 0.5, 0.7)
 """Of scores and ratings, for which widths are shown where no pilot says more."""
+_RANDOM_PILOT = "A pilot must be a random part: plan with such ratings, or with none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,112 +98,6 @@ class PlanOptions(ScaleOptions, TableOptions):
             raise DataError(message)
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What an interval is expected to be.
-
-    Attributes:
-        correlation: Of scores and ratings; with two models, of their differences.
-        width: Of the interval, in the ratings' unit.
-    """
-
-    correlation: float
-    width: float
-
-
-@dataclass(frozen=True)
-class Plan(Result):
-    """Which answers to rate.
-
-    Attributes:
-        answers: Scored answers to choose from.
-        unscored: Answers without a score, which cannot be chosen.
-        instructions: Distinct questions among them; None where texts are missing.
-        models: The two models to compare; None where the mean rating of all answers is estimated.
-        design: How they were chosen.
-        rated: Answers of the pilot, which are in the file with their ratings.
-        chosen: Answers to rate.
-        deviation: Standard deviation of the ratings: of the pilot, or assumed. With two models, of
-            the difference of their ratings.
-        confidence: Level of the interval.
-        expected: Widths of the interval of the mean rating, or of the difference of the two
-            models' means: one for the pilot's correlation, several without a pilot, none with
-            fewer than ten ratings.
-        piloted: Whether deviation and correlation were measured on a pilot.
-        output: The file, or None.
-        warnings: What speaks against the plan, as sentences.
-        planned: The rows of the file.
-    """
-
-    answers: int
-    unscored: int
-    instructions: int | None
-    models: Sequence[str] | None
-    design: str
-    rated: int
-    chosen: int
-    deviation: float
-    confidence: float
-    expected: Sequence[Expected]
-    piloted: bool
-    output: str | None
-    warnings: Sequence[str]
-    planned: Sequence[Mapping[str, Any]]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The summary, as the JSON that the command prints."""
-        found = super().to_dict()
-        del found["planned"]
-        return found
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The answers to rate, as they are in the file."""
-        return [dict(row) for row in self.planned]
-
-    def __str__(self) -> str:
-        both = None if self.models is None else " and ".join(map(shown, self.models))
-        by = "" if both is None else f" by {both}"
-        to = "" if self.instructions is None else f" to {self.instructions:,} instructions"
-        lines = [f"Rate {self.chosen:,} of {self.answers:,} answers{by}{to} ({self.design})."]
-        if self.rated:
-            lines.append(f"  {self.rated:,} answers are rated already.")
-        if self.unscored:
-            lines.append(f"  {self.unscored:,} answers are skipped: they have no score.")
-        lines += [f"  note: {shown(warning)}" for warning in self.warnings]
-        lines.append(self._widths(both))
-        if self.output is not None:
-            fill = f"  Fill in the column `rating` of {self.output}"
-            lines.append(
-                f"{fill}. Rate all rows: the probabilities in `inclusion` hold for all together."
-                if self.rated
-                else f"{fill}, from the top. You may stop early: the order is random."
-            )
-        return "\n".join(lines)
-
-    def _widths(self, both: str | None) -> str:
-        """The table of expected widths."""
-        if not self.expected:
-            unit = "answers" if both is None else "instructions, two answers each"
-            return (
-                f"  No interval is expected: it needs ratings of at least {FEWEST_LABELS} {unit}."
-            )
-        level = f"{100 * self.confidence:g} %"
-        how = "measured on the pilot" if self.piloted else "assumed"
-        if both is None:
-            what, correlation = "of the mean rating", "correlation of score and rating"
-            spread = "ratings"
-        else:
-            what = f"of the difference of the mean ratings of {both}"
-            correlation = "correlation of the differences in score and in rating"
-            spread = "differences"
-        rows = [(correlation, "width")]
-        rows += [(f"{e.correlation:.2f}", f"{e.width:.2f}") for e in self.expected]
-        return (
-            f"  Expected width of the {level} interval {what}, if the {spread} have a standard "
-            f"deviation of {self.deviation:.2f} ({how}):\n{table(rows)}"
-        )
-
-
 def plan_ratings(scores: ScoresLike, options: PlanOptions) -> Plan:
     """Choose answers to rate, and write them into a file without scores or models' names.
 
@@ -225,6 +122,7 @@ def plan_ratings(scores: ScoresLike, options: PlanOptions) -> Plan:
     if options.ratings is not None:
         read = as_scores(own, ratings=options.ratings, scale=options)
     output = _output(read, given, options)
+    check_models(read, options.models)
     answers, unscored = _scored(read, own, options)
     warnings = list(read.warnings)
     if options.models is None:
@@ -232,7 +130,10 @@ def plan_ratings(scores: ScoresLike, options: PlanOptions) -> Plan:
     else:
         units = Units.of_models(answers, options.models, warnings)
     check_pilot(units, read.ratings or read.path)
-    pilot = pilot_of(units)
+    members = [answer for unit in units.members for answer in unit]
+    warnings += left_out(members, read.chosen)
+    warnings += unlikely(likeness_of(members, read.chosen), _RANDOM_PILOT)
+    pilot = pilot_of(units, warnings)
     deviation = units.assumed_deviation if pilot is None else pilot.deviation
     correlations = CORRELATIONS if pilot is None else (pilot.correlation,)
     before = int(units.rated.sum())
@@ -252,7 +153,6 @@ def plan_ratings(scores: ScoresLike, options: PlanOptions) -> Plan:
     if output is not None:
         write_rows(output, rows, safe_csv=options.safe_csv)
     ratings = before + count
-    members = [answer for unit in units.members for answer in unit]
     number = groups(members)
     each = len(units.members[0])
     return Plan(
@@ -329,8 +229,7 @@ def _scored(scores: Scores, own: Scores, options: PlanOptions) -> tuple[list[Sco
     scale = options.scale or (ends.pop() if len(ends) == 1 else (None, None))
     found = [_with_scale(a, before, scale) for a, before in pairs if a.score is not None]
     if not found:
-        names = "" if options.models is None else f" by {' or '.join(options.models)}"
-        raise DataError(f"holds no scored answer{names}.", path=scores.path, field="score")
+        raise DataError("holds no scored answer.", path=scores.path, field="score")
     return sorted(found, key=lambda a: a.id), len(pairs) - len(found)
 
 
@@ -348,20 +247,25 @@ def _with_scale(answer: Scored, before: Scored, scale: tuple[float | None, float
 
 def _count(options: PlanOptions, units: Units, deviation: float, correlation: float) -> int:
     """How many units to choose besides the pilot."""
-    what = "answers" if options.models is None else "instructions that both models answered"
+    one, more = "answer", ""
+    if options.models is not None:
+        one, more = "instruction", " that both models answered"
+    what = f"{one}s{more}"
     before, there = int(units.rated.sum()), len(units.members)
+    left = there - before
+    if not left:
+        raise DataError(f"all {there:,} {what} are rated: nothing to plan.")
     if options.budget is not None:
         count = options.budget if options.models is None else options.budget // 2
-        left = there - before
         if count > left:
+            some = f"{counted(left, one)}{more} {'has' if left == 1 else 'have'}"
             each = "" if options.models is None else ", with two answers each"
-            raise DataError(
-                f"`budget` is {options.budget}, but only {left} {what} have no rating{each}."
-            )
+            raise DataError(f"`budget` is {options.budget}, but only {some} no rating{each}.")
         return count
     assert options.width is not None
     if there < FEWEST_LABELS:
-        message = f"there are only {there} {what}; an interval needs ratings of {FEWEST_LABELS}."
+        only = f"{'is' if there == 1 else 'are'} only {counted(there, one)}{more}"
+        message = f"there {only}; an interval needs ratings of {FEWEST_LABELS}."
         raise DataError(message)
     needed = ratings_for(options.width, units, deviation, correlation, options.confidence)
     if needed is None:

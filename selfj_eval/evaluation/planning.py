@@ -12,11 +12,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, counted
 from selfj_eval.judging.scored import Scored, groups
 from selfj_eval.metrics.prediction_powered import FEWEST_LABELS, expected_half_width
 from selfj_eval.metrics.result import Array
 from selfj_eval.metrics.sampling import Chosen, choose
+from selfj_eval.prompts.labels import MAX_SCORE, MIN_SCORE
 
 DESIGNS = ("random", "stratified", "active")
 STRATA = 5
@@ -94,13 +95,13 @@ class Units:
             raise DataError(message, field="model")
         if again:
             warnings.append(
-                f"{again} answers are skipped: the same model has another answer to the same "
-                "instruction, and only the first one by id can be chosen"
+                f"{counted(again, 'answer')} skipped: the same model has another answer to the "
+                "same instruction, and only the first one by id can be chosen"
             )
         if alone := len(answers) - again - 2 * len(shared):
             warnings.append(
-                f"{alone} answers are skipped: there is no scored answer to the same instruction "
-                "by the other model"
+                f"{counted(alone, 'answer')} skipped: there is no scored answer to the same "
+                "instruction by the other model"
             )
         pairs = [(by_model[0][q], by_model[1][q]) for q in shared]
         score = np.array([(a.score or 0.0) - (b.score or 0.0) for a, b in pairs])
@@ -119,10 +120,15 @@ class Units:
         return found
 
     @property
+    def scale(self) -> tuple[float, float] | None:
+        """Ends of the ratings' scale, of the first answer that has them; None if none has."""
+        ends = ((a.rating_min, a.rating_max) for unit in self.members for a in unit)
+        return next(((a, b) for a, b in ends if a is not None and b is not None), None)
+
+    @property
     def assumed_deviation(self) -> float:
         """Standard deviation of the ratings, where no pilot says it."""
-        ends = [(a.rating_min, a.rating_max) for unit in self.members for a in unit]
-        low, high = next(((a, b) for a, b in ends if a is not None and b is not None), (0.0, 9.0))
+        low, high = self.scale or (MIN_SCORE, MAX_SCORE)
         return (high - low) / _QUARTER * math.sqrt(len(self.members[0]))
 
     @cached_property
@@ -166,13 +172,42 @@ class Pilot(NamedTuple):
     correlation: float
 
 
-def pilot_of(units: Units) -> Pilot | None:
-    """What the pilot says; None with fewer than ten rated units, or where nothing varies."""
+def pilot_of(units: Units, warnings: list[str]) -> Pilot | None:
+    """What the pilot says; None with fewer than ten rated units, or where nothing varies.
+
+    Args:
+        units: What is rated, and what is not.
+        warnings: Gets the reason why a pilot says nothing, and which scale is assumed without one.
+    """
     rated = units.rated
     x, y = units.score[rated], units.rating[rated]
-    if len(y) < FEWEST_LABELS or np.ptp(y) == 0 or np.ptp(x) == 0:
-        return None
-    return Pilot(float(y.std(ddof=1)), float(np.corrcoef(x, y)[0, 1]))
+    if len(y):
+        why = _says_nothing(x, y, pairs=len(units.members[0]) > 1)
+        if why is None:
+            return Pilot(float(y.std(ddof=1)), float(np.corrcoef(x, y)[0, 1]))
+        warnings.append(
+            f"the pilot does not say what width to expect: {why}. Standard deviation and "
+            "correlation are assumed"
+        )
+    if units.scale is None:
+        warnings.append(
+            f"the scale of the ratings is not known: {MIN_SCORE:g} to {MAX_SCORE:g} is assumed; "
+            "give it as `scale`"
+        )
+    return None
+
+
+def _says_nothing(score: Array, rating: Array, *, pairs: bool) -> str | None:
+    """Why a pilot's scores and ratings, or differences of pairs, say nothing of all; or None."""
+    n = len(rating)
+    if n < FEWEST_LABELS:
+        has = f"{counted(n, 'rated pair' if pairs else 'rating')} {'is' if n == 1 else 'are'}"
+        return f"{has} too few, at least {FEWEST_LABELS} are needed"
+    for name, values in (("rating", rating), ("score", score)):
+        if np.ptp(values) == 0:
+            what = f"differences in {name}" if pairs else f"{name}s"
+            return f"all {n} {what} are {values[0]:g}"
+    return None
 
 
 def check_pilot(units: Units, path: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from selfj_eval.errors import DataError, printable
+from selfj_eval.errors import DataError, counted, printable
 from selfj_eval.files.atomic import run_file
 from selfj_eval.files.documents import read_json
 from selfj_eval.files.hashes import sha256_of
@@ -108,6 +108,7 @@ class Scores:
         answers: In the order of the file.
         run: The run file beside it: judge, prompt, versions, command. Empty when there is none.
         ratings: The file that ratings were taken from, or None.
+        chosen: Ids of the rows of ``ratings`` with ``inclusion``, rated or not, in their order.
         warnings: What did not fit together, as sentences.
     """
 
@@ -117,6 +118,7 @@ class Scores:
     answers: Sequence[Scored]
     run: Mapping[str, Any] = field(default_factory=dict)
     ratings: str | None = None
+    chosen: Sequence[str] = ()
     warnings: Sequence[str] = ()
 
     @property
@@ -209,7 +211,7 @@ def _with_ratings(scores: Scores, ratings: RatingsLike, scale: ScaleOptions) -> 
     in_memory = ratings.address if isinstance(ratings, HubRows) else "ratings in memory"
     others, more = _answers(ratings if path is None else path, scale, score=False)
     answers, warnings = scores.answers, [*scores.warnings, *more]
-    given = {a.id: a for a in others}
+    given = {a.id: a for a in others if a.rating is not None}
     known = sum(a.id in given for a in answers)
     # An id may be unique within one file only: what is known of both answers must agree.
     other = sum(a.id in given and not same_answer(a, given[a.id]) for a in answers)
@@ -229,15 +231,18 @@ def _with_ratings(scores: Scores, ratings: RatingsLike, scale: ScaleOptions) -> 
         )
     if other:
         warnings.append(
-            f"{other} ratings are skipped: they have the id of an answer here, but another text"
+            f"{counted(other, 'rating')} skipped: the id is that of an answer here, not the text"
         )
     if known < len(given):
-        warnings.append(f"{len(given) - known} ratings belong to no answer here")
-    given = {a.id: given[a.id] for a in answers if a.id in given and same_answer(a, given[a.id])}
+        warnings.append(f"{counted(len(given) - known, 'rating')} without an answer here")
+    own = {a.id: a for a in answers}
+    matching = [a for a in others if a.id in own and same_answer(own[a.id], a)]
+    given = {a.id: a for a in matching if a.rating is not None}
     return replace(
         scores,
         answers=[_merged(a, given.get(a.id)) for a in answers],
         ratings=in_memory if path is None else printable(path),
+        chosen=[a.id for a in matching if a.inclusion is not None],
         warnings=warnings,
     )
 
@@ -291,7 +296,7 @@ def groups(answers: Sequence[Scored]) -> np.ndarray[Any, np.dtype[np.int64]] | N
 
 
 def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Scored], list[str]]:
-    """The scored answers, or the ratings, of a file (a ``Path``) or of rows in memory."""
+    """The scored, or the rated and the chosen answers, of a file (a ``Path``) or rows in memory."""
     notices = Notices()
     path = source if isinstance(source, Path) else None
     rows = rows_of(source) if path is None else _rows_in(path, scale, notices)
@@ -324,14 +329,14 @@ def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Sco
         error = row.get("error")
         if values.get("score") is None:
             values["error"] = error if isinstance(error, str) and error else _NO_SCORE
-        if score or "rating" in values:
+        if score or not values.keys().isdisjoint(("rating", "inclusion")):
             answers.append(Scored(**{k: v for k, v in values.items() if k in known}))
             places.append((values["id"], place))
     if score and not any(a.score is not None or a.error != _NO_SCORE for a in answers):
         have = ", ".join(map(str, columns))
         message = f"no row has a score; the first has: {have}. Make scores with `selfj score`."
         raise DataError(message, path=path, field="score")
-    if not answers:
+    if not score and all(a.rating is None for a in answers):
         have = ", ".join(map(str, columns))
         message = f"no row has a rating; the first has: {have}. Add the ratings."
         raise DataError(message, path=path, field="rating")
@@ -339,7 +344,7 @@ def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Sco
     notices.forget(EMPTY_ANSWERS)  # known since they were scored
     warnings = notices.sentences()
     if outside:
-        much = f"{len(outside)} ratings are outside their scale and are skipped"
+        much = f"{counted(len(outside), 'rating')} outside the scale skipped"
         place = outside[0] if shown is None else f"{shown}, {outside[0]}"
         warnings.append(f"{much}; first {place}")
     return answers, warnings

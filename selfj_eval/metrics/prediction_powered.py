@@ -9,12 +9,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from selfj_eval.errors import counted
 from selfj_eval.jobs.arguments import Numbers, codes, numbers, truths
 from selfj_eval.metrics.proportions import quantile, wilson
 from selfj_eval.metrics.result import Array, Interval
 
 FEWEST_LABELS = 10
-"""With fewer labels no interval is given."""
+FEWEST_GROUPS = 3
+"""With fewer labels, or labels in fewer groups, no interval is given."""
 
 
 class Powered(NamedTuple):
@@ -22,7 +24,8 @@ class Powered(NamedTuple):
 
     Attributes:
         value: The estimate; None where it is undefined.
-        interval: Its confidence interval; None with fewer than ten labels or three labelled groups.
+        interval: Its confidence interval; None with fewer than ten labels or three labelled groups,
+            and of a mean or a difference where the ratings do not vary.
         standard_error: Of the value, with what few groups add to it.
         labels: Number of rated answers.
         groups: Number of groups with a rated answer.
@@ -92,7 +95,8 @@ def powered_mean(
         ValueError: If the arrays do not match, a prediction is not finite, or an inclusion
             probability of a rated answer lies outside (0, 1].
     """
-    found = _estimated(_checked(rating, prediction, group, inclusion), tuning)
+    sample = _checked(rating, prediction, group, inclusion)
+    found = _without_variation(_estimated(sample, tuning), [sample])
     return _with_students_interval(found, found.groups, confidence)
 
 
@@ -164,12 +168,13 @@ def powered_difference(
     sides = [_Sample(*(column[side] for column in sample)) for side in (part, ~part)]
     counts = [_counts(side) for side in sides]
     if not all(labels for labels, _ in counts):
-        undefined = "no answer of one of the two is rated"
+        undefined = "no answer of one of the two models is rated"
         return Powered(None, None, None, *_counts(sample), 0.0, None, undefined)
     # As many degrees of freedom as the side with fewer ratings has.
     fewest_labels, fewest = (min(column) for column in zip(*counts, strict=True))
     estimate, alone = (_difference(sides, part, weight) for weight in (tuning, 0.0))
-    found = _powered(estimate, alone, sample, fewest_labels, fewest)
+    found = _powered(estimate, alone, sample, fewest_labels, fewest, of=" of one of the two models")
+    found = _without_variation(found, sides)
     return _with_students_interval(found, fewest, confidence)
 
 
@@ -266,7 +271,7 @@ def _estimated(sample: _Sample, tuning: float | None) -> Powered:
 
 
 def _powered(
-    found: _Estimate, alone: _Estimate, sample: _Sample, labels: int, groups: int
+    found: _Estimate, alone: _Estimate, sample: _Sample, labels: int, groups: int, of: str = ""
 ) -> Powered:
     """An estimate with its error, without an interval.
 
@@ -275,14 +280,50 @@ def _powered(
         alone: The same from ratings alone.
         sample: What it is about.
         labels, groups: What decides the degrees of freedom.
+        of: Whose labels these are, for the reason why there is no interval.
     """
     rated = _counts(sample)
-    if groups < 3 or labels < FEWEST_LABELS:
-        few = f"{labels} ratings of answers to {groups} instructions are too few for an interval"
+    if groups < FEWEST_GROUPS or labels < FEWEST_LABELS:
+        few = too_few(labels, groups, of)
         return Powered(found.value, None, None, *rated, found.tuning, None, few)
     error, error_alone = (_error(e.influence, sample.group, groups) for e in (found, alone))
     effective = rated[0] * (error_alone / error) ** 2 if error else None
     return Powered(found.value, None, error, *rated, found.tuning, effective)
+
+
+def too_few(labels: int, groups: int, of: str = "") -> str:
+    """Why there is no interval, and how many ratings more are needed.
+
+    Args:
+        labels, groups: Numbers of ratings, and of instructions with a rating.
+        of: Whose ratings these are.
+    """
+    are = "is" if labels == 1 else "are"
+    more, others = max(0, FEWEST_LABELS - labels), FEWEST_GROUPS - groups
+    if others <= 0:
+        need = f"{more} more {'is' if more == 1 else 'are'} needed"
+    elif more <= others:
+        need = f"rate answers to {counted(others, 'more instruction')}"
+    else:
+        need = f"{more} more are needed, and answers to {counted(others, 'more instruction')}"
+    return (
+        f"{counted(labels, 'rating')}{of} on {counted(groups, 'instruction')} {are} too few for an "
+        f"interval, which takes at least {FEWEST_LABELS} ratings on {FEWEST_GROUPS} instructions: "
+        f"{need}"
+    )
+
+
+def _without_variation(found: Powered, samples: Sequence[_Sample]) -> Powered:
+    """No standard error where all ratings of each sample are equal: it would be 0."""
+    rated = [s.rating[s.weight > 0] for s in samples]
+    if found.standard_error is None or any(np.ptp(y) > 0 for y in rated):
+        return found
+    if np.ptp(np.concatenate(rated)) == 0:
+        what = f"all {found.labels:,} ratings are {rated[0][0]:g}"
+    else:
+        what = "the ratings of each of the two models do not vary"
+    undefined = f"{what}, so no interval can be given"
+    return found._replace(standard_error=None, effective_labels=None, undefined=undefined)
 
 
 def _with_students_interval(found: Powered, groups: int, confidence: float) -> Powered:

@@ -287,8 +287,14 @@ def test_what_speaks_against_an_estimate() -> None:
     few = estimate(rows, ratings=labels(rows, {"a1", "b2", "a3"}))
     assert few.estimates[0].combined.value is not None
     assert few.estimates[0].combined.interval is None
-    assert "only 3 ratings: intervals are rough, or missing" in few.warnings
-    assert "no interval: 3 ratings of answers to 3 instructions are too few" in str(few)
+    assert few.conclusion == (
+        "3 ratings on 3 instructions are too few for an interval, which takes at least 10 ratings "
+        "on 3 instructions: 7 more are needed."
+    )
+    assert str(few).count("too few for an interval") == 1
+    rough = estimate(rows, ratings=labels(rows, every(rows, 10)))
+    assert rough.estimates[0].combined.interval is not None
+    assert "only 12 ratings: intervals are rough" in rough.warnings
     useless = [r | {"score": float(k * 7919 % 90) / 10} for k, r in enumerate(rows)]
     found = estimate(useless, ratings=labels(rows, every(rows, 3)))
     assert any("the scores add nothing" in w for w in found.warnings)
@@ -336,6 +342,72 @@ def test_good_at_must_lie_on_the_scale() -> None:
     bare = [{k: v for k, v in r.items() if not k.startswith("rating")} for r in rows]
     found = estimate(bare, ratings=unknown)
     assert any("scale of the ratings is not known" in w for w in found.warnings)
+
+
+def test_no_share_where_the_scale_is_unknown_and_no_rating_could_be_good() -> None:
+    """Stars from 1 to 5: the default of 6 is above all of them. The mean is about right."""
+    rows = scored()
+    bare = [{k: v for k, v in r.items() if not k.startswith("rating")} for r in rows]
+    stars = [{"id": r["id"], "rating": 1 + min(4, int(r["truth"] / 2))} for r in rows[::3]]
+    low = min(row["rating"] for row in stars)
+    found = estimate(bare, ratings=stars)
+    mean, share = found.estimates
+    assert mean.combined.interval is not None
+    assert (share.combined.value, share.combined.interval, found.binary) == (None, None, None)
+    assert (
+        f"\n  share good: `good_at` is 6, but the ratings go from {low} to 5: no answer would be "
+        "good. Give their scale as `scale` (lowest and highest), or another `good_at`\n"
+    ) in str(found)
+    known = estimate(bare, ratings=stars, scale=(1, 5)).estimates[1].combined
+    assert known.value is not None and 0.1 < known.value < 0.9
+    assert estimate(bare, ratings=stars, good_at=4).estimates[1].combined.interval is not None
+    two = estimate(bare, ratings=stars, models=("a", "b"))
+    assert "good_at" not in str(two)
+
+
+def test_no_interval_where_all_ratings_are_equal() -> None:
+    rows = scored()
+    given = [{**row, "rating": 3} for row in labels(rows, every(rows, 2))]
+    found = estimate(rows, ratings=given)
+    assert found.estimates[0].combined.value == pytest.approx(3)
+    assert found.estimates[0].combined.interval is None
+    assert found.conclusion == "All 60 ratings are 3, so no interval can be given."
+    assert "3.00 to 3.00" not in str(found)
+
+
+def test_the_models_are_named() -> None:
+    rows = scored(instructions=150)
+    given = labels(rows, every(rows, 1))[:200]
+    for models in (("a", "b"), ("b", "a")):
+        found = estimate(rows, ratings=given, models=models)
+        low, high = sorted(map(abs, found.estimates[0].combined.interval[:2]))
+        value = abs(found.estimates[0].combined.value)
+        start = f"a is rated higher than b, by {value:.2f} ({low:.2f} to {high:.2f}). That is as "
+        assert found.conclusion.startswith(start)
+        assert found.to_dict()["models"] == list(models)
+    same = [{**row, "truth": 5.0 + (k // 2) % 3} for k, row in enumerate(rows)]
+    found = estimate(same, ratings=labels(same, every(same, 1))[:200], models=("a", "b"))
+    start = "These ratings do not show whether a or b is rated higher: the difference is "
+    assert found.conclusion.startswith(start)
+
+
+def test_why_there_is_no_win_rate() -> None:
+    rows = scored(instructions=100)
+    apart = {f"a{k}" for k in range(30)} | {f"b{k}" for k in range(50, 80)}
+    found = estimate(rows, ratings=labels(rows, apart), models=("a", "b"))
+    reason = "no instruction has ratings for both models' answers"
+    assert found.estimates[1].combined.undefined == reason
+    assert f"\n  win rate: {reason}\n" in f"{found}\n"
+    for k, only, need in (
+        (1, "1 instruction has", "9 more are"),
+        (9, "9 instructions have", "1 more is"),
+    ):
+        some = apart | {f"b{n}" for n in range(k)}
+        found = estimate(rows, ratings=labels(rows, some), models=("a", "b"))
+        assert found.estimates[1].combined.undefined == (
+            f"only {only} ratings for both models' answers; an interval takes at least 10: "
+            f"{need} needed"
+        )
 
 
 def test_what_the_scores_alone_say_needs_a_judge(tmp_path: Path) -> None:

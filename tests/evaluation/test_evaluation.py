@@ -97,7 +97,7 @@ def test_ratings_from_another_file(jsonl: Jsonl) -> None:
         jsonl(*bare, {"id": "new", "score": 3}, name="s.jsonl"),
         ratings=jsonl(*ratings[:30], {"id": "other", "rating": 1}, name="r.jsonl"),
     )
-    assert list(part.warnings) == ["1 ratings belong to no answer here"]
+    assert list(part.warnings) == ["1 rating without an answer here"]
     found = evaluate(part, **FAST)
     assert found.counts.used == 30
     assert found.warnings[:2] == [*part.warnings, "11 of 41 answers have no rating"]
@@ -116,7 +116,7 @@ def test_ratings_of_other_answers_with_the_same_ids_are_not_these(jsonl: Jsonl, 
     rated = [row | {"rating": 5} for row in rows(name, "a b", "c", "another model's answer")]
     scores = read_scores(jsonl(*scored, name="s.jsonl"), ratings=jsonl(*rated, name="r.jsonl"))
     assert [a.rating for a in scores.answers] == [5, 5, None]
-    assert scores.warnings[0].startswith("1 ratings are skipped: they have the id of an answer")
+    assert scores.warnings[0].startswith("1 rating skipped: the id is that of an answer here")
     others = [row | {"rating": 5} for row in rows(name, "x", "y", "z")]
     with pytest.raises(
         DataError, match="none of the texts match: these are ratings of other answe"
@@ -212,7 +212,7 @@ def test_ratings_outside_their_scale_are_left_out_and_counted(jsonl: Jsonl) -> N
     for scores in (read_scores(path), read_scores(jsonl(*bare, name="b.jsonl"), ratings=path)):
         document = evaluate(scores, **FAST).to_dict()
         assert document["counts"]["used"] == 38
-        warning = "2 ratings are outside their scale and are skipped; first "
+        warning = "2 ratings outside the scale skipped; first "
         assert f"{warning}{path}, line 6: 11 is not in 1 to 10" in document["warnings"]
         assert document["headline"]["spearman"]["value"] > 0.5
 

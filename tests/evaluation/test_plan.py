@@ -117,7 +117,8 @@ def test_who_may_stop_early(in_process: Any, jsonl: Callable[..., Path], tmp_pat
     second = tmp_path / "second.csv"
     options = ("--budget", "40", "--ratings", pilot, "--output", second)
     done = in_process("selfj", "plan", file, *options)
-    assert "12 answers are rated already." in done.stdout
+    first = "Rate 40 more answers (12 of 120 answers to 60 instructions are rated; random).\n"
+    assert done.stdout.startswith(first)
     assert "Rate all rows" in done.stdout
     assert "stop early" not in done.stdout
 
@@ -290,9 +291,9 @@ def test_two_models(in_process: Any, jsonl: Callable[..., Path]) -> None:
     assert done.returncode == 0, done.stderr
     out = done.stdout
     assert out.startswith("Rate 40 of 98 answers by a and b to 49 instructions (random).\n")
-    assert "1 answers are skipped: they have no score." in out
-    assert "2 answers are skipped: the same model has another answer to the same instr" in out
-    assert "1 answers are skipped: there is no scored answer to the same instruction" in out
+    assert "  1 answer skipped: no score.\n" in out
+    assert "note: 2 answers skipped: the same model has another answer to the same instr" in out
+    assert "note: 1 answer skipped: there is no scored answer to the same instruction" in out
     assert "interval of the difference of the mean ratings of a and b" in out
     assert "correlation of the differences in score and in rating" in out
     assert "interval of the mean rating" not in out
@@ -312,7 +313,7 @@ def test_unscored_answers_are_counted() -> None:
     rows[5]["score"] = rows[6]["score"] = None
     found = plan(rows, budget=20)
     assert found.unscored == 2
-    assert "  2 answers are skipped: they have no score." in str(found)
+    assert "  2 answers skipped: no score.\n" in str(found)
 
 
 def test_a_plan_of_few_ratings_says_that_there_will_be_no_interval() -> None:
@@ -424,7 +425,7 @@ def test_the_number_of_ratings_is_the_smallest_and_found_quickly() -> None:
         ({"budget": 1000}, "only 120 answers have no rating"),
         ({"width": 0.001}, "wide even if all 120 answers are rated"),
         ({"width": -1.0}, "above 0"),
-        ({"budget": 10, "models": ("a", "c")}, "no instruction in common"),
+        ({"budget": 10, "models": ("a", "c")}, "no scored answer is by 'c'; the models are: a, b"),
         ({"budget": 10, "models": ("a", "a")}, "two different"),
     ],
 )

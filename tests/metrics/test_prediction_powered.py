@@ -146,11 +146,13 @@ def test_a_difference_needs_ratings_of_both() -> None:
     assert found.value is not None
     assert found.interval is None
     assert found.undefined is not None
-    assert found.undefined.startswith("1 ratings")
+    assert found.undefined.startswith(
+        "1 rating of one of the two models on 1 instruction is too few"
+    )
     swapped = powered_difference(few, score, ~first)
     assert swapped.value == pytest.approx(-found.value)
     none = powered_difference(np.where(first, np.nan, truth), score, first)
-    assert none.undefined == "no answer of one of the two is rated"
+    assert none.undefined == "no answer of one of the two models is rated"
 
 
 def test_a_share_near_an_end_keeps_its_error() -> None:
@@ -207,7 +209,42 @@ def test_too_little_for_an_interval() -> None:
     two = np.where(score < 12, score, np.nan)
     found = powered_mean(two, score, group=score // 6)
     assert found.interval is None
-    assert found.undefined == "12 ratings of answers to 2 instructions are too few for an interval"
+    need = "are too few for an interval, which takes at least 10 ratings on 3 instructions"
+    assert found.undefined == (
+        f"12 ratings on 2 instructions {need}: rate answers to 1 more instruction"
+    )
+    for labels, groups, sentence in (
+        (8, 8, f"8 ratings on 8 instructions {need}: 2 more are needed"),
+        (9, 3, f"9 ratings on 3 instructions {need}: 1 more is needed"),
+        (9, 1, f"9 ratings on 1 instruction {need}: rate answers to 2 more instructions"),
+        (4, 1, f"4 ratings on 1 instruction {need}: 6 more are needed, and answers to 2 more "
+               "instructions"),
+        (1, 1, f"1 rating on 1 instruction {need.replace('are', 'is', 1)}: 9 more are needed, and "
+               "answers to 2 more instructions"),
+    ):  # fmt: skip
+        rating = np.where(score < labels, score, np.nan)
+        found = powered_mean(rating, score, group=np.minimum(score, groups - 1))
+        assert found.undefined == sentence
+
+
+def test_no_interval_where_ratings_do_not_vary() -> None:
+    score = np.arange(40.0)
+    equal = np.where(score < 20, 3.0, np.nan)
+    found = powered_mean(equal, score)
+    assert (found.value, found.interval, found.standard_error) == (pytest.approx(3), None, None)
+    assert found.undefined == "all 20 ratings are 3, so no interval can be given"
+    assert powered_mean(equal, score, tuning=1.0).interval is None  # its error is that of scores
+    first = score % 2 == 0
+    assert powered_difference(equal, score, first).undefined == found.undefined
+    apart = powered_difference(equal + first, score, first)
+    assert (apart.value, apart.interval) == (pytest.approx(1), None)
+    assert apart.undefined == (
+        "the ratings of each of the two models do not vary, so no interval can be given"
+    )
+    one_varies = np.where(first, equal, equal + score % 3)
+    assert powered_difference(one_varies, score, first).interval is not None
+    share = powered_share(np.where(score < 20, 0.0, np.nan), score)
+    assert share.interval is not None and share.interval.high > 0.1
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_decimal_scores_are_numbers_also_off_their_scale(tmp_path: Path) -> None
     pq.write_table(table, tmp_path / "x.parquet")
     scores = read_scores(tmp_path / "x.parquet")
     assert [(a.score, a.rating) for a in scores.answers] == [(8.25, 9.0), (0.5, None)]
-    assert "1 ratings are outside their scale" in scores.warnings[0]
+    assert "1 rating outside the scale" in scores.warnings[0]
 
 
 def test_text_that_is_not_text_is_named_with_its_row(tmp_path: Path) -> None:
