@@ -46,7 +46,6 @@ def run_example(language: str, code: str, folder: Path) -> subprocess.CompletedP
 @pytest.mark.parametrize(
     ("page", "languages", "output"),
     [
-        ("README.md", ["bash", "python"], "scores.jsonl"),
         pytest.param(
             *("docs/evaluation.md", ["bash", "bash", "python", "bash"], "decisions.jsonl"),
             marks=pytest.mark.long,
@@ -77,12 +76,49 @@ def test_examples_run(page: str, languages: list[str], output: str, tmp_path: Pa
     for language, code in examples:
         done = run_example(language, code, tmp_path)
         assert done.returncode == 0, done.stderr
-    lines = {"README.md": 2, "docs/evaluation.md": 800, "docs/alpaca.md": 3}
+    lines = {"docs/evaluation.md": 800, "docs/alpaca.md": 3}
     lines |= {"docs/generating.md": 8, "docs/training.md": 800, "docs/bench.md": 6}
     lines |= {"docs/collection.md": 2, "docs/python.md": 30, "docs/export.md": 7}
     lines |= {"docs/templates.md": 20, "docs/pairs.md": 2, "docs/estimating.md": 464}
     lines |= {"docs/annotators.md": 21}
     assert len((tmp_path / output).read_text().splitlines()) == lines[page]
+
+
+def shown_lines(page: str) -> list[str]:
+    """The lines of output that a page shows, without times."""
+    blocks = re.findall(r"\n```\n(\S.*?|  .*?)\n```\n", page, flags=re.S)
+    lines = [line for block in blocks for line in block.splitlines() if line]
+    return [line.partition("; this run took")[0] for line in lines]
+
+
+def assert_printed(stdout: str, page: str, number: int) -> None:
+    """Every line that the page shows is printed, in this order, and there are so many."""
+    shown = shown_lines(page)
+    assert len(shown) == number
+    printed = iter([line.rstrip() for line in stdout.splitlines()])
+    for line in shown:
+        assert any(one.startswith(line) for one in printed), f"not printed, or not there: {line}"
+
+
+@pytest.mark.long
+def test_the_readme_can_be_followed(tmp_path: Path) -> None:
+    """From the first command, without the install and lm_eval, to the last example."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(readme.splitlines()) <= 120
+    first = re.search(r"pip install -c constraints\.txt \. && (.*) && lm_eval ", readme)
+    assert first is not None
+    examples = [("bash", first[1]), *EXAMPLE.findall(readme)]
+    assert [language for language, _ in examples] == ["bash", "bash", "bash", "python", "bash"]
+    printed = ""
+    for language, code in examples:
+        done = run_example(language, code, tmp_path)
+        assert done.returncode == 0, done.stderr
+        printed += done.stdout
+    assert_printed(printed, readme, 7)
+    written = {"scores": 2, "scores_answers": 2, "scores_ladder": 800, "scores_new": 400}
+    for name, lines in written.items():
+        assert len((tmp_path / f"{name}.jsonl").read_text().splitlines()) == lines
+    assert (tmp_path / "report.html").exists()
 
 
 @pytest.mark.long
@@ -97,12 +133,7 @@ def test_the_story_prints_what_the_page_shows(data: Path, tmp_path: Path) -> Non
                for name in ("service", "mixtral", "mistral")]  # fmt: skip
     if answers != [3267, 232, 235]:
         pytest.skip("arena_bench has other answers here than those of docs/story.md")
-    printed = iter([line.rstrip() for line in done.stdout.splitlines()])
-    shown = [line for block in re.findall(r"\n```\n(\S.*?|  .*?)\n```\n", page, flags=re.S)
-             for line in block.splitlines() if line]  # fmt: skip
-    assert len(shown) == 21
-    for line in shown:
-        assert any(one.startswith(line) for one in printed), f"not printed, or not there: {line}"
+    assert_printed(done.stdout, page, 21)
 
 
 def test_readme_and_ci_agree_on_the_test_command() -> None:

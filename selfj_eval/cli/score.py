@@ -44,7 +44,7 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "score",
         run,
-        description="Judge the answers in a file: a score from 0 to 9 for each.",
+        description="Judge the answers in a file: each gets a score, by a judge from 0 to 9.",
         epilog=_EXAMPLES,
     )
     parser.add_argument(

@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.engines.models.loading import choose_device, choose_dtype, load_weights
+from selfj_eval.engines.models.loading import (
+    choose_device,
+    choose_dtype,
+    load_weights,
+    without_kernel_advice,
+)
 from selfj_eval.errors import DataError, JudgeError
 from selfj_eval.training.settings import TrainingConfig
 
@@ -89,6 +94,7 @@ def _quantization(config: TrainingConfig) -> Any:
     )
 
 
+@without_kernel_advice()
 def with_new_adapter(
     model: PreTrainedModel, config: TrainingConfig, *, above: int = 0
 ) -> PreTrainedModel:

@@ -97,8 +97,13 @@ def measure(
     refused = sum(p.refused for p in pairs)
     unscored = len(pairs) - refused - len(scored)
     reason, worst = unit.undefined, None
-    if not scored:
-        reason = f"no pair is scored: {refused} refused and {unscored} unscored of {len(pairs)}"
+    if not pairs:
+        reason = f"it applies to none of the {records:,} answers"
+    elif not scored:
+        reason = (
+            f"none of the {len(pairs):,} pairs of an original and a changed answer has two scores "
+            f"({refused:,} refused, {unscored:,} unscored)"
+        )
     wrong_way = mean_change = moved = Metric(None, len(scored), reason)
     if reason is None and unit.value is not None:
         difference = np.array([d for _, d in scored]) / unit.value

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,6 +188,26 @@ def _sizes(shape: Iterable[int]) -> str:
     return " x ".join(map(str, shape))
 
 
+@contextmanager
+def without_kernel_advice() -> Iterator[None]:
+    """Drop one message of bitsandbytes, which peft imports with every adapter.
+
+    On CPUs with bfloat16 it says that a package with a faster kernel for weights of 4 bits is
+    missing. Where no weights have 4 bits, it would only worry the user. Its other messages pass.
+    """
+    logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
+
+    def other(record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("Failed to load CPU gemm_4bit_forward")
+
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)
+
+
+@without_kernel_advice()
 def _with_adapter(model: PreTrainedModel, folder: Path, adapter: Path) -> PreTrainedModel:
     """The model with a LoRA adapter merged into it."""
     from peft import PeftModel, get_peft_model_state_dict

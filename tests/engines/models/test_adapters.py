@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -198,3 +199,29 @@ def test_peft_itself_would_have_stopped_at_a_colon(tiny_judge: Path, tmp_path: P
     trained(tiny_judge, tmp_path, TOKENS, target_modules=["q_proj"])
     with pytest.raises(RuntimeError, match=r"^Error\(s\) in loading state_dict for .*:\n"):
         PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_judge), tmp_path)
+
+
+def test_missing_kernels_for_weights_that_are_not_quantised_are_not_mentioned(
+    tiny_judge: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """bitsandbytes says so when peft imports it; what else it says comes through."""
+    trained(tiny_judge, tmp_path, [], target_modules=["q_proj"])
+    log = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    advice = "Failed to load CPU gemm_4bit_forward from kernels-community: %s. Please `pip install`"
+    load = PeftModel.from_pretrained
+
+    def loud(*args: Any, **settings: Any) -> Any:
+        log.warning(advice, "No module named 'kernels'")
+        log.warning("something else is wrong")
+        return load(*args, **settings)
+
+    monkeypatch.setattr(PeftModel, "from_pretrained", loud)
+    with caplog.at_level(logging.WARNING, logger=log.name):
+        TransformersBackend(str(tiny_judge), adapter=str(tmp_path))
+        said = [record.getMessage() for record in caplog.records if record.name == log.name]
+        assert said == ["something else is wrong"]
+        log.warning(advice, "asked for")  # only while an adapter is loaded
+    assert caplog.records[-1].getMessage().endswith("asked for. Please `pip install`")
