@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.errors import printable, shown
+from selfj_eval.errors import counted, printable, shown
 from selfj_eval.evaluation.options import RatingOptions
 from selfj_eval.evaluation.policy import BAD, Policy
+from selfj_eval.evaluation.selection import percent, promised
 from selfj_eval.jobs.options import PathLike, keywords, like, option
 from selfj_eval.jobs.results import Result, plain
 from selfj_eval.records.options import ScaleOptions
@@ -91,7 +92,7 @@ class Audit(Result):
         declined: Rated answers that the policy declines; they lose nothing.
         new_steps: Instructions that were counted for the first time.
         known: Instructions that were counted before; they do not count again.
-        changed: How many of them have other ratings now, or more: the first ones stay.
+        changed: How many of them have changed ratings; the ratings first counted are kept.
         drift: Distributions of score and length beside those that the policy was made on.
         warnings: What shows that these labels do not fit the policy, as sentences.
         state: Where the state was written, or None.
@@ -116,33 +117,37 @@ class Audit(Result):
         return [plain(one) for one in self.promises]
 
     def __str__(self) -> str:
-        what = "bad" if self.loss == BAD else "lost"
+        new = counted(self.new_steps, "new instruction")
+        rated = counted(self.labels, "accepted answer")
+        others = counted(self.declined, "other rated answer")
         lines = [
-            f"promised: at most {self.max_risk:.4g} {what}; {self.labels:,} accepted answers with "
-            f"a rating; the policy declines {self.declined:,} others",
-            f"{self.new_steps:,} new instructions counted, {self.known:,} counted before",
+            f"promised: {promised(self.max_risk, self.loss)}; {rated} with a rating; the policy "
+            f"declines {others}",
+            f"{new} counted, {self.known:,} counted before",
         ]
         lines += [f"  note: {shown(warning)}" for warning in self.warnings]
         if self.changed:
-            lines.append(
-                f"  note: {self.changed:,} of those counted before have other ratings now, or "
-                "more: the first ones stay"
-            )
+            some = counted(self.changed, "instruction has", "instructions have")
+            lines.append(f"  note: {some} changed ratings; the ratings first counted are kept")
         lines += [self._verdict(one) for one in self.promises]
         lines += [f"  {one}" for one in self.drift]
         return "\n".join(lines if self.state is None else [*lines, f"  state in {self.state}"])
 
     def _verdict(self, one: Watched) -> str:
         where = "" if one.category is None else f"{shown(one.category)}: "
-        seen = "" if one.risk is None else f"; risk seen: {one.risk:.3g}"
+        if one.risk is None:
+            return f"{where}No alarm: no accepted answer has been rated yet."
+        found = f"mean loss {one.risk:.3g} (promised: at most {self.max_risk:.4g})"
+        if self.loss == BAD:
+            found = f"{percent(one.risk)} bad (promised: at most {percent(self.max_risk, 4)})"
         if one.refuted_at is not None:
             return (
-                f"{where}THE PROMISE IS REFUTED with confidence {self.confidence:g}: evidence "
-                f"reached {one.alarm_at:.4g} at step {one.refuted_at:,} of {one.steps:,}{seen}"
+                f"{where}THE PROMISE IS REFUTED with confidence {self.confidence:g}: {found}. The "
+                f"alarm came at instruction {one.refuted_at:,} of {one.steps:,}, when the evidence "
+                f"reached {one.alarm_at:.4g}."
             )
         return (
-            f"{where}the promise is not refuted: evidence {one.evidence:.3g} after {one.steps:,} "
-            f"steps (highest {one.highest:.3g}), alarm at {one.alarm_at:.4g}{seen}"
+            f"{where}No alarm: {found}. Evidence {one.evidence:.2f}; alarm at {one.alarm_at:.4g}."
         )
 
 

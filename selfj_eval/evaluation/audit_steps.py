@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, counted
 from selfj_eval.evaluation.audit_state import AuditStep
 from selfj_eval.evaluation.choosing import losses, refuse_unscaled
 from selfj_eval.evaluation.columns import Columns
@@ -53,7 +53,8 @@ def _check_inclusion(found: Sequence[Scored], least: float | None, path: str) ->
     for answer in found:
         chance = answer.inclusion
         if chance is None:
-            message = f"is missing for {answer.id!r}; {len(known)} other labels have one."
+            some = counted(len(known), "other label has", "other labels have")
+            message = f"is missing for {answer.id!r}; {some} one."
         elif not 0 < chance <= 1:
             message = f"of {answer.id!r} is {chance:g}; expected a probability above 0, at most 1."
         elif chance < least:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfj_eval import metrics
+from selfj_eval.errors import counted
 from selfj_eval.evaluation.columns import Columns, equal_chances
 from selfj_eval.evaluation.result import Binary
 from selfj_eval.judging.scored import Scored, Scores, groups
@@ -33,7 +34,8 @@ def binary(
         scores: All answers.
         data: Those with a score and a rating.
         judged_good_at: Lowest score that is judged good; None chooses it by ``best_cut``, on the
-            rated answers of the other folds for each of them, on all for the others.
+            rated answers of the other folds for each of them, on all for the others. Nothing can
+            be chosen where no rated answer is good, or none is bad.
         confidence: Level of the intervals.
     """
     verdict, cut, reason = _verdicts(data, judged_good_at)
@@ -46,7 +48,7 @@ def binary(
     def share(holds: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_], which: str) -> Metric:
         group = None if data.group is None else data.group[among]
         found = metrics.proportion(holds[among], group=group, confidence=confidence)
-        return found if found.n else found._replace(undefined=f"no answer is {which}")
+        return found if found.n else found._replace(undefined=f"no rated answer is {which}")
 
     tpr, tnr = share(verdict, good, "good"), share(~verdict, ~good, "bad")
     called = np.array([a.score for a in unrated.answers], dtype=float) >= cut
@@ -96,11 +98,14 @@ def _verdicts(
     """The verdict on each rated answer and the cut for others, or why there are none."""
     if judged_good_at is not None:
         return data.score >= judged_good_at, judged_good_at, None
+    if data.good.all() or not data.good.any():
+        return None, None, f"no rated answer is {'bad' if data.good.any() else 'good'}"
     found = metrics.cross_fitted_verdicts(data.score, data.good, group=data.group)
     if found is None:
-        unit = "answers" if data.group is None else "instructions"
+        unit = "answer" if data.group is None else "instruction"
         n = len(data.answers) if data.group is None else len(np.unique(data.group))
-        reason = f"only {n} rated {unit} to choose a score cut on; give one as `judged_good_at`"
+        some = counted(n, f"rated {unit}")
+        reason = f"only {some} to choose a score cut on; give one as `judged_good_at`"
         return None, None, reason
     return found, metrics.best_cut(data.score, data.good).at, None
 

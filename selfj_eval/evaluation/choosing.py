@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from selfj_eval.errors import DataError, printable
+from selfj_eval.errors import DataError, counted, printable
 from selfj_eval.evaluation.columns import Columns
 from selfj_eval.evaluation.drifting import distributions
 from selfj_eval.evaluation.evaluate import warnings_on
 from selfj_eval.evaluation.policy import BAD, RATING, Policy
-from selfj_eval.evaluation.selection import Promise
+from selfj_eval.evaluation.selection import ENOUGH_ANSWERS, ENOUGH_INSTRUCTIONS, Promise
 from selfj_eval.jobs.arguments import expect
 from selfj_eval.jobs.results import plain
 from selfj_eval.judging.scored import Scores
@@ -32,9 +32,6 @@ from selfj_eval.metrics.result import Array
 
 if TYPE_CHECKING:
     from selfj_eval.judging.scored import Scored
-
-ENOUGH_INSTRUCTIONS, ENOUGH_ANSWERS = 200, 3
-"""From so many instructions on, with so many answers each on average, all answers accept more."""
 
 
 class Wanted(NamedTuple):
@@ -90,7 +87,8 @@ def choose(scores: Scores, wanted: Wanted) -> Choice:
     parts = _parts(data, wanted)
     notes = [*scores.warnings, *warnings_on(scores, data)]
     if left := len(data.answers) - sum(len(part.answers) for part in parts.values()):
-        notes.append(f"{left} rated answers have no category: nothing is promised for such answers")
+        some = counted(left, "rated answer has", "rated answers have")
+        notes.append(f"{some} no category: nothing is promised for such answers")
     # Bonferroni. Holm's larger shares would need a category in which all thresholds hold.
     error = (1 - wanted.confidence) / len(parts)
     promises = [_promise(part, name, wanted, 1 - error) for name, part in parts.items()]
@@ -118,7 +116,7 @@ def refuse_unscaled(answers: Sequence[Scored], loss: str, path: str) -> None:
 def _check(data: Columns, scores: Scores, wanted: Wanted) -> None:
     if not data.answers:
         raise DataError("no answer has a score and a rating to calibrate on.", path=scores.path)
-    data.check_good_at(wanted.good_at, scores.path)
+    data.check_good_at(wanted.good_at, scores.ratings or scores.path)
     refuse_unscaled(data.answers, wanted.loss, scores.path)
     if wanted.all_answers and data.group is None:
         message = "`all_answers` needs the instruction of every answer; add the texts."
@@ -169,6 +167,7 @@ def _promise(data: Columns, name: str | None, wanted: Wanted, confidence: float)
         category=name,
         test="betting" if betting else "binomial",
         used=_used(betting, n, instructions),
+        rated=n,
         n=len(data.score),
         instructions=instructions,
         bad=int((~data.good).sum()),
@@ -185,11 +184,14 @@ def _promise(data: Columns, name: str | None, wanted: Wanted, confidence: float)
 
 def _used(betting: bool, n: int, instructions: int | None) -> str:
     if instructions is None:
-        return f"{'betting' if betting else 'binomial'} test on {n:,} answers, taken as independent"
+        test = "betting" if betting else "binomial"
+        return f"{test} test on {counted(n, 'answer')}, taken as independent"
     if betting:
-        return f"betting test over {instructions:,} instructions, with all their {n:,} answers"
+        some = counted(instructions, "instruction")
+        return f"betting test over {some}, with all their {counted(n, 'answer')}"
     drawn = ", drawn at random" if instructions < n else ""
-    return f"binomial test on one answer to each of {instructions:,} instructions{drawn}"
+    each = counted(instructions, "instruction")
+    return f"binomial test on one answer to each of {each}{drawn}"
 
 
 def _sentence(wanted: Wanted, promises: Sequence[Promise]) -> str:

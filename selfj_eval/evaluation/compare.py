@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, counted
 from selfj_eval.evaluation.columns import Columns
 from selfj_eval.evaluation.compare_models import compared_models
 from selfj_eval.evaluation.compare_options import CompareOptions
@@ -136,7 +136,7 @@ def compared(
         )
     other = dict(zip((a.id for a in answers), scores, strict=True))
     data = Columns.of(answers, options.good_at)
-    data.check_good_at(options.good_at, first.path)
+    data.check_good_at(options.good_at, first.ratings or first.path)
     settings = ComparisonSettings(
         options.good_at,
         options.confidence,
@@ -146,7 +146,12 @@ def compared(
     )
     return Comparison(
         judges=names,
-        counts=Compared(len(first.answers), len(second.answers), len(answers)),
+        counts=Compared(
+            len(first.answers),
+            len(second.answers),
+            len(answers),
+            0 if data.group is None else int(data.group.max()) + 1,
+        ),
         warnings=_warnings(first, second, data),
         settings=settings,
         metrics=headline_differences(
@@ -191,17 +196,19 @@ def _warnings(first: Scores, second: Scores, data: Columns) -> list[str]:
     theirs = {a.id: a for a in second.answers}
     for one, two, path in ((mine, theirs, first.path), (theirs, mine, second.path)):
         if alone := len(one.keys() - two.keys()):
-            found.append(f"{alone} records are only in {path} and are skipped")
+            some = counted(alone, "record is", "records are")
+            found.append(f"{some} only in {path} and skipped")
         if unscored := sum(a.score is None for a in one.values()):
-            found.append(f"{unscored} records of {path} are unscored and are skipped")
+            some = counted(unscored, f"record of {path} is", f"records of {path} are")
+            found.append(f"{some} unscored and skipped")
     both = mine.keys() & theirs.keys()
     if changed := sum(
         None not in (mine[k].quality, theirs[k].quality) and mine[k].quality != theirs[k].quality
         for k in both
     ):
-        found.append(
-            f"{changed} records have another rating in the second file; the first file's is used"
-        )
+        some = counted(changed, "record has", "records have")
+        found.append(f"{some} another rating in the second file; the first file's is used")
     if other := sum(not same_answer(mine[k], theirs[k]) for k in both):
-        found.append(f"{other} records have another text in the second file and are skipped")
+        some = counted(other, "record has another text", "records have another text")
+        found.append(f"{some} in the second file; skipped")
     return [*found, *few_units(data)]

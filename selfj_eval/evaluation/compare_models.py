@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, counted
 from selfj_eval.evaluation.model_comparison import ModelComparison, ModelPair
 from selfj_eval.judging.models import one_model_each
 from selfj_eval.judging.scales import scale_of
@@ -56,11 +56,12 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
             values.setdefault(a.model, {}).setdefault(a.question, []).append(value)
     if not 2 <= len(values) <= MOST_MODELS:
         names = ", ".join(sorted(values)[:5]) or "none"
-        without = f" ({len(missing)} answers have no {by})" if missing else ""
+        some = counted(len(missing), "answer has", "answers have")
+        without = f" ({some} no {by})" if missing else ""
         raise DataError(
-            f"has answers with a {by} by {len(values)} models ({names}); a comparison takes 2 to "
-            f"{MOST_MODELS}{without}. Name the models in the field `model`, or give a file per "
-            "model.",
+            f"has answers with a {by} by {counted(len(values), 'model')} ({names}); a comparison "
+            f"takes 2 to {MOST_MODELS}{without}. Name the models in the field `model`, or give a "
+            "file per model.",
             path=path,
             field="model",
         )
@@ -83,12 +84,15 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
     if missing:
         first = f"; first {missing[0].id}: {missing[0].error}" if by == "score" else ""
         kind = "unscored" if by == "score" else "unrated"
-        warnings.append(f"{len(missing)} {kind} answers are skipped{first}")
+        some = counted(len(missing), f"{kind} answer is", f"{kind} answers are")
+        warnings.append(f"{some} skipped{first}")
     if unnamed:
-        warnings.append(f"{unnamed} answers name no model and are skipped")
+        some = counted(unnamed, "answer without a model is", "answers without a model are")
+        warnings.append(f"{some} skipped")
     fewest = min((f.difference.n for f in found), default=0)
     if fewest < FEWEST_UNITS:
-        warnings.append(f"only {fewest} instructions in common: intervals are rough, or missing")
+        some = counted(fewest, "instruction")
+        warnings.append(f"only {some} in common: too few for reliable intervals")
     if by == "score":
         warnings.append(
             "these are the judge's scores, not what people say; `selfj estimate` corrects them by "

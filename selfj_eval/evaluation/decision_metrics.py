@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfj_eval import metrics
+from selfj_eval.errors import counted
 from selfj_eval.evaluation.columns import Columns
 from selfj_eval.evaluation.result import Calibration, Curve, Fit, Graded, ScoresAtRating, Selective
 from selfj_eval.metrics import Metric
@@ -45,7 +46,7 @@ def calibration(data: Columns) -> Calibration:
     """The score as a probability that the answer is good."""
     score, good = data.score, data.good
     reason = metrics.score_ece(score, good).undefined
-    few = f"only {len(score)} answers to calibrate on"
+    few = f"only {counted(len(score), 'answer')} to calibrate on"
     return Calibration(
         _fit(None if reason else score / MAX_SCORE, data, reason or "no scored records"),
         _fit(metrics.cross_fitted(score, good, "isotonic", group=data.group), data, few),

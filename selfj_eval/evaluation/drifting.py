@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from selfj_eval.errors import counted
 from selfj_eval.metrics import Histogram, drift, histogram, one_of_each
 from selfj_eval.metrics.drift import TEST
 from selfj_eval.metrics.result import Array
@@ -46,8 +47,8 @@ class Drifted(NamedTuple):
             return f"{self.what}: not tested: {self.untested}"
         found = "DRIFT" if self.clear else "no drift seen"
         return (
-            f"{self.what}: {found} ({self.test}, p = {self.p_value:.2g}, {self.now:,} answers now "
-            f"against {self.before:,})"
+            f"{self.what}: {found} ({self.test}, p = {self.p_value:.2g}, "
+            f"{counted(self.now, 'answer')} now against {self.before:,})"
         )
 
 

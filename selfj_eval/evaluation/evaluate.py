@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from selfj_eval import __version__, metrics
+from selfj_eval.errors import counted
 from selfj_eval.evaluation import agreement, decision_metrics
 from selfj_eval.evaluation.binary import binary, warnings_on_correction
 from selfj_eval.evaluation.columns import UNKNOWN_SCALE, Columns
@@ -82,7 +83,7 @@ def evaluated(
         DataError: If ``good_at`` lies outside the ratings.
     """
     data = Columns.of(scores.rated, options.good_at)
-    data.check_good_at(options.good_at, scores.path)
+    data.check_good_at(options.good_at, scores.ratings or scores.path)
     drawing = agreement.Drawing(options.resamples, options.confidence, options.seed)
     raters = RaterColumns.of(data)
     verdicts = binary(scores, data, options.judged_good_at, options.confidence)
@@ -158,13 +159,18 @@ def warnings_on(scores: Scores, data: Columns) -> list[str]:
     n = len(scores.answers)
     unscored = [a for a in scores.answers if a.score is None]
     if unscored:
+        verb = "is" if len(unscored) == 1 else "are"
         reason = f"{unscored[0].id}: {unscored[0].error}"
-        found.append(f"{len(unscored)} of {n} answers are unscored and skipped; first {reason}")
+        found.append(
+            f"{len(unscored):,} of {counted(n, 'answer')} {verb} unscored and skipped; first "
+            f"{reason}"
+        )
     unrated = sum(a.rating is None for a in scores.answers)
     if unrated:
         none = unrated == n and scores.ratings is None
         hint = "; give a file of them as `ratings`" if none else ""
-        found.append(f"{unrated} of {n} answers have no rating{hint}")
+        verb = "has" if unrated == 1 else "have"
+        found.append(f"{unrated:,} of {counted(n, 'answer')} {verb} no rating{hint}")
     if (None, None) in data.scales:
         found.append(UNKNOWN_SCALE)
     if len(data.scales) > 1:
@@ -177,9 +183,9 @@ def warnings_on(scores: Scores, data: Columns) -> list[str]:
 
 def few_units(data: Columns) -> list[str]:
     """A warning where the bootstrap has little to draw from."""
-    drawn, unit = len(data.answers), "answers"
+    drawn, unit = len(data.answers), "answer"
     if data.group is not None:
-        drawn, unit = len(np.unique(data.group)), "instructions"
+        drawn, unit = len(np.unique(data.group)), "instruction"
     if not 0 < drawn < FEWEST_UNITS:
         return []
-    return [f"only {drawn} {unit}: intervals are rough, or missing"]
+    return [f"only {counted(drawn, unit)}: too few for reliable intervals"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfj_eval.errors import shown
+from selfj_eval.errors import counted, shown
 from selfj_eval.jobs.results import Result, plain, table
 from selfj_eval.metrics.paired_means import PairedDifference
 
@@ -30,27 +30,33 @@ class ModelPair:
     holm: float | None
     benjamini_hochberg: float | None
 
-    def conclusion(self, alpha: float, unit: str = "") -> str:
+    def conclusion(self, alpha: float) -> str:
         """What may be said of the two, as a sentence.
 
         Args:
             alpha: 1 - confidence. A difference is claimed where Holm's p-value is at most alpha.
-            unit: What the numbers are out of, such as " (of 9)".
         """
         found = self.found.difference
         one, two = shown(self.first), shown(self.second)
         if found.value is None:
             return f"{one} and {two} answered no instruction in common."
         if self.holm is not None and self.holm <= alpha:
+            ends = None if found.interval is None else (found.interval.low, found.interval.high)
             if found.value < 0:
                 one, two = two, one
-            return f"{one} is better than {two} by {abs(found.value):.2f}{unit}."
-        sentence = f"{found.n} instructions cannot tell {one} from {two}"
+                ends = ends and (-ends[1], -ends[0])
+            numbers = "" if ends is None else f" ({ends[0]:.2f} to {ends[1]:.2f})"
+            return f"{one} is better than {two} by {abs(found.value):.2f} points{numbers}."
+        sentence = f"{counted(found.n, 'instruction')} cannot tell {one} from {two}"
         if self.found.detectable is None:
             return f"{sentence}."
-        sentence += f"; a difference of {self.found.detectable:.2f} would have shown"
+        least = f"a difference of {self.found.detectable:.2f} points"
+        sentence += f"; {least} would have been found with 80 % probability"
         if self.found.needed is not None and self.found.needed <= 100 * found.n:
-            sentence += f". If the one found is real, about {self.found.needed:,} would tell them"
+            sentence += (
+                f". If the one found is real, about {self.found.needed:,} would be needed to tell "
+                "them apart"
+            )
         return f"{sentence}."
 
 
@@ -86,8 +92,7 @@ class ModelComparison(Result):
     @property
     def conclusions(self) -> list[str]:
         """A sentence per pair of models."""
-        unit = f" (of {self.scale[1]:g})" if self.scale is not None and not self.scale[0] else ""
-        return [pair.conclusion(1 - self.confidence, unit) for pair in self.pairs]
+        return [pair.conclusion(1 - self.confidence) for pair in self.pairs]
 
     def to_dict(self) -> dict[str, Any]:
         """The document that ``selfj compare`` prints as JSON."""

@@ -121,6 +121,7 @@ def rater_agreement(
     )
     return RaterAgreement(
         answers=int(several.sum()),
+        instructions=0 if group is None else len(np.unique(group[several])),
         raters=[
             RaterRow(
                 name,

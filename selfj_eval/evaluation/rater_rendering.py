@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from selfj_eval.errors import shown
+from selfj_eval.errors import counted, shown
 from selfj_eval.evaluation.cells import interval, number, reasons
+from selfj_eval.evaluation.conclusions import conclusions_on_raters
 from selfj_eval.evaluation.rater_result import RaterAgreement
 from selfj_eval.jobs.results import table
 from selfj_eval.metrics import Metric
@@ -21,7 +22,7 @@ def named(found: RaterAgreement) -> list[tuple[str, Metric]]:
     pairs = len(found.pairs)
     over = "of the two raters" if pairs == 1 else f"mean of {pairs} pairs of raters"
     dropped = f", {found.icc.dropped} dropped" if found.icc.dropped else ""
-    complete = f"{found.icc.single.n} answers that all rated{dropped}"
+    complete = f"{counted(found.icc.single.n, 'answer')} that all rated{dropped}"
     return [
         (f"Cohen's kappa, {over}", found.kappa.unweighted),
         ("  linear weights", found.kappa.linear),
@@ -41,14 +42,15 @@ def named(found: RaterAgreement) -> list[tuple[str, Metric]]:
 def rater_lines(found: RaterAgreement) -> Iterator[str]:
     """The section of an evaluation for people."""
     measures = named(found)
-    yield f"agreement of {len(found.raters)} raters on {found.answers:,} answers"
+    yield f"agreement of {len(found.raters)} raters on {counted(found.answers, 'answer')}"
+    yield from conclusions_on_raters(found)
     yield table([(name, number(m), interval(m)) for name, m in measures])
     yield from reasons(m for _, m in measures)
     yield ""
-    passed = f"passed from a winning rate of {PASSED_AT:g} on"
+    passed = f"passed at a winning rate of {PASSED_AT:g} or more"
     yield f"the judge in place of a rater (alternative annotator test; {passed})"
     epsilons = list(found.judge.rmse.winning_rates)
-    rows = [("agreement scored by", "advantage", *(f"winning at {e}" for e in epsilons))]
+    rows = [("agreement scored by", "advantage", *(f"winning rate, epsilon {e}" for e in epsilons))]
     tests = {SCORINGS[name]: getattr(found.judge, name) for name in SCORINGS}
     for name, test in tests.items():
         rows.append((name, *(number(m) for m in (test.advantage, *test.winning_rates.values()))))
@@ -63,12 +65,14 @@ def rater_lines(found: RaterAgreement) -> Iterator[str]:
 def _raters(found: RaterAgreement) -> list[tuple[str, ...]]:
     titles = (
         *("rater", "n", "mean", "r with others", "judge's r"),
-        *("advantage, equal", "close", "p at 0.2, close"),
+        *("advantage, equal", "close", "p, epsilon 0.2, close"),
     )
     rows: list[tuple[str, ...]] = [titles]
     for k, rater in enumerate(found.raters[:MOST_ROWS]):
         equal, close = found.judge.accuracy.raters[k], found.judge.rmse.raters[k]
-        p = close.p_values.get("0.2")
+        # Without the test of all raters, a single p-value decides nothing.
+        undefined = found.judge.rmse.advantage.value is None
+        p = None if undefined else close.p_values.get("0.2")
         rows.append(
             (
                 shown(rater.rater)[:40],

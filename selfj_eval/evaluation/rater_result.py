@@ -59,6 +59,7 @@ class RaterAgreement:
 
     Attributes:
         answers: Answers with a score and two ratings at least.
+        instructions: How many instructions these answer; 0 where texts are missing.
         raters: Each, by name.
         pairs: Every two raters.
         kappa: Mean over the pairs.
@@ -69,6 +70,7 @@ class RaterAgreement:
     """
 
     answers: int
+    instructions: int
     raters: Sequence[RaterRow]
     pairs: Sequence[RaterPair]
     kappa: Kappa

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from selfj_eval.errors import shown
+from selfj_eval.errors import counted, shown
 from selfj_eval.evaluation.cells import interval, number, reasons
 from selfj_eval.evaluation.rater_rendering import rater_lines
 from selfj_eval.evaluation.rater_result import RaterAgreement
@@ -38,7 +38,7 @@ def text(found: Evaluation) -> str:
     counts, settings = found.counts, found.settings
     headline = found.headline._asdict()
     parts = [
-        f"{shown(found.judge)}: {counts.records:,} answers, {counts.scored:,} scored, "
+        f"{shown(found.judge)}: {counted(counts.records, 'answer')}, {counts.scored:,} scored, "
         f"{counts.unscored:,} unscored, {counts.used:,} with score and rating, "
         f"{counts.good:,} of these good (rated at least {settings.good_at:g} on "
         f"{settings.good_at_scale})"
@@ -108,8 +108,7 @@ def verdict_names(found: Binary) -> list[tuple[str, Metric]]:
 def _verdicts(found: Binary) -> Iterator[str]:
     """The judge as one that says good or bad."""
     if found.score_cut is None:
-        yield "answers are not judged good or bad"
-        yield from reasons([found.tpr])
+        yield f"answers are not judged good or bad: {shown(found.tpr.undefined)}"
         return
     how = ", which separates good from bad answers best" if found.chosen else ""
     yield f"judged good or bad: good from score {found.score_cut:.3f} on{how}"
@@ -127,9 +126,8 @@ def _details(found: Evaluation) -> str:
         ("  the same, ties counted (acc23)", number(ties), interval(ties)),
     ]
     if pairs.epsilon is not None and pairs.epsilon[1] > 0:
-        low, high = pairs.epsilon
-        much = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
-        rows.append((f"  scores that differ by {much} tied", number(near), interval(near)))
+        name = f"  counting scores within {pairs.epsilon[1]:.3g} as ties"
+        rows.append((name, number(near), interval(near)))
     for share, metric in selective.accuracy_at_coverage.items():
         rows.append((f"share of good answers in the best {float(share):.0%}", number(metric), ""))
     for risk, metric in selective.coverage_at_risk.items():
@@ -151,7 +149,7 @@ def _details(found: Evaluation) -> str:
 def comparison_text(found: Comparison) -> str:
     """A comparison for people."""
     names = [shown(name) for name in found.judges]
-    parts = [f"A {names[0]}\nB {names[1]}", f"{found.counts.compared:,} records compared"]
+    parts = [f"A {names[0]}\nB {names[1]}", f"{counted(found.counts.compared, 'record')} compared"]
     parts += [f"  note: {shown(warning)}" for warning in found.warnings]
     parts += ["", found.conclusion]
     level = f"{100 * found.settings.confidence:g} % interval"

@@ -317,11 +317,18 @@ class Evaluation(Result):
 
 
 class Compared(NamedTuple):
-    """How many records each judge has, and how many are compared."""
+    """How many records each judge has, and how many are compared.
+
+    Attributes:
+        first, second: Records of each judge.
+        compared: Those that are compared.
+        instructions: How many instructions these answer; 0 where texts are missing.
+    """
 
     first: int
     second: int
     compared: int
+    instructions: int
 
 
 @dataclass(frozen=True, slots=True)

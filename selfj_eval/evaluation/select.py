@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.errors import DataError, printable, some
+from selfj_eval.errors import DataError, counted, printable, some
 from selfj_eval.evaluation.options import RatingOptions
 from selfj_eval.evaluation.policy import BAD, LOSSES, Policy
 from selfj_eval.evaluation.selection import Decided, Decisions, Selection
@@ -61,7 +61,12 @@ class SelectOptions(RatingOptions, TableOptions):
         """Refuse what does not go together."""
         RatingOptions.check(self)
         self.need_share("max_risk")
-        if (self.max_risk is None) == (self.policy is None):
+        if self.max_risk is not None and self.policy is not None:
+            message = (
+                "give only one of `max_risk` (to choose a policy) and `policy` (to apply one)."
+            )
+            raise DataError(message)
+        if self.max_risk is None and self.policy is None:
             raise DataError("give `max_risk` to choose a policy, or `policy` to apply one.")
         for name in set(_OF_A_CHOICE).intersection(self.changed()) if self.policy else ():
             raise OptionError(name, "is for choosing a policy: leave it out, or choose a new one.")
@@ -163,6 +168,7 @@ def _apply(given: ScoresLike, options: SelectOptions) -> Decisions:
         output=None if output is None else printable(output),
         decided=decided,
         promised=policy.max_risk,
+        loss=policy.loss,
     )
 
 
@@ -180,10 +186,10 @@ def mismatch(policy: Policy, scores: Scores) -> list[str]:
     rated = [a for a in scores.answers if a.rating is not None]
     scaled = all(None not in (a.rating_min, a.rating_max) for a in rated)
     if rated and scaled != policy.calibration.get("scaled_ratings", scaled):
-        found.append(
-            "the ratings' scale is known only here or only for the policy: 'bad' may mean "
-            "something else"
-        )
+        which = "is known here, but was not for the policy"
+        if not scaled:
+            which = "was known for the policy, but is not known here (give it as `scale`)"
+        found.append(f"the scale of the ratings {which}: 'bad' may mean something else")
     judge = scores.run.get("judge")
     if not isinstance(judge, dict) or policy.judge is None:
         which = "it is not known whether the same judge made these scores and the policy's"
@@ -213,7 +219,8 @@ def _unlike(policy: Policy, scores: Scores) -> list[str]:
         others = [a.category for a in scored if a.category not in policy.thresholds]
         if others:
             named = some(sorted({str(name) for name in others}), 5)
-            found.append(f"{len(others)} answers are declined: no promise for category {named}")
+            how_many = counted(len(others), "answer is", "answers are")
+            found.append(f"{how_many} declined: no promise for category {named}")
     return found
 
 

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from selfj_eval.errors import shown
+from selfj_eval.errors import counted, shown
 from selfj_eval.evaluation.policy import BAD, Policy
 from selfj_eval.jobs.results import Result, plain
+
+ENOUGH_INSTRUCTIONS, ENOUGH_ANSWERS = 200, 3
+"""From so many instructions on, with so many answers each on average, all answers accept more."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Promise:
         category: Which category; None for all answers.
         test: ``binomial`` (one answer to each instruction) or ``betting`` (all of them).
         used: The same as a sentence, with the numbers that decided.
+        rated: Rated answers; of these, the binomial test uses one to each instruction.
         n, bad: Rated answers that were used, and how many of them are bad.
         instructions: How many instructions they answer; None where texts are missing.
         threshold: Accept from this score on; None where nothing can be promised.
@@ -32,6 +36,7 @@ class Promise:
     category: str | None
     test: str
     used: str
+    rated: int
     n: int
     instructions: int | None
     bad: int
@@ -101,31 +106,47 @@ class Selection(Result):
 
     def __str__(self) -> str:
         lines = [
-            f"{self.n:,} rated answers used, {self.bad / self.n:.1%} of them bad; "
-            f"{self.unscored:,} unscored answers are skipped"
+            f"{self._used}, {percent(self.bad / self.n)} of them bad; "
+            f"{counted(self.unscored, 'unscored answer is', 'unscored answers are')} skipped"
         ]
         lines += [f"  note: {shown(warning)}" for warning in self.warnings]
         for one in self.promises:
             lines += self._none(one) if one.threshold is None else self._accepting(one)
         if self.policy is None:
-            return "\n".join(
-                [*lines, "  nothing was written; more rated answers or a better judge would help"]
-            )
+            return "\n".join([*lines, f"  nothing was written{self._what_would_help}"])
         lines.append(f"  promised: {self.promise}")
         return "\n".join(lines if self.output is None else [*lines, f"  written to {self.output}"])
 
     @property
+    def _used(self) -> str:
+        rated = sum(one.rated for one in self.promises)
+        if self.n == rated:
+            return f"{counted(rated, 'rated answer')} used"
+        return f"{self.n:,} of {counted(rated, 'rated answer')} used (one per instruction)"
+
+    @property
+    def _what_would_help(self) -> str:
+        if self.bad == self.n:
+            return ""
+        if all(one.instructions is None or one.test == "betting" for one in self.promises):
+            return "; more rated answers or a better judge would help"
+        return (
+            f"; more instructions or a better judge would help (from {ENOUGH_INSTRUCTIONS} "
+            f"instructions with {ENOUGH_ANSWERS} answers each on, all answers are used)"
+        )
+
+    @property
     def _wanted(self) -> str:
-        what = "bad" if self.loss == BAD else "lost"
-        return f"at most {self.max_risk:.4g} {what} with confidence {self.confidence:g}"
+        return f"{promised(self.max_risk, self.loss)} with confidence {self.confidence:g}"
 
     def _accepting(self, one: Promise) -> list[str]:
         m, k = one.accepted, one.bad_accepted
         seen = f"; their loss is {one.risk:.3g}" if self.loss != BAD else ""
         return [
-            f"{_where(one)}accept answers that score at least {one.threshold:.6g}: {self._wanted}",
-            f"  of these answers, this accepts {m:,} ({m / one.n:.1%}), {k:,} of them bad "
-            f"({k / m:.1%}){seen}",
+            f"{_where(one)}accept answers that score at least {_rounded(one.threshold)}: "
+            f"{self._wanted}",
+            f"  of these answers, this accepts {m:,} ({percent(m / one.n)}), {k:,} of them bad "
+            f"({percent(k / m)}){seen}",
             f"  by a {one.used}",
         ]
 
@@ -139,16 +160,36 @@ class Selection(Result):
             fewest = f"{one.fewest_records:,}"
             lines.append(f"  this needs at least {fewest} accepted answers, none of them bad")
         if one.lowest_certifiable_risk is None:
-            return [
-                *lines,
-                "  no risk can be certified: there are too few answers, or the scores do not "
-                "separate good from bad",
-            ]
+            why = "there are too few answers, or the scores do not separate good from bad"
+            if one.bad == one.n and self.loss == BAD:
+                used = "" if one.n == one.rated else " used"
+                why = f"all {one.n:,} answers{used} are bad"
+            return [*lines, f"  no risk can be certified: {why}"]
         lowest = f"{one.lowest_certifiable_risk:.3f}"
         return [
             *lines,
-            f"  the lowest risk that can be certified: {lowest}; to certify it, use other answers",
+            f"  the lowest risk that can be certified: {lowest}; it was found on these answers, so "
+            "to promise it, test it on new ones",
         ]
+
+
+def promised(max_risk: float, loss: str) -> str:
+    """What a policy promises, in few words."""
+    if loss == BAD:
+        return f"at most {percent(max_risk, 4)} bad"
+    return f"a mean loss of at most {max_risk:.4g}"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share as people read it, such as ``8.1 %`` or ``15 %``."""
+    return f"{round(100 * share, digits):g} %"
+
+
+def _rounded(threshold: float | None) -> str:
+    """A threshold as people read it; the policy keeps all digits."""
+    if threshold is None:
+        return "-"
+    return f"{threshold:.3f}" if abs(threshold) >= 0.1 else f"{threshold:.3g}"
 
 
 def _where(one: Promise) -> str:
@@ -185,7 +226,7 @@ class Decisions(Result):
         warnings: What shows that the promise may not hold here, as sentences.
         output: Where the decisions were written, or None.
         decided: One per answer, in their order.
-        promised: The policy's largest risk.
+        promised, loss: The policy's largest risk, and of what.
     """
 
     answers: int
@@ -199,10 +240,11 @@ class Decisions(Result):
     output: str | None
     decided: Sequence[Decided] = field(repr=False)
     promised: float = field(repr=False)
+    loss: str = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The summary, as the JSON that the command prints."""
-        hidden = ("decided", "promised")
+        hidden = ("decided", "promised", "loss")
         found = {name: value for name, value in vars(self).items() if name not in hidden}
         return found | {"warnings": list(self.warnings)}
 
@@ -212,16 +254,23 @@ class Decisions(Result):
 
     def __str__(self) -> str:
         lines = [
-            f"{self.accepted:,} of {self.answers:,} answers accepted, {self.declined:,} declined "
-            f"({self.unscored:,} of them unscored)"
+            f"{self.accepted:,} of {counted(self.answers, 'answer')} accepted, "
+            f"{self.declined:,} declined ({self.unscored:,} of them unscored)"
         ]
         if self.rated_accepted:
             bad = self.bad_accepted
             share = bad / self.rated_accepted
-            lost = "" if self.mean_loss == share else f"mean loss {self.mean_loss:.3g}; "
-            lines.append(
-                f"  {self.rated_accepted:,} accepted answers have a rating: {bad:,} bad "
-                f"({share:.1%}; {lost}promised at most {self.promised:.4g})"
+            some = counted(
+                self.rated_accepted,
+                "accepted answer has a rating",
+                "accepted answers have a rating",
             )
+            found = f"{bad:,} bad, {percent(share)} (promised: at most {percent(self.promised, 4)})"
+            if self.loss != BAD:
+                found = (
+                    f"{bad:,} bad, {percent(share)}; mean loss {self.mean_loss:.3g} (promised: at "
+                    f"most {self.promised:.4g})"
+                )
+            lines.append(f"  {some}: {found}")
         lines += [f"  note: {shown(warning)}" for warning in self.warnings]
         return "\n".join(lines if self.output is None else [*lines, f"  written to {self.output}"])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import selfj_eval
-from selfj_eval.errors import JudgeError, SelfJError
+from selfj_eval.errors import JudgeError, SelfJError, counted
 from selfj_eval.jobs.results import Result
 
 PACKAGES = (
@@ -64,6 +64,8 @@ class Installation(Result):
         lines += [f"  {name:<14}{number or '-'}" for name, number in self.packages.items()]
         marks = {True: "ok", False: "FAIL", None: "-"}
         lines += [f"{marks[check.ok]:<5}{check.name}: {check.detail}" for check in self.checks]
+        if None in (*self.packages.values(), *(check.ok for check in self.checks)):
+            lines.append("(-: not installed, or optional and not tested)")
         return "\n".join(lines)
 
 
@@ -128,7 +130,8 @@ def _device() -> Check:
         return Check("device", True, f"cuda, {torch.cuda.get_device_name()}")
     if torch.backends.mps.is_available():
         return Check("device", True, "mps")
-    return Check("device", True, f"cpu, {torch.get_num_threads()} threads, no accelerator")
+    threads = counted(torch.get_num_threads(), "thread")
+    return Check("device", True, f"cpu, {threads}, no accelerator")
 
 
 def _vllm() -> Check:
@@ -163,7 +166,9 @@ def _tasks() -> Check:
         # Where stock lm_eval looks, without reading all of its own tasks.
         found = TaskManager(include_path=str(stock_folder()), include_defaults=False).all_tasks
         number = sum(name.startswith("selfj") for name in found)
-        return Check("lm-eval tasks", number > 0, f"stock lm_eval finds {number} selfj tasks")
+        return Check(
+            "lm-eval tasks", number > 0, f"stock lm_eval finds {counted(number, 'selfj task')}"
+        )
     return Check(
         "lm-eval tasks",
         False,
@@ -182,14 +187,14 @@ def _data() -> Check:
     where = "SELFJ_DATA" if named else str(folder)
     way = "`selfj data get {}` gets it"
     if number:
-        more = " and AlpacaEval's data"
+        files, more = counted(number, "file"), " and AlpacaEval's data"
         if not alpaca:
             more = f"; not AlpacaEval's data ({way.format('alpaca_eval')})"
-        return Check("data", True, f"{where} has {number} files of judge_bench{more}")
+        return Check("data", True, f"{where} has {files} of judge_bench{more}")
     way = way.format("judge_bench")
     if alpaca:
         return Check("data", True, f"{where} has AlpacaEval's data; not judge_bench ({way})")
     if named:
         return Check("data", False, f"SELFJ_DATA={named} has no judge_bench/*.parquet in it; {way}")
-    text = f"nothing in {folder}, so that only the selfj_*_demo tasks can run; {way}"
+    text = f"no judge_bench in {folder}, so that only the selfj_*_demo tasks can run; {way}"
     return Check("data", None, text)

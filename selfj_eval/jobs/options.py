@@ -122,7 +122,7 @@ class Options:
         """
         value = getattr(self, name)
         holds = value is None or _LEAST_SHARE <= value <= 1 - _LEAST_SHARE
-        self.need(holds, name, "must lie between 0 and 1")
+        self.need(holds, name, "must be above 0 and below 1 (for 20 % give 0.2)")
 
     @classmethod
     def declared(cls) -> tuple[Declared, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from selfj_eval.errors import shown
+from selfj_eval.errors import counted, shown
 from selfj_eval.jobs.terminal import say
 
 
@@ -77,18 +77,22 @@ class Bar:
     def __init__(self, seconds: float = 5.0) -> None:
         self._seconds = seconds
         self._bar: Any = None
+        self._told: int | None = None  # how many were done in the last line of this part
         self._start = self._last = time.monotonic()
 
     def __call__(self, step: Step) -> None:
         """Show how far the work has come."""
         if not step.done and not step.ended:
             self._start = self._last = time.monotonic()
+            self._told = None
             if sys.stderr.isatty() and self._bar is None:
                 self._open(step)
         if self._bar is not None:
             self._bar.update(step.done - self._bar.n)
-        elif step.done and not step.ended:
+        elif step.done and not step.ended and time.monotonic() - self._last >= self._seconds:
             self._line(step)
+        elif step.ended and self._told not in (None, step.done):
+            self._line(step)  # the last line says where it ended
         if step.ended and self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -101,12 +105,9 @@ class Bar:
         self._bar = tqdm(total=step.total, unit=unit, desc=shown(step.verb), unit_scale=number)
 
     def _line(self, step: Step) -> None:
-        now = time.monotonic()
-        if now - self._last < self._seconds:
-            return
-        self._last = now
-        rate = step.done / (now - self._start)
-        of, speed = f"{step.done:,} of {step.total:,} {step.unit}s", f"{rate:.1f}"
+        self._last, self._told = time.monotonic(), step.done
+        rate = step.done / max(self._last - self._start, 1e-9)
+        of, speed = f"{step.done:,} of {counted(step.total, step.unit)}", f"{rate:.1f}"
         if step.unit == "byte":
             of, speed = f"{size(step.done)} of {size(step.total)}", size(rate)
         say(f"{shown(step.verb)} {of}, {speed} a second", file=sys.stderr)

@@ -26,7 +26,7 @@ from selfj_eval.records.layouts.alpaca import alpaca_eval_names
 from selfj_eval.records.notices import Notices
 from selfj_eval.records.options import ReadOptions, ScaleOptions
 from selfj_eval.records.questions import QUESTION_FIELDS
-from selfj_eval.records.rater_rows import RATER, one_row_an_answer
+from selfj_eval.records.rater_rows import RATER, on_no_rating, one_row_an_answer
 from selfj_eval.records.raters import GivenRating
 from selfj_eval.records.ratings import RATINGS, rescaled, with_rating, without_off_scale
 from selfj_eval.records.reading import iter_rows, refuse_repeated_ids
@@ -34,8 +34,10 @@ from selfj_eval.records.record import RECORD_FIELDS, Judgment, Record, checked_f
 
 _NO_SCORE = "no score in the file"
 _REMEDIES = {
-    True: " Put rows with a `rater` into a file of their own and give it as `ratings`.",
-    False: " Name the `rater` in every row of an answer that has several.",
+    (True, True): " Put rows with a `rater` into a file of their own and give it as `ratings`.",
+    (True, False): "",
+    (False, True): " Name the `rater` in every row of an answer that has several.",
+    (False, False): " Several raters? Add a column `rater`.",
 }
 _READ = frozenset(
     {*RECORD_FIELDS, *QUESTION_FIELDS, "output", "generator", "dataset"}
@@ -337,10 +339,11 @@ def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Sco
         message = f"no row has a score; the first has: {have}. Make scores with `selfj score`."
         raise DataError(message, path=path, field="score")
     if not score and all(a.rating is None for a in answers):
-        have = ", ".join(map(str, columns))
-        message = f"no row has a rating; the first has: {have}. Add the ratings."
-        raise DataError(message, path=path, field="rating")
-    refuse_repeated_ids(places, path=path, remedy=_REMEDIES[score] if by_rater else "")
+        name, message = on_no_rating([*columns])
+        if outside:
+            name, message = "rating", f"no rating is on its scale; first {outside[0]}. Correct one."
+        raise DataError(message, path=path, field=name)
+    refuse_repeated_ids(places, path=path, remedy=_REMEDIES[score, by_rater])
     notices.forget(EMPTY_ANSWERS)  # known since they were scored
     warnings = notices.sentences()
     if outside:

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from selfj_eval.errors import counted
 from selfj_eval.jobs.arguments import Numbers, codes, numbers
 from selfj_eval.metrics.rater_agreement import mean_metric
 from selfj_eval.metrics.result import FEWEST_UNITS, Array, Metric
@@ -118,9 +119,8 @@ def alternative_annotator_test(
             f"the alternative annotator test needs {FEWEST_RATERS}"
         )
         if len(found) < FEWEST_RATERS:
-            reason = (
-                f"only {len(found)} raters; the alternative annotator test needs {FEWEST_RATERS}"
-            )
+            some = counted(len(found), "rater")
+            reason = f"only {some}; the alternative annotator test needs {FEWEST_RATERS}"
         nothing = Metric(None, len(tested), reason)
         rates = {f"{e:g}": nothing for e in epsilons}
         return AlternativeAnnotatorTest(tuple(found), nothing, rates)

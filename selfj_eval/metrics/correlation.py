@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from selfj_eval.errors import counted
 from selfj_eval.jobs.arguments import Numbers
 from selfj_eval.metrics import influence
 from selfj_eval.metrics.clusters import clustered_variance, several_of_one
@@ -196,7 +197,7 @@ def partial_correlation(
     a, c = paired(a, given)
     reason = reason or no_spread(c, "values of the third quantity")
     if not reason and len(a) < 3:
-        reason = f"only {len(a)} scored records; at least 3 are needed"
+        reason = f"only {counted(len(a), 'scored record')}; at least 3 are needed"
     if reason:
         return Metric(None, len(a), reason)
     x, y, z = (rankdata(values) for values in (a, b, c))

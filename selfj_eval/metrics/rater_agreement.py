@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from selfj_eval.errors import counted
 from selfj_eval.jobs.arguments import Numbers, codes, numbers
 from selfj_eval.metrics.correlation import pearson, spearman
 from selfj_eval.metrics.resampled_raters import ResampledRaters
-from selfj_eval.metrics.result import Array, Interval, Metric, paired
+from selfj_eval.metrics.result import Array, Interval, Metric, no_spread, paired
 
 
 class Kappa(NamedTuple):
@@ -51,7 +52,7 @@ def cohen_kappa(first: Numbers, second: Numbers) -> Kappa:
     a, b = paired(a[both], b[both])
     n, reason = len(a), None
     if n < 2:
-        reason = f"only {n} answers with ratings by both raters; at least 2 are needed"
+        reason = f"only {counted(n, 'answer')} with ratings by both raters; at least 2 are needed"
     elif (a == a[0]).all() and (b == a[0]).all():
         reason = f"both raters gave all {n} answers the same rating ({a[0]:g})"
     if reason is not None:
@@ -133,9 +134,9 @@ def intraclass_correlation(ratings: Numbers, *, confidence: float = 0.95) -> Int
     (n, k), dropped = whole.shape, len(values) - len(whole)
     reason = None
     if k < 2:
-        reason = f"only {k} raters; at least 2 are needed"
+        reason = f"only {counted(k, 'rater')}; at least 2 are needed"
     elif n < 2:
-        reason = f"only {n} answers that every rater has rated; at least 2 are needed"
+        reason = f"only {counted(n, 'answer')} that every rater has rated; at least 2 are needed"
     elif np.ptp(whole) == 0:
         reason = f"all {n * k} ratings are equal ({whole[0, 0]:g})"
     if reason is not None:
@@ -227,13 +228,23 @@ def noise_ceiling(
     for k in range(values.shape[1]):
         rows = given[:, k] & (given.sum(axis=1) > 1)
         others = np.delete(filled[rows], k, axis=1).sum(axis=1) / (given[rows].sum(axis=1) - 1)
-        both = [
-            f(x, others, group=unit[rows], confidence=confidence)
-            for x in (values[rows, k], score[rows])
-            for f in (pearson, spearman)
-        ]
+        both = []
+        for x, whose in ((values[rows, k], "the rater's own ratings"), (score[rows], "the scores")):
+            reason = _no_correlation(x, others, whose)
+            for f in (pearson, spearman):
+                metric = f(x, others, group=unit[rows], confidence=confidence)
+                both.append(metric._replace(undefined=reason if metric.value is None else None))
         found.append(Ceiling(*both))
     return tuple(found)
+
+
+def _no_correlation(own: Array, others: Array, whose: str) -> str | None:
+    """Why values cannot be correlated with the mean of the other raters, or None."""
+    if len(own) < 2:
+        return f"only {counted(len(own), 'answer')} with ratings by others; at least 2 are needed"
+    if no_spread(others, "means"):
+        return "the mean ratings of the other raters are all equal"
+    return f"{whose} are all equal" if no_spread(own, "values") else None
 
 
 def pairs_of_raters(ratings: Numbers) -> dict[tuple[int, int], Kappa]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from selfj_eval.errors import counted
 from selfj_eval.jobs.arguments import Numbers, numbers
 
 Array = npt.NDArray[np.float64]
@@ -84,7 +85,7 @@ def no_spread(values: Array, name: str) -> str | None:
     correlation with them would be made of rounding errors.
     """
     if len(values) < 2:
-        return f"only {len(values)} scored records; at least 2 are needed"
+        return f"only {counted(len(values), 'scored record')}; at least 2 are needed"
     scale = float(np.abs(values).max())
     if float(np.ptp(values)) <= 1e-12 * max(scale, 1e-300):
         return f"all {len(values)} {name} are equal ({values[0]:g})"

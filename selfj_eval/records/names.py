@@ -81,7 +81,11 @@ def on_missing(missing: Sequence[str], columns: Iterable[object], can_name: bool
     if left := [field for field in missing if field not in found]:
         it = "it" if len(missing) == 1 else " and ".join(left)
         options = " ".join(f"`fields` {field}=NAME" for field in left)
-        named = f", or name the field that holds it with {options}" if can_name else ""
+        named = f", or name the field that holds it with {options}"
+        if not can_name:
+            named = f", or rename the column that holds it to `{left[0]}`"
+            if len(left) > 1:
+                named = ", or rename the columns that hold them"
         advice.append(f"Add {it}{named}.")
     return f"{what}; the fields here are: {', '.join(there) or 'none'}. {' '.join(advice)}"
 

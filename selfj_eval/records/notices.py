@@ -30,16 +30,21 @@ class Notices:
     def __init__(self) -> None:
         self.ignored: dict[str, None] = {}
         self._said: dict[str, None] = {}
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[tuple[str, str | None]] = Counter()
         self._left_out: dict[str, tuple[int, str]] = {}
 
     def say(self, sentence: str) -> None:
         """Note a fact about the whole file."""
         self._said[sentence] = None
 
-    def count(self, what: str) -> None:
-        """Note a fact about one row or value: what there is; the sentence says how often."""
-        self._counts[what] += 1
+    def count(self, what: str, more: str | None = None) -> None:
+        """Note a fact about one row or value: what there is; the sentence says how often.
+
+        Args:
+            what: What there is; with ``more`` the whole sentence where it occurs once.
+            more: The sentence where it occurs several times; ``{}`` stands for the number.
+        """
+        self._counts[what, more] += 1
 
     def leave_out(self, place: str, why: str) -> None:
         """Note a row, or a part of one, that gives no record, and why."""
@@ -48,7 +53,7 @@ class Notices:
 
     def forget(self, what: str) -> None:
         """Take back what was counted."""
-        self._counts.pop(what, None)
+        self._counts.pop((what, None), None)
 
     def ignore(self, names: Iterable[str]) -> None:
         """Note fields that nothing reads."""
@@ -64,7 +69,12 @@ class Notices:
 
     def sentences(self) -> list[str]:
         """All that was noted, one sentence a fact."""
-        found = [*self._said, *(f"{what}: {count:,}" for what, count in self._counts.items())]
+        found = [*self._said]
+        for (what, more), number in self._counts.items():
+            if more is None:
+                found.append(f"{what}: {number:,}")
+            else:
+                found.append(what if number == 1 else more.format(f"{number:,}"))
         found += self.why_left_out()
         if self.ignored:
             names = [str(name) for name in self.ignored]

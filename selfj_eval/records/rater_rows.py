@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,23 @@ from selfj_eval.records.texts import shortened
 RATER = "rater"
 """Field of a row that says whose rating it holds."""
 _SAME = ("instruction", "response", "rating_min", "rating_max", "inclusion")
+
+
+def on_no_rating(columns: Sequence[object]) -> tuple[str, str]:
+    """The field that holds no rating in any row, and what to do about it.
+
+    Args:
+        columns: The fields of the first row.
+    """
+    for name in ("rating", RATINGS):
+        if name in columns:
+            return name, f"the column {name!r} is empty; write the ratings there."
+    have = ", ".join(map(str, columns))
+    return "rating", (
+        f"no row has a rating; the first has: {have}. Give the ratings in a column 'rating' (with "
+        f"several raters one row for each answer and rater, named in a column {RATER!r}), or all "
+        f"ratings of an answer in a column {RATINGS!r}, as a list or by rater."
+    )
 
 
 class _Answer(NamedTuple):

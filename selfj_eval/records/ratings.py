@@ -74,7 +74,10 @@ def with_rating(
         changes[raters] = [one._asdict() for one in several] or None
         if is_missing(value) or isinstance(value, list | dict):
             if len(several) > 1:
-                notices.count("answers with several ratings; their mean is used")
+                notices.count(
+                    "1 answer has several ratings: their mean is used",
+                    "{} answers have several ratings: their mean is used",
+                )
             changes[name] = value = mean_of(several)
     elif is_missing(value):
         return row

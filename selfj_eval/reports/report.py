@@ -170,6 +170,7 @@ def page(
         command: What it is made with, to be shown.
         progress: Told how many bootstrap evaluations are done.
     """
+    from selfj_eval.evaluation.conclusions import conclusions_on_raters
     from selfj_eval.evaluation.evaluate import evaluated
     from selfj_eval.evaluation.rater_rendering import SCORINGS, named
     from selfj_eval.evaluation.rendering import ORDER, verdict_names
@@ -197,7 +198,11 @@ def page(
         most_groups=figures.MOST_GROUPS,
         order=ORDER,
         verdicts=[(n, d.binary, verdict_names(d.binary)) for n, d in rated],
-        raters=[(n, d.raters, named(d.raters)) for n, d in rated if d.raters],
+        raters=[
+            (n, d.raters, named(d.raters), conclusions_on_raters(d.raters))
+            for n, d in rated
+            if d.raters
+        ],
         scorings=SCORINGS,
         passed_at=PASSED_AT,
         differences=_differences(judges, names, options, progress),

@@ -6,6 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from selfj_eval.harness import installation
+from selfj_eval.harness.installation import Check, Installation
+
 
 def test_doctor(in_process: Any, data: Path) -> None:
     done = in_process("selfj", "doctor", "--json", SELFJ_DATA=str(data))
@@ -39,10 +44,25 @@ def test_doctor_sees_the_users_folder(in_process: Any, tmp_path: Path) -> None:
 
     missing = data()
     assert missing["ok"] is None
+    # Other data, such as a shipped judge, may be there.
+    assert f"no judge_bench in {tmp_path / 'selfj-eval'}, so that only" in missing["detail"]
     assert "`selfj data get judge_bench` gets it" in missing["detail"]
     folder = tmp_path / "selfj-eval" / "judge_bench"
     folder.mkdir(parents=True)
     (folder / "pointwise_one.parquet").touch()
     found = data()
     assert found["ok"] is True
-    assert f"{folder.parent} has 1 files of judge_bench" in found["detail"]
+    assert f"{folder.parent} has 1 file of judge_bench" in found["detail"]
+
+
+def test_the_text_explains_its_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert installation._device().detail == "cpu, 1 thread, no accelerator"
+    legend = "(-: not installed, or optional and not tested)"
+    found = Installation("3.12", {"torch": "2"}, (Check("vllm", None, "not installed"),))
+    assert str(found).endswith(f"\n-    vllm: not installed\n{legend}")
+    assert legend in str(Installation("3.12", {"torch": None}, (Check("a", True, "b"),)))
+    assert "(-" not in str(Installation("3.12", {"torch": "2"}, (Check("a", True, "b"),)))

@@ -101,8 +101,17 @@ def test_what_cannot_be_said_has_a_reason() -> None:
     assert "Rogan" not in str(whole)
     good = [row | ({"rating": 9} if "rating" in row else {}) for row in drawn(40, 30)]
     found = evaluate(good, **FAST).binary
-    assert found.tnr.undefined == "no answer is bad"
-    assert found.corrected.undefined == "no rated answer is bad"
+    assert found.tnr.undefined == found.corrected.undefined == "no rated answer is bad"
+    assert found.score_cut is None
+    assert "answers are not judged good or bad: no rated answer is bad\n" in str(
+        evaluate(good, **FAST)
+    )
+    poor = [row | ({"rating": 1} if "rating" in row else {}) for row in drawn(40, 30)]
+    said = str(evaluate(poor, **FAST))
+    assert "answers are not judged good or bad: no rated answer is good\n" in said
+    assert "precision" not in said
+    given = evaluate(poor, judged_good_at=5, **FAST).binary
+    assert given.tnr.value is not None and given.tpr.undefined == "no rated answer is good"
     none = evaluate([{"id": str(k), "score": k} for k in range(9)], **FAST)
     assert none.binary.unrated == 9 and none.binary.corrected.value is None
 

@@ -126,7 +126,7 @@ def test_answers_that_cannot_be_judged_are_counted(in_process: Any, files: list[
     assert found["missing"] == 1
     assert found["answers"] == {"good": 20, "poor": 19}
     assert found["pairs"][0]["found"]["difference"]["n"] == 19
-    assert any("1 unscored answers are skipped; first poor:3: " in w for w in found["warnings"])
+    assert any("1 unscored answer is skipped; first poor:3: " in w for w in found["warnings"])
     for line, file in enumerate(files):
         rows = [json.loads(one) | {"response": None} for one in file.read_text().splitlines()]
         files[line].write_text("".join(json.dumps(row) + "\n" for row in rows))

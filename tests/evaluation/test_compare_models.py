@@ -113,10 +113,10 @@ def test_unscored_answers_are_skipped_and_counted() -> None:
     found = compared(rows)
     assert found.pairs[0].found.difference.n == 39
     assert found.missing == 1
-    assert "1 unscored answers are skipped; first a-0: no answer" in found.warnings
+    assert "1 unscored answer is skipped; first a-0: no answer" in found.warnings
     nameless = [{k: v for k, v in r.items() if k != "model"} | {"id": f"no {k}"}
                 for k, r in enumerate(rows[:3])]  # fmt: skip
-    assert "2 answers name no model and are skipped" in compared(rows + nameless).warnings
+    assert "2 answers without a model are skipped" in compared(rows + nameless).warnings
 
 
 def test_question_ids_and_equal_answers_do_not_hide_the_models() -> None:
@@ -145,32 +145,45 @@ def test_scores_of_two_judges_are_not_compared_as_models(tmp_path: Path) -> None
     assert any("not known whether the same judge" in w for w in unknown.warnings)
 
 
-def test_numbers_without_a_known_scale_have_no_unit() -> None:
+def test_numbers_on_an_unknown_scale() -> None:
     rows = answers({"a": 5.0, "b": 4.0}, 40)
     rated = [r | {"rating": 10 * r["score"]} for r in rows]
     found = compared(rated, by="rating")
     assert found.scale is None
-    assert "(of 9)" not in str(found)
     assert "unknown scale" in str(found)
+    gap = found.pairs[0].found.difference
+    ends = (gap.value, gap.low, gap.high)
+    numbers = "{:.2f} points ({:.2f} to {:.2f})".format(*ends)
+    assert found.conclusions == [f"a is better than b by {numbers}."]
+    turned = compared([row | {"rating": -row["rating"]} for row in rated], by="rating")
+    assert turned.conclusions == [f"b is better than a by {numbers}."]
     on_scale = [r | {"rating": r["score"], "rating_min": 0, "rating_max": 9} for r in rows]
-    assert "(of 9)" in compared(on_scale, by="rating").conclusions[0]
+    assert "(ratings, 0 to 9)" in str(compared(on_scale, by="rating"))
 
 
 def test_a_constant_difference_is_a_difference() -> None:
     rows = answers({"a": 5.0, "b": 4.0}, 40)
     for at, row in enumerate(rows):
         row["score"] = 5.0 + (at % 2) * 2
-    assert compared(rows).conclusions == ["b is better than a by 2.00."]
+    assert compared(rows).conclusions == ["b is better than a by 2.00 points (2.00 to 2.00)."]
 
 
 def test_what_can_be_said_of_few_or_equal_answers() -> None:
     rows = answers({"a": 5.0, "b": 5.0}, 1)
     assert compared(rows).pairs[0].found.difference.interval is None
+    near = compared(answers({"a": 5.0, "b": 4.9}, 40))
+    (pair,) = near.pairs
+    assert pair.found.needed is not None and pair.found.needed <= 4_000
+    assert near.conclusions == [
+        f"40 instructions cannot tell {pair.first} from {pair.second}; a difference of "
+        f"{pair.found.detectable:.2f} points would have been found with 80 % probability. If the "
+        f"one found is real, about {pair.found.needed:,} would be needed to tell them apart."
+    ]
     same = [r | {"score": 5.0} for r in answers({"a": 5.0, "b": 5.0}, 40)]
     found = compared(same)
     assert found.conclusions == ["40 instructions cannot tell a from b."]
     alone = [r for r in rows if r["model"] == "a"]
-    with pytest.raises(DataError, match="by 1 models"):
+    with pytest.raises(DataError, match=r"by 1 model \("):
         compare(alone)
     apart = [r | {"instruction": f"{r['model']}: {r['instruction']}"} for r in rows]
     assert compared(apart).conclusions == ["b and a answered no instruction in common."]

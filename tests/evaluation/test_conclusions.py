@@ -43,7 +43,9 @@ def rows(
         (rows(300, 0.0), "These instructions cannot show whether the scores agree", ")."),
         (rows(300, -0.6), "The scores go against the ratings (Spearman -0.", ")."),
         (rows(300, 0.5, by_length=True), "The scores agree clearly", "length, nothing is shown."),
-        (rows(1, 0.5), "Nothing can be said about agreement: only 1 scored records", "."),
+        (rows(29, 0.99), "Too few instructions (29) to say how well the scores agree", "ratings."),
+        (rows(30, 0.99), "The scores agree strongly", "length."),
+        (rows(1, 0.5), "Nothing can be said about agreement: only 1 scored record", "."),
     ],
 )
 def test_it_says_what_the_intervals_say(given: list[dict[str, Any]], start: str, end: str) -> None:
@@ -68,5 +70,8 @@ def test_two_judges() -> None:
     assert found.conclusion in str(found)
     near = [row | {"score": row["score"] + float(random.normal(0, 0.05))} for row in good]
     assert "cannot tell which judge" in compare(good, near, resamples=200).conclusion
+    few = compare(good[:29], poor[:29], resamples=200)
+    wanted = "Too few instructions (29) to say which judge agrees better with the ratings."
+    assert few.conclusion == wanted and few.counts.instructions == 29
     same = compare(good, good[::-1], resamples=200).conclusion
     assert same == "Both judges agree with the ratings equally well."

@@ -42,7 +42,7 @@ def test_eval_prints_a_table_and_writes_csv(
     assert status == 0
     assert "201 answers, 200 scored, 1 unscored, 200 with score and rating" in out
     assert "\x1b" not in out
-    assert "note: 1 of 201 answers are unscored and skipped; first x: bad" in out
+    assert "note: 1 of 201 answers is unscored and skipped; first x: bad" in out
     for line in ("Spearman  ", "AUGRC (lower is better)", "share of good answers in the best 50%"):
         assert line in out
     rows = list(csv.DictReader(table.open()))
@@ -81,7 +81,10 @@ def test_eval_of_scores_without_ratings(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--confidence", "1"], "--confidence must lie between 0 and 1, got 1"),
+        (
+            ["--confidence", "1"],
+            "--confidence must be above 0 and below 1 (for 20 % give 0.2), got 1",
+        ),
         (["--resamples", "0"], "--resamples must lie between 20 and 1,000,000, got 0"),
         (["--seed", "-1"], "--seed must be at least 0, got -1"),
         (["--ratings", "none.csv"], "none.csv: cannot be read"),
@@ -105,7 +108,7 @@ def test_compare(jsonl: Jsonl, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "compare", good, bad, "--resamples", 60)
     assert status == 0
     assert "A good\nB bad\n150 records compared" in out
-    assert f"note: 1 records are only in {bad} and are skipped" in out
+    assert f"note: 1 record is only in {bad} and skipped" in out
     line = next(line for line in out.splitlines() if line.strip().startswith("Spearman"))
     assert line.endswith("100.0%")
     status, out, _ = run(capsys, "compare", good, bad, "--resamples", 60, "--json")
@@ -123,7 +126,7 @@ def test_select_chooses_and_applies(
     policy = tmp_path / "policy.json"
     status, out, _ = run(capsys, "select", path, "--max-risk", 0.15, "--output", policy)
     assert status == 0
-    assert "at most 0.15 bad with confidence 0.95" in out
+    assert "at most 15 % bad with confidence 0.95" in out
     saved = json.loads(policy.read_text())
     assert saved["calibration"]["n"] == 800
     assert "note" not in out
@@ -169,10 +172,10 @@ def test_select_says_when_nothing_can_be_promised(
     status, _, err = run(capsys, "select", bare, "--max-risk", 0.1)
     assert status == 2
     assert "no answer has a score and a rating to calibrate on" in err
-    for wrong in (0, 1, -1):
+    for wrong in (0, 1, -1, 20):
         status, _, err = run(capsys, "select", noise, f"--max-risk={wrong}")
         assert status == 2
-        assert "--max-risk must lie between 0 and 1" in err
+        assert "--max-risk must be above 0 and below 1 (for 20 % give 0.2), got" in err
 
 
 def test_a_policy_of_another_judge_promises_nothing(
@@ -227,7 +230,13 @@ def test_a_policy_meets_scores_of_another_scale_and_other_options(
     assert "are not on the same scale: the guarantee does not hold" in out
     unscaled = jsonl(*[{k: r[k] for k in ("id", "score", "rating")} for r in scored(50)])
     _, out, _ = run(capsys, "select", unscaled, "--policy", policy)
-    assert "the ratings' scale is known only here or only for the policy" in out
+    assert "the scale of the ratings was known for the policy, but is not known here" in out
+    bare = tmp_path / "bare.json"
+    run(capsys, "select", unscaled, "--max-risk", 0.9, "--good-at", 7, "--output", bare)
+    _, out, _ = run(capsys, "select", path, "--policy", bare)
+    assert "the scale of the ratings is known here, but was not for the policy" in out
+    status, _, err = run(capsys, "select", path, "--policy", policy, "--max-risk", 0.2)
+    assert (status, "give only one of --max-risk" in err) == (2, True)
     for option in ("--good-at", "--confidence"):
         status, _, err = run(capsys, "select", path, "--policy", policy, option, 0.5)
         assert status == 2

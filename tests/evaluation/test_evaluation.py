@@ -92,7 +92,7 @@ def test_ratings_from_another_file(jsonl: Jsonl) -> None:
     assert document["counts"]["instructions"] == 7
     assert document["counts"]["good"] == sum(r["rating"] >= 7 for r in rows)  # 6 on 0..9
     assert document["length"]["score_length"]["value"] is not None
-    assert document["warnings"] == ["only 7 instructions: intervals are rough, or missing"]
+    assert document["warnings"] == ["only 7 instructions: too few for reliable intervals"]
     part = read_scores(
         jsonl(*bare, {"id": "new", "score": 3}, name="s.jsonl"),
         ratings=jsonl(*ratings[:30], {"id": "other", "rating": 1}, name="r.jsonl"),
@@ -128,7 +128,7 @@ def test_ratings_of_other_answers_with_the_same_ids_are_not_these(jsonl: Jsonl, 
     both = compare(mine, read_scores(jsonl(*theirs, name="b.jsonl")), good_at=1, **FAST)
     document = both.to_dict()
     assert document["counts"]["compared"] == 2
-    assert "1 records have another text in the second file and are skipped" in document["warnings"]
+    assert "1 record has another text in the second file; skipped" in document["warnings"]
 
 
 def test_samples_of_lm_eval(jsonl: Jsonl) -> None:
@@ -170,22 +170,22 @@ def test_files_that_are_no_scores(jsonl: Jsonl, rows: list[Any], message: str) -
         ),
         (
             [{"id": str(k), "score": k, "rating": 3, **SCALE} for k in range(5)],
-            "only 5 answers: intervals are rough, or missing",
+            "only 5 answers: too few for reliable intervals",
             "all 5 ratings are equal (3)",
         ),
         (
             [{"id": "1", "score": 4.5, "rating": 3, "rating_min": 1, "rating_max": 5}],
-            "only 1 answers: intervals are rough, or missing",
-            "only 1 scored records; at least 2 are needed",
+            "only 1 answer: too few for reliable intervals",
+            "only 1 scored record; at least 2 are needed",
         ),
         (
             [{"id": "1", "score": 3, "rating": 11, "rating_min": 1, "rating_max": 10}],
-            "1 of 1 answers have no rating; give a file of them as `ratings`",
+            "1 of 1 answer has no rating; give a file of them as `ratings`",
             "only 0 scored records; at least 2 are needed",
         ),
         (
             [{"id": "1", "score": None, "rating": 3, "error": "no digit"}],
-            "1 of 1 answers are unscored and skipped; first 1: no digit",
+            "1 of 1 answer is unscored and skipped; first 1: no digit",
             "only 0 scored records; at least 2 are needed",
         ),
     ],
@@ -292,7 +292,8 @@ def test_gaps_in_ratings_and_missing_values_of_pandas(jsonl: Jsonl, tmp_path: Pa
     assert frame["rating"].isna().sum() == 2
     frame.to_parquet(tmp_path / "p.parquet")
     assert evaluate(read_scores(tmp_path / "p.parquet"), **FAST).to_dict()["counts"]["used"] == 28
-    with pytest.raises(DataError, match="no row has a rating; the first has: id, score"):
+    wanted = "no row has a rating; the first has: id, score. Give the ratings in a column 'rating'"
+    with pytest.raises(DataError, match=wanted):
         read_scores(jsonl(*bare, name="s.jsonl"), ratings=jsonl(*bare, name="r.jsonl"))
 
 
@@ -306,7 +307,7 @@ def test_compare_takes_what_both_have(jsonl: Jsonl) -> None:
     two = read_scores(jsonl(*other, name="two.jsonl"))
     document = compare(one, two, **FAST).to_dict()
     assert document["judges"] == ["one", "two"]
-    assert document["counts"] == {"first": 50, "second": 60, "compared": 49}
+    assert document["counts"] == {"first": 50, "second": 60, "compared": 49, "instructions": 0}
     assert len(document["warnings"]) == 3
     assert "10 records are only in" in document["warnings"][0]
     gap = document["metrics"]["spearman"]

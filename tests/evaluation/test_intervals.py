@@ -156,3 +156,23 @@ def test_without_instructions_soft_pairwise_accuracy_says_why() -> None:
     assert found.models is not None
     assert found.models.soft_pairwise_accuracy.undefined == "the instructions are not known"
     assert "undefined (-): the instructions are not known" in str(found)
+
+
+def test_the_tolerance_of_ties_is_said_once() -> None:
+    rng = np.random.default_rng(2)
+    rows = [
+        {
+            "id": f"{i}-{k}",
+            "instruction": f"Question {i}?",
+            "response": "r",
+            "score": float(np.clip(3 * (k // 2) + rng.normal(0, 0.3), 0, 9)),
+            "rating": 1 + k // 2,
+            "rating_min": 1,
+            "rating_max": 5,
+        }
+        for i in range(40)
+        for k in range(6)
+    ]
+    found = evaluate(rows, resamples=20)
+    assert found.pairwise.epsilon is not None and found.pairwise.epsilon[1] > 0.3
+    assert f"  counting scores within {found.pairwise.epsilon[1]:.3g} as ties  " in str(found)

@@ -444,5 +444,5 @@ def test_plans_for_a_width_need_ten_answers() -> None:
 
 def test_a_plan_has_no_option_that_it_does_not_read() -> None:
     assert "good_at" not in {option.name for option in PlanOptions.declared()}
-    with pytest.raises(OptionError, match="`confidence` must lie between 0 and 1"):
+    with pytest.raises(OptionError, match="`confidence` must be above 0 and below 1"):
         PlanOptions(budget=10, confidence=1.0)

@@ -31,7 +31,7 @@ def test_score_keeps_them(tmp_path: Path) -> None:
     for ending in ("jsonl", "csv", "parquet"):
         output = tmp_path / f"out.{ending}"
         result = score(made, judge="demo", output=output)
-        assert any("answers with several ratings; their mean is used" in n for n in result.notices)
+        assert any(" answers have several ratings: their mean is used" in n for n in result.notices)
         for given in (result, output):
             found = evaluate(given, **FAST)
             assert [r.rater for r in found.raters.raters] == ["ann", "bob"]

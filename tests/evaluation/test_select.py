@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def test_what_is_promised_is_said_exactly() -> None:
     assert alone.endswith("calibration answers, if a higher threshold has no higher risk.")
     graded = select(rated(200, 1), max_risk=0.3, loss="rating")
     assert "its expected loss (1 - rating on 0 to 1) is at most 0.3" in graded.promise
-    assert "at most 0.3 lost with confidence 0.95" in str(graded)
+    assert "a mean loss of at most 0.3 with confidence 0.95" in str(graded)
 
 
 def test_a_graded_promise_is_about_the_mean_loss(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_graded_promise_is_about_the_mean_loss(tmp_path: Path) -> None:
     score, rating, group = arrays(rows)
     loss, accepted = 1 - rating / 9, score >= policy.threshold
     assert applied.mean_loss == pytest.approx(loss[accepted].mean())
-    assert f"mean loss {applied.mean_loss:.3g}; promised at most 0.3" in str(applied)
+    assert f"mean loss {applied.mean_loss:.3g} (promised: at most 0.3)" in str(applied)
     means = [
         ((loss * accepted)[group == name].mean(), accepted[group == name].mean())
         for name in set(group.tolist())
@@ -224,3 +225,49 @@ def test_options_of_a_choice_are_refused_for_a_policy() -> None:
     for option in ({"loss": "rating"}, {"all_answers": True}, {"by_category": True}):
         with pytest.raises(DataError, match="is for choosing a policy"):
             select(rated(3, 1), policy=policy, **option)
+
+
+def test_what_is_used_and_what_would_help_is_said() -> None:
+    found = str(select(rated(80, 10, noise=3), max_risk=0.05))
+    assert found.startswith("80 of 800 rated answers used (one per instruction), ")
+    assert "NO THRESHOLD CAN BE CERTIFIED: at most 5 % bad with confidence 0.95" in found
+    assert re.search(
+        r"the lowest risk that can be certified: 0\.\d{3}; it was found on these answers, so to "
+        r"promise it, test it on new ones\n",
+        found,
+    )
+    assert found.endswith(
+        "  nothing was written; more instructions or a better judge would help (from 200 "
+        "instructions with 3 answers each on, all answers are used)"
+    )
+    every = str(select(rated(80, 10, noise=3), max_risk=0.05, all_answers=True))
+    assert every.startswith("800 rated answers used, ")
+    assert every.endswith("nothing was written; more rated answers or a better judge would help")
+
+
+def test_nothing_can_be_promised_of_bad_answers() -> None:
+    bad = [row | {"rating": 1} for row in rated(200, 3)]
+    found = str(select(bad, max_risk=0.1))
+    assert "600 rated answers used, 100 % of them bad; 0 unscored answers are skipped" in found
+    assert found.endswith(
+        "no risk can be certified: all 600 answers are bad\n  nothing was written"
+    )
+    few = str(select(bad[:30], max_risk=0.1))
+    assert "10 of 30 rated answers used (one per instruction), 100 % of them bad" in few
+    assert "no risk can be certified: all 10 answers used are bad" in few
+
+
+def test_shares_and_thresholds_are_printed_for_people(tmp_path: Path) -> None:
+    rows, policy = rated(300, 4), tmp_path / "p.json"
+    found = select(rows, max_risk=0.15, output=policy)
+    (one,) = found.promises
+    assert one.threshold is not None
+    assert f"at least {one.threshold:.3f}: at most 15 % bad with confidence 0.95\n" in str(found)
+    share = round(100 * one.accepted / one.n, 1)
+    assert f"this accepts {one.accepted:,} ({share:g} %), {one.bad_accepted:,} of them bad" in str(
+        found
+    )
+    applied = select(rows, policy=policy, output=tmp_path / "d.jsonl")
+    bad = round(100 * applied.bad_accepted / applied.rated_accepted, 1)
+    assert f"{applied.bad_accepted:,} bad, {bad:g} % (promised: at most 15 %)\n" in str(applied)
+    assert Policy.load(policy).threshold == one.threshold

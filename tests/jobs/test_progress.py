@@ -77,3 +77,25 @@ def test_what_goes_back_to_nothing_is_one_bar(monkeypatch: pytest.MonkeyPatch) -
     bar(Step("fetched", 10, 10, "byte", ended=True))
     assert bar._bar is None
     assert stream.getvalue().count("\n") == 1  # of the one bar, where it ends
+
+
+def test_the_last_line_says_where_the_work_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first step of a bootstrap may be slow, and all others take less than a line's time."""
+    now = iter([0.0, 0.0, *[6.0] * 4, *[7.0] * 5_000])
+    monkeypatch.setattr("selfj_eval.jobs.progress.time.monotonic", lambda: next(now))
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    with steps(Bar(), 1_080, "evaluated", "resample") as progress:
+        for _ in range(1_080):
+            progress(1)
+    first, last = stream.getvalue().splitlines()
+    assert first.startswith("evaluated 1 of 1,080 resamples, ")
+    assert last.startswith("evaluated 1,080 of 1,080 resamples, ")
+
+
+def test_short_work_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    with steps(Bar(), 3, "judged") as progress:
+        progress(3)
+    assert not stream.getvalue()

@@ -237,7 +237,7 @@ def test_intervals_are_over_instructions_and_know_no_order() -> None:
         ({"pointwise": "own.yaml"}, selfj.JudgeError, "compares two answers"),
         ({"output": "records.jsonl"}, StoreError, "is an input"),
         ({"output": "out.jsonl", "store": "records.jsonl"}, StoreError, "must be another file"),
-        ({"confidence": 1.0}, DataError, "must lie between 0 and 1"),
+        ({"confidence": 1.0}, DataError, "must be above 0 and below 1"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_judged(

@@ -143,7 +143,7 @@ def test_correlations(metric: object, rows: list[tuple[int, int]]) -> None:
 def test_no_value_has_a_reason(metric: object) -> None:
     assert callable(metric)
     assert metric([], []).undefined == "only 0 scored records; at least 2 are needed"
-    assert metric([1.0], [2.0]).undefined == "only 1 scored records; at least 2 are needed"
+    assert metric([1.0], [2.0]).undefined == "only 1 scored record; at least 2 are needed"
     assert metric([1.0, 1.0 + 1e-15], [1.0, 2.0]).undefined == "all 2 scores are equal (1)"
     assert metric([1.0, 2.0, 3.0], [5, 5, 5]).undefined == "all 3 ratings are equal (5)"
 

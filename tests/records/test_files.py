@@ -252,7 +252,7 @@ def test_fields_within_fields(files: Path, tmp_path: Path) -> None:
             ("model-a", 4.5, 5.0),
             ("model-b", None, None),
         ]
-        assert notices.sentences() == ["answers with several ratings; their mean is used: 1"]
+        assert notices.sentences() == ["1 answer has several ratings: their mean is used"]
         with pytest.raises(DataError, match=r"no row has a field 'meta\.rating', which is to hold"):
             read_records(tmp_path / f"x.{suffix}", names={"rating": "meta.rating"})
 

@@ -16,6 +16,7 @@ from selfj_eval.benchmarking.robustness.change_numbers import (
 )
 from selfj_eval.benchmarking.robustness.choosing import AnswerPool, chosen
 from selfj_eval.benchmarking.robustness.result import Base, Robustness, TrialSettings
+from selfj_eval.errors import counted
 from selfj_eval.jobs.arguments import items
 from selfj_eval.metrics.bootstrap import RESAMPLES
 from selfj_eval.metrics.result import FEWEST_UNITS
@@ -141,5 +142,6 @@ def _warnings(judged: Sequence[Judgment], instructions: int, unit: Unit) -> list
     if unit.undefined:
         found.append(f"no move can be measured: {unit.undefined}")
     if instructions < FEWEST_UNITS:
-        found.append(f"only {instructions} instructions: intervals are rough, or missing")
+        some = counted(instructions, "instruction")
+        found.append(f"only {some}: too few for reliable intervals")
     return found
