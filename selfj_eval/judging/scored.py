@@ -18,7 +18,6 @@ from selfj_eval.files.hashes import sha256_of
 from selfj_eval.jobs.arguments import is_missing
 from selfj_eval.raters.specs import short_name
 from selfj_eval.records.conversations import Turn, as_text, messages_of
-from selfj_eval.records.formats import Rows
 from selfj_eval.records.formats.spreadsheet import EMPTY_ANSWERS
 from selfj_eval.records.hub import HubRows, fetched
 from selfj_eval.records.inputs import rows_of
@@ -301,7 +300,11 @@ def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Sco
     """The scored, or the rated and the chosen answers, of a file (a ``Path``) or rows in memory."""
     notices = Notices()
     path = source if isinstance(source, Path) else None
-    rows = rows_of(source) if path is None else _rows_in(path, scale, notices)
+    how = ReadOptions(scale=scale.scale, missing_rating=scale.missing_rating)
+    rows = (
+        rows_of(source) if path is None
+        else iter_rows(path, fields=_READ, options=how, notices=notices)
+    )  # fmt: skip
     if not score:
         rows = one_row_an_answer(rows, path=path, scale=scale, notices=notices)
     first = next(rows, None)
@@ -353,11 +356,6 @@ def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Sco
     return answers, warnings
 
 
-def _rows_in(path: Path, scale: ScaleOptions, notices: Notices) -> Rows:
-    how = ReadOptions(scale=scale.scale, missing_rating=scale.missing_rating)
-    return iter_rows(path, fields=_READ, options=how, notices=notices)
-
-
 def _merged(answer: Scored, given: Scored | None) -> Scored:
     scale = ("rating", "rating_min", "rating_max", "raters", "inclusion")
     if given is None:
@@ -397,7 +395,4 @@ def _judge_name(run: Mapping[str, Any]) -> str | None:
 
 
 def _stem(path: Path) -> str:
-    name = path.name
-    for suffix in (path.suffix, ".scores"):
-        name = name.removesuffix(suffix)
-    return name.removeprefix("scores_")
+    return path.name.removesuffix(path.suffix).removesuffix(".scores").removeprefix("scores_")
