@@ -27,7 +27,7 @@ def on_no_rating(columns: Sequence[object]) -> tuple[str, str]:
     """
     for name in ("rating", RATINGS):
         if name in columns:
-            return name, f"the column {name!r} is empty; write the ratings there."
+            return name, f"no row has a rating: the column {name!r} is empty; write them there."
     have = ", ".join(map(str, columns))
     return "rating", (
         f"no row has a rating; the first has: {have}. Give the ratings in a column 'rating' (with "

@@ -150,8 +150,8 @@ SCORES = [{"id": "a", "score": 3}, {"id": "b", "score": 5}]
             "a column 'rating' (with several raters one row for each answer and rater, named in a "
             "column 'rater'), or all ratings of an answer in a column 'ratings'",
         ),
-        ("id,rating\na,\nb,\n", "the column 'rating' is empty; write the ratings there."),
-        ("id,ratings\na,\nb,\n", "the column 'ratings' is empty; write the ratings there."),
+        ("id,rating\na,\nb,\n", "the column 'rating' is empty; write them there."),
+        ("id,ratings\na,\nb,\n", "the column 'ratings' is empty; write them there."),
         (
             "answer,rating\na,1\nb,2\n",
             "the fields here are: answer, rating. Add it, or rename the column that holds it to "
