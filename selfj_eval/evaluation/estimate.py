@@ -108,8 +108,16 @@ def estimate_answers(scores: ScoresLike, options: EstimateOptions) -> Estimation
         read = as_scores(own, ratings=options.ratings, scale=options)
     data = PartlyRated.of(read, options.good_at, options.models)
 
+    unread: list[str] = []
+
     def distributions() -> Distributions:
-        found = distributions_of(given, own, options)
+        try:
+            found = distributions_of(given, own, options)
+        except DataError as error:
+            if options.predictors != "auto":
+                raise
+            unread.append(f"the judge's distributions are not used to predict ratings: {error}")
+            return {}
         return {a.id: d for a, d in zip(own.answers, found, strict=True)}
 
     prediction, predictors = predicted(data, options.predictors, distributions)
@@ -127,6 +135,7 @@ def estimate_answers(scores: ScoresLike, options: EstimateOptions) -> Estimation
         *_warnings(data, estimates[0]),
         *unlikely(likeness, "`selfj plan` chooses answers to rate"),
         *doubts,
+        *unread,
     ]
     instructions = data.instructions
     return Estimation(

@@ -55,6 +55,8 @@ def from_columns(
     fitted = cross_fitted_predictions(columns, rating, unit)
     if fitted is None or predictors == "all":
         return fitted
+    if _correlation(fitted, rating) <= 0:  # so do useless columns, for a fold left out
+        return None
     gain = _explained(fitted, rating) - _explained(columns[:, 0], rating)
     by_chance = 1 / ((~np.isnan(rating)).sum() - 2)  # what a useless column seems to explain
     return fitted if gain > by_chance else None
@@ -81,7 +83,12 @@ def _features(data: PartlyRated, distributions: Distributions) -> tuple[list[str
 
 def _explained(prediction: Array, rating: Array) -> float:
     """Squared correlation on the rated answers."""
+    return _correlation(prediction, rating) ** 2
+
+
+def _correlation(prediction: Array, rating: Array) -> float:
+    """On the rated answers; 0 where one of them does not vary."""
     rated = ~np.isnan(rating)
     f, y = prediction[rated], rating[rated]
     spread = f.std() * y.std()
-    return 0.0 if spread == 0 else float((((f - f.mean()) @ (y - y.mean())) / len(y) / spread) ** 2)
+    return 0.0 if spread == 0 else float((f - f.mean()) @ (y - y.mean()) / len(y) / spread)

@@ -254,6 +254,8 @@ def in_groups(
 ) -> Metric:
     """A correlation with the interval that holds where records come in groups.
 
+    That is the clustered one, or that of independent records if it is wider.
+
     Args:
         found: The correlation, with the interval of independent records.
         parts: From ``influence``: what each record adds to it.
@@ -263,9 +265,11 @@ def in_groups(
     unit = several_of_one(group, len(columns[0]))
     if unit is None or found.value is None:
         return found
-    return found._replace(
-        interval=clustered_interval(found.value, parts(*columns), unit, confidence)
-    )
+    clustered = clustered_interval(found.value, parts(*columns), unit, confidence)
+    # With few groups the clustered interval can be the narrower one by chance.
+    known = [i for i in (clustered, found.interval) if i is not None]
+    wider = max(known, key=lambda i: i.high - i.low) if clustered is not None else None
+    return found._replace(interval=wider)
 
 
 def clustered_interval(

@@ -180,7 +180,10 @@ def _drawn(values: Array, pairs: list[tuple[int, int]], seed: int) -> SignFlips:
     g = values.shape[1]
     larger, same = np.zeros(len(pairs)), np.zeros(len(pairs))
     # Where there is no difference, 0 changes no sum.
-    differences = np.nan_to_num(values[first] - values[second]).astype(np.float32)
+    exact = np.nan_to_num(values[first] - values[second])
+    largest = np.abs(exact).max(axis=1, keepdims=True)
+    # Of about 1, because float32 has no room for very large or small numbers.
+    differences = (exact / np.where(largest > 0, largest, 1.0)).astype(np.float32)
     near = _NEAR * np.abs(differences).sum(axis=1)
     rows = max(1, _CHUNK // max(g, len(pairs)))
     for start in range(0, FLIPS, rows):

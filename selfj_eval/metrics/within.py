@@ -12,6 +12,8 @@ from selfj_eval.jobs.arguments import Numbers, codes
 from selfj_eval.metrics import correlation, influence
 from selfj_eval.metrics.result import Array, Metric, paired
 
+FEWEST = 10
+"""Records of a part; with fewer, its correlation looks more certain than it is."""
 Name = Literal["pearson", "spearman", "kendall_tau_b"]
 _CORRELATIONS: Mapping[Name, tuple[Callable[..., Metric], Callable[[Array, Array], Array]]] = (
     MappingProxyType(
@@ -49,7 +51,7 @@ def mean_within(
 
     Returns:
         The mean over those parts that have the correlation; ``n`` is how many. Undefined where none
-        has it.
+        has it. No interval where a part that has it holds fewer than ten records.
     """
     a, b = paired(score, rating)
     of_part = codes(part, "part", len(a))
@@ -66,6 +68,8 @@ def mean_within(
     if not values:
         return Metric(None, 0, "no group has this correlation")
     value = float(np.mean(values))
+    if np.bincount(of_part[used])[np.unique(of_part[used])].min() < FEWEST:
+        return Metric(value, len(values))
     interval = correlation.clustered_interval(
         value, parts[used] / len(values), unit[used], confidence
     )

@@ -14,6 +14,7 @@ import pytest
 
 from selfj_eval import estimate, evaluate, plan, score
 from selfj_eval.errors import DataError
+from selfj_eval.evaluation.predictors import from_columns
 from selfj_eval.records.reading import read_records
 
 TRUTH = {"a": 6.0, "b": 4.5}
@@ -244,6 +245,24 @@ def test_the_judges_distribution_predicts_where_its_mean_does_not(tmp_path: Path
         assert better > 1.5 * worse
     rows[5]["probabilities"] = None
     assert "distribution" not in estimate(rows, ratings=given).predictors
+    rows[5]["probabilities"] = [0.5, 0.2]
+    found = estimate(rows, ratings=given)
+    assert "distribution" not in found.predictors
+    assert any("distributions are not used" in warning for warning in found.warnings)
+    with pytest.raises(DataError, match="add up to 1"):
+        estimate(rows, ratings=given, predictors="all")
+
+
+def test_columns_that_predict_nothing_are_not_used() -> None:
+    """What is fitted to them goes against the ratings that were left out."""
+    taken = 0
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        columns, rating = random.normal(size=(400, 4)), random.normal(5, 2, 400)
+        rating[100:] = np.nan
+        found = from_columns(columns, rating, np.arange(400), "auto")
+        taken += found is not None
+    assert taken <= 3
 
 
 def test_the_order_of_rows_changes_nothing() -> None:

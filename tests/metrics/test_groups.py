@@ -185,6 +185,29 @@ def test_mean_of_correlations_over_parts(name: Any) -> None:
     )
 
 
+def test_parts_of_two_records_are_not_certain() -> None:
+    """Their correlation is 1 or -1, which would look as if it were known without error."""
+    rng = np.random.default_rng(5)
+    score, rating = rng.normal(size=140), rng.normal(size=140)
+    part = np.r_[np.zeros(100, dtype=int), np.repeat(np.arange(1, 21), 2)]
+    found = mean_within("spearman", score, rating, part)
+    assert found.n == 21
+    assert found.interval is None
+    assert mean_within("spearman", score[:100], rating[:100], part[:100]).interval is not None
+
+
+def test_few_groups_do_not_make_an_interval_narrower() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(50):
+        a = rng.normal(size=6)
+        b = a + rng.normal(size=6)
+        clustered = pearson(a, b, group=[0, 0, 1, 2, 3, 4]).interval
+        alone = pearson(a, b).interval
+        assert clustered is not None
+        assert alone is not None
+        assert clustered.high - clustered.low >= alone.high - alone.low - 1e-12
+
+
 def test_they_are_near_the_bootstrap_over_the_same_groups() -> None:
     score, rating, group = answers(np.random.default_rng(7), 150, 5)
     drawn = headline_intervals(score, rating, rating >= 4, group=group, resamples=1000)

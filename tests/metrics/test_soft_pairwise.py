@@ -108,6 +108,16 @@ def test_drawn_sign_changes_are_near_all_of_them(monkeypatch: pytest.MonkeyPatch
     assert back.p == pytest.approx(1 - drawn.p)
 
 
+def test_the_unit_of_the_scores_does_not_matter() -> None:
+    """Probabilities of sequences are as small as 1e-60."""
+    rng = np.random.default_rng(4)
+    score = rng.normal(size=(4, 40))
+    rating = np.clip(np.round(score + rng.normal(size=(4, 40)) + 3), 0, 6)
+    plain = accuracy(score, rating).value
+    for unit in (1e-60, 1e39):
+        assert accuracy(score * unit, rating).value == pytest.approx(plain, abs=1e-3)
+
+
 def test_what_it_is_about() -> None:
     rng = np.random.default_rng(4)
     rating = np.round(rng.normal(5, 2, (3, 40)))
