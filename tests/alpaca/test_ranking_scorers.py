@@ -75,6 +75,7 @@ def ranking(pack: Path, monkeypatch: pytest.MonkeyPatch) -> Rank:
     return run
 
 
+@pytest.mark.long
 def test_a_baselines_answers_are_references(pack: Path, tmp_path: Path) -> None:
     from selfj_eval import alpaca
 

@@ -221,6 +221,7 @@ def test_hostile_texts_are_unscored_and_counted(command: Run, tmp_path: Path) ->
             assert a["preference"] == pytest.approx(by[name]["preference"], abs=1e-5)
 
 
+@pytest.mark.long
 def test_an_output_that_is_null_never_wins(in_process: Run, tmp_path: Path) -> None:
     config = _config(in_process, tmp_path / "annotator")
     base = [

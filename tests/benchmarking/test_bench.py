@@ -95,7 +95,7 @@ def test_an_answering_models_own_view(
         (["--judge", "nobody"], "no rater 'nobody'"),
         (["--judge", "ppl"], "the rater ppl needs"),
         (["--resamples", 1], "--resamples must lie between"),
-        (["--confidence", 2], "--confidence must lie between"),
+        (["--confidence", 2], "--confidence must be above 0 and below 1"),
         (["--limit", 0], "--limit must be at least 1"),
         (["--data", ","], "no set is named"),
         (["--judge", ","], "no rater is named"),

@@ -19,6 +19,7 @@ pytest.importorskip("datasketch", reason="the extra collect is not installed")
 SOURCES = [source for source in load_sources() if source.name in ("mbpp", "qasc", "sciq")]
 
 
+@pytest.mark.long
 def test_the_same_files_as_without_ray(tmp_path: Path) -> None:
     from selfj_eval.collection.on_ray import on_ray
 

@@ -103,7 +103,7 @@ def test_ratings_decide_where_they_are_asked_for() -> None:
     assert found.judge == "ratings"
     assert found.conclusions[0].startswith("b is better than a by ")
     unrated = [r | {"rating": None} if r["model"] == "b" else r for r in rated]
-    with pytest.raises(DataError, match="answers with a rating by 1 models"):
+    with pytest.raises(DataError, match="answers with a rating by 1 model "):
         compare(unrated, by="rating")
 
 

@@ -41,6 +41,7 @@ def demo() -> SelfJLM:
     return SelfJLM("demo")
 
 
+@pytest.mark.long
 def test_the_command_gives_the_scores_of_hf(command: Any, tmp_path: Path, evaluate: Any) -> None:
     task, limit = "selfj_judge_demo", 40
     done = command(

@@ -116,7 +116,7 @@ def test_differences_are_paired() -> None:
 
 def test_no_interval_where_there_is_none() -> None:
     one = metrics.headline_intervals([3.0], [5.0], [True], resamples=10)
-    assert one.pearson.undefined == "only 1 scored records; at least 2 are needed"
+    assert one.pearson.undefined == "only 1 scored record; at least 2 are needed"
     assert all(m.interval is None for m in one)
     none = metrics.headline_intervals([], [], [], resamples=10)
     assert all(m.value is None for m in none)

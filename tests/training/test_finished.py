@@ -207,6 +207,7 @@ def test_weights_that_are_no_numbers_are_an_error(
     assert "Lower learning_rate" in done.stderr and not (tmp_path / "nan").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["judge", "sft"])
 def test_a_warm_up_fits_into_the_training(kind: str, train: Run, tmp_path: Path) -> None:
     # 20 rows, 4 a step, 2 or 3 epochs.

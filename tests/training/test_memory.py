@@ -17,6 +17,7 @@ pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
 pytest.importorskip("tensorboard", reason="tensorboard is not installed")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("quantization", ["8bit", "4bit"])
 def test_a_quantised_base_learns_and_is_merged_in_full(
     quantization: str,

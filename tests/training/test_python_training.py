@@ -42,6 +42,7 @@ assert trained.agreement("teacher").spearman > 0.3 and scores.scored == 30
 """
 
 
+@pytest.mark.long
 def test_a_judge_is_trained_merged_and_used_in_25_lines(tmp_path: Path) -> None:
     assert len(SCRIPT.splitlines()) <= 25
     done = subprocess.run(
