@@ -21,7 +21,7 @@ are compared. Both judges are measured on the same bootstrap resamples, so what 
 cancels: the interval of the difference is narrower than the two separate intervals suggest.
 Models: with one file, or two files of answers by different models to the same instructions, mean
 scores are compared by instruction, with p-values adjusted for all pairs of models.
-Exit status: 0, or 2 for wrong input.
+Exit status: 0; 1 if --judge left answers unscored; 2 for wrong input.
 """
 
 
@@ -41,7 +41,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="B",
         nargs="?",
         help="scores of the same answers by another judge, or of another model's answers; with "
-        "--judge, another model's answers",
+        "--judge, another model's answers (then A and B are one file each)",
     )
     add_flags(parser, CompareOptions)
 

@@ -51,7 +51,8 @@ def compare_scores(
 
     Args:
         first: Scored answers, as for ``evaluate``; with ``judge`` answers, as for ``score``. Alone,
-            its models are compared.
+            its models are compared. With ``judge`` and ``second``, each of the two is one file, one
+            data set of the hub, or rows in memory; no pattern, folder or list of files.
         second: Scores of the same answers by another judge; ratings are taken from the first, and
             from the second where the first has none. Or scores of another model's answers to the
             same instructions, by the same judge. With ``judge``, another model's answers.

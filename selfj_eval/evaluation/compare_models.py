@@ -43,6 +43,7 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
     values: dict[str, dict[str, list[float]]] = {}
     missing: list[Scored] = []
     unnamed = 0
+    texts: dict[str, dict[str, set[str | None]]] = {}
     for a in answers:
         value = a.score if by == "score" else a.quality
         if value is None:
@@ -54,6 +55,7 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
             unnamed += 1
         else:
             values.setdefault(a.model, {}).setdefault(a.question, []).append(value)
+            texts.setdefault(a.model, {}).setdefault(a.question, set()).add(a.response)
     if not 2 <= len(values) <= MOST_MODELS:
         names = ", ".join(sorted(values)[:5]) or "none"
         some = counted(len(missing), "answer has", "answers have")
@@ -72,6 +74,8 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
         shared = sorted(values[one].keys() & values[two].keys())
         sides = [[float(np.mean(values[name][q])) for q in shared] for name in (one, two)]
         found.append(paired_difference(*sides, confidence=confidence))
+        if texts[one] == texts[two] and not any(None in given for given in texts[one].values()):
+            warnings.append(f"all answers of {one} and {two} are equal: is one of them a copy?")
     tested = [at for at, f in enumerate(found) if f.p is not None]
     p = [found[at].p or 0.0 for at in tested]
     strict, loose = (
@@ -143,7 +147,7 @@ def _named(scores: Sequence[Scores]) -> list[Scored]:
     """The answers; those of a file of one model that names none get the file's name."""
     if len(scores) == 1:
         return list(scores[0].answers)
-    models = [{a.model for a in own.answers} for own in scores]
+    models = [[a.model for a in own.answers] for own in scores]
     names = one_model_each([s.path for s in scores], models, lambda: distinct_names(scores))
     return [
         replace(a, model=name) for own, name in zip(scores, names, strict=True) for a in own.answers

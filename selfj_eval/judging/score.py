@@ -138,6 +138,22 @@ class ScoreRun(Result):
         return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Together:
+    """Answers of several inputs, read already and scored as one.
+
+    Attributes:
+        records: All of them.
+        address: What the run file calls them: the first input; None in memory.
+        input_sha256: The inputs that are not in memory by name, with the SHA-256 of their contents;
+            None for a data set of the hub, whose name has the commit.
+    """
+
+    records: Sequence[Record]
+    address: str | None
+    input_sha256: Mapping[str, str | None]
+
+
 def score_answers(answers: Answers | Sequence[str | Path], options: ScoreOptions) -> ScoreRun:
     """Score answers with a judge, or with another rater.
 
@@ -251,7 +267,7 @@ def _score_in_memory(answers: Any, options: ScoreOptions) -> ScoreRun:
     output = None if named is None else check_output(named, inputs=(answers,))
     options.check_csv(output)
     kept = options.store or (f"{output}.store" if output is not None else None)
-    _refuse_shared(None, output, kept)
+    refuse_shared(None, output, kept)
     totals = Totals()
     with _opened(options, kept) as rater:
         before, start = rater.from_store, time.monotonic()
@@ -260,7 +276,10 @@ def _score_in_memory(answers: Any, options: ScoreOptions) -> ScoreRun:
         seconds = time.monotonic() - start
     totals.count(records, judgments)
     totals.from_store = rater.from_store - before
-    run = run_of(options, rater, getattr(answers, "address", None))
+    together = isinstance(answers, Together)
+    run = run_of(options, rater, answers.address if on_hub or together else None)
+    if together and answers.input_sha256:
+        run["input_sha256"] = dict(answers.input_sha256)
     if output is not None:
         write_judgments(output, records, judgments, safe_csv=options.safe_csv)
         write_json(run_file(output), run)
@@ -281,23 +300,26 @@ def _files(sources: Sources, options: ScoreOptions) -> tuple[Path, Path]:
     if options.store is options.output is None and former.exists() and not store.exists():
         store = former
     for path in sources.files:
-        _refuse_shared(path, output, store)
+        refuse_shared(path, output, store)
         _refuse_ray(options, "one file", path)
     return output, store
 
 
-def _refuse_shared(source: Path | None, output: Path | None, store: PathLike | None) -> None:
+_NUMBERS = {2: "two", 3: "three", 4: "four"}
+
+
+def refuse_shared(source: Path | None, output: Path | None, store: PathLike | None) -> None:
     """Refuse files of which one would be written over by another."""
     from selfj_eval.files.atomic import run_file
 
     notes = None if output is None else run_file(output)
     given = [Path(file) for file in (source, output, notes, store) if file is not None]
     if len({file.resolve() for file in given}) < len(given):
-        read = "" if source is None else f"the input {source}, "
+        named = {"input": source, "output": output, "run file": notes, "store": store}
+        *some, last = (f"the {what} {file}" for what, file in named.items() if file is not None)
         raise StoreError(
-            f"{read}the output {output}, its run file {notes} and the store {store} must be "
-            f"{'three' if source is None else 'four'} different files; name another `output` or "
-            "`store`."
+            f"{', '.join(some)} and {last} must be {_NUMBERS[len(given)]} different files; name "
+            "another `output` or `store`."
         )
 
 

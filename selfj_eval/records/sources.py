@@ -79,7 +79,7 @@ def sources_of(given: str | Path | Sequence[str | Path]) -> Sources:
     each_found = [_files_of(each) for each in named]
     found = [file for files, _ in each_found for file in files]
     own = each_found[0][1] if len(named) == 1 else None
-    twice = [path for path, n in Counter(map(_identity, found)).items() if n > 1]
+    twice = [path for path, n in Counter(map(identity, found)).items() if n > 1]
     if twice:
         raise DataError("is given twice; name it once.", path=twice[0])
     if len(found) < 2:
@@ -91,7 +91,7 @@ def sources_of(given: str | Path | Sequence[str | Path]) -> Sources:
     return Sources(tuple(answers), own, folder, (notice,) if left else ())
 
 
-def _identity(file: Path) -> Path | str:
+def identity(file: Path) -> Path | str:
     """What tells that two names mean one file; on the hub, equal files are one in the cache."""
     named = printable(file)
     return named if is_address(named) else file.resolve()

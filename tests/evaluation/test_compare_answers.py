@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from selfj_eval import compare, ladder, plan, score
-from selfj_eval.errors import DataError
+from selfj_eval import compare, evaluate, ladder, leaderboard, plan, score
+from selfj_eval.errors import DataError, StoreError
 from selfj_eval.evaluation.model_comparison import ModelComparison
+from selfj_eval.judging import models
 from selfj_eval.judging.models import score_models
 from selfj_eval.judging.options import ScoreOptions
+from selfj_eval.records.addresses import Address
+from selfj_eval.records.hub import HubRows
 from selfj_eval.records.reading import read_rows
 
 Rows = list[dict[str, Any]]
@@ -57,7 +63,6 @@ def test_one_command_is_score_twice_and_compare(in_process: Any, files: list[Pat
     assert numbers[0] == pytest.approx(numbers[1], rel=1e-4)  # batches are others
     assert found.output == str(output)
     run = json.loads(Path(f"{output}.run.json").read_text())
-    assert run["input"] == f"{files[0]}, {files[1]}"
     assert run["judge"]["model"] == "demo"
     # What follows a comparison: which answers of the two are to be rated.
     chosen = plan(output, models=("good", "poor"), budget=10)
@@ -155,5 +160,136 @@ def test_wrong_use(in_process: Any, files: list[Path], tmp_path: Path) -> None:
         done = in_process("selfj", "compare", *arguments)
         assert done.returncode == 2, done.stdout
         assert message in done.stderr
-    with pytest.raises(DataError, match="by 1 models"):
+    with pytest.raises(DataError, match="by 1 model "):
         compare([r | {"model": "m"} for r in of_level(3)], judge="length")
+
+
+def test_no_input_is_written_over(files: list[Path]) -> None:
+    poor, good = files
+    before = [file.read_bytes() for file in files]
+    for output in files:
+        with pytest.raises(StoreError, match="is an input and would be overwritten"):
+            compare(*files, judge="length", output=output)
+    for store in files:
+        with pytest.raises(StoreError, match=f"the input {store}, .* must be four different"):
+            compare(*files, judge="length", store=store)
+        with pytest.raises(StoreError, match=f"the input {store} and the store {store} must be"):
+            compare(store, of_level(3), judge="length", store=store)  # without an output
+    folder = poor.parent
+    for several, message in (
+        (f"{folder}/p*.jsonl", "is a pattern; to compare two models, give one file for each"),
+        (folder, "is a folder; to compare two models"),
+        (files, "this is a list of files; to compare two models"),
+        ("hf://datasets/me/answers/*.jsonl", "is a pattern"),
+    ):
+        for given in ((several, good), (good, several)):
+            with pytest.raises(DataError, match=message):
+                compare(*given, judge="length", output=folder / "poor.jsonl")  # type: ignore[arg-type]
+    assert [file.read_bytes() for file in files] == before
+    assert sorted(folder.iterdir()) == sorted(files)
+
+
+def test_two_data_sets_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.chdir(tmp_path)
+    given = {
+        f"hf://datasets/{owner}/parts?split={split}": HubRows(
+            Address(f"{owner}/parts", "a" * 40, config="default", split=split),
+            datasets.Dataset.from_list(of_level(level)),
+        )
+        for owner, split, level in (("me", "poor", 1), ("me", "good", 9), ("you", "good", 9))
+    }
+    monkeypatch.setattr(models, "fetched", lambda one: given.get(one, one))
+    poor, good, theirs = given
+    found = compared(poor, good, judge="demo")
+    assert list(found.means) == ["parts_good", "parts_poor"]
+    assert found.output == "scores_parts_poor_parts_good.jsonl"
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written >= {found.output, f"{found.output}.run.json", f"{found.output}.store"}
+    run = json.loads(Path(f"{found.output}.run.json").read_text())
+    pinned = [f"hf://datasets/me/parts@{'a' * 40}?config=default&split={s}"
+              for s in ("poor", "good")]  # fmt: skip
+    assert run["input"] == pinned[0]
+    assert run["input_sha256"] == dict.fromkeys(pinned)
+    with pytest.raises(DataError, match="is given twice"):
+        compare(good, good, judge="length")
+    with pytest.raises(StoreError, match="holds scores of other answers"):
+        compare(poor, theirs, judge="length")
+    assert len(compared(good, theirs, judge="length").means) == 2  # names that differ by owner
+
+
+def test_default_outputs_of_different_comparisons(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("p/a.jsonl", "q/b.jsonl", "r/b.jsonl")]
+    for path, level in zip(paths, (1, 9, 3), strict=True):
+        path.parent.mkdir()
+        path.write_text("".join(json.dumps(row) + "\n" for row in of_level(level)))
+    a, b, other = paths
+    found = compared(a, b, judge="length")
+    assert found.output == str(tmp_path / "p/scores_a_b.jsonl")
+    before = Path(found.output).read_bytes()
+    with pytest.raises(StoreError, match="holds scores of other answers, .*; name another"):
+        compare(a, other, judge="length")
+    assert Path(found.output).read_bytes() == before
+    assert compared(a, b, judge="trigrams").output == found.output  # the same answers
+    compared(a, other, judge="length", output=tmp_path / "r.jsonl")
+    packed = tmp_path / "q/b.jsonl.gz"
+    packed.write_bytes(gzip.compress(b.read_bytes()))
+    found = compared(packed, other, judge="length")
+    assert found.output == str(tmp_path / "q/scores_q_b_r_b.jsonl")
+    assert set(found.means) == {"q/b", "r/b"}
+    found = compared(packed, b, judge="length")
+    assert set(found.means) == {"b.jsonl", "b.jsonl.gz"}
+
+
+def test_each_file_names_its_model_or_is_its_name(jsonl: Callable[..., Path]) -> None:
+    plain, good = of_level(1), of_level(9)
+    named = [row | {"model": "gpt"} for row in plain]
+    one, two = jsonl(*named, name="n1.jsonl"), jsonl(*good, name="n2.jsonl")
+    assert set(compared(one, two, judge="length").means) == {"gpt", "n2"}
+    assert set(compared(two, one, judge="length").means) == {"gpt", "n2"}
+    equal = jsonl(*good, name="gpt.jsonl")  # its name is the other's model
+    found = compared(one, equal, judge="length")
+    assert set(found.means) == {"n1", "gpt"}
+    assert any("is called n1, because" in w and "'gpt'" in w for w in found.warnings)
+    partly = jsonl(*named[:14], *plain[14:], name="partly.jsonl")
+    with pytest.raises(DataError, match="partly.jsonl, .*: 6 answers name no model, others 'gpt'"):
+        compare(partly, two, judge="length")
+
+
+def test_an_empty_file_and_a_copy(files: list[Path], tmp_path: Path) -> None:
+    (empty := tmp_path / "empty.jsonl").write_text("")
+    for given in ((files[0], empty), (empty, files[0])):
+        with pytest.raises(DataError, match="empty.jsonl: holds no records"):
+            compare(*given, judge="length")
+    assert not list(tmp_path.glob("*.store"))
+    shutil.copy(files[0], copy := tmp_path / "copy.jsonl")
+    note = "all answers of copy and poor are equal: is one of them a copy?"
+    assert note in compared(files[0], copy, judge="length").warnings
+    rows = of_level(3)
+    assert any("is one of them a copy" in w for w in compared(rows, rows, judge="length").warnings)
+    assert not any("a copy" in w for w in compared(*files, judge="length").warnings)
+
+
+def test_one_is_singular(jsonl: Callable[..., Path]) -> None:
+    found = compared(of_level(1, 1), of_level(9, 1), judge="length")
+    assert any("only 1 instruction in common" in w for w in found.warnings)
+    assert found.conclusions[0].startswith("1 instruction cannot tell ")
+
+
+def test_the_help_says_every_exit_status(in_process: Any) -> None:
+    said = in_process("selfj", "compare", "--help").stdout
+    assert "Exit status: 0; 1 if --judge left answers unscored; 2 for wrong input." in said
+
+
+def test_the_run_file_names_the_inputs_as_score_does(files: list[Path]) -> None:
+    output = Path(compared(*files, judge="length").output or "")
+    run = json.loads(Path(f"{output}.run.json").read_text())
+    assert run["input"] == str(files[0])  # as of several files that `selfj score` reads
+    sums = {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    assert run["input_sha256"] == sums
+    rows = [row | {"rating": k % 9} for k, (_, row) in enumerate(read_rows(output))]
+    (rated := output.with_name("rated.jsonl")).write_text("\n".join(map(json.dumps, rows)))
+    evaluated = evaluate(output, ratings=rated, scale=(0, 9), resamples=20)
+    board = leaderboard(evaluated, output=output.with_name("board.csv"))
+    assert [row["dataset"] for row in board.rows()] == ["poor"]
