@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Distribution = Sequence[float]
 _FIELD = "probabilities"
-_READ = frozenset({"id", _FIELD, "doc", "doc_id", "filtered_resps"})
+_READ = frozenset({"id", "score", _FIELD, "doc", "doc_id", "filtered_resps"})
 _ROUNDED = 0.01  # by so much the sum may differ from 1
 
 
@@ -32,6 +32,8 @@ def distributions_of(
     given: ScoresLike, scores: Scores, scale: ScaleOptions
 ) -> list[Distribution | None]:
     """The judge's probabilities of its labels, one for each answer; None where there are none.
+
+    In a file, they are None for all answers if the first one with a score has none.
 
     They are not in ``Scored``: few need them, and they would take half of its memory.
 
@@ -58,7 +60,12 @@ def distributions_of(
         return [_distribution(row, None, place) for place, row in rows_of(source)]
     how = ReadOptions(missing_rating=scale.missing_rating)
     rows = iter_rows(Path(source), fields=_READ, options=how, notices=Notices())
-    return [_distribution(row, printable(source), place) for place, row in rows]
+    found: list[Distribution | None] = []
+    for place, row in rows:
+        found.append(_distribution(row, printable(source), place))
+        if not any(found) and not is_missing(row.get("score")):
+            return [None] * len(scores.answers)  # scores of another kind of rater
+    return found
 
 
 def _distribution(row: Mapping[str, Any], path: str | None, place: str) -> Distribution | None:
