@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfj_eval.errors import DataError, StoreError, counted, printable, some
 from selfj_eval.files.atomic import check_output, run_file
+from selfj_eval.files.documents import read_json
 from selfj_eval.files.hashes import sha256_of
 from selfj_eval.judging.files import RecordFile
 from selfj_eval.judging.options import ScoreOptions
@@ -234,8 +234,8 @@ def _refuse_scores_of_others(output: Path, inputs: Mapping[str, str | None]) -> 
     if not notes.exists():
         return
     former: Any = None
-    with suppress(OSError, ValueError):
-        former = json.loads(notes.read_bytes())
+    with suppress(DataError):
+        former = read_json(notes)
     made_of = former.get("input_sha256") if isinstance(former, dict) else None
     if not isinstance(made_of, dict) or _places(made_of) != _places(inputs):
         message = f"{output} holds scores of other answers, says {notes}; name another `output`."
