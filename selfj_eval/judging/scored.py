@@ -359,6 +359,8 @@ def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Sco
 def _merged(answer: Scored, given: Scored | None) -> Scored:
     scale = ("rating", "rating_min", "rating_max", "raters", "inclusion")
     if given is None:
+        if all(getattr(answer, name) is None for name in scale):
+            return answer  # as nearly all are: a copy of each would take long
         nothing: dict[str, Any] = dict.fromkeys(scale)
         return replace(answer, **nothing)
     changes: dict[str, Any] = {name: getattr(given, name) for name in scale}
