@@ -106,7 +106,7 @@ def _given(
 
 
 def _members(data: Columns, name: str) -> dict[str, npt.NDArray[np.int64]]:
-    """The rows of each category or model; answers that name none are left out."""
+    """The rows of each category or model; answers that name none are skipped."""
     found: dict[str, list[int]] = {}
     for row, answer in enumerate(data.answers):
         key = getattr(answer, name)

@@ -1,4 +1,4 @@
-"""How ratings of several raters are read: in records, in rows of their own, and what is refused."""
+"""How ratings by several raters are read, in records and in rows of their own, and refused."""
 
 from __future__ import annotations
 
