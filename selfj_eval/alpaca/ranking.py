@@ -30,7 +30,7 @@ class RankOptions(ComparisonOptions):
 
     judge: Sequence[str | Rater] = option(
         help="a judge's folder or hub id, or any other rater, such as length, trigrams or "
-        "tfidf+length; may be repeated",
+        "tfidf+length; may be repeated; an option of the judge is for each that takes it",
         placeholder="JUDGE",
     )
     output: PathLike = option(help="folder for the CSV files and the figure", placeholder="DIR")
@@ -287,14 +287,17 @@ def rank_models(options: RankOptions) -> Rankings:
         options: The judges, and where results go.
 
     Raises:
-        DataError: If AlpacaEval's data are missing.
+        DataError: If AlpacaEval's data are missing, there is no such rater, or none of the raters
+            takes an option.
         JudgeError: If a judge cannot be loaded, or matplotlib is not installed.
         StoreError: If results cannot be written.
     """
     from selfj_eval.alpaca.figure import check_can_draw
     from selfj_eval.files.atomic import output_folder
+    from selfj_eval.raters.taken_options import options_of_each
 
     check_can_draw()
+    each = options_of_each(options.judge, options)
     folder = output_folder(options.output)
     instructions, models = alpaca_pack.evaluation_set(), alpaca_pack.stored_outputs()
     size = len(instructions)
@@ -302,7 +305,9 @@ def rank_models(options: RankOptions) -> Rankings:
         raise DataError(f"`instructions` must be at most {size}, got {options.instructions}.")
     drawn = Random(options.seed).sample(range(size), options.instructions or size)
     data = _Data(instructions, models, sorted(drawn))
-    rankings = [_ranked(judge, data, folder, options) for judge in options.judge]
+    rankings = [
+        _ranked(judge, data, folder, own) for judge, own in zip(options.judge, each, strict=True)
+    ]
     _write(rankings, options.file_names, folder)
     return Rankings(rankings, printable(folder))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from selfj_eval.metrics import Interval, Metric, RankingAgreement
 from selfj_eval.metrics.bootstrap import CountStatistic, bootstrap_of_counts
 from selfj_eval.metrics.pair_order import Counts
 from selfj_eval.metrics.result import Array
+from selfj_eval.metrics.within import Name, mean_of_parts
 
 _FEWEST_MODELS = 3
 
@@ -85,17 +87,28 @@ def by(data: Columns, name: str, confidence: float) -> dict[str, Group]:
     return result
 
 
-def mean_over(data: Columns, name: str, confidence: float) -> Correlation:
-    """The plain mean of the correlations over categories or models: what pooling mixes up."""
+def mean_over(
+    data: Columns, name: str, groups: Mapping[str, Group], confidence: float
+) -> Correlation:
+    """The plain mean of the correlations over categories or models: what pooling mixes up.
+
+    Args:
+        data: The answers.
+        name: ``category`` or ``model``.
+        groups: What ``by`` found of each.
+        confidence: Level of the intervals.
+    """
     members = _members(data, name)
     rows = np.concatenate([np.empty(0, dtype=np.int64), *members.values()])
-    part = np.repeat(np.arange(len(members)), [len(own) for own in members.values()])
-    columns, given = (data.score[rows], data.rating[rows], part), _given(data, confidence, rows)
-    return Correlation(
-        metrics.mean_within("pearson", *columns, **given),
-        metrics.mean_within("spearman", *columns, **given),
-        metrics.mean_within("kendall_tau_b", *columns, **given),
-    )
+    ends = np.cumsum([len(own) for own in members.values()], dtype=np.int64)
+    parts = np.split(np.arange(len(rows)), ends)[:-1]
+    given = _given(data, confidence, rows)
+
+    def mean(which: Name) -> Metric:
+        found = [getattr(groups[key].headline, which) for key in members]
+        return mean_of_parts(found, which, data.score[rows], data.rating[rows], parts, **given)
+
+    return Correlation(mean("pearson"), mean("spearman"), mean("kendall_tau_b"))
 
 
 def _given(

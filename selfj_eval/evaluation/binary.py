@@ -14,7 +14,10 @@ from selfj_eval.evaluation.columns import Columns, equal_chances
 from selfj_eval.evaluation.result import Binary
 from selfj_eval.judging.scored import Scored, Scores, groups
 from selfj_eval.metrics import Interval, Metric
+from selfj_eval.metrics.calibration import FOLDS
 
+FEWEST = 2 * FOLDS
+"""Rated answers or instructions that a cross-fitted score cut takes."""
 Group = npt.NDArray[np.int64] | None
 
 
@@ -26,7 +29,12 @@ class _Unrated(NamedTuple):
 
 
 def binary(
-    scores: Scores, data: Columns, judged_good_at: float | None, confidence: float
+    scores: Scores,
+    data: Columns,
+    judged_good_at: float | None,
+    confidence: float,
+    *,
+    instead: str = "",
 ) -> Binary:
     """Verdicts of the judge against the ratings.
 
@@ -37,8 +45,9 @@ def binary(
             rated answers of the other folds for each of them, on all for the others. Nothing can
             be chosen where no rated answer is good, or none is bad.
         confidence: Level of the intervals.
+        instead: What can be done beside rating more answers where these are too few to choose on.
     """
-    verdict, cut, reason = _verdicts(data, judged_good_at)
+    verdict, cut, reason = _verdicts(data, judged_good_at, instead)
     unrated = _unrated(scores, data)
     if verdict is None or cut is None:
         missing = Metric(None, len(data.answers), reason)
@@ -93,7 +102,7 @@ def warnings_on_correction(found: Binary, data: Columns) -> list[str]:
 
 
 def _verdicts(
-    data: Columns, judged_good_at: float | None
+    data: Columns, judged_good_at: float | None, instead: str
 ) -> tuple[npt.NDArray[np.bool_] | None, float | None, str | None]:
     """The verdict on each rated answer and the cut for others, or why there are none."""
     if judged_good_at is not None:
@@ -102,11 +111,11 @@ def _verdicts(
         return None, None, f"no rated answer is {'bad' if data.good.any() else 'good'}"
     found = metrics.cross_fitted_verdicts(data.score, data.good, group=data.group)
     if found is None:
-        unit = "answer" if data.group is None else "instruction"
-        n = len(data.answers) if data.group is None else len(np.unique(data.group))
-        some = counted(n, f"rated {unit}")
-        reason = f"only {some} to choose a score cut on; give one as `judged_good_at`"
-        return None, None, reason
+        unit, n, some = "answer", len(data.answers), f"at least {FEWEST}"
+        if data.group is not None:
+            unit, n, some = "instruction", len(np.unique(data.group)), f"answers to {some}"
+        few = f"only {counted(n, f'rated {unit}')} to choose a score cut on"
+        return None, None, f"{few}; rate {some}{instead}"
     return found, metrics.best_cut(data.score, data.good).at, None
 
 

@@ -86,7 +86,12 @@ def evaluated(
     data.check_good_at(options.good_at, scores.ratings or scores.path)
     drawing = agreement.Drawing(options.resamples, options.confidence, options.seed)
     raters = RaterColumns.of(data)
-    verdicts = binary(scores, data, options.judged_good_at, options.confidence)
+    verdicts = binary(
+        *(scores, data, options.judged_good_at, options.confidence),
+        instead=", or give one as `judged_good_at`",
+    )
+    by_category = agreement.by(data, "category", options.confidence)
+    by_model = agreement.by(data, "model", options.confidence)
     notes = [
         *warnings_on(scores, data),
         *([] if raters is None else raters.warnings()),
@@ -112,10 +117,10 @@ def evaluated(
         ),
         correlation=agreement.correlation(data, options.confidence),
         pairwise=agreement.pairwise(data, drawing),
-        by_category=agreement.by(data, "category", options.confidence),
-        by_model=agreement.by(data, "model", options.confidence),
-        mean_over_categories=agreement.mean_over(data, "category", options.confidence),
-        mean_over_models=agreement.mean_over(data, "model", options.confidence),
+        by_category=by_category,
+        by_model=by_model,
+        mean_over_categories=agreement.mean_over(data, "category", by_category, options.confidence),
+        mean_over_models=agreement.mean_over(data, "model", by_model, options.confidence),
         models=agreement.models(data, drawing),
         selective=decision_metrics.selective(data),
         calibration=decision_metrics.calibration(data),

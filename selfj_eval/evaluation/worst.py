@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from selfj_eval.errors import DataError, shown
+from selfj_eval.errors import DataError, counted, shown
 from selfj_eval.jobs.options import keywords, option
 from selfj_eval.jobs.results import Result
 from selfj_eval.judging.scored import Scored, as_scores
@@ -59,10 +59,11 @@ class Worst(Result):
         skipped = ""
         if self.missing:
             what = "unscored" if self.by == "score" else "unrated"
-            skipped = f"; {self.missing:,} {what} answer" + ("s are" if self.missing > 1 else " is")
-            skipped += " skipped"
+            some = counted(self.missing, f"{what} answer is", f"{what} answers are")
+            skipped = f"; {some} skipped"
+        n = f"{len(self.listed):,} " if len(self.listed) > 1 else ""
         lines = [
-            f"{shown(self.judge)}: the {len(self.listed):,} lowest of {self.answers:,} answers by "
+            f"{shown(self.judge)}: the {n}lowest of {counted(self.answers, 'answer')} by "
             f"{self.by}{skipped}"
         ]
         for a in self.listed:

@@ -67,7 +67,7 @@ def score_models(first: Answers, second: Answers, options: ScoreOptions) -> Scor
 
     Raises:
         DataError: As ``score``; also if one of the two is several files, holds answers by several
-            models, or both are the same.
+            models, both are the same, or two ids are the same with the models' names in front.
         StoreError: If a file that is written would be an input, or the default output holds the
             scores of other answers.
     """
@@ -248,8 +248,18 @@ def _places(inputs: Mapping[str, str | None]) -> set[str]:
 
 def _named(models: Sequence[_Model], names: Sequence[str], repeated: bool) -> list[Record]:
     """All records, with the names of their models; before their ids, too, where these repeat."""
-    return [
-        replace(record, model=name, id=f"{name}:{record.id}" if repeated else record.id)
-        for model, name in zip(models, names, strict=True)
-        for record in model.records
-    ]
+    found, whose = list[Record](), dict[str, tuple[str, str]]()
+    for model, name in zip(models, names, strict=True):
+        for record in model.records:
+            own = f"{name}:{record.id}" if repeated else record.id
+            first, its_id = whose.setdefault(own, (name, record.id))
+            if first != name:  # the name of one model goes on as an id of the other does
+                raise DataError(
+                    f"both models use the same ids, so their names are put in front; but then "
+                    f"{its_id!r} of {first!r} and {record.id!r} of {name!r} are both {own!r}. "
+                    "Change one of these ids, or the name of a model.",
+                    path=model.address,
+                    field="id",
+                )
+            found.append(replace(record, model=name, id=own))
+    return found

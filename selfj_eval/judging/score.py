@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,6 +16,7 @@ from selfj_eval.jobs.progress import steps
 from selfj_eval.jobs.results import Result, first_of
 from selfj_eval.jobs.tracking import tracked
 from selfj_eval.judging.options import ScoreOptions
+from selfj_eval.judging.scales import scale_of
 from selfj_eval.raters.protocol import Preparable, Rater
 from selfj_eval.records.options import ReadOptions
 from selfj_eval.records.sources import Sources, sources_of
@@ -116,10 +118,8 @@ class ScoreRun(Result):
             f"{self.seconds:.1f} s"
         ]
         if self.mean_score is not None:
-            scale = ""
-            if self.mean_digit_mass is not None:  # of a judge; a sum's scale is that of its parts
-                low, high = self.run.get("judge", {}).get("scale", (0, 9))
-                scale = f" ({low:g} to {high:g})"
+            low, high = scale_of(self.run.get("judge", {}))
+            scale = f" ({low:g} to {high:g})" if math.isfinite(low) else ""
             lines.append(f"  mean score      {self.mean_score:.3f}{scale}")
             if self.mean_digit_mass is not None:
                 note = "  (low: is this model a judge?)" if self.mean_digit_mass < 0.5 else ""

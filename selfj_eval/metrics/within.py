@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from selfj_eval.jobs.arguments import Numbers, codes
 from selfj_eval.metrics import correlation, influence
@@ -55,22 +56,46 @@ def mean_within(
     """
     a, b = paired(score, rating)
     of_part = codes(part, "part", len(a))
-    unit = np.arange(len(a)) if group is None else codes(group, "group", len(a))
-    function, parts_of = _CORRELATIONS[name]
-    parts, used, values = np.zeros(len(a)), np.zeros(len(a), dtype=bool), list[float]()
     order = np.argsort(of_part, kind="stable")
-    for rows in np.split(order, np.cumsum(np.bincount(of_part))[:-1]):
-        value = function(a[rows], b[rows]).value
-        if value is not None:
-            values.append(value)
-            used[rows] = True
-            parts[rows] = parts_of(a[rows], b[rows])
-    if not values:
+    rows = np.split(order, np.cumsum(np.bincount(of_part))[:-1])
+    function, _ = _CORRELATIONS[name]
+    found = [function(a[own], b[own]) for own in rows]
+    return mean_of_parts(found, name, a, b, rows, group=group, confidence=confidence)
+
+
+def mean_of_parts(
+    found: Sequence[Metric],
+    name: Name,
+    score: Numbers,
+    rating: Numbers,
+    rows: Sequence[npt.NDArray[np.intp]],
+    *,
+    group: Numbers | None = None,
+    confidence: float = 0.95,
+) -> Metric:
+    """What ``mean_within`` gives, where the correlation of each part is known already.
+
+    Args:
+        found: The correlation of each part.
+        name: Which correlation it is.
+        score, rating: Shape (n,), finite.
+        rows: The records of each part, in the order of ``found``.
+        group, confidence: As for ``mean_within``.
+    """
+    a, b = paired(score, rating)
+    unit = np.arange(len(a)) if group is None else codes(group, "group", len(a))
+    _, parts_of = _CORRELATIONS[name]
+    known = [(m.value, own) for m, own in zip(found, rows, strict=True) if m.value is not None]
+    if not known:
         return Metric(None, 0, "no group has this correlation")
-    value = float(np.mean(values))
-    if np.bincount(of_part[used])[np.unique(of_part[used])].min() < FEWEST:
-        return Metric(value, len(values))
+    value = float(np.mean([own for own, _ in known]))
+    if min(len(own) for _, own in known) < FEWEST:
+        return Metric(value, len(known))
+    parts, used = np.zeros(len(a)), np.zeros(len(a), dtype=bool)
+    for _, own in known:
+        used[own] = True
+        parts[own] = parts_of(a[own], b[own])
     interval = correlation.clustered_interval(
-        value, parts[used] / len(values), unit[used], confidence
+        value, parts[used] / len(known), unit[used], confidence
     )
-    return Metric(value, len(values), interval=interval)
+    return Metric(value, len(known), interval=interval)

@@ -21,7 +21,8 @@ from selfj_eval.raters.combined import SumRater
 from selfj_eval.raters.judge import Judge
 from selfj_eval.raters.prompting import PromptJudge
 from selfj_eval.raters.protocol import Progress, Rater
-from selfj_eval.raters.specs import KINDS, RaterSpec, Spec, parse_rater, short_name
+from selfj_eval.raters.specs import KINDS, RaterSpec, short_name
+from selfj_eval.raters.taken_options import refuse_loaded, refuse_untaken, spec_of, taken
 from selfj_eval.records.record import Judgment, Record
 from selfj_eval.storage.store import AnswerStore, JudgmentStore, MeasureStore
 
@@ -147,25 +148,13 @@ def opened(
             yield keeping(judge, stores) if isinstance(judge, Judge) else judge
         return
     with Stores.beside(store) as stores:
-        if options.engine == "openai" and judge.partition(":")[0] not in KINDS:
-            spec: Spec = RaterSpec(judge, "judge", judge)  # whatever it is called there
-        else:
-            spec = parse_rater(judge)
-        _refuse_untaken(spec, options)
+        spec = spec_of(judge, options)
+        refuse_untaken([spec], options)
         parts = [
             (own.name, weight, open_one(own, options, reference, stores))
             for weight, own in spec.parts
         ]
         yield parts[0][2] if isinstance(spec, RaterSpec) else SumRater(parts, spec.fixed)
-
-
-def refuse_loaded(options: JudgeOptions, reference: bool) -> None:
-    """Refuse what says how a judge is loaded where it is loaded already."""
-    if given := [*options.changed(), *([] if reference else ["reference"])]:
-        raise DataError(
-            f"`{given[0]}` is an option for loading a judge, and this one is already loaded; give "
-            "it when you load the judge."
-        )
 
 
 def keeping(judge: J, stores: Stores) -> J:
@@ -177,18 +166,6 @@ def keeping(judge: J, stores: Stores) -> J:
     return own
 
 
-def _refuse_untaken(spec: Spec, options: JudgeOptions) -> None:
-    """Refuse an option that no part of a rater takes."""
-    kinds = [own.kind for _, own in spec.parts]
-    for name in options.changed():
-        if not any(name in _taken(kind) for kind in kinds):
-            raise DataError(f"the rater {spec.name} takes no `{name}`; leave it out.")
-
-
-def _taken(kind: str) -> set[str]:
-    return {own.name for own in KINDS[kind].options.declared()}
-
-
 def open_one(spec: RaterSpec, options: JudgeOptions, reference: bool, stores: Stores) -> Rater:
     """A rater with the options that it takes, asked with references or without.
 
@@ -196,7 +173,7 @@ def open_one(spec: RaterSpec, options: JudgeOptions, reference: bool, stores: St
         JudgeError, DataError: As for ``opened``.
     """
     given = {name: getattr(options, name) for name in options.changed()}
-    own = {n: v for n, v in given.items() if n in _taken(spec.kind)} | dict(spec.options)
+    own = {n: v for n, v in given.items() if n in taken(spec.kind)} | dict(spec.options)
     reference = reference and spec.reference
     if spec.kind in ("judge", "self-eval") and spec.model is not None:
         judge = JudgeOptions.of(own)

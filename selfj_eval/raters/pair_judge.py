@@ -15,9 +15,10 @@ from selfj_eval.metrics import PositionBias, position_bias
 from selfj_eval.prompts.labels import Expected, expected_score, preference
 from selfj_eval.prompts.templates import Prompt
 from selfj_eval.raters.judge import reason_unjudgeable
-from selfj_eval.raters.open_rater import Stores, keeping, refuse_loaded
+from selfj_eval.raters.open_rater import Stores, keeping
 from selfj_eval.raters.prompting import PromptJudge
 from selfj_eval.raters.protocol import Progress
+from selfj_eval.raters.taken_options import refuse_loaded
 from selfj_eval.records.pairs import Pair, PairJudgment
 from selfj_eval.storage.store import Stored
 

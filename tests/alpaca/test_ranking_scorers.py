@@ -160,6 +160,24 @@ def test_gpt4s_rankings_are_the_official_leaderboards(pack: Path) -> None:
     assert found["v1_win_rate"]["llama-2-13b-chat-hf"] == pytest.approx(81.0945, abs=1e-4)
 
 
+def test_an_option_is_for_the_raters_that_take_it(
+    small_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from selfj_eval import alpaca
+
+    monkeypatch.setenv("SELFJ_DATA", str(small_pack))
+    how: dict[str, Any] = {"instructions": 2, "resamples": 20}
+    judges = ["trigrams", "demo", "length"]
+    found = alpaca.rank(judge=judges, max_tokens=200, output=tmp_path / "all", **how).rankings
+    (alone,) = alpaca.rank(judge="demo", max_tokens=200, output=tmp_path / "one", **how).rankings
+    assert [own.name for own in found] == judges
+    assert found[1].judge is not None
+    assert found[1].judge["max_tokens"] == 200
+    assert found[1].models == alone.models
+    assert found[1].trimmed > 0  # the option counts
+    assert found[0].trimmed == found[2].trimmed == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -167,6 +185,10 @@ def test_gpt4s_rankings_are_the_official_leaderboards(pack: Path) -> None:
         (("--judge", "length", "--temperature", "-1"), "--temperature must be at least 0"),
         (("--judge", "a/judge", "--judge", "b/judge"), "two --judge would share a file name"),
         (("--judge", "length", "--judge", "length"), "two --judge would share a file name"),
+        (
+            ("--judge", "length", "--judge", "cosine", "--max-tokens", "99"),
+            "none of the raters length, cosine takes --max-tokens; leave it out",
+        ),
     ],
 )
 def test_wrong_usage_exits_with_2(

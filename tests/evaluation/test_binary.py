@@ -92,7 +92,15 @@ def test_no_order_of_rows_matters() -> None:
 def test_what_cannot_be_said_has_a_reason() -> None:
     few = evaluate(drawn(9, 9), **FAST)
     assert few.binary.tpr.undefined == (
-        "only 9 rated answers to choose a score cut on; give one as `judged_good_at`"
+        "only 9 rated answers to choose a score cut on; rate at least 10, or give one as "
+        "`judged_good_at`"
+    )
+    grouped = [
+        r | {"instruction": f"i{k // 2}", "response": "r"} for k, r in enumerate(drawn(18, 18))
+    ]
+    assert evaluate(grouped, **FAST).binary.tpr.undefined == (
+        "only 9 rated instructions to choose a score cut on; rate answers to at least 10, or give "
+        "one as `judged_good_at`"
     )
     assert "answers are not judged good or bad" in str(few)
     assert evaluate(drawn(9, 9), judged_good_at=5, **FAST).binary.tpr.value is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,21 @@ def test_ids_and_models_of_the_scores(jsonl: Callable[..., Path]) -> None:
     assert any("ids begin with the names of the models" in w for w in found.warnings)
     assert found.output is not None
     assert next(row for _, row in read_rows(found.output))["id"] == "v0:0"
+
+
+def test_ids_that_are_equal_behind_the_names_are_refused(jsonl: Callable[..., Path]) -> None:
+    one, two = (of_level(level, 2) for level in LEVELS.values())
+    for own, model, ids in ((one, "a", ("b:1", "1")), (two, "a:b", ("1", "2"))):
+        for row, its_id in zip(own, ids, strict=True):
+            row |= {"model": model, "id": its_id}
+    paths = [jsonl(*own, name=f"{k}.jsonl") for k, own in enumerate((one, two))]
+    message = "'b:1' of 'a' and '1' of 'a:b' are both 'a:b:1'. Change one of these ids"
+    with pytest.raises(DataError, match=re.escape(message)) as caught:
+        compare(*paths, judge="length")
+    assert (caught.value.path, caught.value.field) == (str(paths[1]), "id")
+    assert not paths[0].with_name("scores_0_1.jsonl").exists()
+    two[0]["id"] = "3"  # no id is used twice, so no name is put in front
+    assert set(compared(one, two, judge="length").means) == {"a", "a:b"}
 
 
 def test_a_rater_that_needs_all_answers_sees_both_files(files: list[Path]) -> None:

@@ -46,7 +46,7 @@ def test_by_rating_on_one_scale_and_of_some_answers() -> None:
     assert "d: score 2.00, rating 8.00 of 9, m" in text
     bare = [{"id": "a", "score": 1.0, "rating": 60}]  # on no known scale
     assert str(worst(bare, by="rating")).splitlines() == [
-        "scores in memory: the 1 lowest of 1 answers by rating", "", "a: score 1.00, rating 60.00"
+        "scores in memory: the lowest of 1 answer by rating", "", "a: score 1.00, rating 60.00"
     ]  # fmt: skip
     assert [a.id for a in worst(ROWS, model="m").listed] == ["d", "a"]
     assert worst(ROWS, model="m").missing == 1

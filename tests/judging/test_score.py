@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -243,3 +244,12 @@ def test_the_summary_of_a_sum_can_be_shown() -> None:
     ]
     judged = score(rows, judge="length+trigrams")
     assert "mean score" in str(judged) and "digit mass" not in str(judged)
+
+
+def test_the_summary_names_the_scale_of_a_judge_only() -> None:
+    judged = score(ROWS, judge="demo")
+    assert f"mean score      {judged.mean_score:.3f} (0 to 9)" in str(judged)
+    counted = score(ROWS, judge="length")
+    assert f"mean score      {counted.mean_score:.3f}\n" in str(counted)
+    writes = {"judge": {"rater": "generative", "format": "self-j"}}  # and has no digit mass
+    assert f"{counted.mean_score:.3f} (0 to 9)" in str(replace(counted, run=writes))
