@@ -1,6 +1,10 @@
 """`selfj eval`, `report` and `compare` on large files: time, memory, and one resample in two ways.
 
-example: python benchmarks/evaluation.py --rows 300000
+With `--estimate` instead `selfj estimate` on 100,000 answers of which 500 are rated.
+
+examples:
+  python benchmarks/evaluation.py --rows 300000
+  python benchmarks/evaluation.py --estimate
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +33,7 @@ KINDS = {
     "no instructions": None,
 }
 WORDS = 75  # of an answer: about 500 characters
+MANY, FEW, ROUNDS = 100_000, 500, 3  # answers, ratings and runs with `--estimate`
 
 
 def columns(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -38,16 +44,17 @@ def columns(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(4.5 + 1.5 * quality + rng.normal(0, 1.5, rows), 0, 9), rating
 
 
-def write(path: Path, rows: int, answers: int | None, seed: int) -> None:
+def write(path: Path, rows: int, answers: int | None, seed: int, *, rated: bool = True) -> None:
     """A file of scored answers; two seeds are two judges of the same answers."""
     score, rating = columns(rows, seed)
     rng = np.random.default_rng(0)
     words = np.array(["".join(rng.choice(list("etaoinshrdlu"), k)) for k in range(2, 11)] * 500)
     with path.open("w") as stream:
         for k in range(rows):
-            row = {"id": f"answer-{k}", "score": float(score[k]), "rating": float(rating[k])}
-            row |= {"rating_min": 1, "rating_max": 10, "model": f"model-{k % 5}"}
-            row |= {"category": f"category-{k // 5 % 10}"}
+            row = {"id": f"answer-{k}", "score": float(score[k])}
+            if rated:
+                row |= {"rating": float(rating[k]), "rating_min": 1, "rating_max": 10}
+            row |= {"model": f"model-{k % 5}", "category": f"category-{k // 5 % 10}"}
             row["response"] = " ".join(
                 rng.choice(words, int(rng.integers(WORDS // 2, WORDS * 3 // 2)))
             )
@@ -57,8 +64,16 @@ def write(path: Path, rows: int, answers: int | None, seed: int) -> None:
             stream.write(json.dumps(row) + "\n")
 
 
-def measured(*arguments: str | Path) -> tuple[float, float]:
-    """Seconds and largest memory in GB of one `selfj` command."""
+class Measured(NamedTuple):
+    """What one `selfj` command took: seconds, user seconds of the processor, memory in GB."""
+
+    seconds: float
+    user: float
+    memory: float
+
+
+def measured(*arguments: str | Path) -> Measured:
+    """Run one `selfj` command."""
     start = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "selfj_eval", *map(str, arguments)],
@@ -69,7 +84,26 @@ def measured(*arguments: str | Path) -> tuple[float, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"selfj {arguments[0]} ended with status {process.returncode}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1e6
+    return Measured(time.perf_counter() - start, usage.ru_utime, usage.ru_maxrss / 1e6)
+
+
+def estimate() -> None:
+    """`selfj estimate` with few ratings, several times."""
+    _, rating = columns(MANY, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        scores, ratings = Path(folder, "scores.jsonl"), Path(folder, "ratings.jsonl")
+        write(scores, MANY, 5, 1, rated=False)
+        chosen = np.random.default_rng(0).choice(MANY, FEW, replace=False)
+        rows = ({"id": f"answer-{k}", "rating": float(rating[k])} for k in chosen)
+        rows = (row | {"rating_min": 1, "rating_max": 10} for row in rows)
+        ratings.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        found = [measured("estimate", scores, "--ratings", ratings) for _ in range(ROUNDS)]
+    user = sorted(one.user for one in found)
+    print(
+        f"`selfj estimate`, {MANY:,} answers, {FEW} of them rated, {ROUNDS} runs: user time "
+        f"{statistics.median(user):.1f} s ({user[0]:.1f} to {user[-1]:.1f}), largest memory "
+        f"{max(one.memory for one in found):.2f} GB"
+    )
 
 
 def one_resample(rows: int, rounds: int = 7) -> None:
@@ -107,7 +141,11 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=300_000, help="answers (default: 300000)")
+    parser.add_argument("--estimate", action="store_true", help="measure `selfj estimate` only")
     options = parser.parse_args()
+    if options.estimate:
+        estimate()
+        return
     one_resample(options.rows)
     print("| answers | command | seconds | largest memory, GB |\n| --- | --- | ---: | ---: |")
     with tempfile.TemporaryDirectory() as folder:
@@ -120,8 +158,9 @@ def main() -> None:
                 commands["report"] = (first, "--output", Path(folder, "page.html"))
                 commands["compare"] = (first, second)
             for command, rest in commands.items():
-                seconds, memory = measured(command, *rest)
-                print(f"| {kind} | `selfj {command}` | {seconds:.1f} | {memory:.2f} |", flush=True)
+                found = measured(command, *rest)
+                cells = f"{found.seconds:.1f} | {found.memory:.2f}"
+                print(f"| {kind} | `selfj {command}` | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

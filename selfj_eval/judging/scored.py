@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -38,6 +39,8 @@ _REMEDIES = {
     (False, True): " Name the `rater` in every row of an answer that has several.",
     (False, False): " Several raters? Add a column `rater`.",
 }
+_RATING = ("rating", "rating_min", "rating_max", "raters", "inclusion")
+_rating_of = attrgetter(*_RATING)
 _READ = frozenset(
     {*RECORD_FIELDS, *QUESTION_FIELDS, "output", "generator", "dataset"}
     | {RATINGS, RATER, "score", "error", "inclusion", "doc", "doc_id"}
@@ -311,7 +314,6 @@ def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Sco
     if first is None:
         raise DataError("holds no rows.", path=path)
     shown = None if path is None else printable(path)
-    known = {f.name for f in fields(Scored)}
     answers, places, outside = list[Scored](), list[tuple[str, str]](), list[str]()
     columns, by_rater = first[1].keys(), False
     names = {} if "response" in columns else alpaca_eval_names(columns, {})
@@ -335,7 +337,7 @@ def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Sco
         if values.get("score") is None:
             values["error"] = error if isinstance(error, str) and error else _NO_SCORE
         if score or not values.keys().isdisjoint(("rating", "inclusion")):
-            answers.append(Scored(**{k: v for k, v in values.items() if k in known}))
+            answers.append(Scored(**values))
             places.append((values["id"], place))
     if score and not any(a.score is not None or a.error != _NO_SCORE for a in answers):
         have = ", ".join(map(str, columns))
@@ -357,13 +359,11 @@ def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Sco
 
 
 def _merged(answer: Scored, given: Scored | None) -> Scored:
-    scale = ("rating", "rating_min", "rating_max", "raters", "inclusion")
     if given is None:
-        if all(getattr(answer, name) is None for name in scale):
+        if _rating_of(answer) == (None,) * len(_RATING):
             return answer  # as nearly all are: a copy of each would take long
-        nothing: dict[str, Any] = dict.fromkeys(scale)
-        return replace(answer, **nothing)
-    changes: dict[str, Any] = {name: getattr(given, name) for name in scale}
+        given = Scored(answer.id)
+    changes: dict[str, Any] = dict(zip(_RATING, _rating_of(given), strict=True))
     for name in ("model", "category", "response", "reference"):
         if getattr(answer, name) is None:
             changes[name] = getattr(given, name)

@@ -61,9 +61,7 @@ def with_rating(
         DataError: If ``ratings`` holds something else than ratings.
     """
     names = names or {}
-    name, raters, *ends = (
-        names.get(field, field) for field in ("rating", "raters", "rating_min", "rating_max")
-    )
+    name = names.get("rating", "rating")
     value = row.get(name)
     changes: dict[str, Any] = {}
     try:
@@ -71,7 +69,7 @@ def with_rating(
     except DataError as error:
         raise DataError(error.message, path=path, place=place, field=error.field) from None
     if several is not None:
-        changes[raters] = [one._asdict() for one in several] or None
+        changes[names.get("raters", "raters")] = [one._asdict() for one in several] or None
         if is_missing(value) or isinstance(value, list | dict):
             if len(several) > 1:
                 notices.count(
@@ -84,6 +82,7 @@ def with_rating(
     elif stands_for_none(value, options, notices):
         changes[name] = value = None
     if options.scale is not None and value is not None:
+        ends = (names.get(field, field) for field in ("rating_min", "rating_max"))
         given = zip(ends, options.scale, strict=True)
         changes |= {end: own for end, own in given if is_missing(row.get(end))}
     return {**row, **changes} if changes else row

@@ -245,11 +245,12 @@ def checked_fields(
         return DataError(message, path=path, place=place, field=names.get(name, name))
 
     values: dict[str, Any] = {}
-    asked = {n: row[own] for n in QUESTION_FIELDS if (own := names.get(n, n)) in row}
-    has_messages = not is_missing(asked.get("messages")) and asked["messages"] not in ("", [])
+    given = {name: value for name, value in row.items() if not is_missing(value)}
+    asked = {n: given[own] for n in QUESTION_FIELDS if (own := names.get(n, n)) in given}
+    has_messages = asked.get("messages") not in (None, "", [])
     for name in _TEXT:
-        value = row.get(names.get(name, name))
-        if is_missing(value):
+        value = given.get(names.get(name, name))
+        if value is None:
             if name in required and not (name == "instruction" and has_messages):
                 if names.get(name, name) in row:
                     raise fail(name, "is null or empty; every record needs one.")
@@ -286,15 +287,15 @@ def checked_fields(
         values["instruction"] = question.instruction
         if question.messages is not None:
             values["messages"] = question.messages
-    if not is_missing(given := row.get(names.get("raters", "raters"))):
+    if (by_rater := given.get(names.get("raters", "raters"))) is not None:
         try:
-            values["raters"] = given_ratings(given)
+            values["raters"] = given_ratings(by_rater)
         except DataError as error:
             raise fail("raters", error.message) from None
     raters = values.get("raters") or ()
     for name in (*_NUMBERS, *numbers):
-        value = row.get(names.get(name, name))
-        if is_missing(value):
+        value = given.get(names.get(name, name))
+        if value is None:
             if name in required:
                 raise fail(name, "is missing; every row needs one.")
             continue
@@ -313,7 +314,7 @@ def checked_fields(
         values[name] = number
     if raters and "rating" not in values:
         values["rating"] = mean_of(raters)
-    low, high, rating = (values.get(name) for name in ("rating_min", "rating_max", "rating"))
+    low, high, rating = map(values.get, ("rating_min", "rating_max", "rating"))
     try:
         check_scale(rating, low, high, raters)
     except DataError as error:

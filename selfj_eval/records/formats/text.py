@@ -25,8 +25,8 @@ def jsonl_rows(path: Path, encoding: str | None = None, *, told: bool = False) -
     """
     for number, line in enumerate(text_lines(path, encoding, newline="\n", told=told), 1):
         if not line.isspace():
-            value = _loads(line.rstrip("\r\n"), path, number)
-            yield f"line {number}", _object(value, path, f"line {number}")
+            place = f"line {number}"
+            yield place, _object(_loads(line.rstrip("\r\n"), path, number), path, place)
 
 
 def json_rows(path: Path, encoding: str | None = None, *, told: bool = False) -> Rows:
