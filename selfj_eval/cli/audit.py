@@ -14,10 +14,15 @@ _EXAMPLES = """examples:
   selfj audit policy.json new.scores.jsonl --ratings this-week.csv
 
 Rate some of the answers that the policy accepts, in the order in which they come, and run this as
-often as you like: with all labels so far, or only the new ones. Each instruction counts once. While
-the promise holds, the probability that it is ever refuted is at most 1 - CONFIDENCE. Which answers
-you rate must not depend on how good they are. If they were chosen with different probabilities,
-these stand in the field "inclusion", and --least-inclusion names the smallest possible one.
+often as you like: with all labels so far, or only the new ones. While the promise holds, the
+probability that it is ever refuted is at most 1 - CONFIDENCE.
+
+Each instruction counts once, with the ratings that LABELS has for it then, and by the share of its
+answers that are accepted. So LABELS must hold all answers to an instruction, also the declined and
+the unrated ones, and you give an instruction when its ratings are complete. Choose instructions at
+random and rate all their accepted answers, or rate every accepted answer with the same chance. If
+the chances differ, put them in the field "inclusion", and give the smallest possible one as
+--least-inclusion.
 Exit status: 0; 1 when the promise is refuted; 2 for wrong input.
 """
 

@@ -160,8 +160,11 @@ def audit_policy(policy: str | Path | Policy, labels: ScoresLike, options: Audit
     Args:
         policy: What ``select`` chose.
         labels: Scored answers with ratings, as for ``evaluate``, in the order in which they were
-            rated: all so far, or only the new ones. Which answers were rated must not depend on
-            how good they are, but for ``inclusion``, the probability with which each was chosen.
+            rated: all so far, or only the new ones. An instruction counts by the share of its
+            answers that are accepted, so all its answers must be there, rated or not. Either every
+            accepted answer had the same chance of being rated, or all those of instructions that
+            were chosen at random are rated, or each has ``inclusion``, its probability of being
+            rated.
 
     Returns:
         The verdict, and the drift of score and length.
@@ -172,7 +175,7 @@ def audit_policy(policy: str | Path | Policy, labels: ScoresLike, options: Audit
         StoreError: If the state cannot be written.
     """
     from selfj_eval.evaluation.audit_state import AuditState, identity
-    from selfj_eval.evaluation.audit_steps import alike, audited, steps_of
+    from selfj_eval.evaluation.audit_steps import alike, audited, notes_on_choice, steps_of
     from selfj_eval.evaluation.drifting import drifts
     from selfj_eval.evaluation.select import mismatch
     from selfj_eval.files.locks import one_at_a_time
@@ -197,7 +200,11 @@ def audit_policy(policy: str | Path | Policy, labels: ScoresLike, options: Audit
     before = [step for step in steps if step.instruction in then]
     promises = _promises(policy, state)
     seen = None if policy.distributions is None else policy.distributions["accepted"]
-    warnings = [*scores.warnings, *mismatch(policy, scores)]
+    warnings = [
+        *scores.warnings,
+        *mismatch(policy, scores),
+        *notes_on_choice(scores, found, policy),
+    ]
     if seen is None:
         warnings.append("no test for drift: this policy keeps no distributions; choose it again")
     return Audit(

@@ -26,8 +26,8 @@ class AuditStep(NamedTuple):
         instruction: Hash of its text.
         category: Its category, where each has its own promise; else None.
         value: Its step: what ``metrics.audit_evidence`` takes.
-        accepted: Share of its answers that are accepted, in (0, 1]; with inclusion probabilities,
-            an estimate that is right on average.
+        accepted: Share of its answers that are accepted and rated, each counted 1 / inclusion
+            times: where that is known, on average the share of those that are accepted.
     """
 
     instruction: str

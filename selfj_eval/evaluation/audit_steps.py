@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -67,9 +68,10 @@ def _check_inclusion(found: Sequence[Scored], least: float | None, path: str) ->
 def steps_of(scores: Scores, found: Sequence[Scored], policy: Policy) -> list[AuditStep]:
     """A step for each instruction of the audited answers, in their order.
 
-    A step is the mean over the instruction's answers in the file of 1[accepted] (loss -
-    max_risk): declined answers count 0. Accepted ones without a rating count like the
-    rated, or with inclusion probabilities 0 while the rated count 1 / inclusion.
+    The promise is about the mean over all answers to an instruction of 1[accepted] (loss -
+    max_risk). A step has 1[accepted and rated] / inclusion in place of 1[accepted], so its
+    expectation is that mean (Horvitz and Thompson). If every accepted answer has the same chance
+    of being rated, 1 can stand for ``inclusion``: that only changes the unit of all steps.
 
     Args:
         scores: All answers.
@@ -79,24 +81,45 @@ def steps_of(scores: Scores, found: Sequence[Scored], policy: Policy) -> list[Au
     loss = losses(Columns.of(found, policy.good_at), policy.loss)
     # Columns puts answers into the order of their ids.
     over = dict(zip(sorted(a.id for a in found), loss - policy.max_risk, strict=True))
-    size, accepted = dict[str, int](), dict[str, int]()
-    for answer in scores.answers:
-        key = _key(answer, policy)
-        size[key] = size.get(key, 0) + 1
-        accepted[key] = accepted.get(key, 0) + policy.decide(answer).accept
+    size = Counter(_key(answer, policy) for answer in scores.answers)
     members: dict[str, list[Scored]] = {}
     for answer in found:
         members.setdefault(_key(answer, policy), []).append(answer)
     steps = []
     for key, own in members.items():
-        share, rest = accepted[key] / size[key], np.array([over[a.id] for a in own])
-        value = share * float(rest.mean())
-        if own[0].inclusion is not None:
-            weight = np.array([1 / (a.inclusion or 1.0) for a in own])
-            share, value = float(weight.sum()) / size[key], float(weight @ rest) / size[key]
+        weight = np.array([1 / (a.inclusion or 1.0) for a in own]) / size[key]
+        value = float(weight @ np.array([over[a.id] for a in own]))
         category = None if policy.thresholds is None else own[0].category
-        steps.append(AuditStep(key, category, value, share))
+        steps.append(AuditStep(key, category, value, float(weight.sum())))
     return steps
+
+
+def notes_on_choice(scores: Scores, found: Sequence[Scored], policy: Policy) -> list[str]:
+    """What the weights of the steps take for granted, as sentences, where it may not be so.
+
+    Args:
+        scores, found, policy: As for ``steps_of``.
+    """
+    rated = Counter(_key(answer, policy) for answer in found)
+    if len(found) == len(scores.answers):
+        if len(rated) == len(found):
+            return []
+        return [
+            "no answer here is declined or without a rating, though some instructions have several "
+            "answers. An instruction counts by the share of its answers that are accepted: if "
+            "there are others, add them, or a promise that holds may be refuted"
+        ]
+    accepted = Counter(_key(a, policy) for a in scores.answers if policy.decide(a).accept)
+    partly = sum(n < accepted[key] for key, n in rated.items())
+    if not partly or found[0].inclusion is not None:
+        return []
+    some = counted(partly, "instruction has", "instructions have")
+    return [
+        f"{some} accepted answers with and without a rating. If not every accepted answer had the "
+        "same chance of being rated, or ratings are still to come, a promise that holds may be "
+        "refuted: rate all accepted answers of instructions that you choose at random, or give "
+        "the chances in the field `inclusion`"
+    ]
 
 
 def alike(found: Sequence[Scored], least_inclusion: float | None) -> list[Scored]:

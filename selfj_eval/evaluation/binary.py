@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from selfj_eval import metrics
 from selfj_eval.errors import counted
-from selfj_eval.evaluation.columns import Columns, equal_chances
+from selfj_eval.evaluation.columns import Columns, note_on_chances
 from selfj_eval.evaluation.result import Binary
 from selfj_eval.judging.scored import Scored, Scores, groups
 from selfj_eval.metrics import Interval, Metric
@@ -85,12 +85,7 @@ def binary(
 
 def warnings_on_correction(found: Binary, data: Columns) -> list[str]:
     """What speaks against the rates and the corrected share, as sentences."""
-    warnings = []
-    if not equal_chances(data.answers):
-        warnings.append(
-            "the rated answers were not chosen with equal probabilities (`inclusion`): the numbers "
-            "here are about the rated answers; use `selfj estimate` for all"
-        )
+    warnings = note_on_chances(data.answers, "; use `selfj estimate` for all")
     low, high = found.youden.low, found.youden.high
     if found.unrated and low is not None and high is not None and low <= 0:
         warnings.append(

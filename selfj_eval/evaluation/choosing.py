@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from selfj_eval.errors import DataError, counted, printable
-from selfj_eval.evaluation.columns import Columns
+from selfj_eval.evaluation.columns import Columns, unequal_chances
 from selfj_eval.evaluation.drifting import distributions
 from selfj_eval.evaluation.evaluate import warnings_on
 from selfj_eval.evaluation.policy import BAD, RATING, Policy
@@ -77,14 +77,17 @@ def choose(scores: Scores, wanted: Wanted) -> Choice:
         wanted: What is to be promised.
 
     Raises:
-        DataError: If no answer has a score and a rating, ``good_at`` lies outside the ratings, or
-            what is wanted needs scales, texts or categories that are missing.
+        DataError: If no answer has a score and a rating, ``good_at`` lies outside the ratings,
+            rated answers were chosen with different probabilities, or what is wanted needs scales,
+            texts or categories that are missing.
         TypeError: If ``scores`` is no ``Scores``.
     """
     expect(scores, Scores, "choose()", "selfj_eval.judging.scored.read_scores")
     data = Columns.of(scores.rated, wanted.good_at)
     _check(data, scores, wanted)
     parts = _parts(data, wanted)
+    for part in parts.values():
+        _check_chances(part, scores.ratings or scores.path)
     notes = [*scores.warnings, *warnings_on(scores, data)]
     if left := len(data.answers) - sum(len(part.answers) for part in parts.values()):
         some = counted(left, "rated answer has", "rated answers have")
@@ -124,6 +127,19 @@ def _check(data: Columns, scores: Scores, wanted: Wanted) -> None:
     if wanted.by_category and all(answer.category is None for answer in data.answers):
         message = "`by_category` needs categories, and no rated answer has one."
         raise DataError(message, path=scores.path, field="category")
+
+
+def _check_chances(data: Columns, path: str) -> None:
+    """Refuse answers that are no draw from the source that the promise is about."""
+    what = unequal_chances(data.answers)
+    if what is not None:
+        raise DataError(
+            f"{what}, but a promise is about the source of the answers: rate answers that "
+            "`selfj plan` chose with the design `random` or `stratified`, and give only these "
+            "ratings.",
+            path=path,
+            field="inclusion",
+        )
 
 
 def _parts(data: Columns, wanted: Wanted) -> dict[str | None, Columns]:

@@ -114,7 +114,32 @@ class Columns:
 def equal_chances(answers: Sequence[Scored]) -> bool:
     """Whether rated answers were chosen with the same probability, but for rounding, or none is
     known."""
+    return unequal_chances(answers) is None
+
+
+def unequal_chances(answers: Sequence[Scored]) -> str | None:
+    """How the probabilities differ with which rated answers were chosen, as the end of a sentence
+    on ``inclusion``; None if they are equal or none is known."""
     known = [a.inclusion for a in answers if a.inclusion is not None]
+    if not known:
+        return None
     if len(known) < len(answers):
-        return not known
-    return not known or math.isclose(min(known), max(known), rel_tol=1e-9)
+        return f"{len(answers) - len(known)} of {len(answers)} rated answers have none"
+    if math.isclose(min(known), max(known), rel_tol=1e-9):
+        return None
+    return f"is {min(known):.3g} to {max(known):.3g} for the rated answers"
+
+
+def note_on_chances(answers: Sequence[Scored], instead: str = "") -> list[str]:
+    """A note where rated answers were not chosen with equal probabilities.
+
+    Args:
+        answers: The rated answers.
+        instead: What to do for numbers about all answers.
+    """
+    if equal_chances(answers):
+        return []
+    return [
+        "the rated answers were not chosen with equal probabilities (`inclusion`): the numbers "
+        f"here are about the rated answers{instead}"
+    ]

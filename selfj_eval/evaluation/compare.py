@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selfj_eval.errors import DataError, counted
-from selfj_eval.evaluation.columns import Columns
+from selfj_eval.evaluation.columns import Columns, note_on_chances
 from selfj_eval.evaluation.compare_models import compared_models
 from selfj_eval.evaluation.compare_options import CompareOptions
 from selfj_eval.evaluation.evaluate import few_units, provenance
@@ -28,9 +28,23 @@ if TYPE_CHECKING:
 _DEFAULTS = CompareOptions()
 
 
+class _Shared(NamedTuple):
+    """What two judges are compared on.
+
+    Attributes:
+        answers: Those that both scored and that have a rating, with the first judge's scores.
+        scores: The second judge's scores of them.
+        unrated: How many others both scored.
+    """
+
+    answers: list[Scored]
+    scores: list[float]
+    unrated: int
+
+
 def work(first: Scores, second: Scores, options: BootstrapOptions) -> int:
     """How many bootstrap evaluations ``compared`` makes."""
-    shared, _ = _shared(first, second)
+    shared = _shared(first, second).answers
     return evaluations(len(shared), groups(shared), options.resamples)
 
 
@@ -127,7 +141,7 @@ def compared(
         DataError: As ``compare``.
     """
     names = distinct_names([first, second])
-    answers, scores = _shared(first, second)
+    answers, scores, unrated = _shared(first, second)
     if not answers:
         raise DataError(
             f"shares no record with {second.path} that both scored and that has a rating. To "
@@ -152,8 +166,9 @@ def compared(
             len(second.answers),
             len(answers),
             0 if data.group is None else int(data.group.max()) + 1,
+            unrated,
         ),
-        warnings=_warnings(first, second, data),
+        warnings=_warnings(first, second, data, unrated),
         settings=settings,
         metrics=headline_differences(
             data.score,
@@ -170,10 +185,9 @@ def compared(
     )
 
 
-def _shared(first: Scores, second: Scores) -> tuple[list[Scored], list[float]]:
-    """The records that both scored and that have a rating, and the second judge's scores."""
+def _shared(first: Scores, second: Scores) -> _Shared:
     theirs = {a.id: a for a in second.answers}
-    answers, scores = [], []
+    answers, scores, unrated = [], [], 0
     for answer in first.answers:
         other = theirs.get(answer.id)
         if other is None or answer.score is None or other.score is None:
@@ -182,14 +196,15 @@ def _shared(first: Scores, second: Scores) -> tuple[list[Scored], list[float]]:
             continue
         if answer.rating is None:
             if other.rating is None:
+                unrated += 1
                 continue
             answer = other.with_score(answer.score)
         answers.append(answer)
         scores.append(other.score)
-    return answers, scores
+    return _Shared(answers, scores, unrated)
 
 
-def _warnings(first: Scores, second: Scores, data: Columns) -> list[str]:
+def _warnings(first: Scores, second: Scores, data: Columns, unrated: int) -> list[str]:
     found = [*first.warnings, *(w for w in second.warnings if w not in first.warnings)]
     if first.sha256 == second.sha256:
         found.append("the two files have the same content: is one of them the wrong one?")
@@ -212,4 +227,7 @@ def _warnings(first: Scores, second: Scores, data: Columns) -> list[str]:
     if other := sum(not same_answer(mine[k], theirs[k]) for k in both):
         some = counted(other, "record has another text", "records have another text")
         found.append(f"{some} in the second file; skipped")
-    return [*found, *few_units(data)]
+    if unrated:
+        some = counted(unrated, "record that both scored has", "records that both scored have")
+        found.append(f"{some} no rating; skipped")
+    return [*found, *note_on_chances(data.answers), *few_units(data)]

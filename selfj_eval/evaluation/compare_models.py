@@ -10,11 +10,18 @@ from itertools import combinations
 import numpy as np
 
 from selfj_eval.errors import DataError, counted
+from selfj_eval.evaluation.columns import note_on_chances
 from selfj_eval.evaluation.model_comparison import ModelComparison, ModelPair
 from selfj_eval.judging.models import one_model_each
 from selfj_eval.judging.scales import scale_of
 from selfj_eval.judging.scored import Scored, Scores, distinct_names
-from selfj_eval.metrics.paired_means import benjamini_hochberg, holm, paired_difference
+from selfj_eval.metrics.paired_means import (
+    benjamini_hochberg,
+    detectable_difference,
+    holm,
+    needed_instructions,
+    paired_difference,
+)
 from selfj_eval.metrics.result import FEWEST_UNITS
 from selfj_eval.prompts.labels import MAX_SCORE, MIN_SCORE
 
@@ -42,6 +49,7 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
     path = scores[0].path
     values: dict[str, dict[str, list[float]]] = {}
     missing: list[Scored] = []
+    taken: list[Scored] = []
     unnamed = 0
     texts: dict[str, dict[str, set[str | None]]] = {}
     for a in answers:
@@ -54,6 +62,7 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
         elif a.model is None:
             unnamed += 1
         else:
+            taken.append(a)
             values.setdefault(a.model, {}).setdefault(a.question, []).append(value)
             texts.setdefault(a.model, {}).setdefault(a.question, set()).add(a.response)
     if not 2 <= len(values) <= MOST_MODELS:
@@ -81,8 +90,18 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
     strict, loose = (
         dict(zip(tested, f(p).tolist(), strict=True)) for f in (holm, benjamini_hochberg)
     )
+    # Of k tests, Holm's claims at least what is below alpha / k.
+    alpha = (1 - confidence) / max(1, len(tested))
     pairs = [
-        ModelPair(one, two, found[at], strict.get(at), loose.get(at))
+        ModelPair(
+            one,
+            two,
+            found[at],
+            strict.get(at),
+            loose.get(at),
+            detectable_difference(found[at], alpha),
+            needed_instructions(found[at], alpha),
+        )
         for at, (one, two) in enumerate(combinations(means, 2))
     ]
     if missing:
@@ -97,7 +116,9 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
     if fewest < FEWEST_UNITS:
         some = counted(fewest, "instruction")
         warnings.append(f"only {some} in common: too few for reliable intervals")
-    if by == "score":
+    if by == "rating":
+        warnings += note_on_chances(taken, "; use `selfj estimate` for all")
+    else:
         warnings.append(
             "these are the judge's scores, not what people say; `selfj estimate` corrects them by "
             "a few ratings"

@@ -122,15 +122,19 @@ def estimate_answers(scores: ScoresLike, options: EstimateOptions) -> Estimation
 
     prediction, predictors = predicted(data, options.predictors, distributions)
     job = _Job(data, prediction, options, _is_judge(read))
+    alone = 0
     if options.models is None:
         estimates, by_model = [_mean(job), _good(job)], _by_model(job)
     else:
-        job = job.part(_shared(data, options.models))
+        shared = _shared(data, options.models)
+        alone, job = int((~shared).sum()), job.part(shared)
+        data = job.data
         estimates, by_model = _of_models(job, options.models), {}
     verdicts, doubts = (None, []) if data.no_share else _verdicts(read, options)
-    likeness = likeness_of(job.data.answers, read.chosen)
+    likeness = likeness_of(data.answers, read.chosen)
     warnings = [
         *data.warnings,
+        *([_skipped(alone)] if alone else []),
         *left_out(data.answers, read.chosen),
         *_warnings(data, estimates[0]),
         *unlikely(likeness, "`selfj plan` chooses answers to rate"),
@@ -222,6 +226,14 @@ def _shared(data: PartlyRated, models: Sequence[str]) -> npt.NDArray[np.bool_]:
     return shared
 
 
+def _skipped(alone: int) -> str:
+    """That answers are not among those that the estimates are about."""
+    return (
+        f"{counted(alone, 'answer')} skipped: there is none to the same instruction by the other "
+        "model"
+    )
+
+
 def _of_models(job: _Job, models: Sequence[str]) -> list[Estimate]:
     """Difference and win rate of two models, of their answers to the same instructions."""
     data = job.data
@@ -284,10 +296,13 @@ def _of_unit(
     values: Array, unit: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64],
     side: npt.NDArray[np.bool_],
 ) -> Array:  # fmt: skip
-    """Mean of a model's values per instruction; NaN where one of them is missing."""
-    place = np.searchsorted(numbers, unit[side])
-    count = np.bincount(place, minlength=len(numbers))
-    return np.bincount(place, weights=values[side], minlength=len(numbers)) / count
+    """Mean of a model's known values per instruction; NaN where there is none."""
+    known = side & ~np.isnan(values)
+    place = np.searchsorted(numbers, unit[known])
+    count = np.bincount(place, minlength=len(numbers)).astype(float)
+    count[count == 0] = np.nan
+    found: Array = np.bincount(place, weights=values[known], minlength=len(numbers)) / count
+    return found
 
 
 def _warnings(data: PartlyRated, first: Estimate) -> list[str]:
@@ -296,7 +311,7 @@ def _warnings(data: PartlyRated, first: Estimate) -> list[str]:
     labels = int(data.rated.sum())
     if np.ptp(data.score) == 0:
         found.append(f"all scores are {data.score[0]:g}: the judge says nothing")
-    elif first.gain is not None and first.gain < _HELPS:
+    elif first.gain is not None and first.gain < _HELPS and labels < len(data.score):
         found.append("the scores add nothing to the ratings")
     if FEWEST_LABELS <= labels < FEWEST_UNITS:
         found.append(f"only {labels} ratings: intervals are rough")

@@ -20,8 +20,8 @@ class Estimate:
         quantity: ``mean rating``, ``share good``, ``difference`` or ``win rate``.
         combined: From ratings and scores together.
         ratings_only: From the ratings alone.
-        scores_only: What the scores alone say, which nothing guarantees; None unless the run file
-            says that they are a judge's, on 0 to 9.
+        scores_only: What the scores alone say, which nothing guarantees. None unless the run file
+            says that they are a judge's, on 0 to 9; a win rate always has it.
     """
 
     quantity: str

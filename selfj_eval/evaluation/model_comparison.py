@@ -20,8 +20,14 @@ class ModelPair:
     Attributes:
         first, second: Their names.
         found: Difference of their means, first - second.
-        holm: Its p-value, adjusted for all pairs (Holm): for claims.
+        holm: Its p-value, adjusted for all pairs that can be tested (Holm): for claims. None where
+            nothing can be tested.
         benjamini_hochberg: The same for screening.
+        detectable: Smallest true difference that would be claimed with probability 0.8 on as many
+            instructions, among as many pairs.
+        needed: So many instructions would claim a true difference as large as this one with
+            probability 0.8; None where there is no difference, or where it is more than 100 times
+            as many.
     """
 
     first: str
@@ -29,6 +35,8 @@ class ModelPair:
     found: PairedDifference
     holm: float | None
     benjamini_hochberg: float | None
+    detectable: float | None
+    needed: int | None
 
     def conclusion(self, alpha: float) -> str:
         """What may be said of the two, as a sentence.
@@ -47,14 +55,22 @@ class ModelPair:
                 ends = ends and (-ends[1], -ends[0])
             numbers = "" if ends is None else f" ({ends[0]:.2f} to {ends[1]:.2f})"
             return f"{one} is better than {two} by {abs(found.value):.2f} points{numbers}."
+        if self.found.p is None and found.n > 1:
+            untested = f"all {found.n:,} instructions, so nothing can be tested"
+            if found.value == 0:
+                return f"{one} and {two} have equal means on {untested}."
+            if found.value < 0:
+                one, two = two, one
+            size = f"{abs(found.value):.2f} points"
+            return f"{one} is above {two} by the same {size} on {untested}."
         sentence = f"{counted(found.n, 'instruction')} cannot tell {one} from {two}"
-        if self.found.detectable is None:
+        if self.detectable is None:
             return f"{sentence}."
-        least = f"a difference of {self.found.detectable:.2f} points"
+        least = f"a difference of {self.detectable:.2f} points"
         sentence += f"; {least} would have been found with 80 % probability"
-        if self.found.needed is not None and self.found.needed <= 100 * found.n:
+        if self.needed is not None:
             sentence += (
-                f". If the one found is real, about {self.found.needed:,} would be needed to tell "
+                f". If the one found is real, about {self.needed:,} would be needed to tell "
                 "them apart"
             )
         return f"{sentence}."
@@ -111,8 +127,8 @@ class ModelComparison(Result):
                 "p": pair.found.p,
                 "holm": pair.holm,
                 "benjamini_hochberg": pair.benjamini_hochberg,
-                "detectable": pair.found.detectable,
-                "needed": pair.found.needed,
+                "detectable": pair.detectable,
+                "needed": pair.needed,
             }
             for pair in self.pairs
         ]
@@ -132,7 +148,7 @@ class ModelComparison(Result):
         for pair in self.pairs:
             d = pair.found.difference
             bounds = "" if d.interval is None else f"{d.interval.low:.3f} to {d.interval.high:.3f}"
-            numbers = (pair.found.p, pair.holm, pair.found.detectable)
+            numbers = (pair.found.p, pair.holm, pair.detectable)
             pairs.append(
                 (
                     f"{pair.first[:30]} - {pair.second[:30]}",

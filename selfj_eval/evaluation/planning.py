@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfj_eval.errors import DataError, counted
+from selfj_eval.evaluation.columns import unequal_chances
 from selfj_eval.judging.scored import Scored, groups
 from selfj_eval.metrics.prediction_powered import FEWEST_LABELS, expected_half_width
 from selfj_eval.metrics.result import Array
@@ -23,8 +24,6 @@ DESIGNS = ("random", "stratified", "active")
 STRATA = 5
 UNIFORM = 0.5
 """Part of an active choice that is uniform, so that no answer is all but excluded."""
-_EQUAL = 1e-9
-"""Chances that differ by less, in relation to them, are equal but for rounding."""
 _AS_MANY = 30
 """The scores' intraclass correlation counts as much as that of the ratings of so many instructions
 that have several."""
@@ -222,13 +221,7 @@ def check_pilot(units: Units, path: str) -> None:
             unknown one.
     """
     pairs = zip(units.members, units.rated, strict=True)
-    given = [a.inclusion for unit, is_rated in pairs if is_rated for a in unit]
-    known = [chance for chance in given if chance is not None]
-    what = None
-    if 0 < len(known) < len(given):
-        what = f"{len(given) - len(known)} of {len(given)} rated answers have none"
-    elif known and not math.isclose(min(known), max(known), rel_tol=_EQUAL):
-        what = f"is {min(known):.3g} to {max(known):.3g} for the rated answers"
+    what = unequal_chances([a for unit, is_rated in pairs if is_rated for a in unit])
     if what is not None:
         raise DataError(
             f"{what}, but a pilot must be a random part: rate answers that were chosen with the "

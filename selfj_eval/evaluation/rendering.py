@@ -126,7 +126,8 @@ def _details(found: Evaluation) -> str:
         ("  the same, ties counted (acc23)", number(ties), interval(ties)),
     ]
     if pairs.epsilon is not None and pairs.epsilon[1] > 0:
-        name = f"  counting scores within {pairs.epsilon[1]:.3g} as ties"
+        ends = list(dict.fromkeys(f"{end:.3g}" for end in pairs.epsilon))
+        name = f"  counting scores within {' to '.join(ends)} as ties"
         rows.append((name, number(near), interval(near)))
     for share, metric in selective.accuracy_at_coverage.items():
         rows.append((f"share of good answers in the best {float(share):.0%}", number(metric), ""))

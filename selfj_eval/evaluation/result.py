@@ -323,12 +323,14 @@ class Compared(NamedTuple):
         first, second: Records of each judge.
         compared: Those that are compared.
         instructions: How many instructions these answer; 0 where texts are missing.
+        unrated: Records that both judges scored and that have no rating.
     """
 
     first: int
     second: int
     compared: int
     instructions: int
+    unrated: int
 
 
 @dataclass(frozen=True, slots=True)

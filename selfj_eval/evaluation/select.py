@@ -27,8 +27,8 @@ class SelectOptions(RatingOptions, TableOptions):
 
     max_risk: float | None = option(
         None,
-        "choose a threshold: the largest share of bad answers among all answers that will be "
-        "accepted",
+        "choose a threshold: the largest probability that an accepted answer to a random "
+        "instruction is bad",
         placeholder="R",
     )
     loss: str = option(
@@ -82,8 +82,9 @@ def select_answers(scores: ScoresLike, options: SelectOptions) -> Selection | De
         The selection if ``max_risk`` is given, the decisions if ``policy`` is given.
 
     Raises:
-        DataError: If they cannot be read, no answer is rated, or the loss is made of ratings whose
-            scale is missing.
+        DataError: If they cannot be read, no answer is rated, rated answers to choose on had
+            different probabilities of being rated (``inclusion``), or the loss is made of ratings
+            whose scale is missing.
         StoreError: If the output cannot be written.
     """
     return _choose(scores, options) if options.policy is None else _apply(scores, options)
@@ -135,7 +136,7 @@ def _choose(given: ScoresLike, options: SelectOptions) -> Selection:
 
 def _apply(given: ScoresLike, options: SelectOptions) -> Decisions:
     from selfj_eval.evaluation.choosing import losses, refuse_unscaled
-    from selfj_eval.evaluation.columns import Columns
+    from selfj_eval.evaluation.columns import Columns, note_on_chances
     from selfj_eval.judging.scored import as_scores
     from selfj_eval.records.writing import write_rows
 
@@ -164,7 +165,12 @@ def _apply(given: ScoresLike, options: SelectOptions) -> Decisions:
         rated_accepted=len(judged),
         bad_accepted=int((~data.good).sum()),
         mean_loss=float(losses(data, policy.loss).mean()) if judged else None,
-        warnings=[*scores.warnings, *mismatch(policy, scores), *_unlike(policy, scores)],
+        warnings=[
+            *scores.warnings,
+            *mismatch(policy, scores),
+            *_unlike(policy, scores),
+            *note_on_chances(judged),
+        ],
         output=None if output is None else printable(output),
         decided=decided,
         promised=policy.max_risk,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -14,11 +15,17 @@ Rated = Sequence[tuple[float, float, bool] | None]
 
 
 def _headline(name: str, items: Rated) -> Metric:
-    rows = [item for item in items if item is not None]
+    rows = tuple(tuple(item) for item in items if item is not None)
     if not rows:
         return Metric(None, 0, f"none of {len(items)} documents has both a score and a rating")
-    metric: Metric = getattr(metrics.headline(*zip(*rows, strict=True)), name)
+    metric: Metric = getattr(_all(rows), name)
     return metric
+
+
+@lru_cache(maxsize=1)
+def _all(rows: tuple[tuple[float, float, bool], ...]) -> metrics.Headline:
+    """All headline metrics of rated documents; lm-eval asks for one after the other."""
+    return metrics.headline(*zip(*rows, strict=True))
 
 
 def corpus_pearson(items: Rated) -> Metric:

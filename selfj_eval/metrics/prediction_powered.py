@@ -113,7 +113,8 @@ def powered_share(
 
     As ``powered_mean``, with Wilson's interval at the number of labels that would give the same
     standard error, p (1 - p) / error^2, with p at least 1 / g and at most 1 - 1 / g, and the
-    quantile of Student's t. Where nothing varies, that number is the number of labelled groups, g.
+    quantile of Student's t. Where all rated values are equal, predictions add nothing: the value is
+    theirs, its standard error is 0, and that number is the number of labelled groups, g.
 
     Args:
         good: Shape (n,); 1 for good, 0 for bad, between them for half of a win; NaN where an
@@ -127,7 +128,11 @@ def powered_share(
     rated = sample.rating[sample.weight > 0]
     if len(rated) and (rated.min() < 0 or rated.max() > 1):
         raise ValueError(f"expected values from 0 to 1, got {rated.min():g} to {rated.max():g}")
-    found = _estimated(sample, tuning)
+    equal = len(rated) > 0 and np.ptp(rated) == 0
+    found = _estimated(sample, 0.0 if equal else tuning)
+    if equal:  # rounding makes an error of about 1e-17, which would be worth 1e31 labels
+        none = None if found.standard_error is None else 0.0
+        found = found._replace(value=float(rated[0]), standard_error=none, effective_labels=None)
     error, groups = found.standard_error, found.groups
     if found.value is None or error is None:
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -51,13 +52,20 @@ TEMPERATURE = 100.0
 """So high that no preference is rounded to 1 or 2."""
 
 
+@pytest.fixture(scope="module")
+def stored() -> Callable[..., Any]:
+    """``stored_preferences``, which reads each file once for all tests here."""
+    return functools.cache(stored_preferences)
+
+
 @pytest.fixture
-def ranking(pack: Path, monkeypatch: pytest.MonkeyPatch) -> Rank:
+def ranking(pack: Path, stored: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Rank:
     """Rank 48 models with made-up answers, a few resamples and no jackknife."""
+    monkeypatch.setattr("selfj_eval.registry.alpaca_pack.stored_preferences", stored)
     module = importlib.import_module("selfj_eval.metrics.bootstrap")
     monkeypatch.setattr(module, "LARGEST_JACKKNIFE", 0)
     instructions = evaluation_set()
-    names = [*stored_preferences(ANNOTATORS["v2"]), "wizardlm-13b-v1.2"]
+    names = [*stored(ANNOTATORS["v2"]), "wizardlm-13b-v1.2"]
     models = [ModelAnswers(name, (name,) * 805) for name in names]
 
     own = {version: ModelAnswers(name, (name,) * 805) for version, name in BASELINES.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable
@@ -104,7 +105,7 @@ def test_each_instruction_is_one_step() -> None:
 
 
 def test_declined_and_unscored_answers_in_the_file_count_as_in_the_promise() -> None:
-    """The mean over an instruction's answers: what is declined loses nothing."""
+    """What is declined loses nothing; what is not rated had the same chance as the rated."""
     rows = stream(60, 0.3, answers=4, seed=6)
     for row in rows[::4]:
         row["score"] = 1.0
@@ -115,9 +116,65 @@ def test_declined_and_unscored_answers_in_the_file_count_as_in_the_promise() -> 
     rated = bad([row for k, row in enumerate(rows) if k % 4 > 1]).reshape(60, 2).mean(axis=1)
     assert (found.labels, found.declined) == (120, 59)
     assert found.promises[0].evidence == pytest.approx(
-        audit_evidence(0.75 * (rated - 0.1), max_risk=0.1)[-1]
+        audit_evidence(0.5 * (rated - 0.1), max_risk=0.1)[-1]
     )
     assert found.promises[0].risk == pytest.approx(rated.mean())
+
+
+def test_steps_are_right_on_average_if_every_accepted_answer_has_the_same_chance(
+    tmp_path: Path,
+) -> None:
+    """Over all choices of answers, a step is on average the chance times what is promised."""
+    chance, state = 0.3, tmp_path / "s.json"
+    rows: Rows = []
+    odds, promised = [], []
+    for size, losses in ((4, (1, 0, 1)), (2, (1,)), (5, (0, 0, 0, 1))):
+        promised.append(sum(loss - 0.1 for loss in losses) / size)
+        for chosen in itertools.product((False, True), repeat=len(losses)):
+            if any(chosen):  # else there is no step
+                n = sum(chosen)
+                odds.append((len(promised) - 1, chance**n * (1 - chance) ** (len(losses) - n)))
+                for k, row in enumerate(stream(1, 0, answers=size, start=len(odds))):
+                    row["rating"] = None
+                    if k >= len(losses):
+                        row["score"] = 1.0
+                    elif chosen[k]:
+                        row["rating"] = 2.0 if losses[k] else 8.0
+                    rows.append(row)
+    found = audit(POLICY, rows, state=state)
+    steps = [value for _, _, value, _ in json.loads(state.read_text())["steps"]]
+    mean = np.zeros(len(promised))
+    for (at, odd), step in zip(odds, steps, strict=True):
+        mean[at] += odd * step
+    assert mean == pytest.approx(chance * np.array(promised))
+    assert "20 instructions have accepted answers with and without a rating." in str(found)
+    # So a chance that all have is the same known or not.
+    known = [row | {"inclusion": chance} for row in rows]
+    same = audit(POLICY, known, least_inclusion=chance)
+    assert same.promises[0].evidence == pytest.approx(found.promises[0].evidence)
+    assert same.promises[0].risk == pytest.approx(found.promises[0].risk)
+    assert "with and without" not in str(same)
+
+
+def test_instructions_count_by_the_share_of_their_answers_that_is_accepted() -> None:
+    """Risk 0.1 where all ten are accepted, 0.8 where one is: 0.164 of the accepted are bad."""
+    policy, note = replace(POLICY, max_risk=0.2), "no answer here is declined or without a rating"
+    alarms = {True: 0, False: 0}
+    for seed in range(40):
+        safe = stream(30, 0.1, answers=10, seed=seed)
+        risky = stream(30, 0.8, answers=10, seed=1000 + seed, start=30)
+        for k, row in enumerate(risky):
+            if k % 10:
+                row["score"] = 1.0
+        both = [row for k in range(0, 300, 10) for row in safe[k : k + 10] + risky[k : k + 10]]
+        for whole in alarms:
+            found = audit(policy, both if whole else [row for row in both if row["score"] >= 5])
+            assert (note in str(found)) is not whole
+            alarms[whole] += found.refuted
+    assert alarms[True] / 40 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 40)
+    assert alarms[False] == 40  # why there is a note
+    assert note not in str(audit(policy, stream(30, 0.1)))  # one answer each
+    assert "with and without" not in str(audit(policy, stream(30, 0.1, answers=3)))
 
 
 def test_other_ratings_of_what_was_counted_change_nothing(tmp_path: Path) -> None:

@@ -14,7 +14,13 @@ from scipy import stats
 from selfj_eval import compare, score
 from selfj_eval.errors import DataError
 from selfj_eval.evaluation.model_comparison import ModelComparison
-from selfj_eval.metrics.paired_means import benjamini_hochberg, holm, paired_difference
+from selfj_eval.metrics.paired_means import (
+    benjamini_hochberg,
+    detectable_difference,
+    holm,
+    needed_instructions,
+    paired_difference,
+)
 
 Rows = list[dict[str, Any]]
 
@@ -53,7 +59,8 @@ def test_published_values(oracles: dict[str, Any]) -> None:
     assert found.standard_error == pytest.approx(expected["se_paired"])
     assert found.p == pytest.approx(expected["p_paired_t"])
     assert [found.difference.low, found.difference.high] == pytest.approx(expected["t95"])
-    assert found.detectable == pytest.approx(expected["mde_80_normal"])
+    many = found._replace(difference=found.difference._replace(n=10**6))  # t is normal there
+    assert detectable_difference(many, 0.05) == pytest.approx(expected["mde_80_normal"], rel=1e-4)
     p = oracles["data"]["p_values"]
     assert holm(p) == pytest.approx(oracles["e_comparisons"]["holm"]["adjusted"])
     assert benjamini_hochberg(p) == pytest.approx(oracles["e_comparisons"]["fdr_bh"]["adjusted"])
@@ -102,6 +109,11 @@ def test_ratings_decide_where_they_are_asked_for() -> None:
     found = compared(rated, by="rating")
     assert found.judge == "ratings"
     assert found.conclusions[0].startswith("b is better than a by ")
+    note = "not chosen with equal probabilities (`inclusion`)"
+    chances = [r | {"inclusion": 0.2 + 0.3 * (k % 4 > 1)} for k, r in enumerate(rated)]
+    assert note in str(compared(chances, by="rating"))
+    assert note not in str(compared([r | {"inclusion": 0.2} for r in rated], by="rating"))
+    assert note not in str(compared(chances))  # by scores, which all have
     unrated = [r | {"rating": None} if r["model"] == "b" else r for r in rated]
     with pytest.raises(DataError, match="answers with a rating by 1 model "):
         compare(unrated, by="rating")
@@ -161,11 +173,32 @@ def test_numbers_on_an_unknown_scale() -> None:
     assert "(ratings, 0 to 9)" in str(compared(on_scale, by="rating"))
 
 
-def test_a_constant_difference_is_a_difference() -> None:
-    rows = answers({"a": 5.0, "b": 4.0}, 40)
+@pytest.mark.parametrize("n", [2, 3, 40])
+@pytest.mark.parametrize("gap", [2.0, 0.1])
+def test_nothing_is_claimed_where_all_differences_are_equal(n: int, gap: float) -> None:
+    """They say nothing of how differences vary. 0.1 is not the same float everywhere."""
+    rows = answers({"a": 5.0, "b": 4.0, "c": 4.5}, n)
     for at, row in enumerate(rows):
-        row["score"] = 5.0 + (at % 2) * 2
-    assert compared(rows).conclusions == ["b is better than a by 2.00 points (2.00 to 2.00)."]
+        if row["model"] != "c":
+            row["score"] = at // 3 % 5 + (row["model"] == "b") * gap
+    found = compared(rows)
+    pair = next(p for p in found.pairs if {p.first, p.second} == {"a", "b"})
+    assert pair.found.difference.value == pytest.approx(gap)
+    assert pair.found.difference.interval is None
+    assert (pair.found.p, pair.holm, pair.benjamini_hochberg) == (None, None, None)
+    assert pair.conclusion(0.05) == (
+        f"b is above a by the same {gap:.2f} points on all {n} instructions, so nothing can be "
+        "tested."
+    )
+    others = [p for p in found.pairs if p is not pair]  # adjusted for two tests, not for three
+    least = min(others, key=lambda p: p.found.p or 0)
+    assert least.holm == pytest.approx(min(1, 2 * (least.found.p or 0)))
+    line = next(line for line in str(found).splitlines() if line.split()[:3] == ["b", "-", "a"])
+    assert line.split() == ["b", "-", "a", f"{gap:.3f}", f"{n}", "-", "-", "-"]
+    document = found.to_dict()["pairs"][found.pairs.index(pair)]
+    assert (document["found"]["p"], document["holm"]) == (None, None)
+    row = found.rows()[found.pairs.index(pair)]
+    assert (row["low"], row["high"], row["p"]) == (None, None, None)
 
 
 def test_what_can_be_said_of_few_or_equal_answers() -> None:
@@ -173,15 +206,18 @@ def test_what_can_be_said_of_few_or_equal_answers() -> None:
     assert compared(rows).pairs[0].found.difference.interval is None
     near = compared(answers({"a": 5.0, "b": 4.9}, 40))
     (pair,) = near.pairs
-    assert pair.found.needed is not None and pair.found.needed <= 4_000
+    assert pair.needed is not None and pair.needed <= 4_000
     assert near.conclusions == [
         f"40 instructions cannot tell {pair.first} from {pair.second}; a difference of "
-        f"{pair.found.detectable:.2f} points would have been found with 80 % probability. If the "
-        f"one found is real, about {pair.found.needed:,} would be needed to tell them apart."
+        f"{pair.detectable:.2f} points would have been found with 80 % probability. If the "
+        f"one found is real, about {pair.needed:,} would be needed to tell them apart."
     ]
     same = [r | {"score": 5.0} for r in answers({"a": 5.0, "b": 5.0}, 40)]
     found = compared(same)
-    assert found.conclusions == ["40 instructions cannot tell a from b."]
+    assert found.conclusions == [
+        "a and b have equal means on all 40 instructions, so nothing can be tested."
+    ]
+    assert found.pairs[0].found.standard_error is None
     alone = [r for r in rows if r["model"] == "a"]
     with pytest.raises(DataError, match=r"by 1 model \("):
         compare(alone)
@@ -191,6 +227,36 @@ def test_what_can_be_said_of_few_or_equal_answers() -> None:
         compare(alone, [r for r in apart if r["model"] == "b"])
     with pytest.raises(DataError, match="has no instruction"):
         compare([{k: v for k, v in r.items() if k != "instruction"} for r in rows])
+
+
+@pytest.mark.parametrize("tests", [1, 45])
+@pytest.mark.parametrize("n", [5, 10, 20])
+def test_a_detectable_difference_is_found_in_four_of_five_draws(n: int, tests: int) -> None:
+    gaps = np.random.default_rng(0).normal(size=(4_000, n))
+    alpha = 0.05 / tests
+    true = paired_difference(gaps[0], np.zeros(n))._replace(standard_error=1 / n**0.5)
+    size = detectable_difference(true, alpha)
+    assert size is not None
+    found = stats.ttest_1samp(gaps + size, 0, axis=1).pvalue <= alpha
+    assert found.mean() == pytest.approx(0.8, abs=0.025)
+    # So many instructions are needed for a difference of this size, and none fewer.
+    for factor, needed in ((1.001, n), (0.999, n + 1)):
+        one = true._replace(difference=true.difference._replace(value=factor * size))
+        assert needed_instructions(one, alpha) == needed
+    tiny = true._replace(difference=true.difference._replace(value=size / 1e3))
+    assert needed_instructions(tiny, alpha) is None
+
+
+def test_never_fewer_instructions_are_needed_than_could_not_tell_the_models_apart() -> None:
+    for seed in range(10):
+        levels = {f"m{k}": 5 + k / 20 for k in range(10)}
+        for pair in compared(answers(levels, 20, seed=seed)).pairs:
+            gap = pair.found.difference
+            size = detectable_difference(pair.found, 0.05 / 45)
+            assert pair.detectable == size
+            if pair.holm is not None and pair.holm > 0.05:
+                assert pair.needed is None or pair.needed > gap.n
+                assert gap.value is not None and size is not None and abs(gap.value) < size
 
 
 def test_false_claims_are_rare_among_many_models() -> None:

@@ -205,6 +205,19 @@ def test_no_interval_where_all_ratings_are_equal(
     assert "3.00 to 3.00" not in str(found)
 
 
+def test_a_share_where_all_ratings_are_equal_is_not_certain(
+    two_models: Make, labels: Make, every: Make
+) -> None:
+    rows = two_models()
+    for step in (2, 3, 4, 5, 7, 10):
+        given = [{**row, "rating": 9} for row in labels(rows, every(rows, step))]
+        share = estimate(rows, ratings=given).estimates[1]
+        for found in (share.combined, share.ratings_only):
+            assert found.interval is not None
+            assert found.interval.low < 0.95
+            assert (found.value, found.standard_error, found.effective_labels) == (1, 0, None)
+
+
 def test_what_the_scores_alone_say_needs_a_judge(tmp_path: Path) -> None:
     from selfj_eval import ladder
 

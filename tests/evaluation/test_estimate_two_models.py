@@ -91,3 +91,42 @@ def test_why_there_is_no_win_rate(two_models: Make, labels: Make) -> None:
             f"only {only} ratings for both models' answers; an interval takes at least 10: "
             f"{need} needed"
         )
+
+
+def test_answers_by_one_model_alone_are_skipped_and_counted(
+    two_models: Make, labels: Make, every: Make
+) -> None:
+    rows = two_models(instructions=60)
+    alone = [r | {"id": f"z{r['id']}", "instruction": f"Alone {k}?"}
+             for k, r in enumerate(rows[:80:2])]  # fmt: skip
+    given = labels(rows + alone, every(rows, 1) | {r["id"] for r in alone[:30]})
+    shared = estimate(rows, ratings=given[:120], models=("a", "b"))
+    found = estimate(rows + alone, ratings=given, models=("a", "b"))
+    assert (found.answers, found.labels, found.instructions) == (120, 120, 60)
+    assert found.labelled_instructions == 60
+    assert any(
+        w == "40 answers skipped: there is none to the same instruction by the other model"
+        for w in found.warnings
+    )
+    assert found.estimates[0].ratings_only.value == shared.estimates[0].ratings_only.value
+
+
+def test_several_answers_of_a_model_to_an_instruction(two_models: Make, labels: Make) -> None:
+    """`plan` chooses one answer of each model; the others have no rating."""
+    rows = two_models(instructions=60)
+    rows += [r | {"id": f"z{r['id']}", "response": "again"} for r in rows]
+    planned = plan(rows, budget=60, models=("a", "b")).planned
+    given = [
+        row | {"inclusion": p["inclusion"]} for p in planned for row in labels(rows, {p["id"]})
+    ]
+    wins = estimate(rows, ratings=given, models=("a", "b")).estimates[1].combined
+    assert (wins.labels, wins.undefined) == (30, None)
+    assert wins.interval is not None
+
+
+def test_scores_are_not_said_to_add_nothing_where_all_is_rated(
+    two_models: Make, labels: Make, every: Make
+) -> None:
+    rows = two_models(noise=0.1)
+    found = estimate(rows, ratings=labels(rows, every(rows, 1)))
+    assert not any("add nothing" in warning for warning in found.warnings)

@@ -307,7 +307,8 @@ def test_compare_takes_what_both_have(jsonl: Jsonl) -> None:
     two = read_scores(jsonl(*other, name="two.jsonl"))
     document = compare(one, two, **FAST).to_dict()
     assert document["judges"] == ["one", "two"]
-    assert document["counts"] == {"first": 50, "second": 60, "compared": 49, "instructions": 0}
+    counts = {"first": 50, "second": 60, "compared": 49, "instructions": 0, "unrated": 0}
+    assert document["counts"] == counts
     assert len(document["warnings"]) == 3
     assert "10 records are only in" in document["warnings"][0]
     gap = document["metrics"]["spearman"]
@@ -325,6 +326,29 @@ def test_compare_takes_what_both_have(jsonl: Jsonl) -> None:
     stranger = read_scores(jsonl({"id": "z", "score": 1, "rating": 1}, name="z.jsonl"))
     with pytest.raises(DataError, match="shares no record with .*z.jsonl"):
         compare(one, stranger, **FAST).to_dict()
+
+
+def test_compare_counts_what_both_scored_and_nobody_rated() -> None:
+    rows = answers(60)
+    one = [r | {"rating": r["rating"] if k < 40 else None} for k, r in enumerate(rows)]
+    two = [r | {"rating": r["rating"] if 39 < k < 45 else None} for k, r in enumerate(rows)]
+    one[45]["score"] = None  # counted as unscored, not twice
+    two = [r | {"score": 9 - r["score"]} for r in two]
+    found = compare(one, two, **FAST)
+    assert (found.counts.compared, found.counts.unrated) == (45, 14)
+    assert "  note: 14 records that both scored have no rating; skipped\n" in str(found)
+    full = compare(rows, two, **FAST)
+    assert (full.counts.compared, full.counts.unrated) == (60, 0)
+    assert "no rating" not in str(full)
+
+
+def test_compare_notes_ratings_chosen_with_unequal_chances() -> None:
+    rows = answers(60, rating_min=1, rating_max=10)
+    other = [r | {"score": 9 - r["score"]} for r in rows]
+    note = "not chosen with equal probabilities (`inclusion`)"
+    for chances, noted in (((0.2, 0.5), True), ((0.2, 0.2), False), ((0.2, None), True)):
+        one = [r | {"inclusion": chances[k % 2]} for k, r in enumerate(rows)]
+        assert any(note in w for w in compare(one, other, **FAST).warnings) is noted
 
 
 def test_names_that_tell_judges_apart(jsonl: Jsonl, tmp_path: Path) -> None:

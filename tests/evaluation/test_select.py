@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from selfj_eval import DataError, Policy, select
+from selfj_eval import DataError, Policy, plan, select
 from selfj_eval.jobs.options import OptionError
 from selfj_eval.metrics import certify, certify_over_instructions, one_of_each
+from selfj_eval.records.writing import write_rows
 
 Rows = list[dict[str, Any]]
 
@@ -193,6 +194,46 @@ def test_what_is_missing_is_said(drop: str, options: dict[str, Any], message: st
     with pytest.raises(DataError) as caught:
         select(rows, max_risk=0.3, **options)
     assert message in str(caught.value)
+
+
+def test_ratings_chosen_by_doubt_promise_nothing(tmp_path: Path) -> None:
+    """Such answers are no draw from the source that the promise is about."""
+    rows = rated(300, 1)
+    for at, row in enumerate(rows):
+        row["probabilities"] = [0.1] * 10 if at % 3 else [0.0] * 9 + [1.0]
+    truth = {row["id"]: row.pop("rating") for row in rows}
+
+    def planned(design: str) -> Path:
+        labels = tmp_path / f"{design}.jsonl"
+        chosen = plan(rows, budget=150, design=design).planned
+        write_rows(labels, [row | {"rating": truth[row["id"]]} for row in chosen])
+        return labels
+
+    labels = planned("active")
+    with pytest.raises(DataError) as caught:
+        select(rows, max_risk=0.45, ratings=labels)
+    assert str(caught.value).startswith(f"{labels}, field 'inclusion': is 0.25 to ")
+    assert "rate answers that `selfj plan` chose with the design `random`" in str(caught.value)
+    policy = select(rows, max_risk=0.45, ratings=planned("random")).policy
+    assert policy is not None
+
+    some = [row | {"rating": truth[row["id"]]} for row in rows]
+    for at, row in enumerate(some):
+        row["inclusion"] = 0.5 if at else None
+    with pytest.raises(DataError, match="'inclusion': 1 of 300 rated answers have none"):
+        select(some, max_risk=0.45)
+    # A category is drawn from if its own answers had equal chances.
+    for row in some:
+        row["inclusion"] = 0.5 if row["category"] == "easy" else 1.0
+    with pytest.raises(DataError, match="is 0.5 to 1 for the rated answers"):
+        select(some, max_risk=0.45)
+    assert select(some, max_risk=0.45, by_category=True).policy is not None
+    # A policy may be applied to them, but the share that it shows is not that of all.
+    note = "the rated answers were not chosen with equal probabilities (`inclusion`)"
+    assert note in str(select(some, policy=policy))
+    for row in some:
+        row["inclusion"] = 0.5
+    assert note not in str(select(some, policy=policy))
 
 
 def test_a_loss_of_ratings_is_not_counted_without_their_scale(tmp_path: Path) -> None:

@@ -101,11 +101,11 @@ def test_killed_ten_times_nothing_is_lost_or_computed_twice(tmp_path: Path) -> N
 
 
 def test_a_full_disk_is_one_line_and_nothing_half(
-    command: Any, small_disk: Path, tmp_path: Path
+    in_process: Any, small_disk: Path, tmp_path: Path
 ) -> None:
     source, output = tmp_path / "ladder.jsonl", small_disk / "out.jsonl"
     write_records(source, ladder("train", instructions=100))
-    done = command("selfj", "score", source, "--judge", "demo", "--output", output)
+    done = in_process("selfj", "score", source, "--judge", "demo", "--output", output)
     assert done.returncode == 2
     assert "the disk is full" in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t
 
 from selfj_eval.metrics.cross_fitting import cross_fitted_predictions
 from selfj_eval.metrics.prediction_powered import (
@@ -106,6 +107,21 @@ def test_a_share_where_all_labels_are_equal_keeps_an_interval() -> None:
     assert found.interval is not None
     assert found.interval.low < 0.9
     assert found.interval.high == 1
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_equal_labels_have_the_interval_of_so_many_labels(value: float) -> None:
+    """Whatever sums of 1 / n round to: they are often 0.9999999999999999."""
+    random = np.random.default_rng(0)
+    for n in range(10, 61):
+        for rated in (np.arange(100) < n, random.permutation(100) < n):
+            good = np.where(rated, value, np.nan)
+            found = powered_share(good, random.random(100), tuning=random.choice([None, 0.0, 1.0]))
+            z2 = t.ppf(0.975, n - 2) ** 2 / n  # ends where (p - share)^2 = z2 p (1 - p)
+            roots = np.roots([1 + z2, -2 * value - z2, value**2])
+            assert ends(found) == pytest.approx(sorted(roots), abs=1e-9)
+            assert (found.value, found.standard_error) == (value, 0)
+            assert found.effective_labels is None
 
 
 def test_a_difference_of_two_models(oracle: Oracle) -> None:
