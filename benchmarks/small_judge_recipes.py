@@ -37,12 +37,13 @@ class Recipe:
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("small"),
-        Recipe("robust", changed=0.5),
+        Recipe("small", changed=0.5),
+        Recipe("unspoiled"),
         Recipe("no-distillation", kl_weight=0.0),
         Recipe("distillation-2", kl_weight=2.0),
         Recipe("few", answers=75),
         Recipe("many", answers=960),
+        Recipe("once", answers=960, epochs=1),
     )
 }
-"""By name: the one that is shipped, with spoiled copies, and what they are compared with."""
+"""By name: the one that is shipped, and those that it is compared with, without spoiled copies."""
