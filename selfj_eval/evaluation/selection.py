@@ -265,11 +265,13 @@ class Decisions(Result):
                 "accepted answer has a rating",
                 "accepted answers have a rating",
             )
-            found = f"{bad:,} bad, {percent(share)} (promised: at most {percent(self.promised, 4)})"
+            # The promise is about instructions, however many accepted answers each has here.
+            promised = "promised, if each instruction counts once: at most"
+            found = f"{bad:,} bad, {percent(share)} ({promised} {percent(self.promised, 4)})"
             if self.loss != BAD:
                 found = (
-                    f"{bad:,} bad, {percent(share)}; mean loss {self.mean_loss:.3g} (promised: at "
-                    f"most {self.promised:.4g})"
+                    f"{bad:,} bad, {percent(share)}; mean loss {self.mean_loss:.3g} ({promised} "
+                    f"{self.promised:.4g})"
                 )
             lines.append(f"  {some}: {found}")
         lines += [f"  note: {shown(warning)}" for warning in self.warnings]

@@ -112,7 +112,8 @@ def test_a_graded_promise_is_about_the_mean_loss(tmp_path: Path) -> None:
     score, rating, group = arrays(rows)
     loss, accepted = 1 - rating / 9, score >= policy.threshold
     assert applied.mean_loss == pytest.approx(loss[accepted].mean())
-    assert f"mean loss {applied.mean_loss:.3g} (promised: at most 0.3)" in str(applied)
+    promised = "promised, if each instruction counts once: at most 0.3"
+    assert f"mean loss {applied.mean_loss:.3g} ({promised})" in str(applied)
     means = [
         ((loss * accepted)[group == name].mean(), accepted[group == name].mean())
         for name in set(group.tolist())
@@ -310,5 +311,6 @@ def test_shares_and_thresholds_are_printed_for_people(tmp_path: Path) -> None:
     )
     applied = select(rows, policy=policy, output=tmp_path / "d.jsonl")
     bad = round(100 * applied.bad_accepted / applied.rated_accepted, 1)
-    assert f"{applied.bad_accepted:,} bad, {bad:g} % (promised: at most 15 %)\n" in str(applied)
+    promised = "promised, if each instruction counts once: at most 15 %"
+    assert f"{applied.bad_accepted:,} bad, {bad:g} % ({promised})\n" in str(applied)
     assert Policy.load(policy).threshold == one.threshold
