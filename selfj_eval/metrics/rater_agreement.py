@@ -123,7 +123,8 @@ def intraclass_correlation(ratings: Numbers, *, confidence: float = 0.95) -> Int
     With the mean squares R of answers, C of raters and E of the rest:
     ``(R - E) / (R + (k - 1) E + k (C - E) / n)`` and ``(R - E) / (R + (C - E) / n)``. The interval
     is that of McGraw and Wong (1996, Psychological Methods 1, table 7); it takes the answers to be
-    independent.
+    independent. With two or three raters of hundreds of answers it is too narrow
+    (docs/annotators.md).
 
     Args:
         ratings: Shape (n, k); NaN where there is none.
