@@ -3,8 +3,9 @@
 `small-base` (135 million parameters) is tuned on answers by stronger models, answers FLASK's
 shorter instructions four times each, and evaluates its answers against FLASK's references. The
 judge learns from that. Ratings only choose the answers that the model is tuned on, and measure how
-good the labels and the judge are. The judge is trained as `small` is, so that the two differ in
-their labels only. After an interruption the same command goes on. docs/results.md has the figures.
+good the labels and the judge are. The judge is trained as the recipe `unspoiled` of
+benchmarks/small_judge.py, so that the two differ in their labels only. After an interruption the
+same command goes on. docs/results.md has the figures.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -88,7 +89,7 @@ def choose(scores: Scores, wanted: Wanted) -> Choice:
     parts = _parts(data, wanted)
     for part in parts.values():
         _check_chances(part, scores.ratings or scores.path)
-    notes = [*scores.warnings, *warnings_on(scores, data)]
+    notes = [*scores.warnings, *warnings_on(scores, data), *_partly_rated(scores)]
     if left := len(data.answers) - sum(len(part.answers) for part in parts.values()):
         some = counted(left, "rated answer has", "rated answers have")
         notes.append(f"{some} no category: nothing is promised for such answers")
@@ -134,12 +135,30 @@ def _check_chances(data: Columns, path: str) -> None:
     what = unequal_chances(data.answers)
     if what is not None:
         raise DataError(
-            f"{what}, but a promise is about the source of the answers: rate answers that "
-            "`selfj plan` chose with the design `random` or `stratified`, and give only these "
-            "ratings.",
+            f"{what}, but a promise is about the source of the answers: draw instructions at "
+            "random and rate all their answers, or, where all instructions have the same number "
+            "of answers, rate those that `selfj plan` chose with the design `random` or "
+            "`stratified`. Give only these ratings.",
             path=path,
             field="inclusion",
         )
+
+
+def _partly_rated(scores: Scores) -> list[str]:
+    """That instructions with many answers count too much: one of theirs is more often rated."""
+    answers = Counter(a.question for a in scores.answers if a.score is not None)
+    rated = Counter(a.question for a in scores.rated)
+    if None in answers or len(set(answers.values())) == 1:
+        return []
+    partly = sum(rated[question] < answers[question] for question in rated)
+    if not partly:
+        return []
+    return [
+        f"{counted(partly, 'instruction has', 'instructions have')} both rated and unrated "
+        "answers, and not all instructions have the same number of answers: those with many are "
+        "more likely to have a rating, so the promise may not hold. Draw instructions at random, "
+        "and rate all their answers"
+    ]
 
 
 def _parts(data: Columns, wanted: Wanted) -> dict[str | None, Columns]:

@@ -122,19 +122,19 @@ def estimate_answers(scores: ScoresLike, options: EstimateOptions) -> Estimation
 
     prediction, predictors = predicted(data, options.predictors, distributions)
     job = _Job(data, prediction, options, _is_judge(read))
-    alone = 0
+    alone = np.empty(0, dtype=bool)
     if options.models is None:
         estimates, by_model = [_mean(job), _good(job)], _by_model(job)
     else:
         shared = _shared(data, options.models)
-        alone, job = int((~shared).sum()), job.part(shared)
+        alone, job = data.rated[~shared], job.part(shared)
         data = job.data
         estimates, by_model = _of_models(job, options.models), {}
     verdicts, doubts = (None, []) if data.no_share else _verdicts(read, options)
     likeness = likeness_of(data.answers, read.chosen)
     warnings = [
         *data.warnings,
-        *([_skipped(alone)] if alone else []),
+        *([_skipped(alone)] if len(alone) else []),
         *left_out(data.answers, read.chosen),
         *_warnings(data, estimates[0]),
         *unlikely(likeness, "`selfj plan` chooses answers to rate"),
@@ -226,11 +226,12 @@ def _shared(data: PartlyRated, models: Sequence[str]) -> npt.NDArray[np.bool_]:
     return shared
 
 
-def _skipped(alone: int) -> str:
-    """That answers are not among those that the estimates are about."""
+def _skipped(rated: npt.NDArray[np.bool_]) -> str:
+    """That answers, rated or not, are not among those that the estimates are about."""
+    of_them = f" ({int(rated.sum()):,} of them rated)" if rated.any() else ""
     return (
-        f"{counted(alone, 'answer')} skipped: there is none to the same instruction by the other "
-        "model"
+        f"{counted(len(rated), 'answer')} skipped{of_them}: there is none to the same instruction "
+        "by the other model"
     )
 
 

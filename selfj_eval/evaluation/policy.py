@@ -46,8 +46,8 @@ class Policy:
 
     Attributes:
         threshold: On the judge's scale; the highest one if each category has its own.
-        max_risk: Promised largest share of bad answers among all accepted ones, or largest
-            expected loss.
+        max_risk: Promised largest probability that an answer to a random instruction is bad if it
+            is accepted, or largest expected loss; each instruction counts once.
         confidence: With which probability, over calibration sets, the promise holds.
         good_at: An answer is good when its rating, put on 0..9, is at least this.
         slope, intercept: P(good | score) = 1 / (1 + exp(-(slope score + intercept))).

@@ -14,6 +14,7 @@ from selfj_eval.metrics.proportions import quantile
 from selfj_eval.metrics.result import Array, Interval, Metric, paired
 
 POWER = 0.8
+_LARGEST = 1e5  # critical value of t
 """Chance with which a difference of the detectable size is found."""
 _MOST = 100
 """Numbers of instructions beyond so many times the present one are not named."""
@@ -78,11 +79,12 @@ def detectable_difference(found: PairedDifference, alpha: float) -> float | None
             is found so.
 
     Returns:
-        Above 0; None where nothing can be tested.
+        Above 0; None where nothing can be tested, or so few instructions can find nothing.
     """
     if found.standard_error is None:
         return None
-    return _errors(found.difference.n, alpha) * found.standard_error
+    errors = _errors(found.difference.n, alpha)
+    return errors * found.standard_error if math.isfinite(errors) else None
 
 
 def needed_instructions(found: PairedDifference, alpha: float) -> int | None:
@@ -106,11 +108,15 @@ def needed_instructions(found: PairedDifference, alpha: float) -> int | None:
 
 @lru_cache(maxsize=1024)
 def _errors(n: int, alpha: float) -> float:
-    """The true difference, in standard errors, that n instructions find with probability 0.8."""
+    """The true difference, in standard errors, that n instructions find with probability 0.8.
+
+    Infinite where so few cannot find any that is of use, for which scipy searches for minutes.
+    """
     from scipy.special import nctdtrinc
     from scipy.stats import t
 
-    return float(nctdtrinc(n - 1, 1 - POWER, t.isf(alpha / 2, n - 1)))
+    critical = t.isf(alpha / 2, n - 1)
+    return math.inf if critical > _LARGEST else float(nctdtrinc(n - 1, 1 - POWER, critical))
 
 
 def holm(p: Numbers) -> Array:

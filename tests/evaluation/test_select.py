@@ -214,7 +214,7 @@ def test_ratings_chosen_by_doubt_promise_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         select(rows, max_risk=0.45, ratings=labels)
     assert str(caught.value).startswith(f"{labels}, field 'inclusion': is 0.25 to ")
-    assert "rate answers that `selfj plan` chose with the design `random`" in str(caught.value)
+    assert "rate those that `selfj plan` chose with the design `random`" in str(caught.value)
     policy = select(rows, max_risk=0.45, ratings=planned("random")).policy
     assert policy is not None
 
@@ -314,3 +314,21 @@ def test_shares_and_thresholds_are_printed_for_people(tmp_path: Path) -> None:
     promised = "promised, if each instruction counts once: at most 15 %"
     assert f"{applied.bad_accepted:,} bad, {bad:g} % ({promised})\n" in str(applied)
     assert Policy.load(policy).threshold == one.threshold
+
+
+def test_partly_rated_instructions_of_different_sizes_are_noted() -> None:
+    """Instructions with many answers are more likely to have a rated one."""
+    rows = [
+        {"id": f"{q}-{k}", "instruction": f"q{q}", "response": f"a{k}"}
+        | {"score": 5 + (q * 7 + k) % 10 / 10, "rating_min": 0, "rating_max": 9}
+        | ({"rating": 8 if q % 2 else 1} if (q + k) % 3 == 0 else {})
+        for q in range(100)
+        for k in range(8 if q % 2 else 1)
+    ]
+    noted = "both rated and unrated answers, and not all instructions have the same number"
+    found = select(rows, max_risk=0.5)
+    assert any(noted in note for note in found.warnings)
+    whole = [row | {"rating": row.get("rating", 8)} for row in rows]
+    assert not any(noted in note for note in select(whole, max_risk=0.5).warnings)
+    same = [row for row in rows if row["id"].endswith("-0")]
+    assert not any(noted in note for note in select(same, max_risk=0.5).warnings)
