@@ -1,4 +1,4 @@
-"""Files that are no results or no leaderboard: what is left out, and what is refused."""
+"""Files that hold neither results nor a leaderboard are skipped or refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How ratings by several raters are read, in records and in rows of their own, and refused."""
+"""Ratings by several raters, in records and in separate rows: reading, and refusing bad ones."""
 
 from __future__ import annotations
 
