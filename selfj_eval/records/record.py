@@ -245,7 +245,7 @@ def checked_fields(
         return DataError(message, path=path, place=place, field=names.get(name, name))
 
     values: dict[str, Any] = {}
-    given = {name: value for name, value in row.items() if not is_missing(value)}
+    given = {n: v for n, v in row.items() if v.__class__ is str or not is_missing(v)}
     asked = {n: given[own] for n in QUESTION_FIELDS if (own := names.get(n, n)) in given}
     has_messages = asked.get("messages") not in (None, "", [])
     for name in _TEXT:
