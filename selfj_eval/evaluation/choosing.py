@@ -89,13 +89,14 @@ def choose(scores: Scores, wanted: Wanted) -> Choice:
     parts = _parts(data, wanted)
     for part in parts.values():
         _check_chances(part, scores.ratings or scores.path)
-    notes = [*scores.warnings, *warnings_on(scores, data), *_partly_rated(scores)]
+    sizes = _sizes(scores, wanted)
+    notes = [*scores.warnings, *warnings_on(scores, data), *_note_on_sizes(sizes)]
     if left := len(data.answers) - sum(len(part.answers) for part in parts.values()):
         some = counted(left, "rated answer has", "rated answers have")
         notes.append(f"{some} no category: nothing is promised for such answers")
     # Bonferroni. Holm's larger shares would need a category in which all thresholds hold.
     error = (1 - wanted.confidence) / len(parts)
-    promises = [_promise(part, name, wanted, 1 - error) for name, part in parts.items()]
+    promises = [_promise(part, name, wanted, 1 - error, sizes) for name, part in parts.items()]
     sentence = _sentence(wanted, promises)
     policy = None
     if any(one.threshold is not None for one in promises):
@@ -144,20 +145,31 @@ def _check_chances(data: Columns, path: str) -> None:
         )
 
 
-def _partly_rated(scores: Scores) -> list[str]:
-    """That instructions with many answers count too much: one of theirs is more often rated."""
-    answers = Counter(a.question for a in scores.answers if a.score is not None)
-    rated = Counter(a.question for a in scores.rated)
-    if None in answers or len(set(answers.values())) == 1:
-        return []
-    partly = sum(rated[question] < answers[question] for question in rated)
-    if not partly:
+def _sizes(scores: Scores, wanted: Wanted) -> Counter[Any]:
+    """How many answers each instruction has, rated or not, where the rated ones cannot tell.
+
+    Empty where all answers to an instruction are rated, or none, and where all instructions have
+    the same number: then each counts by its rated answers alone.
+    """
+    answers = Counter(_instruction(a, wanted) for a in scores.answers)
+    rated = Counter(_instruction(a, wanted) for a in scores.rated)
+    if any(a.question is None for a in scores.answers):
+        return Counter()
+    partly = any(n < answers[key] for key, n in rated.items())
+    return answers if partly and len(set(answers.values())) > 1 else Counter()
+
+
+def _instruction(answer: Scored, wanted: Wanted) -> tuple[str | None, str | None]:
+    return answer.question, answer.category if wanted.by_category else None
+
+
+def _note_on_sizes(sizes: Counter[Any]) -> list[str]:
+    if not sizes:
         return []
     return [
-        f"{counted(partly, 'instruction has', 'instructions have')} both rated and unrated "
-        "answers, and not all instructions have the same number of answers: those with many are "
-        "more likely to have a rating, so the promise may not hold. Draw instructions at random, "
-        "and rate all their answers"
+        "some instructions have answers without a rating, and not all have the same number of "
+        "answers: each instruction counts by the share of its answers that are rated. This holds "
+        "if every answer had the same chance of being rated"
     ]
 
 
@@ -172,28 +184,37 @@ def _parts(data: Columns, wanted: Wanted) -> dict[str | None, Columns]:
     return {name: Columns.of(members[name], wanted.good_at) for name in sorted(members, key=str)}
 
 
-def _promise(data: Columns, name: str | None, wanted: Wanted, confidence: float) -> Promise:
+def _promise(
+    data: Columns, name: str | None, wanted: Wanted, confidence: float, sizes: Counter[Any]
+) -> Promise:
     """The best threshold on these answers, by a test that only their numbers decide on."""
     n = len(data.answers)
     instructions = None if data.group is None else len(np.unique(data.group))
     many = instructions is not None and (
         instructions >= ENOUGH_INSTRUCTIONS and n >= ENOUGH_ANSWERS * instructions
     )
+    size = np.array([sizes[_instruction(a, wanted)] for a in data.answers]) if sizes else None
+    if sizes:  # with few of an instruction's answers, one that is drawn from all tells more
+        of_all = sum(sizes[key] for key in {_instruction(a, wanted) for a in data.answers})
+        many = many and n >= of_all / 2
     betting = many or wanted.all_answers or wanted.loss == RATING
     group = np.arange(n) if data.group is None else data.group
-    if not betting and instructions is not None and instructions < n:
-        data = Columns.of([data.answers[k] for k in one_of_each(group)], wanted.good_at)
-        group = np.arange(instructions)
+    if not betting and instructions is not None and (instructions < n or size is not None):
+        chosen = one_of_each(group, size=size)
+        data = Columns.of([data.answers[k] for k in chosen], wanted.good_at)
+        group, size = np.arange(len(chosen)), None
     loss, risk = losses(data, wanted.loss), wanted.max_risk
     threshold = lowest = fewest = None
     if betting:
         threshold = certify_over_instructions(
-            data.score, loss, group, max_risk=risk, confidence=confidence
+            data.score, loss, group, max_risk=risk, confidence=confidence, size=size
         )
     elif found := certify(data.score, data.good, max_risk=risk, confidence=confidence):
         threshold = found.threshold
     if threshold is None and betting:
-        lowest = lowest_risk_over_instructions(data.score, loss, group, confidence=confidence)
+        lowest = lowest_risk_over_instructions(
+            data.score, loss, group, confidence=confidence, size=size
+        )
     elif threshold is None:
         lowest = lowest_certifiable_risk(data.score, data.good, confidence=confidence)
         fewest = fewest_records(risk, confidence)
@@ -201,7 +222,7 @@ def _promise(data: Columns, name: str | None, wanted: Wanted, confidence: float)
     return Promise(
         category=name,
         test="betting" if betting else "binomial",
-        used=_used(betting, n, instructions),
+        used=_used(betting, n, instructions, len(data.answers)),
         rated=n,
         n=len(data.score),
         instructions=instructions,
@@ -211,13 +232,13 @@ def _promise(data: Columns, name: str | None, wanted: Wanted, confidence: float)
         bad_accepted=int((accepted & ~data.good).sum()),
         risk=None
         if threshold is None
-        else risk_over_instructions(data.score, loss, group, threshold),
+        else risk_over_instructions(data.score, loss, group, threshold, size=size),
         lowest_certifiable_risk=lowest,
         fewest_records=fewest,
     )
 
 
-def _used(betting: bool, n: int, instructions: int | None) -> str:
+def _used(betting: bool, n: int, instructions: int | None, used: int) -> str:
     if instructions is None:
         test = "betting" if betting else "binomial"
         return f"{test} test on {counted(n, 'answer')}, taken as independent"
@@ -225,6 +246,8 @@ def _used(betting: bool, n: int, instructions: int | None) -> str:
         some = counted(instructions, "instruction")
         return f"betting test over {some}, with all their {counted(n, 'answer')}"
     drawn = ", drawn at random" if instructions < n else ""
+    if used < instructions:
+        drawn = f", drawn at random from rated and unrated ones, if rated ({used:,} are)"
     each = counted(instructions, "instruction")
     return f"binomial test on one answer to each of {each}{drawn}"
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.jobs.arguments import Numbers, codes, truths
+from selfj_eval.jobs.arguments import Numbers, codes, numbers, truths
 from selfj_eval.metrics.result import Array
 from selfj_eval.metrics.selective import RiskCoverage, risk_coverage
 
@@ -70,20 +70,31 @@ def certify(
     return _certify(curve, max_risk, confidence)
 
 
-def one_of_each(group: Numbers, *, seed: int = 0) -> npt.NDArray[np.int64]:
+def one_of_each(
+    group: Numbers, *, size: Numbers | None = None, seed: int = 0
+) -> npt.NDArray[np.int64]:
     """One record of each group, drawn at random: records that ``certify`` may take as independent.
 
     Args:
         group: Shape (n,): equal for records that belong together, such as answers to one
             instruction.
+        size: Shape (n,): how many records the group has in all, where only some are given, such
+            as those with a rating. The draw is from all: a group where it falls on a record that
+            is not given is skipped. So groups with many records do not count more than others,
+            though they are more likely to have one that is given.
         seed: Of the draw.
 
     Returns:
         Shape (g,): indices in increasing order of the groups.
     """
     code = codes(group, "group")
-    order = np.lexsort((np.random.default_rng(seed).random(len(code)), code))
-    return order[np.flatnonzero(np.diff(code[order], prepend=-1))]
+    rng = np.random.default_rng(seed)
+    order = np.lexsort((rng.random(len(code)), code))
+    found = order[np.flatnonzero(np.diff(code[order], prepend=-1))]
+    if size is None:
+        return found
+    all_of_them = numbers(size, "size")[found]
+    return found[rng.random(len(found)) * all_of_them < np.bincount(code)]
 
 
 def lowest_certifiable_risk(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.jobs.arguments import Numbers, codes
+from selfj_eval.jobs.arguments import Numbers, codes, numbers
 from selfj_eval.metrics.guarantee import STARTS, check_promise, fallback
 from selfj_eval.metrics.result import Array, paired
 
@@ -29,6 +29,7 @@ def certify_over_instructions(
     *,
     max_risk: float,
     confidence: float = 0.95,
+    size: Numbers | None = None,
     seed: int = 0,
 ) -> float | None:
     """The most accepting threshold whose risk is at most ``max_risk``, from all answers.
@@ -50,6 +51,9 @@ def certify_over_instructions(
         group: Shape (n,): equal for answers to one instruction.
         max_risk: In (0, 1).
         confidence: In (0, 1).
+        size: Shape (n,): how many answers the instruction has in all, where only some are given,
+            each with the same probability. The sum over the given ones is then divided by it, so
+            that its expectation is a multiple of Z for every instruction.
         seed: Of the order of the instructions.
 
     Returns:
@@ -59,7 +63,7 @@ def certify_over_instructions(
         ValueError: If a loss lies outside [0, 1], or the arrays do not match.
     """
     check_promise(max_risk, confidence)
-    return _certify(_split(score, loss, group, seed), max_risk, confidence)
+    return _certify(_split(score, loss, group, size, seed), max_risk, confidence)
 
 
 def lowest_risk_over_instructions(
@@ -68,6 +72,7 @@ def lowest_risk_over_instructions(
     group: Numbers,
     *,
     confidence: float = 0.95,
+    size: Numbers | None = None,
     seed: int = 0,
 ) -> float | None:
     """A ``max_risk``, to 0.001, from which on ``certify_over_instructions`` finds a threshold.
@@ -75,7 +80,7 @@ def lowest_risk_over_instructions(
     As with ``lowest_certifiable_risk``, a promise at just this risk needs other answers.
     """
     check_promise(0.5, confidence)
-    split = _split(score, loss, group, seed)
+    split = _split(score, loss, group, size, seed)
     first = bisect_left(
         range(1, 1000), True, key=lambda k: _certify(split, k / 1000, confidence) is not None
     )
@@ -83,32 +88,43 @@ def lowest_risk_over_instructions(
 
 
 def risk_over_instructions(
-    score: Numbers, loss: Numbers, group: Numbers, threshold: float
+    score: Numbers,
+    loss: Numbers,
+    group: Numbers,
+    threshold: float,
+    *,
+    size: Numbers | None = None,
 ) -> float | None:
     """The risk that ``certify_over_instructions`` bounds, as seen on these answers.
 
     The sum over instructions of the mean of 1[score >= threshold] loss over its answers, divided
-    by that of 1[score >= threshold]; None where nothing is accepted.
+    by that of 1[score >= threshold]; None where nothing is accepted. Arguments as there.
     """
-    lost, accepted = _sums(score, loss, group, np.array([threshold]))
+    lost, accepted = _sums(score, loss, group, np.array([threshold]), size)
     total = float(accepted.sum())
     return float(lost.sum()) / total if total else None
 
 
 def losses_over_instructions(
-    score: Numbers, loss: Numbers, group: Numbers, *, thresholds: Numbers, max_risk: float
+    score: Numbers,
+    loss: Numbers,
+    group: Numbers,
+    *,
+    thresholds: Numbers,
+    max_risk: float,
+    size: Numbers | None = None,
 ) -> Array:
     """What each instruction loses at each threshold: Z + max_risk.
 
     Args:
-        score, loss, group: As for ``certify_over_instructions``.
+        score, loss, group, size: As for ``certify_over_instructions``.
         thresholds: Shape (t,), decreasing.
         max_risk: In (0, 1).
 
     Returns:
         Shape (t, instructions), in [0, 1]; an instruction without accepted answers has max_risk.
     """
-    lost, accepted = _sums(score, loss, group, np.asarray(thresholds, dtype=float))
+    lost, accepted = _sums(score, loss, group, np.asarray(thresholds, dtype=float), size)
     return lost + max_risk * (1 - accepted)
 
 
@@ -161,9 +177,12 @@ class _Split(NamedTuple):
     score: Array
     loss: Array
     place: npt.NDArray[np.int64]
+    size: Array | None
 
 
-def _split(score: Numbers, loss: Numbers, group: Numbers, seed: int) -> _Split:
+def _split(
+    score: Numbers, loss: Numbers, group: Numbers, size: Numbers | None, seed: int
+) -> _Split:
     a, b = paired(score, loss)
     if len(b) and (b.min() < 0 or b.max() > 1):
         raise ValueError(f"losses must lie in [0, 1], got {b.min():g} to {b.max():g}")
@@ -179,21 +198,29 @@ def _split(score: Numbers, loss: Numbers, group: Numbers, seed: int) -> _Split:
     first = np.searchsorted(-thresholds, -ranked[shares]) if len(ranked) else shares[:0]
     dealt = np.bincount(first, minlength=len(thresholds)).astype(np.int64)
     rest = place >= kept
-    return _Split(thresholds, dealt, a[rest], b[rest], place[rest] - kept)
+    sizes = None if size is None else numbers(size, "size")[rest]
+    return _Split(thresholds, dealt, a[rest], b[rest], place[rest] - kept, sizes)
 
 
 def _certify(split: _Split, max_risk: float, confidence: float) -> float | None:
     if not len(split.score):
         return None
     losses = losses_over_instructions(
-        split.score, split.loss, split.place, thresholds=split.thresholds, max_risk=max_risk
+        split.score,
+        split.loss,
+        split.place,
+        thresholds=split.thresholds,
+        max_risk=max_risk,
+        size=split.size,
     )
     part = (1 - confidence) / len(STARTS)
     best = fallback(betting_p_values(losses, max_risk, error=part), part * split.dealt)
     return None if best is None else float(split.thresholds[best])
 
 
-def _sums(score: Numbers, loss: Numbers, group: Numbers, thresholds: Array) -> tuple[Array, Array]:
+def _sums(
+    score: Numbers, loss: Numbers, group: Numbers, thresholds: Array, size: Numbers | None
+) -> tuple[Array, Array]:
     """Mean of 1[score >= threshold] loss, and of 1[score >= threshold], shape (t, instructions)."""
     a, b = paired(score, loss)
     code = codes(group, "group", len(a))
@@ -206,5 +233,7 @@ def _sums(score: Numbers, loss: Numbers, group: Numbers, thresholds: Array) -> t
         found: Array = np.cumsum(cells[:-1], axis=0)
         return found
 
-    size = np.bincount(code, minlength=wide)
-    return total(b) / size, total(np.ones(len(a))) / size
+    count = np.bincount(code, minlength=wide)
+    if size is not None:
+        count = np.bincount(code, numbers(size, "size"), minlength=wide) / count
+    return total(b) / count, total(np.ones(len(a))) / count

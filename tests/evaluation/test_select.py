@@ -316,7 +316,7 @@ def test_shares_and_thresholds_are_printed_for_people(tmp_path: Path) -> None:
     assert Policy.load(policy).threshold == one.threshold
 
 
-def test_partly_rated_instructions_of_different_sizes_are_noted() -> None:
+def test_partly_rated_instructions_of_different_sizes_are_weighted() -> None:
     """Instructions with many answers are more likely to have a rated one."""
     rows = [
         {"id": f"{q}-{k}", "instruction": f"q{q}", "response": f"a{k}"}
@@ -325,9 +325,19 @@ def test_partly_rated_instructions_of_different_sizes_are_noted() -> None:
         for q in range(100)
         for k in range(8 if q % 2 else 1)
     ]
-    noted = "both rated and unrated answers, and not all instructions have the same number"
+    noted = "each instruction counts by the share of its answers that are rated"
     found = select(rows, max_risk=0.5)
     assert any(noted in note for note in found.warnings)
+    (one,) = found.promises
+    assert f"drawn at random from rated and unrated ones, if rated ({one.n} are)" in one.used
+    assert one.n < 67  # instructions with a rated answer
+    betting = select(rows, max_risk=0.9, all_answers=True)
+    (each,) = betting.promises
+    # Of the fifty long ones eight answers, of the others one: bad are the 17 rated short ones.
+    accepted = 17 + sum(sum((q + k) % 3 == 0 for k in range(8)) / 8 for q in range(1, 100, 2))
+    assert each.threshold == 5
+    assert each.risk == pytest.approx(17 / accepted)
+
     whole = [row | {"rating": row.get("rating", 8)} for row in rows]
     assert not any(noted in note for note in select(whole, max_risk=0.5).warnings)
     same = [row for row in rows if row["id"].endswith("-0")]

@@ -152,3 +152,32 @@ def test_what_cannot_be_certified() -> None:
         certify_over_instructions([1, 2], [0, 2], [1, 2], max_risk=0.1)
     with pytest.raises(ValueError, match=r"max_risk must lie in \(0, 1\), got 1"):
         certify_over_instructions([1], [0], [1], max_risk=1)
+
+
+def test_instructions_of_different_sizes_with_some_answers_rated() -> None:
+    """Half of the instructions have eight answers, few of them bad, and are nearly always rated.
+
+    The risk, .225, is above what is promised, so each threshold breaks the promise.
+    """
+    rng, draws, broken = np.random.default_rng(1), 100, np.zeros(4)
+    wanted = {"max_risk": 0.2, "confidence": 0.9}
+    for draw in range(draws):
+        answers = np.where(rng.random(400) < 0.5, 1, 8)
+        group = np.repeat(np.arange(400), answers)
+        bad = rng.random(len(group)) < np.where(answers[group] == 1, 0.4, 0.05)
+        score, rated = rng.random(len(group)), rng.random(len(group)) < 0.3
+        group, bad, score = group[rated], bad[rated], score[rated]
+        for k, size in enumerate((None, answers[group])):
+            one = one_of_each(group, size=size, seed=draw)
+            broken[k] += certify(score[one], ~bad[one], **wanted) is not None
+            found = certify_over_instructions(score, bad, group, size=size, seed=draw, **wanted)
+            broken[k + 2] += found is not None
+    counted, weighted = broken.reshape(2, 2).T / draws
+    assert (counted > 0.3).all()
+    assert (weighted <= 0.1).all()
+
+
+def test_the_risk_with_some_answers_rated() -> None:
+    """Of four answers one is given, of one both: 1/4 (loss 1) and 1 (loss 0) are accepted."""
+    found = risk_over_instructions([5, 5], [1, 0], ["a", "b"], 5, size=[4, 1])
+    assert found == pytest.approx((1 / 4) / (1 / 4 + 1))
