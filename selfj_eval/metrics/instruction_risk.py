@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -233,7 +233,7 @@ def _sums(
         found: Array = np.cumsum(cells[:-1], axis=0)
         return found
 
-    count = np.bincount(code, minlength=wide)
+    count: npt.NDArray[Any] = np.bincount(code, minlength=wide)
     if size is not None:
         count = np.bincount(code, numbers(size, "size"), minlength=wide) / count
     return total(b) / count, total(np.ones(len(a))) / count
