@@ -41,6 +41,7 @@ RECIPES = {
         Recipe("unspoiled"),
         Recipe("no-distillation", kl_weight=0.0),
         Recipe("distillation-2", kl_weight=2.0),
+        Recipe("longer", max_tokens=640, reference_tokens=200),
         Recipe("few", answers=75),
         Recipe("many", answers=960),
         Recipe("once", answers=960, epochs=1),
