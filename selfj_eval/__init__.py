@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from selfj_eval.demo.ladder import ladder
     from selfj_eval.errors import DataError, JudgeError, SelfJError, StoreError
     from selfj_eval.evaluation.audit import Audit, audit
+    from selfj_eval.evaluation.check import check
+    from selfj_eval.evaluation.checked import Check
     from selfj_eval.evaluation.compare import compare
     from selfj_eval.evaluation.estimate import estimate
     from selfj_eval.evaluation.estimation import Estimation
@@ -60,6 +62,7 @@ _HOMES = {
     "Audit": "evaluation.audit",
     "Bench": "benchmarking.result",
     "BestOf": "judging.best_of",
+    "Check": "evaluation.checked",
     "Comparison": "evaluation.result",
     "DataError": "errors",
     "Decisions": "evaluation.selection",
@@ -90,6 +93,7 @@ _HOMES = {
     "audit": "evaluation.audit",
     "bench": "benchmarking.bench",
     "best_of": "judging.best_of",
+    "check": "evaluation.check",
     "compare": "evaluation.compare",
     "estimate": "evaluation.estimate",
     "evaluate": "evaluation.evaluate",
@@ -119,6 +123,7 @@ __all__ = [
     "Audit",
     "Bench",
     "BestOf",
+    "Check",
     "Comparison",
     "DataError",
     "Decisions",
@@ -150,6 +155,7 @@ __all__ = [
     "audit",
     "bench",
     "best_of",
+    "check",
     "collect",
     "compare",
     "data",

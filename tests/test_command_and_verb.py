@@ -143,6 +143,26 @@ CASES = {
         lambda: selfj.worst("one.jsonl", n=5, by="rating"),
         before=_scored,
     ),
+    "check": Case(
+        "check one.jsonl --require mean_score>=1 --require spearman>=0.1 --baseline one.jsonl "
+        "--no-worse 0 --resamples 20 --junit check.xml --markdown check.md",
+        lambda: selfj.check(
+            "one.jsonl",
+            require=["mean_score>=1", "spearman>=0.1"],
+            baseline="one.jsonl",
+            no_worse=0,
+            resamples=20,
+            junit="check.xml",
+            markdown="check.md",
+        ),
+        before=_scored,
+    ),
+    "check, broken": Case(
+        "check one.jsonl --require mean_score>=8.9 --point",
+        lambda: selfj.check("one.jsonl", require=["mean_score>=8.9"], point=True),
+        before=_scored,
+        status=1,
+    ),
     "compare, models": Case(
         "compare models.jsonl --by rating",
         lambda: selfj.compare("models.jsonl", by="rating"),

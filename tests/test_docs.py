@@ -100,6 +100,15 @@ def assert_printed(stdout: str, page: str, number: int) -> None:
         assert any(one.startswith(line) for one in printed), f"not printed, or not there: {line}"
 
 
+def test_the_examples_of_check_run_and_print_what_is_shown(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "check.md").read_text(encoding="utf-8")
+    ((language, code),) = EXAMPLE.findall(page)
+    done = run_example(language, code, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert_printed(done.stdout, page, 5)
+    assert {"check.xml", "check.md"} <= {file.name for file in tmp_path.iterdir()}
+
+
 @pytest.mark.long
 def test_the_readme_can_be_followed(tmp_path: Path) -> None:
     """From the first command, without the install and lm_eval, to the last example."""

@@ -23,6 +23,7 @@ _COMMANDS = {
     "merge": "merge a LoRA adapter into its base model",
     "eval": "how well scores agree with ratings, and how to use them",
     "worst": "list the answers with the lowest scores",
+    "check": "check scores against requirements in a pipeline, such as a mean score",
     "plan": "choose which answers to rate",
     "estimate": "mean rating, share of good answers or difference of models, from few ratings",
     "report": "write an HTML page with figures about one or more judges",

@@ -1,7 +1,8 @@
-"""Metrics as cells of a table in a terminal."""
+"""Cells of tables: metrics in a terminal, any text in Markdown."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from selfj_eval.errors import shown
@@ -23,3 +24,8 @@ def interval(metric: Metric) -> str:
 def reasons(metrics: Iterable[Metric]) -> list[str]:
     reasons = dict.fromkeys(m.undefined for m in metrics if m.undefined is not None)
     return [f"  undefined (-): {shown(reason)}" for reason in reasons]
+
+
+def markdown_cell(text: str) -> str:
+    """A text of the user's as a cell of a Markdown table: on one line, and no mark-up."""
+    return re.sub(r"([\\`*<\[\]|])", r"\\\1", " ".join(text.split()))

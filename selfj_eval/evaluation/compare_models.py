@@ -16,6 +16,7 @@ from selfj_eval.judging.models import one_model_each
 from selfj_eval.judging.scales import scale_of
 from selfj_eval.judging.scored import Scored, Scores, distinct_names
 from selfj_eval.metrics.paired_means import (
+    PairedDifference,
     benjamini_hochberg,
     detectable_difference,
     holm,
@@ -44,7 +45,7 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
     """
     warnings = [w for s in scores for w in s.warnings]
     if by == "score":
-        warnings += _same_judge(scores)
+        warnings += same_judge(scores)
     answers = sorted(_named(scores), key=lambda a: a.id)  # nothing depends on the file's order
     path = scores[0].path
     values: dict[str, dict[str, list[float]]] = {}
@@ -80,9 +81,7 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
     means = dict(sorted(means.items(), key=lambda item: (-item[1], item[0])))
     found = []
     for one, two in combinations(means, 2):
-        shared = sorted(values[one].keys() & values[two].keys())
-        sides = [[float(np.mean(values[name][q])) for q in shared] for name in (one, two)]
-        found.append(paired_difference(*sides, confidence=confidence))
+        found.append(paired_means(values[one], values[two], confidence))
         if texts[one] == texts[two] and not any(None in given for given in texts[one].values()):
             warnings.append(f"all answers of {one} and {two} are equal: is one of them a copy?")
     tested = [at for at, f in enumerate(found) if f.p is not None]
@@ -131,6 +130,20 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
     )
 
 
+def paired_means(
+    first: Mapping[str, Sequence[float]], second: Mapping[str, Sequence[float]], confidence: float
+) -> PairedDifference:
+    """The difference of two means over the instructions that both answered, first - second.
+
+    Args:
+        first, second: The values of the answers to each instruction.
+        confidence: Level of the interval.
+    """
+    shared = sorted(first.keys() & second.keys())
+    sides = [[float(np.mean(values[q])) for q in shared] for values in (first, second)]
+    return paired_difference(*sides, confidence=confidence)
+
+
 def _scale(scores: Sequence[Scores], by: str) -> tuple[float, float] | None:
     """Ends of the scale of what is compared; None where it is unknown."""
     if by == "rating":
@@ -142,7 +155,7 @@ def _scale(scores: Sequence[Scores], by: str) -> tuple[float, float] | None:
     return None if math.isinf(ends[0]) else ends
 
 
-def _same_judge(scores: Sequence[Scores]) -> list[str]:
+def same_judge(scores: Sequence[Scores]) -> list[str]:
     """A note where it is not known whether one judge gave the scores of two files.
 
     Raises:

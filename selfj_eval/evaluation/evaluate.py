@@ -191,6 +191,11 @@ def few_units(data: Columns) -> list[str]:
     drawn, unit = len(data.answers), "answer"
     if data.group is not None:
         drawn, unit = len(np.unique(data.group)), "instruction"
+    return too_few(drawn, unit)
+
+
+def too_few(drawn: int, unit: str) -> list[str]:
+    """A warning where there are so few units, but some."""
     if not 0 < drawn < FEWEST_UNITS:
         return []
     return [f"only {counted(drawn, unit)}: too few for reliable intervals"]

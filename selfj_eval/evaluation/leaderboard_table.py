@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from selfj_eval.errors import DataError, brief, printable
+from selfj_eval.evaluation.cells import markdown_cell
 from selfj_eval.evaluation.options import GOOD_AT
 from selfj_eval.evaluation.result import KIND, Evaluation
 from selfj_eval.files.atomic import atomic_write
@@ -137,7 +138,7 @@ def markdown(rows: Iterable[Row]) -> str:
         rows, key=lambda r: (r["dataset"], r["reference"], -float(r["pearson"] or "-inf"), key(r))
     )
     for row in ranked:
-        names = [re.sub(r"([\\`*<\[\]|])", r"\\\1", " ".join(name.split())) for name in key(row)]
+        names = [markdown_cell(name) for name in key(row)]
         words = re.split(r"[\s=]", row["command"])
         limited = " (limited)" if "limit" in [w[2:] for w in words if w[:2] == "--"] else ""
         counts = [(row["n"] or "-") + limited, row["unscored"] or "-"]
