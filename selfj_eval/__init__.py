@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from selfj_eval.training.labelling.label import label
     from selfj_eval.training.merge import merge
     from selfj_eval.training.sft import train_sft
+    from selfj_eval.workbench.rate import RatingRun, rate
+    from selfj_eval.workbench.view import View, view
 
 __version__ = "0.1.0"
 
@@ -82,6 +84,7 @@ _HOMES = {
     "Policy": "evaluation.policy",
     "Preferences": "judging.preferences",
     "Rater": "raters.protocol",
+    "RatingRun": "workbench.rate",
     "Record": "records.record",
     "Report": "reports.report",
     "ScoreRun": "judging.score",
@@ -89,6 +92,7 @@ _HOMES = {
     "SelfJError": "errors",
     "Step": "jobs.progress",
     "StoreError": "errors",
+    "View": "workbench.view",
     "Worst": "evaluation.worst",
     "audit": "evaluation.audit",
     "bench": "benchmarking.bench",
@@ -106,12 +110,14 @@ _HOMES = {
     "plan": "evaluation.plan",
     "prefer": "judging.prefer",
     "push": "publishing.push",
+    "rate": "workbench.rate",
     "read_records": "records.reading",
     "report": "reports.report",
     "score": "judging.score",
     "select": "evaluation.select",
     "train_judge": "training.judge",
     "train_sft": "training.sft",
+    "view": "workbench.view",
     "worst": "evaluation.worst",
     "write_judgments": "records.writing",
     "write_records": "records.writing",
@@ -143,6 +149,7 @@ __all__ = [
     "Policy",
     "Preferences",
     "Rater",
+    "RatingRun",
     "Record",
     "Report",
     "ScoreRun",
@@ -150,6 +157,7 @@ __all__ = [
     "SelfJError",
     "Step",
     "StoreError",
+    "View",
     "Worst",
     "alpaca",
     "audit",
@@ -170,12 +178,14 @@ __all__ = [
     "plan",
     "prefer",
     "push",
+    "rate",
     "read_records",
     "report",
     "score",
     "select",
     "train_judge",
     "train_sft",
+    "view",
     "worst",
     "write_judgments",
     "write_records",

@@ -163,6 +163,12 @@ CASES = {
         before=_scored,
         status=1,
     ),
+    "view": Case(
+        "view one.jsonl two.jsonl --scale 0 9",
+        lambda: selfj.view(["one.jsonl", "two.jsonl"], scale=(0, 9)),
+        needs="fastapi",
+        before=_scored,
+    ),
     "compare, models": Case(
         "compare models.jsonl --by rating",
         lambda: selfj.compare("models.jsonl", by="rating"),
@@ -172,6 +178,10 @@ CASES = {
         "compare a.jsonl b.jsonl --judge length --output scores.jsonl",
         lambda: selfj.compare("a.jsonl", "b.jsonl", judge="length", output="scores.jsonl"),
         before=_two_files,
+    ),
+    "rate": Case(
+        "rate answers.jsonl --output ratings.jsonl --scale 1 5",
+        lambda: selfj.rate("answers.jsonl", output="ratings.jsonl", scale=(1, 5)),
     ),
     "plan": Case(
         "plan part.jsonl --budget 10 --design stratified --output plan.jsonl",
@@ -361,6 +371,8 @@ def test_a_verb_gives_what_its_command_gives(
     request: pytest.FixtureRequest,
 ) -> None:
     case = CASES[name]
+    for page in ("rate", "view"):  # ended at once
+        monkeypatch.setattr(f"selfj_eval.workbench.{page}.serve_page", lambda *_: None)
     if case.needs is not None:
         pytest.importorskip(case.needs)
     if case.data is not None:

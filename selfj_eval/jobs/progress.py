@@ -18,7 +18,7 @@ class Step(NamedTuple):
     Attributes:
         verb: What is done, such as ``judged``.
         done: How many of ``total`` are done.
-        total: How many there are.
+        total: How many there are; 0 where that is not known.
         unit: What one is called; ``byte`` for bytes.
         ended: Whether this part is over, finished or not.
     """
@@ -102,12 +102,15 @@ class Bar:
 
         number = step.unit == "byte"
         unit = "B" if number else step.unit
-        self._bar = tqdm(total=step.total, unit=unit, desc=shown(step.verb), unit_scale=number)
+        total = step.total or None
+        self._bar = tqdm(total=total, unit=unit, desc=shown(step.verb), unit_scale=number)
 
     def _line(self, step: Step) -> None:
         self._last, self._told = time.monotonic(), step.done
         rate = step.done / max(self._last - self._start, 1e-9)
         of, speed = f"{step.done:,} of {counted(step.total, step.unit)}", f"{rate:.1f}"
+        if not step.total:
+            of = counted(step.done, step.unit)
         if step.unit == "byte":
             of, speed = f"{size(step.done)} of {size(step.total)}", size(rate)
         say(f"{shown(step.verb)} {of}, {speed} a second", file=sys.stderr)

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 Distribution = Sequence[float]
 _FIELD = "probabilities"
-_READ = frozenset({"id", "score", _FIELD, "doc", "doc_id", "filtered_resps"})
+DISTRIBUTION_FIELDS = frozenset({_FIELD, "filtered_resps"})
+"""Fields of a row that may hold probabilities."""
+_READ = DISTRIBUTION_FIELDS | {"id", "score", "doc", "doc_id"}
 _ROUNDED = 0.01  # by so much the sum may differ from 1
 
 
@@ -57,19 +59,27 @@ def distributions_of(
     elif isinstance(given, Scores):
         return [None] * len(scores.answers)
     if not isinstance(source, str | Path):
-        return [_distribution(row, None, place) for place, row in rows_of(source)]
+        return [distribution_in(row, None, place) for place, row in rows_of(source)]
     how = ReadOptions(missing_rating=scale.missing_rating)
     rows = iter_rows(Path(source), fields=_READ, options=how, notices=Notices())
     found: list[Distribution | None] = []
     for place, row in rows:
-        found.append(_distribution(row, printable(source), place))
+        found.append(distribution_in(row, printable(source), place))
         if not any(found) and not is_missing(row.get("score")):
             return [None] * len(scores.answers)  # scores of another kind of rater
     return found
 
 
-def _distribution(row: Mapping[str, Any], path: str | None, place: str) -> Distribution | None:
-    """The probabilities in a row; lm-eval's samples have log-probabilities of the digits."""
+def distribution_in(row: Mapping[str, Any], path: str | None, place: str) -> Distribution | None:
+    """The probabilities in a row; lm-eval's samples have log-probabilities of the digits.
+
+    Args:
+        row: With the fields that ``DISTRIBUTION_FIELDS`` names, as far as there are any.
+        path, place: Where it stands, for errors.
+
+    Raises:
+        DataError: As for ``distributions_of``.
+    """
 
     def fail(field: str, expected: str, value: object) -> DataError:
         message = f"expected {expected}, got {shortened(value)}. Score the answers again."

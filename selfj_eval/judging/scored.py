@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,89 +15,16 @@ from selfj_eval.errors import DataError, counted, printable
 from selfj_eval.files.atomic import run_file
 from selfj_eval.files.documents import read_json
 from selfj_eval.files.hashes import sha256_of
-from selfj_eval.jobs.arguments import is_missing
+from selfj_eval.judging.scored_rows import Scored as Scored
+from selfj_eval.judging.scored_rows import ScoredRows
 from selfj_eval.raters.specs import short_name
-from selfj_eval.records.conversations import Turn, as_text, messages_of
-from selfj_eval.records.formats.spreadsheet import EMPTY_ANSWERS
 from selfj_eval.records.hub import HubRows, fetched
-from selfj_eval.records.inputs import rows_of
-from selfj_eval.records.layouts.alpaca import alpaca_eval_names
-from selfj_eval.records.notices import Notices
-from selfj_eval.records.options import ReadOptions, ScaleOptions
-from selfj_eval.records.questions import QUESTION_FIELDS
-from selfj_eval.records.rater_rows import RATER, on_no_rating, one_row_an_answer
-from selfj_eval.records.raters import GivenRating
-from selfj_eval.records.ratings import RATINGS, rescaled, with_rating, without_off_scale
-from selfj_eval.records.reading import iter_rows, refuse_repeated_ids
-from selfj_eval.records.record import RECORD_FIELDS, Judgment, Record, checked_fields
+from selfj_eval.records.options import ScaleOptions
+from selfj_eval.records.reading import refuse_repeated_ids
+from selfj_eval.records.record import RECORD_FIELDS, Judgment, Record
 
-_NO_SCORE = "no score in the file"
-_REMEDIES = {
-    (True, True): " Put rows with a `rater` into a file of their own and give it as `ratings`.",
-    (True, False): "",
-    (False, True): " Name the `rater` in every row of an answer that has several.",
-    (False, False): " Several raters? Add a column `rater`.",
-}
 _RATING = ("rating", "rating_min", "rating_max", "raters", "inclusion")
 _rating_of = attrgetter(*_RATING)
-_READ = frozenset(
-    {*RECORD_FIELDS, *QUESTION_FIELDS, "output", "generator", "dataset"}
-    | {RATINGS, RATER, "score", "error", "inclusion", "doc", "doc_id"}
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """One answer with its score; what is not known is None.
-
-    Attributes:
-        id: Unique within the file.
-        score: A judge's score, or None when the answer is unscored.
-        error: Why it is unscored.
-        rating, rating_min, rating_max, model, category, instruction, response, reference, messages,
-            raters: As in ``Record``.
-        inclusion: Probability with which the answer was chosen for rating.
-    """
-
-    id: str
-    score: float | None = None
-    error: str | None = None
-    rating: float | None = None
-    rating_min: float | None = None
-    rating_max: float | None = None
-    model: str | None = None
-    category: str | None = None
-    instruction: str | None = None
-    response: str | None = None
-    reference: str | None = None
-    messages: tuple[Turn, ...] | None = None
-    raters: tuple[GivenRating, ...] | None = None
-    inclusion: float | None = None
-
-    @property
-    def question(self) -> str | None:
-        """What was asked, as one text: the instruction, or the whole conversation."""
-        return self.instruction if self.messages is None else as_text(self.messages)
-
-    @property
-    def quality(self) -> float | None:
-        """The rating on 0..9, or as given where its scale is unknown."""
-        if self.rating is None:
-            return None
-        return rescaled(self.rating, self.rating_min, self.rating_max)
-
-    def row(self) -> dict[str, Any]:
-        """Its fields as they stand in a file."""
-        found = {f.name: getattr(self, f.name) for f in fields(self)}
-        if self.messages is not None:
-            found["messages"] = messages_of(self.messages)
-        if self.raters is not None:
-            found["raters"] = [one._asdict() for one in self.raters]
-        return found
-
-    def with_score(self, score: float) -> Scored:
-        """The same answer with another judge's score."""
-        return replace(self, score=score, error=None)
 
 
 @dataclass(frozen=True)
@@ -191,9 +117,9 @@ def _read(given: Any, scale: ScaleOptions) -> Scores:
         found = _in_memory("scores in memory", answers, {}, warnings)
         on_hub = isinstance(given, HubRows)
         return replace(found, name=given.name, path=given.address) if on_hub else found
-    run = _run_of(path)
+    run = run_of(path)
     return Scores(
-        name=_judge_name(run) or _stem(path),
+        name=judge_name(run) or stem_of(path),
         path=printable(path),
         sha256=sha256_of(path),
         answers=answers,
@@ -266,7 +192,7 @@ def scores_of(
         Scored(record.id, judgment.score, judgment.error, **{n: getattr(record, n) for n in known})
         for record, judgment in zip(records, judgments, strict=True)
     ]
-    return _in_memory(_judge_name(run) or "judge", answers, run)
+    return _in_memory(judge_name(run) or "judge", answers, run)
 
 
 def same_answer(first: Scored, second: Scored) -> bool:
@@ -282,7 +208,7 @@ def distinct_names(scores: Sequence[Scores]) -> list[str]:
     """A name for each that no other has: the judge's, else the file's, else the path."""
     for names in (
         [s.name for s in scores],
-        [_stem(Path(s.path)) for s in scores],
+        [stem_of(Path(s.path)) for s in scores],
         [s.path for s in scores],
     ):
         if len(set(names)) == len(names):
@@ -301,61 +227,13 @@ def groups(answers: Sequence[Scored]) -> np.ndarray[Any, np.dtype[np.int64]] | N
 
 def _answers(source: Any, scale: ScaleOptions, *, score: bool) -> tuple[list[Scored], list[str]]:
     """The scored, or the rated and the chosen answers, of a file (a ``Path``) or rows in memory."""
-    notices = Notices()
-    path = source if isinstance(source, Path) else None
-    how = ReadOptions(scale=scale.scale, missing_rating=scale.missing_rating)
-    rows = (
-        rows_of(source) if path is None
-        else iter_rows(path, fields=_READ, options=how, notices=notices)
-    )  # fmt: skip
-    if not score:
-        rows = one_row_an_answer(rows, path=path, scale=scale, notices=notices)
-    first = next(rows, None)
-    if first is None:
-        raise DataError("holds no rows.", path=path)
-    shown = None if path is None else printable(path)
-    answers, places, outside = list[Scored](), list[tuple[str, str]](), list[str]()
-    columns, by_rater = first[1].keys(), False
-    names = {} if "response" in columns else alpaca_eval_names(columns, {})
-    for place, row in chain([first], rows):
-        if isinstance(row.get("doc"), dict) and "doc_id" in row:  # lm-eval's samples
-            row = {"id": row["doc_id"], **row["doc"], "score": row.get("score")}
-        by_rater = by_rater or not is_missing(row.get(RATER))
-        row = with_rating(row, scale, notices, path=shown, place=place)
-        row, off = without_off_scale(row)
-        outside += [f"{place}: {why}" for why in off]
-        values = checked_fields(
-            row,
-            required=("id",),
-            numbers=("score", "inclusion") if score else ("inclusion",),
-            names=names or None,
-            path=shown,
-            place=place,
-            notices=notices,
-        )
-        error = row.get("error")
-        if values.get("score") is None:
-            values["error"] = error if isinstance(error, str) and error else _NO_SCORE
-        if score or not values.keys().isdisjoint(("rating", "inclusion")):
-            answers.append(Scored(**values))
-            places.append((values["id"], place))
-    if score and not any(a.score is not None or a.error != _NO_SCORE for a in answers):
-        have = ", ".join(map(str, columns))
-        message = f"no row has a score; the first has: {have}. Make scores with `selfj score`."
-        raise DataError(message, path=path, field="score")
-    if not score and all(a.rating is None for a in answers):
-        name, message = on_no_rating([*columns])
-        if outside:
-            name, message = "rating", f"no rating is on its scale; first {outside[0]}. Correct one."
-        raise DataError(message, path=path, field=name)
-    refuse_repeated_ids(places, path=path, remedy=_REMEDIES[score, by_rater])
-    notices.forget(EMPTY_ANSWERS)  # known since they were scored
-    warnings = notices.sentences()
-    if outside:
-        much = f"{counted(len(outside), 'rating')} outside the scale skipped"
-        place = outside[0] if shown is None else f"{shown}, {outside[0]}"
-        warnings.append(f"{much}; first {place}")
-    return answers, warnings
+    rows = ScoredRows(source, scale, score=score)
+    answers, places = list[Scored](), list[tuple[str, str]]()
+    for place, _, answer in rows:
+        answers.append(answer)
+        places.append((answer.id, place))
+    refuse_repeated_ids(places, path=rows.path, remedy=rows.remedy)
+    return answers, rows.warnings()
 
 
 def _merged(answer: Scored, given: Scored | None) -> Scored:
@@ -372,7 +250,12 @@ def _merged(answer: Scored, given: Scored | None) -> Scored:
     return replace(answer, **changes)
 
 
-def _run_of(path: Path) -> dict[str, Any]:
+def run_of(path: Path) -> dict[str, Any]:
+    """The run file beside a file of scores: how they were made. Empty when there is none.
+
+    Raises:
+        DataError: If it is damaged.
+    """
     file = run_file(path)
     if not file.exists():
         return {}
@@ -386,7 +269,8 @@ def _run_of(path: Path) -> dict[str, Any]:
     return value
 
 
-def _judge_name(run: Mapping[str, Any]) -> str | None:
+def judge_name(run: Mapping[str, Any]) -> str | None:
+    """What to call the judge, as the run file says; None where it does not."""
     judge = run.get("judge")
     if not isinstance(judge, dict) or not isinstance(judge.get("model"), str):
         return None
@@ -396,5 +280,6 @@ def _judge_name(run: Mapping[str, Any]) -> str | None:
     return name + (", no reference" if judge.get("reference") is False else "")
 
 
-def _stem(path: Path) -> str:
+def stem_of(path: Path) -> str:
+    """What to call a judge by its file of scores."""
     return path.name.removesuffix(path.suffix).removesuffix(".scores").removeprefix("scores_")

@@ -49,7 +49,9 @@ def one_row_an_answer(
 ) -> Rows:
     """Rows with the ratings of all raters of an answer, from rows that hold one rater's.
 
-    Rows without a rater stay as they are and come first.
+    A row without a rater and a rating, as ``selfj rate`` writes for every answer, holds the other
+    fields of its answer's rows, and its place. Rows that have a rating and no rater stay as they
+    are.
 
     Args:
         rows: The rows, each with its place.
@@ -61,19 +63,28 @@ def one_row_an_answer(
         DataError: If a rater gave one answer two different ratings, the rows of an answer differ
             in its text, scale or inclusion probability, or something is no rating or no name.
     """
-    answers = dict[str, _Answer]()
+    found, answers = list[tuple[str, Mapping[str, Any]]](), dict[str, _Answer]()
     for place, row in rows:
-        if is_missing(row.get(RATER)) or is_missing(row.get("id")):
-            yield place, row
+        own = "" if is_missing(row.get("id")) else str(row["id"])
+        if not own or (is_missing(row.get(RATER)) and (own in answers or _is_rated(row))):
+            found.append((place, row))  # an id that is there twice is refused later
             continue
-        own = str(row["id"])
-        answer = answers.setdefault(own, _Answer(place, dict(row), {}))
+        if own not in answers:
+            answers[own] = _Answer(place, dict(row), {})
+            found.append((place, answers[own].row))
+        if is_missing(row.get(RATER)):
+            continue
+        answer = answers[own]
         _refuse_another(answer, row, own, path, place)
         answer.row.update({k: v for k, v in row.items() if is_missing(answer.row.get(k))})
         _add(answer, row, own, path, place, scale, notices)
-    for answer in answers.values():
         ratings = {rater: rating for rater, (rating, _) in answer.given.items()}
-        yield answer.place, {**answer.row, "rating": None, RATINGS: ratings}
+        answer.row.update({"rating": None, RATINGS: ratings})
+    yield from found
+
+
+def _is_rated(row: Mapping[str, Any]) -> bool:
+    return not all(is_missing(row.get(name)) for name in ("rating", RATINGS, "raters"))
 
 
 def _refuse_another(

@@ -10,19 +10,24 @@ from selfj_eval.reports.texts import label
 
 
 def rendered(
-    template: str, *, filters: Mapping[str, Callable[..., Any]] | None = None, **values: object
+    template: str,
+    *,
+    package: str = "selfj_eval.reports",
+    filters: Mapping[str, Callable[..., Any]] | None = None,
+    **values: object,
 ) -> str:
     """A page: every text that comes from the data is escaped.
 
     Args:
-        template: Its name in this package.
+        template: Its name in the package.
+        package: Where it is, with the templates that it extends or includes.
         filters: What the template calls beside ``label``.
         **values: What the template shows; SVG as ``markupsafe.Markup``.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("selfj_eval.reports", "."),
+        loader=PackageLoader(package, "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

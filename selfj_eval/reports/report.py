@@ -191,7 +191,7 @@ def page(
         names=names,
         judges=list(zip(names, documents, strict=True)),
         settings=options,
-        figures=_drawn(documents, names),
+        figures=drawn(documents, names),
         groups=figures.forest_groups(documents, "category"),
         model_rows=figures.forest_groups(documents, "model"),
         metric_names={n: t + (" ↓" if n in LOWER_IS_BETTER else "") for n, t in LABELS.items()},
@@ -215,8 +215,8 @@ def page(
 
 
 @dataclass(frozen=True)
-class _Figures:
-    """SVG, safe to stand in the page."""
+class Figures:
+    """SVG, safe to stand in the page: of all judges, or by a judge's name."""
 
     risk: str | None
     forest: str | None
@@ -224,19 +224,20 @@ class _Figures:
     distribution: Mapping[str, str]
 
 
-def _drawn(documents: Sequence[Evaluation], names: Sequence[str]) -> _Figures:
+def drawn(documents: Sequence[Evaluation], names: Sequence[str]) -> Figures:
+    """The figures of judges; empty where no answer has a score and a rating."""
     from markupsafe import Markup
 
     from selfj_eval.reports import figures
 
     rated = [(d, n) for d, n in zip(documents, names, strict=True) if d.counts.used]
     if not rated:
-        return _Figures(None, None, {}, {})
+        return Figures(None, None, {}, {})
     kept, kept_names = [d for d, _ in rated], [n for _, n in rated]
     forest = None
     if figures.forest_groups(kept, "category"):
         forest = Markup(figures.forest(kept, kept_names))
-    return _Figures(
+    return Figures(
         Markup(figures.risk_coverage(kept, kept_names)),
         forest,
         {name: Markup(figures.reliability(d, name)) for d, name in rated},

@@ -134,3 +134,30 @@ def test_ratings_off_the_scale_and_repeated_ones(jsonl: Jsonl) -> None:
     assert "1 rating without an answer here" in found.warnings
     assert found.raters.answers == 1
     assert [r.mean_rating for r in found.raters.raters] == [3.5, 4]
+
+
+def test_rows_of_answers_and_rows_of_ratings() -> None:
+    """A row without a rater holds its answer's place and fields; one with a rating stays alone."""
+    answers = [
+        {"id": own, "instruction": f"{own}?", "response": f"{own}!", "inclusion": 0.5} | SCALE
+        for own in "abcde"
+    ]
+    pilot = {"id": "p", "response": "p!", "rating": 2, "inclusion": 0.5} | SCALE
+    given = [("c", "ann", 4), ("a", "ann", 1), ("a", "bob", 2), ("b", "ann", None)]
+    rated = [dict(zip(("id", "rater", "rating"), row, strict=True)) for row in given]
+    scores = [{"id": own, "score": k} for k, own in enumerate("pabcde")]
+    for rows in ([pilot, *answers, *rated], [pilot, answers[0], *rated[1:3], *answers[1:], *rated]):
+        found = as_scores(scores, ratings=rows)
+        assert found.chosen == list("pabcde")
+        assert [a.rating for a in found.answers] == [2, 1.5, None, 4, None, None]
+        assert [a.inclusion for a in found.answers[:4:3]] == [0.5, 0.5]
+        assert found.answers[1].instruction == "a?" and found.answers[1].rating_max == 5
+        assert [r.rater for r in found.answers[1].raters or ()] == ["ann", "bob"]
+    for wrong, message in (
+        ([*answers, answers[0], rated[0]], "'a' occurs twice"),
+        ([*answers, *rated, answers[2]], "'c' occurs twice"),
+        ([answers[0] | {"rating": 3}, *rated], "'a' occurs twice"),
+        ([*answers, rated[0] | {"response": "?"}], "is not the same as in"),
+    ):
+        with pytest.raises(DataError, match=message):
+            as_scores(scores, ratings=wrong)

@@ -99,3 +99,15 @@ def test_short_work_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     with steps(Bar(), 3, "judged") as progress:
         progress(3)
     assert not stream.getvalue()
+
+
+@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])
+def test_work_whose_end_is_not_known_counts_what_is_done(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", stream)
+    with steps(Bar(seconds=0), 0, "read", "answer") as progress:
+        progress(1_234)
+    shown = stream.getvalue()
+    assert ("1234answer" if stream.isatty() else "read 1,234 answers, ") in shown
+    assert "of 0" not in shown and "%" not in shown

@@ -1,0 +1,288 @@
+// The list of answers: its state is the query of the address, so that a copied address shows the same.
+import { element, marked, number } from './view_parts.js'
+import { showAnswer } from './view_answer.js'
+
+const byId = (id) => document.getElementById(id)
+const form = byId('query'), rows = byId('rows'), list = byId('list'), panel = byId('answer'), main = byId('main')
+let about = null, shown = { rows: [], total: 0, start: 0, terms: [] }, current = -1, request = null, opened = null
+
+const state = () => new URLSearchParams(location.search)
+const DEFAULTS = { sort: 'file', order: 'up', show: 'all', judge: '0', start: '0' }
+const FILTERS = ['show', 'model', 'category', 'score_from', 'score_to', 'rating_from', 'rating_to', 'disagreement_from', 'gap_from', 'judge']
+
+async function ask(path, signal) {
+  const response = await fetch(path, { signal }).catch((error) => {
+    if (error.name === 'AbortError') throw error
+    throw new Error('The page cannot reach the command that serves it. Start the command again.')
+  })
+  const found = await response.json()
+  if (!response.ok) throw new Error(found.error ?? response.statusText)
+  return found
+}
+
+/** Change parameters of the address; null or a default removes one. */
+function go(changes, { replace = false } = {}) {
+  const next = state()
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === null || value === '' || String(value) === DEFAULTS[name]) next.delete(name)
+    else next.set(name, value)
+  }
+  if (next.toString() === state().toString()) return
+  const address = next.size ? `?${next}` : location.pathname
+  history[replace ? 'replaceState' : 'pushState'](null, '', address)
+  update()
+}
+
+const listKey = (query) => { const q = new URLSearchParams(query); q.delete('open'); q.delete('beside'); return q.toString() }
+let listed = null
+
+async function update() {
+  const query = state()
+  fillForm(query)
+  if (listed !== listKey(query)) await loadList(query)
+  await loadAnswer(query)
+}
+
+async function loadList(query) {
+  request?.abort()
+  request = new AbortController()
+  list.setAttribute('aria-busy', 'true')
+  try {
+    const key = listKey(query)
+    shown = await ask(`/api/answers?${key}`, request.signal)
+    listed = key
+    current = -1
+    drawList(query)
+  } catch (error) {
+    if (error.name === 'AbortError') return
+    byId('status').textContent = error.message
+    byId('status').classList.add('warn')
+  }
+  list.removeAttribute('aria-busy')
+}
+
+function fillForm(query) {
+  for (const control of form.elements) {
+    if (!control.name || control === document.activeElement && control.type !== 'select-one') continue
+    control.value = query.get(control.name) ?? DEFAULTS[control.name] ?? ''
+  }
+  const active = FILTERS.filter((name) => query.has(name)).length
+  byId('active').textContent = active ? `(${active})` : ''
+  form.elements.order.hidden = !query.has('sort')
+}
+
+const COLUMNS = () => {
+  const many = about.judges.length > 1
+  const scores = about.judges.map((judge, k) => ({ key: `score ${k}`, title: many ? judge.name : 'Score', type: 'number', sort: 'score', judge: k,
+    fill: (cell, row) => fillScore(cell, row, judge, k) }))
+  const plain = (key, title, sort, kind = 'number') => ({ key, title, type: `${kind} ${key}`, sort, fill: (cell, row) => { cell.textContent = number(row[key]) } })
+  const texts = (key, title) => ({ key, title, type: key, fill: (cell, row) => fillText(cell, row, key) })
+  return [
+    ...scores,
+    ...(about.rated ? [plain('rating', 'Rating', 'rating')] : []),
+    ...(many ? [plain('gap', 'Difference', 'gap', 'number off')] : []),
+    ...(about.judges.some((judge) => judge.disagreement) ? [{ ...plain('disagreement', 'Disagreement', 'disagreement', 'number off'),
+      fill: (cell, row) => { cell.textContent = number(row.disagreement[Number(state().get('judge') ?? 0)]) } }] : []),
+    ...(about.models.length ? [{ key: 'model', title: 'Model', type: 'who', fill: (cell, row) => who(cell, row.model) }] : []),
+    ...(about.categories.length ? [{ key: 'category', title: 'Category', type: 'who', fill: (cell, row) => who(cell, row.category) }] : []),
+    texts('question', 'Question'), texts('response', 'Answer'),
+  ]
+}
+
+const who = (cell, name) => name === null || cell.append(element('bdi', { className: 'line' }, name))
+
+function fillScore(cell, row, judge, k) {
+  const score = row.scores[k]
+  if (score === null) {
+    cell.append(element('span', { className: row.judged[k] ? 'warn' : 'none' }, row.judged[k] ? 'unscored' : '–'))
+    return
+  }
+  cell.append(number(score))
+  if (!judge.scale) return
+  const meter = element('span', { className: 'meter', ariaHidden: 'true' }, element('span'))
+  meter.firstChild.style.width = `${100 * (score - judge.scale[0]) / (judge.scale[1] - judge.scale[0])}%`
+  cell.append(meter)
+}
+
+function fillText(cell, row, key) {
+  const line = element('span', { className: 'line', dir: 'auto' }, ...marked(row[key] ?? '', shown.terms))
+  if (key !== 'question') { cell.append(line); return }
+  const query = state()
+  query.set('open', row.n)
+  query.delete('beside')
+  const link = element('a', { href: `?${query}` }, row[key] === null ? row.id : line)
+  link.setAttribute('aria-label', `Open answer ${row.id}: ${row[key] ?? ''}`)
+  cell.append(link)
+}
+
+function drawList(query) {
+  const columns = COLUMNS(), sort = query.get('sort') ?? 'file', order = query.get('order') ?? 'up', judge = Number(query.get('judge') ?? 0)
+  byId('heads').replaceChildren(...columns.map((column) => {
+    const head = element('th', { className: column.type, scope: 'col', role: 'columnheader' })
+    if (!column.sort) { head.append(column.title); return head }
+    const on = sort === column.sort && (column.judge ?? judge) === judge
+    if (on) head.ariaSort = order === 'up' ? 'ascending' : 'descending'
+    const button = element('button', { type: 'button' }, element('bdi', {}, column.title), on ? (order === 'up' ? ' ↑' : ' ↓') : '')
+    button.addEventListener('click', () => go({ sort: column.sort, order: on && order === 'up' ? 'down' : 'up', judge: column.judge ?? judge, start: null }))
+    head.append(button)
+    return head
+  }))
+  rows.replaceChildren(...shown.rows.map((row) => {
+    const line = element('tr', { role: 'row' })
+    for (const column of columns) {
+      const cell = element('td', { className: column.type, role: 'cell' })
+      if (column.sort === sort) cell.classList.add('sorted')
+      column.fill(cell, row)
+      if (!cell.textContent) cell.classList.add('empty')
+      if (!['question', 'response'].includes(column.key)) cell.dataset.name = column.type === 'who' ? '' : column.title.toLowerCase()
+      line.append(cell)
+    }
+    line.addEventListener('click', (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey || String(getSelection())) return
+      event.preventDefault()
+      open(row.n)
+    })
+    return line
+  }))
+  const { total, start } = shown, end = start + shown.rows.length
+  byId('status').classList.remove('warn')
+  const all = total === about.answers ? '' : ` of ${number(about.answers)}`
+  byId('status').textContent = `${number(total)}${all} ${about.answers === 1 ? 'answer' : 'answers'}, ${number(shown.unscored)} unscored`
+  byId('range').textContent = total ? `${number(start + 1)} to ${number(end)}` : 'Nothing was found.'
+  byId('back').disabled = start === 0
+  byId('forth').disabled = end >= total
+  markOpen()
+}
+
+function markOpen() {
+  const n = state().has('open') ? Number(state().get('open')) : null
+  shown.rows.forEach((row, k) => {
+    if (row.n === n) current = k
+    rows.children[k].classList.toggle('current', row.n === n)
+    row.n === n ? rows.children[k].setAttribute('aria-current', 'true') : rows.children[k].removeAttribute('aria-current')
+  })
+}
+
+const open = (n) => go({ open: n, beside: null }, { replace: state().has('open') })
+
+async function loadAnswer(query) {
+  const n = query.get('open'), beside = query.get('beside'), key = `${n} ${beside} ${shown.terms.join(' ')}`
+  const was = opened
+  main.classList.toggle('open', n !== null)
+  panel.hidden = n === null
+  markOpen()
+  if (n === null) {
+    opened = null
+    if (was !== null) focusRow()
+    return
+  }
+  if (was === key) return
+  opened = key
+  try {
+    const [answer, other] = await Promise.all([n, beside].map((each) => each === null ? null : ask(`/api/answers/${encodeURIComponent(each)}`)))
+    if (opened !== key) return
+    showAnswer(panel, { answer, other, about, terms: shown.terms, close, beside: putBeside, step })
+  } catch (error) {
+    panel.replaceChildren(element('p', { className: 'warn', role: 'alert' }, error.message))
+  }
+  panel.scrollTop = 0
+  if (was === null) panel.focus({ preventScroll: true })
+  rows.children[current]?.scrollIntoView({ block: 'nearest' })
+  if (innerWidth < 900 && was?.split(' ')[0] !== n) scrollTo(0, 0)
+}
+
+const close = () => go({ open: null, beside: null })
+const putBeside = (n) => go({ beside: n }, { replace: true })
+const turn = (by) => go({ start: Math.max(0, shown.start + by * about.size) })
+
+function focusRow() {
+  const row = rows.children[Math.max(0, current)]
+  row?.querySelector('a')?.focus()
+}
+
+/** To the next or the previous answer; at the end of the list to its next part. */
+async function step(by) {
+  const next = current + by, isOpen = state().has('open')
+  if (next >= 0 && next < shown.rows.length) current = next
+  else {
+    const start = shown.start + by * about.size
+    if (start < 0 || start >= shown.total) return
+    history.pushState(null, '', `?${withStart(start)}`)
+    await loadList(state())
+    fillForm(state())
+    current = by > 0 ? 0 : shown.rows.length - 1
+  }
+  if (isOpen) open(shown.rows[current].n)
+  else focusRow()
+}
+
+function withStart(start) {
+  const query = state()
+  start ? query.set('start', start) : query.delete('start')
+  return query
+}
+
+function showFilters(on) {
+  byId('filters').hidden = !on
+  byId('more').setAttribute('aria-expanded', on)
+}
+
+const ACTIONS = {
+  j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
+  n: () => byId('forth').disabled || turn(1), p: () => byId('back').disabled || turn(-1),
+  b: () => byId('answer').querySelector('.others')?.dispatchEvent(new Event('next')),
+  '/': () => byId('q').select(), '?': () => byId('help').showModal(),
+  f: () => { showFilters(byId('filters').hidden); if (!byId('filters').hidden) form.elements.show.focus() },
+}
+
+document.addEventListener('keydown', (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || byId('help').open) return
+  const typing = event.target.matches('input, select, textarea')
+  if (event.key === 'Escape') {
+    if (typing) event.target.blur()
+    else if (state().has('open')) close()
+    return
+  }
+  const scrolling = event.key.startsWith('Arrow') && event.target.matches('.text, button')
+  if (typing || scrolling || !(event.key in ACTIONS)) return
+  event.preventDefault()
+  ACTIONS[event.key]()
+})
+
+let waiting = 0
+form.addEventListener('input', (event) => {
+  clearTimeout(waiting)
+  const choosing = event.target.type === 'select-one'
+  // All controls at once: another one may have waited.
+  const apply = () => go({ ...Object.fromEntries(new FormData(form)), start: null }, { replace: !choosing })
+  if (!event.target.validity.badInput) waiting = setTimeout(apply, choosing ? 0 : 150)
+})
+form.addEventListener('submit', (event) => { event.preventDefault(); focusRow() })
+byId('clear').addEventListener('click', () => go({ ...Object.fromEntries([...FILTERS, 'q'].map((name) => [name, null])), start: null }))
+byId('more').addEventListener('click', () => showFilters(byId('filters').hidden))
+byId('back').addEventListener('click', () => turn(-1))
+byId('forth').addEventListener('click', () => turn(1))
+byId('keys').addEventListener('click', () => byId('help').showModal())
+addEventListener('popstate', update)
+
+async function begin() {
+  about = await ask('/api/about')
+  const fill = (name, pairs) => form.elements[name].append(...pairs.map(([value, title]) => element('option', { value }, title)))
+  fill('judge', about.judges.map((judge, k) => [k, judge.name]))
+  fill('model', about.models)
+  fill('category', about.categories)
+  const off = { judge: about.judges.length < 2, model: !about.models.length, category: !about.categories.length,
+    gap_from: about.judges.length < 2, disagreement_from: !about.judges.some((judge) => judge.disagreement), rating_from: !about.rated }
+  for (const [name, hide] of Object.entries(off)) form.elements[name].closest('label, fieldset').hidden = hide
+  for (const option of [...form.elements.sort.options]) {
+    const name = { gap: 'gap_from', disagreement: 'disagreement_from', rating: 'rating_from' }[option.value]
+    if (name && off[name]) option.remove()
+  }
+  if (about.rating_scale) byId('rating-scale').textContent = `(${about.rating_scale.join(' to ')})`
+  byId('title').textContent = about.judges.map((judge) => judge.name).join(' · ')
+  byId('title').title = about.files.join('\n')
+  document.title = `${byId('title').textContent} · Self-J`
+  showFilters(FILTERS.some((name) => state().has(name)))
+  await update()
+}
+begin().catch((error) => { byId('status').textContent = error.message })
