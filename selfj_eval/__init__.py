@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from selfj_eval.records.record import Judgment, Record
     from selfj_eval.records.writing import write_judgments, write_records
     from selfj_eval.reports.report import Report, report
+    from selfj_eval.serving.serve import Served, serve
     from selfj_eval.storage.store import JudgmentStore
     from selfj_eval.training.judge import train_judge
     from selfj_eval.training.labelling.label import label
@@ -90,6 +91,7 @@ _HOMES = {
     "ScoreRun": "judging.score",
     "Selection": "evaluation.selection",
     "SelfJError": "errors",
+    "Served": "serving.serve",
     "Step": "jobs.progress",
     "StoreError": "errors",
     "View": "workbench.view",
@@ -115,6 +117,7 @@ _HOMES = {
     "report": "reports.report",
     "score": "judging.score",
     "select": "evaluation.select",
+    "serve": "serving.serve",
     "train_judge": "training.judge",
     "train_sft": "training.sft",
     "view": "workbench.view",
@@ -155,6 +158,7 @@ __all__ = [
     "ScoreRun",
     "Selection",
     "SelfJError",
+    "Served",
     "Step",
     "StoreError",
     "View",
@@ -183,6 +187,7 @@ __all__ = [
     "report",
     "score",
     "select",
+    "serve",
     "train_judge",
     "train_sft",
     "view",

@@ -30,6 +30,7 @@ _COMMANDS = {
     "estimate": "mean rating, share of good answers or difference of models, from few ratings",
     "report": "write an HTML page with figures about one or more judges",
     "select": "choose a score threshold with a guarantee, or apply one",
+    "serve": "serve a judge over HTTP: judgments, and decisions by a policy",
     "audit": "whether a policy's promise still holds on newly rated answers",
     "compare": "the difference between two judges, or between answering models, with intervals",
     "bench": "the correlation table: how well raters agree with ratings, model by model",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 KIND = "selfj-policy"
 BAD, RATING = LOSSES = ("bad", "rating")
 """What an answer may cost: 1 if it is bad, or 1 for the worst rating down to 0 for the best."""
+_DECIDES = ("identity", "template", "template_sha256", "scale", "reference", "max_tokens")
+"""What a run file says of a judge that decides its scores."""
 
 
 class Decision(NamedTuple):
@@ -118,6 +121,23 @@ class Policy:
         if self.thresholds is not None:
             least = math.inf if category is None else self.thresholds.get(category, math.inf)
         return Decision(score >= least, p_good)
+
+    def differs(self, judge: Mapping[str, Any]) -> list[str]:
+        """In what a judge differs from the policy's; with another judge, no promise holds.
+
+        Args:
+            judge: As a run file describes it.
+
+        Returns:
+            Names of what decides its scores; empty for the same judge, or where the policy does not
+            say which it was made with.
+        """
+        if self.judge is None:
+            return []
+        names: Iterable[str] = _DECIDES
+        if "identity" not in {*judge, *self.judge}:  # no judge model: names of its own
+            names = {*judge, *self.judge} - {"model", "revision", "adapter"}
+        return sorted(name for name in names if judge.get(name) != self.judge.get(name))
 
     def save(self, path: str | Path) -> None:
         """Write the policy as JSON.

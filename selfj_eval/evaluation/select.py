@@ -200,9 +200,7 @@ def mismatch(policy: Policy, scores: Scores) -> list[str]:
     if not isinstance(judge, dict) or policy.judge is None:
         which = "it is not known whether the same judge made these scores and the policy's"
         return [*found, which]
-    parts = ("identity", "template", "template_sha256", "scale", "reference", "max_tokens")
-    changed = [part for part in parts if judge.get(part) != policy.judge.get(part)]
-    if changed:
+    if changed := policy.differs(judge):
         found.append(
             f"the policy is for another judge ({', '.join(changed)}): the guarantee does not hold"
         )

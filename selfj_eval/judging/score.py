@@ -22,6 +22,7 @@ from selfj_eval.records.options import ReadOptions
 from selfj_eval.records.sources import Sources, sources_of
 
 if TYPE_CHECKING:
+    from selfj_eval.engines.options import JudgeOptions
     from selfj_eval.judging.files import Totals
     from selfj_eval.judging.scored import Scores
     from selfj_eval.records.inputs import Answers
@@ -342,16 +343,27 @@ def described_run(
     """As ``run_of``, where the rater was loaded elsewhere."""
     from selfj_eval.jobs.provenance import provenance
 
-    model = str(options.judge) if isinstance(options.judge, str | Path) else None
-    judge = {"model": model, "revision": options.revision, "adapter": options.adapter}
-    about = dict(description)
-    if "model" in about:  # of what it loads; the name is what it was asked for by
-        about["fingerprint"] = about.pop("model")
     return {
-        "judge": judge | about,
+        "judge": judge_of(options.judge, options, description),
         "input": None if source is None else printable(source),
         **provenance(*PACKAGES),
     }
+
+
+def judge_of(
+    judge: str | Path | Rater, options: JudgeOptions, description: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Which judge it is: how it was named, and what decides its scores.
+
+    Args:
+        judge, options: What it was named by.
+        description: The loaded rater's.
+    """
+    model = str(judge) if isinstance(judge, str | Path) else None
+    about = dict(description)
+    if "model" in about:  # of what it loads; the name is what it was asked for by
+        about["fingerprint"] = about.pop("model")
+    return {"model": model, "revision": options.revision, "adapter": options.adapter} | about
 
 
 def score_run(

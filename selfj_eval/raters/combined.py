@@ -162,6 +162,13 @@ class SumRater:
         scale = "z" if self._fixed is None else [list(own) for own in self._fixed]
         return {"sum_of": self._names, "weights": self._weights, "scale": scale, "parts": parts}
 
+    @property
+    def fixed(self) -> bool:
+        """Whether a record's sum depends on no other record."""
+        return self._fixed is not None and not any(
+            isinstance(rater, Preparable) for rater in self._raters
+        )
+
     def prepare(
         self,
         windows: Callable[[], Iterable[Sequence[Record]]],

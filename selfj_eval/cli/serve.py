@@ -1,0 +1,44 @@
+"""``selfj serve``: a judge behind HTTP."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from selfj_eval.cli.command import add_command, show
+from selfj_eval.cli.flags import add_flags, options_from
+from selfj_eval.serving.options import ServeOptions
+from selfj_eval.serving.serve import serve_judge
+
+_EXAMPLES = """examples:
+  selfj serve --judge small
+  selfj serve --judge small --policy policy.json --port 8080
+  SELFJ_SERVE_TOKEN=... selfj serve --judge oceanpty/Self-J --engine vllm --host 0.0.0.0
+  curl --json '{"records": [{"instruction": "2 + 3?", "response": "5"}]}' localhost:8000/v1/judge
+
+POST /v1/judge scores answers, POST /v1/decide accepts or declines them by the policy. Requests that
+arrive together are judged in one batch. /healthz, /readyz, /metrics (Prometheus) and /openapi.json
+are for those who run it and write clients (docs/serving.md).
+
+Where other machines can reach it, requests need the token in the environment variable
+SELFJ_SERVE_TOKEN. SIGTERM or Ctrl-C ends it, after it has answered what it has accepted.
+Exit status: 0 when it was ended; 2 for wrong input, or a policy that is for another judge.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = add_command(
+        subparsers,
+        "serve",
+        run,
+        description="Serve a judge over HTTP: judgments, and decisions by a policy.",
+        epilog=_EXAMPLES,
+    )
+    add_flags(parser, ServeOptions)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until it is ended."""
+    show(serve_judge(options_from(arguments, ServeOptions)), arguments)
+    return 0

@@ -1,0 +1,1 @@
+"""A judge behind HTTP: requests that arrive together are judged in one batch."""

@@ -1,0 +1,223 @@
+"""``selfj serve`` as a process: what it accepted it answers, and it ends when it is asked to."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import selfj_eval
+
+pytest.importorskip("uvicorn")
+pytest.importorskip("prometheus_client")
+
+import httpx
+
+ONE = {"records": [{"instruction": "What is 2 + 3?", "response": "5"}]}
+RECORDS = selfj_eval.ladder(instructions=30)
+
+
+class Started(NamedTuple):
+    """A service that runs, and its address."""
+
+    process: subprocess.Popen[str]
+    url: str
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, dict[str, Any], str]:
+        """Ask it to end; its exit status, its result and what else it wrote on stderr."""
+        self.process.send_signal(number)
+        out, error = self.process.communicate(timeout=60)
+        return self.process.returncode, json.loads(out), error
+
+
+Start = Callable[..., Started]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts ``selfj serve`` on a free port, and waits until it is ready."""
+    started = []
+
+    def run(*arguments: object, **environment: str) -> Started:
+        command = ["serve", "--judge", "demo", "--port", 0, "--json", *arguments]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "selfj_eval", *map(str, command)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=tmp_path, env=os.environ | environment,
+        )  # fmt: skip
+        started.append(process)
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        found = re.match(r"demo is served on (http://\S+) \(Ctrl-C ends it\)$", line)
+        assert found is not None, line + process.stderr.read()
+        until = time.monotonic() + 60
+        while True:
+            try:
+                assert httpx.get(f"{found[1]}/readyz", timeout=10).status_code == 200
+                return Started(process, found[1])
+            except httpx.TransportError:
+                assert time.monotonic() < until
+                time.sleep(0.05)
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_sigterm_under_load_loses_nothing_that_was_accepted(start: Start) -> None:
+    """Clients ask without pause: each answer is whole and right, and all of them arrive."""
+    known = {j.id: j.score for j in selfj_eval.score(RECORDS, judge="demo").judgments}
+    own = start("--batch-records", 8)
+    statuses: list[int] = []
+    wrong: list[Any] = []
+    enough = threading.Event()
+
+    def client(number: int) -> None:
+        with httpx.Client(base_url=own.url, timeout=60) as session:
+            for turn in range(10_000):
+                at = (number * 31 + turn * 7) % (len(RECORDS) - 3)
+                part = RECORDS[at : at + 3]
+                sent = [
+                    {"id": r.id, "instruction": r.instruction, "response": r.response,
+                     "reference": r.reference} for r in part
+                ]  # fmt: skip
+                try:
+                    answer = session.post("/v1/judge", json={"records": sent})
+                except (httpx.ConnectError, httpx.ReadError, httpx.WriteError):
+                    return  # the connection was closed before the request was read
+                except httpx.RemoteProtocolError as error:
+                    if "without sending a response" not in str(error):
+                        wrong.append(error)
+                    return
+                statuses.append(answer.status_code)
+                if answer.status_code != 200:
+                    wrong.append(answer.text)
+                    continue
+                found = {j["id"]: j["score"] for j in answer.json()["judgments"]}
+                if found != {r.id: pytest.approx(known[r.id], abs=1e-4) for r in part}:
+                    wrong.append((found, part))
+                if len(statuses) > 40:
+                    enough.set()
+
+    threads = [threading.Thread(target=client, args=(n,), daemon=True) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    assert enough.wait(60)
+    status, result, error = own.end()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    assert wrong == []
+    assert status == 0
+    assert result["answered"] == result["requests"] == statuses.count(200) == len(statuses)
+    assert result["scored"] == 3 * len(statuses)
+    assert "Traceback" not in error
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(own.url + "/healthz")
+
+
+def test_the_token_large_bodies_and_ctrl_c(start: Start) -> None:
+    """A client that first sends all of 10 MB reads the answer all the same, and may go on."""
+    own = start(SELFJ_SERVE_TOKEN="s3cret")
+    with httpx.Client(base_url=own.url, timeout=30) as session:
+        assert session.get("/healthz").json() == {"status": "ok"}
+        assert session.post("/v1/judge", json=ONE).status_code == 401
+        session.headers = {"Authorization": "Bearer s3cret", "Content-Type": "application/json"}
+        for content in (b" " * 10_000_000, iter([b" " * 1_000_000] * 10)):
+            answer = session.post("/v1/judge", content=content)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+        assert session.post("/v1/judge", json=ONE).status_code == 200
+    status, result, error = own.end(signal.SIGINT)
+    assert (status, result["requests"], result["answered"]) == (0, 4, 1)
+    assert "s3cret" not in error
+
+
+@pytest.mark.long
+def test_half_a_request_does_not_keep_it_from_ending(start: Start) -> None:
+    own = start("--timeout", 1)
+    host, port = own.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as idle:
+        head = "POST /v1/judge HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        idle.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+        time.sleep(0.3)
+        began = time.monotonic()
+        status, result, _ = own.end()
+        assert idle.recv(1000).startswith(b"HTTP/1.1 408 ")
+    assert time.monotonic() - began < 20
+    assert (status, result["requests"], result["answered"]) == (0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--host", "0.0.0.0"], "SELFJ_SERVE_TOKEN, or leave out --host to listen on 127.0.0.1"),
+        (["--host", "no.such.name.invalid"], "SELFJ_SERVE_TOKEN"),
+        (["--port", "{taken}"], "give another --port"),
+        (["--max-waiting", "3"], "--max-waiting must be at least --max-records (256)"),
+        (["--policy", "none.json"], "none.json"),
+        (["--engine", "ray"], "--engine"),
+    ],
+)
+def test_what_is_refused_at_the_start(arguments: list[str], said: str, in_process: Any) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        given = [own.format(taken=port) for own in arguments]
+        done = in_process("selfj", "serve", "--judge", "demo", *given)
+    assert done.returncode == 2
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_without_its_packages(in_process: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [own for own in sys.modules if own.startswith("selfj_eval.serving.")]:
+        if name.rpartition(".")[2] in ("application", "limits", "service", "faults", "bodies"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    done = in_process("selfj", "serve", "--judge", "demo")
+    assert done.returncode == 2
+    assert "pip install 'selfj-eval[web]'" in done.stderr
+
+
+@pytest.mark.long
+def test_the_verb_in_a_program(tmp_path: Path) -> None:
+    """The result says what was done; a thread of the program asks, and then ends it."""
+    code = """
+import json, os, signal, socket, threading, time, httpx, selfj_eval as selfj
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+def ask():
+    for _ in range(600):
+        try:
+            records = [{"instruction": "2 + 3?", "response": text} for text in ("5", None)]
+            httpx.post(f"http://127.0.0.1:{port}/v1/judge", json={"records": records}, timeout=30)
+            break
+        except httpx.ConnectError:
+            time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=ask).start()
+served = selfj.serve(judge="demo", port=port)
+print(served)
+assert len(served.to_frame()) == 1 and served._repr_html_()
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(
+        r"1 request in \d+ s, 1 answered with 2 judgments \(1 unscored\)\n", done.stdout
+    )
