@@ -11,6 +11,7 @@ from pathlib import Path
 from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.errors import DataError, printable
 from selfj_eval.evaluation.policy import Policy
+from selfj_eval.files.documents import parse_json
 from selfj_eval.judging.score import judge_of
 from selfj_eval.raters.combined import SumRater
 from selfj_eval.raters.open_rater import opened, rater_name
@@ -76,7 +77,7 @@ class Service:
             return [f"{named} does not say which judge it is for; it may be another than this one"]
         judge = judge_of(options.judge, options, rater.description)
         # As it stands in a file: a policy's own was read from one.
-        judge = json.loads(json.dumps(judge))
+        judge = parse_json(json.dumps(judge))
         if changed := self.policy.differs(judge):
             raise DataError(
                 f"the policy is for another judge ({', '.join(changed)}), so its promise does not "
