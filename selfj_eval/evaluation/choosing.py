@@ -247,7 +247,7 @@ def _used(betting: bool, n: int, instructions: int | None, used: int) -> str:
         return f"betting test over {some}, with all their {counted(n, 'answer')}"
     drawn = ", drawn at random" if instructions < n else ""
     if used < instructions:
-        drawn = f", drawn at random from rated and unrated ones, if rated ({used:,} are)"
+        drawn = f", {used:,} of them drawn by the share of their answers that are rated"
     each = counted(instructions, "instruction")
     return f"binomial test on one answer to each of {each}{drawn}"
 

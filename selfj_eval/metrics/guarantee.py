@@ -79,9 +79,9 @@ def one_of_each(
         group: Shape (n,): equal for records that belong together, such as answers to one
             instruction.
         size: Shape (n,): how many records the group has in all, where only some are given, such
-            as those with a rating. The draw is from all: a group where it falls on a record that
-            is not given is skipped. So groups with many records do not count more than others,
-            though they are more likely to have one that is given.
+            as those with a rating. A group is then kept with a probability that is proportional to
+            the share that is given, 1 for the largest share. So groups with many records do not
+            count more than others, though they are more likely to have one that is given.
         seed: Of the draw.
 
     Returns:
@@ -93,8 +93,8 @@ def one_of_each(
     found = order[np.flatnonzero(np.diff(code[order], prepend=-1))]
     if size is None:
         return found
-    all_of_them = numbers(size, "size")[found]
-    return found[rng.random(len(found)) * all_of_them < np.bincount(code)]
+    share = np.bincount(code) / numbers(size, "size")[found]
+    return found[rng.random(len(found)) * share.max(initial=0.0) < share]
 
 
 def lowest_certifiable_risk(

@@ -52,8 +52,9 @@ def certify_over_instructions(
         max_risk: In (0, 1).
         confidence: In (0, 1).
         size: Shape (n,): how many answers the instruction has in all, where only some are given,
-            each with the same probability. The sum over the given ones is then divided by it, so
-            that its expectation is a multiple of Z for every instruction.
+            each with the same probability. The mean over the given ones is then multiplied by their
+            share, divided by the largest share, so that its expectation is the same multiple of Z
+            for every instruction.
         seed: Of the order of the instructions.
 
     Returns:
@@ -235,5 +236,6 @@ def _sums(
 
     count: npt.NDArray[Any] = np.bincount(code, minlength=wide)
     if size is not None:
-        count = np.bincount(code, numbers(size, "size"), minlength=wide) / count
+        share = count**2 / np.bincount(code, numbers(size, "size"), minlength=wide)
+        count = count / (share / share.max(initial=0.0))
     return total(b) / count, total(np.ones(len(a))) / count

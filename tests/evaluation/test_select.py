@@ -329,7 +329,7 @@ def test_partly_rated_instructions_of_different_sizes_are_weighted() -> None:
     found = select(rows, max_risk=0.5)
     assert any(noted in note for note in found.warnings)
     (one,) = found.promises
-    assert f"drawn at random from rated and unrated ones, if rated ({one.n} are)" in one.used
+    assert f"{one.n} of them drawn by the share of their answers that are rated" in one.used
     assert one.n < 67  # instructions with a rated answer
     betting = select(rows, max_risk=0.9, all_answers=True)
     (each,) = betting.promises
