@@ -331,7 +331,7 @@ def test_ctrl_c_ends_it_with_the_result(tmp_path: Path) -> None:
 def test_ten_kills(tmp_path: Path) -> None:
     """Whatever was confirmed is there once, with what was said last; at most one more."""
     draw = random.Random(os.getpid())
-    rows = [row | {"response": row["response"] + " word" * 2000} for row in scored(400)]
+    rows = [row | {"response": row["response"] + " word" * 400} for row in scored(5000)]
     answers, output = write(tmp_path / "a.jsonl", rows), tmp_path / "r.jsonl"
     by_text = {row["response"]: row["id"] for row in rows}
     confirmed: dict[str, float | None] = {}
@@ -344,7 +344,7 @@ def test_ten_kills(tmp_path: Path) -> None:
             ann = Person(address, "ann")
             try:
                 found, last = ann.next(), None
-                while True:
+                while "response" in found:  # a quick machine may come to the end
                     if last is not None and draw.random() < 0.25:
                         pending = {last}
                         undone = ann.post("/api/undo")
