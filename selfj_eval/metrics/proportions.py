@@ -111,6 +111,6 @@ def quantile(confidence: float, degrees: float | None = None) -> float:
         raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
     if degrees is None:
         return NormalDist().inv_cdf((1 + confidence) / 2)
-    from scipy.stats import t
+    from scipy.special import stdtrit  # scipy.stats, which calls it, takes much longer to import
 
-    return float(t.ppf((1 + confidence) / 2, degrees))
+    return float(stdtrit(degrees, (1 + confidence) / 2))

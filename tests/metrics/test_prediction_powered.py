@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t
+from sklearn.linear_model import RidgeCV
 
 from selfj_eval.metrics.cross_fitting import cross_fitted_predictions
 from selfj_eval.metrics.prediction_powered import (
@@ -298,6 +299,28 @@ def test_intervals_cover_when_labels_are_planned() -> None:
             covered[name] += low <= 5 <= high
     for name, hits in covered.items():
         assert 0.91 <= hits / draws <= 0.985, name
+
+
+@pytest.mark.parametrize("q", [1, 4, 60])
+def test_cross_fitted_predictions_are_those_of_scikit_learns_ridge(q: int) -> None:
+    random = np.random.default_rng(q)
+    columns = random.normal(size=(90, q))
+    columns[:, -1] = random.random(90) < 0.02  # in most folds a constant
+    group = np.arange(90)
+    rating = 3 + columns[:, 0] + random.normal(0, 2, 90)
+    rating[50:] = np.nan  # fewer rows than columns, where there are 60
+    found = cross_fitted_predictions(columns, rating, group)
+    used = columns[:, columns.std(axis=0) > 0]
+    x = (used - used.mean(axis=0)) / used.std(axis=0)
+    fold = np.random.default_rng(0).permutation(50) % 5
+    expected, of_others = np.empty(50), []
+    for k in range(5):
+        fit = RidgeCV(alphas=np.logspace(-2, 3, 11)).fit(x[:50][fold != k], rating[:50][fold != k])
+        expected[fold == k] = fit.predict(x[:50][fold == k])
+        of_others.append(fit.predict(x[50:]))
+    assert found is not None
+    assert found[:50] == pytest.approx(expected, abs=1e-9)
+    assert found[50:] == pytest.approx(np.mean(of_others, axis=0), abs=1e-9)
 
 
 def test_cross_fitted_predictions_are_made_without_the_answers_instruction() -> None:
