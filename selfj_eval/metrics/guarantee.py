@@ -94,7 +94,8 @@ def one_of_each(
     if size is None:
         return found
     share = np.bincount(code) / numbers(size, "size")[found]
-    return found[rng.random(len(found)) * share.max(initial=0.0) < share]
+    kept: npt.NDArray[np.int64] = found[rng.random(len(found)) * share.max(initial=0.0) < share]
+    return kept
 
 
 def lowest_certifiable_risk(
