@@ -97,6 +97,7 @@ def write_answers(file: Path, rating: float) -> None:
     write_rows(file, rows)
 
 
+@pytest.mark.long
 def test_a_project_whose_answers_are_judged(project: Project, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     write_answers(folder / "good.jsonl", 8)
