@@ -245,7 +245,7 @@ def _difference(new: Scores, old: Scores, confidence: float) -> tuple[_Measured,
     n = found.difference.n
     notes += too_few(n, "instruction")
     same = None
-    if found.difference.value == 0 and found.difference.interval is None:
+    if n > 1 and found.difference.value == 0 and found.difference.interval is None:
         same = f"the scores on {counted(n, 'instruction')} are as before"
     return _Measured(found.difference, n, by_value=same), notes
 

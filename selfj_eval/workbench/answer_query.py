@@ -81,7 +81,7 @@ def _value(name: str, text: str) -> str | int | float:
         number = int(text) if name in _WHOLE else float(text)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number) or abs(number) > 2**62:
+    if not abs(number) <= 2**62:  # NaN, too
         raise DataError(f"expected a number, got {text!r:.40}.", field=name)
     return number
 

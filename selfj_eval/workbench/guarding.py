@@ -78,7 +78,7 @@ class Guard:
         if method in _SAFE:
             return None
         origin = given.get("origin")
-        if HEADER not in given or (origin is not None and urlsplit(origin).netloc != host):
+        if HEADER not in given or (origin is not None and origin.partition("://")[2] != host):
             return 403, "only the page itself may ask for this."
         if "transfer-encoding" in given or not given.get("content-length", "0").isdigit():
             return 411, "the length of the request is missing."

@@ -221,6 +221,7 @@ def test_answers_that_have_not_changed_are_no_worse() -> None:
     assert found.outcomes[0].sentence == (
         "value 0.000; the scores on 40 instructions are as before"
     )
+    assert not check(rows[:1], baseline=rows, no_worse=0).holds  # one instruction shows nothing
     shifted = [row | {"score": row["score"] - 0.5} for row in rows]  # nothing varies
     assert not check(shifted, baseline=rows, no_worse=1).holds
 

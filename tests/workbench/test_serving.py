@@ -94,6 +94,8 @@ def test_only_the_page_itself_changes_something(page: httpx.Client) -> None:
     assert page.post("/change").status_code == 403
     for other in ("http://evil.example", "null", "http://127.0.0.1:1", ""):
         assert page.post("/change", headers=OWN | {"origin": other}).status_code == 403
+    broken = page.post("/change", headers=OWN | {"origin": "http://[::1"})
+    assert broken.status_code == 403
     assert page.options("/change", headers={"origin": origin}).status_code == 403
     assert page.post("/change", headers=OWN, content=b"x" * 1_000_001).status_code == 413
     assert page.post("/change", headers=OWN, content=iter([b"x"])).status_code == 411
