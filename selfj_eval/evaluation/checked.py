@@ -82,7 +82,7 @@ class Outcome:
         return text
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in JSON."""
+        """The requirement and what was found, as in the JSON."""
         own = plain(self.requirement)
         return {
             "requirement": str(self.requirement),

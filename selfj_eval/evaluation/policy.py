@@ -130,7 +130,7 @@ class Policy:
 
         Returns:
             Names of what decides its scores; empty for the same judge, or where the policy does not
-            say which it was made with.
+            name its judge.
         """
         if self.judge is None:
             return []

@@ -244,7 +244,7 @@ def _score_files(sources: Sources, options: ScoreOptions) -> ScoreRun:
         totals.from_store = rater.from_store - before
         seconds = time.monotonic() - start
     hashes = {printable(file): sha256_of(file) for file in sources.files}
-    run = run_of(options, rater, sources.input)
+    run = described_run(options, rater.description, sources.input)
     run["input_sha256"] = hashes if others else hashes[printable(first)]
     write_json(run_file(output), run)
     notices = [*sources.notices, *survey.notices]
@@ -278,7 +278,8 @@ def _score_in_memory(answers: Any, options: ScoreOptions) -> ScoreRun:
     totals.count(records, judgments)
     totals.from_store = rater.from_store - before
     together = isinstance(answers, Together)
-    run = run_of(options, rater, answers.address if on_hub or together else None)
+    source = answers.address if on_hub or together else None
+    run = described_run(options, rater.description, source)
     if together and answers.input_sha256:
         run["input_sha256"] = dict(answers.input_sha256)
     if output is not None:
@@ -332,15 +333,10 @@ def _refuse_ray(options: ScoreOptions, what: str, path: Path | None = None) -> N
         raise DataError(f"is {what}, {message}", path=path)
 
 
-def run_of(options: ScoreOptions, rater: Rater, source: str | Path | None) -> dict[str, Any]:
-    """How the scores were made: what a report says of where they come from."""
-    return described_run(options, rater.description, source)
-
-
 def described_run(
     options: ScoreOptions, description: Mapping[str, Any], source: str | Path | None
 ) -> dict[str, Any]:
-    """As ``run_of``, where the rater was loaded elsewhere."""
+    """How the scores were made: what a report says of where they come from."""
     from selfj_eval.jobs.provenance import provenance
 
     return {
@@ -360,9 +356,8 @@ def judge_of(
         description: The loaded rater's.
     """
     model = str(judge) if isinstance(judge, str | Path) else None
-    about = dict(description)
-    if "model" in about:  # of what it loads; the name is what it was asked for by
-        about["fingerprint"] = about.pop("model")
+    # The description's model is what was loaded; the name is what it was asked for by.
+    about = {"fingerprint" if name == "model" else name: v for name, v in description.items()}
     return {"model": model, "revision": options.revision, "adapter": options.adapter} | about
 
 

@@ -25,7 +25,7 @@ from selfj_eval.records.record import RECORD_FIELDS, checked_fields
 
 _NO_SCORE = "no score in the file"
 _REMEDIES = {
-    (True, True): " Put rows with a `rater` into a file of their own and give it as `ratings`.",
+    (True, True): " Put the rows with a `rater` into a separate file; give it as `ratings`.",
     (True, False): "",
     (False, True): " Name the `rater` in every row of an answer that has several.",
     (False, False): " Several raters? Add a column `rater`.",
@@ -77,7 +77,7 @@ class Scored:
         return rescaled(self.rating, self.rating_min, self.rating_max)
 
     def row(self) -> dict[str, Any]:
-        """Its fields as they stand in a file."""
+        """Its fields, as in a scores file."""
         found = {f.name: getattr(self, f.name) for f in fields(self)}
         if self.messages is not None:
             found["messages"] = messages_of(self.messages)

@@ -132,7 +132,7 @@ def _notes(notices: Notices, left_out: int, planned: bool, records: Sequence[Rec
     notices.ignored = {}  # scores, models and the like, which nobody is to see
     notes = notices.sentences()
     if left_out:
-        notes.append(f"{counted(left_out, 'answer')} left out: no text that can be read")
+        notes.append(f"{counted(left_out, 'answer')} skipped: no text that can be read")
     rated = sum(r.rating is not None for r in records)
     if rated and planned:
         notes.append(f"{counted(rated, 'answer')} of the plan's pilot rated already")

@@ -88,7 +88,7 @@ def test_repeated_ids_say_where_rows_by_rater_belong(jsonl: Jsonl) -> None:
     rows = [{"id": "a", "score": 3, "rater": rater, "rating": 4} for rater in NAMES]
     message = (
         r"scores\.jsonl, line 2, field 'id': 'a' occurs twice, first in line 1; "
-        r"ids must be unique\. Put rows with a `rater` into a file of their own and give it as "
+        r"ids must be unique\. Put the rows with a `rater` into a separate file; give it as "
         r"`ratings`\."
     )
     with pytest.raises(DataError, match=message):

@@ -259,7 +259,7 @@ def test_wrong_input(tmp_path: Path) -> None:
     unread = read_input([*plan_rows(), plan_rows()[0] | {"id": "x", "response": None}],
                         ReadOptions(), 0)  # fmt: skip
     assert (
-        len(unread.answers) == 5 and "1 answer left out: no text that can be read" in unread.notes
+        len(unread.answers) == 5 and "1 answer skipped: no text that can be read" in unread.notes
     )
 
 
