@@ -258,9 +258,7 @@ def test_wrong_input(tmp_path: Path) -> None:
             read_input(rows, ReadOptions(), 0)
     unread = read_input([*plan_rows(), plan_rows()[0] | {"id": "x", "response": None}],
                         ReadOptions(), 0)  # fmt: skip
-    assert (
-        len(unread.answers) == 5 and "1 answer skipped: no text that can be read" in unread.notes
-    )
+    assert len(unread.answers) == 5 and "1 answer skipped: no text that can be read" in unread.notes
 
 
 def test_guidelines_are_harmless(tmp_path: Path) -> None:
