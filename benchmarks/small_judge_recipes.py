@@ -19,7 +19,7 @@ class Recipe:
         epochs: Passes over the data; one teaches a judge of this size little.
         learning_rate: Its highest value.
         changed: Share of the answers that are there a second time, spoiled and with a lower label.
-        answers: Of a set in training, at most; None: what the run says.
+        scale: So many times the answers per set that the run says.
     """
 
     name: str
@@ -31,20 +31,21 @@ class Recipe:
     epochs: int = 3
     learning_rate: float = 5e-4
     changed: float = 0.0
-    answers: int | None = None
+    scale: float = 1.0
 
 
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("small", changed=0.5),
+        Recipe("small", changed=0.34, scale=3.6, epochs=1, max_tokens=640, reference_tokens=200),
         Recipe("unspoiled"),
+        Recipe("spoiled", changed=0.5),
         Recipe("no-distillation", kl_weight=0.0),
         Recipe("distillation-2", kl_weight=2.0),
         Recipe("longer", max_tokens=640, reference_tokens=200),
-        Recipe("few", answers=75),
-        Recipe("many", answers=960),
-        Recipe("once", answers=960, epochs=1),
+        Recipe("few", scale=0.375),
+        Recipe("many", scale=4.8),
+        Recipe("once", scale=4.8, epochs=1),
     )
 }
 """By name: the one that is shipped, and those that it is compared with, without spoiled copies."""

@@ -59,7 +59,7 @@ def pairs(base: str, recipe: Recipe, run: Run, sets: Sets) -> list[Pair]:
 
     found = []
     for records in trainable(sets, run).values():
-        chosen = sample(records, recipe.answers or run.answers, seed=0)
+        chosen = sample(records, round(recipe.scale * run.answers), seed=0)
         ratings = {"rating": [r.rating or 0.0 for r in chosen]}
         labels = LabelRule.fit(ratings, source="rating").apply(ratings).label
         labelled = [

@@ -17,7 +17,7 @@ LIBRARY = sorted(set(PACKAGE.rglob("*.py")) - set(CLI))
 INFRASTRUCTURE = {"command", "flags", "guard", "log", "parser", "unforeseen"}
 """Modules of ``cli/`` that are no command."""
 LONGEST_FUNCTION = 40
-MOST_LINES = 2800
+MOST_LINES = 3000
 
 
 def _name(path: Path) -> str:

@@ -38,12 +38,13 @@ def add_command(
         run: Runs it; returns the exit status.
         description: What it does.
         epilog: Examples, and what else is to be known.
-        help: One line for the list of a group's commands; ``cli`` has that of all others.
+        help: One line for the list of a group's commands; ``cli`` has that of all others, and a
+            shell that completes them shows the description.
         json: Whether it can print its result as JSON.
     """
     parser: Parser = subparsers.add_parser(
         name,
-        help=help,
+        help=help or description.replace("%", "%%"),
         description=description,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -67,6 +68,7 @@ def add_group(
     """
     parser = subparsers.add_parser(
         name,
+        help=description,
         description=description,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,

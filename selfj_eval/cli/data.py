@@ -24,6 +24,10 @@ The files are written to the folder that the environment variable SELFJ_DATA nam
 own data folder, which `selfj data path` prints. The tasks and commands find both.
 """
 _NAMES = "packs, sets (mtbench, pointwise_mtbench, judge_bench/pointwise_mtbench), or all"
+_DESCRIPTION = (
+    "Fetch public data sets of ratings and preferences from the repositories that publish them, "
+    "check them, and convert them."
+)
 _HELP = {
     "list": "list the sets, their licences, and which are on this machine",
     "get": "fetch, check and convert sets",
@@ -36,8 +40,8 @@ def add_parser(subparsers: Any) -> None:
     """Add the subcommand with its own subcommands."""
     parser = subparsers.add_parser(
         "data",
-        description="Fetch public data sets of ratings and preferences from the repositories that "
-        "publish them, check them, and convert them.",
+        help=_DESCRIPTION,
+        description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

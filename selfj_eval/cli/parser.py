@@ -3,18 +3,58 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from typing import IO, Any, NoReturn
 
 from selfj_eval.errors import shown
+from selfj_eval.jobs.terminal import say
 
 _LARGEST = 2**53  # beyond what any count or seed is; libraries fail at 2**63
 
 
 class Parser(argparse.ArgumentParser):
-    """As argparse's; what its errors quote of the command line does nothing to a terminal."""
+    """As argparse's; it suggests words, and what it prints does nothing to a terminal."""
 
     def error(self, message: str) -> NoReturn:
         super().error(shown(message))
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """As argparse's, but a flag that nobody knows is an error before one that is missing."""
+        if self._subparsers is None:
+            for word in _flags(sys.argv[1:] if args is None else args):
+                if not self._get_option_tuples(word) and word not in self._option_string_actions:
+                    near = suggestion(word, self._option_string_actions)
+                    self.error(f"unrecognized argument: {word}{near}")
+        return super().parse_known_args(args, namespace)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            if near := suggestion(str(value), map(str, action.choices or ())):
+                error.message = f"invalid choice: {value!r}{near}"
+            raise
+
+    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+        say(message, file=file, end="")  # type: ignore[arg-type]
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The end of an error about a word: the known one that looks most like it, if any does."""
+    bare = {item.lstrip("-"): item for item in known}
+    near = get_close_matches(word.lstrip("-"), list(bare), n=1, cutoff=0.7)
+    return f"; did you mean {bare[near[0]]}?" if near else ""
+
+
+def _flags(words: Sequence[str]) -> Iterator[str]:
+    """The words that argparse takes for long flags, without their values."""
+    for word in words:
+        if word == "--":
+            return
+        if word.startswith("--") and " " not in word:
+            yield word.partition("=")[0]
 
 
 def whole(text: str) -> int:

@@ -5,23 +5,29 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from selfj_eval.cli.command import add_command
 from selfj_eval.jobs.terminal import say
+
+_EXAMPLES = """example:
+  lm_eval --model hf --model_args pretrained=$(selfj path judge) --tasks selfj
+"""
 
 
 def add_parser(subparsers: Any) -> None:
     """Add the subcommand."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "path",
+        run,
         description="Print the folder of the demo judge, or of the lm-eval task files.",
-        epilog="example: lm_eval --model hf --model_args pretrained=$(selfj path judge) "
-        "--tasks selfj",
+        epilog=_EXAMPLES,
+        json=False,
     )
     parser.add_argument(
         "what",
         choices=["judge", "tasks"],
         help="the demo judge, or the lm-eval task files",
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
