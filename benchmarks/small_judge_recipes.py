@@ -37,15 +37,15 @@ class Recipe:
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("small", changed=0.34, scale=3.6, epochs=1, max_tokens=640, reference_tokens=200),
+        Recipe("small", changed=0.5),
         Recipe("unspoiled"),
-        Recipe("spoiled", changed=0.5),
         Recipe("no-distillation", kl_weight=0.0),
         Recipe("distillation-2", kl_weight=2.0),
         Recipe("longer", max_tokens=640, reference_tokens=200),
         Recipe("few", scale=0.375),
         Recipe("many", scale=4.8),
         Recipe("once", scale=4.8, epochs=1),
+        Recipe("larger", changed=0.34, scale=3.6, epochs=1, max_tokens=640, reference_tokens=200),
     )
 }
-"""By name: the one that is shipped, and those that it is compared with, without spoiled copies."""
+"""By name: the one that is shipped, and those that it is compared with."""

@@ -226,8 +226,8 @@ def test_a_row_is_filled_step_by_step(
     ("flag", "said"),
     [
         ("--judge-options=--max-tokens 0", "max_tokens"),
-        ("--judge-options=--reference", "unrecognized arguments: --reference"),
-        ("--generate=--no-such 3", "unrecognized arguments: --no-such 3"),
+        ("--judge-options=--reference", "unrecognized argument: --reference"),
+        ("--generate=--no-such 3", "unrecognized argument: --no-such"),
     ],
 )
 def test_wrong_options_of_a_step_are_refused_before_any_runs(
