@@ -6,7 +6,6 @@ takes time until a test asks for the fixture.
 
 from __future__ import annotations
 
-import os
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +56,8 @@ class JudgedAnswers:
         if isinstance(answers, str | Path):
             output = self._folder / f"scores_{next(self._numbers)}.jsonl"
             options = {"output": output} | options
+        # Another run, or another process of pytest-xdist, may have cleared pytest's cache.
+        self._store.parent.mkdir(parents=True, exist_ok=True)
         return score(answers, judge=judge, **{"store": self._store} | options)
 
     def check(self, scores: Any, *require: str, **options: Any) -> Check:
@@ -93,7 +94,6 @@ def selfj(
     folder = tmp_path_factory.mktemp("selfj")
     cache = getattr(request.config, "cache", None)
     kept = folder if cache is None else cache.mkdir("selfj")
-    # Of processes that test at the same time (pytest-xdist) each has a store of its own.
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
     judge = request.config.getoption("--selfj-judge")
-    return JudgedAnswers(judge, folder, kept / f"judgments-{worker}.store")
+    # Runs at the same time and pytest-xdist's processes may share it: a store is made for that.
+    return JudgedAnswers(judge, folder, kept / "judgments.store")

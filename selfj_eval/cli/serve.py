@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from typing import Any
 
 from selfj_eval.cli.command import add_command, show
@@ -40,5 +42,11 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until it is ended."""
-    show(serve_judge(options_from(arguments, ServeOptions)), arguments)
+    served = serve_judge(options_from(arguments, ServeOptions))
+    show(served, arguments)
+    if served.cut_short:
+        # The judge may be at work in its thread, and Python cannot end around compiled code.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
     return 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from selfj_eval.errors import DataError, counted, some
 from selfj_eval.evaluation.compare_models import paired_means, same_judge
-from selfj_eval.judging.scored import Scores
+from selfj_eval.judging.scored import Scored, Scores
 from selfj_eval.metrics.paired_means import PairedDifference
 
 
@@ -43,6 +45,20 @@ def against_baseline(
             "unscored and skipped"
         )
     return paired_means(first, second, confidence), notes
+
+
+def missing_answers(new: Scores, old: Scores) -> list[Scored]:
+    """Answers of a baseline to which the new scores have no counterpart, not even an unscored one.
+
+    They are counted by instruction: ids may hold the name of a version.
+    """
+    left = Counter(a.question for a in new.answers)
+    found = []
+    for answer in old.answers:
+        left[answer.question] -= 1
+        if left[answer.question] < 0:
+            found.append(answer)
+    return found
 
 
 def _by_instruction(scores: Scores) -> dict[str, list[float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from selfj_eval import metrics
 from selfj_eval.errors import DataError, counted
-from selfj_eval.evaluation.baseline import against_baseline
+from selfj_eval.evaluation.baseline import against_baseline, missing_answers
 from selfj_eval.evaluation.check_files import write_junit, write_markdown
 from selfj_eval.evaluation.checked import Check, Outcome
 from selfj_eval.evaluation.evaluate import evaluated, too_few, work
@@ -19,6 +20,7 @@ from selfj_eval.evaluation.options import VerdictOptions
 from selfj_eval.evaluation.requirements import (
     DIFFERENCE,
     MEAN_SCORE,
+    MISSING,
     UNSCORED,
     Requirement,
     metrics_of,
@@ -26,7 +28,7 @@ from selfj_eval.evaluation.requirements import (
     unknown,
 )
 from selfj_eval.files.atomic import check_output
-from selfj_eval.jobs.options import PathLike, keywords, option
+from selfj_eval.jobs.options import OptionError, PathLike, keywords, option
 from selfj_eval.jobs.progress import steps
 from selfj_eval.judging.scored import Scored, Scores, as_scores, groups
 from selfj_eval.metrics import Metric
@@ -73,22 +75,30 @@ class CheckOptions(VerdictOptions):
     def check(self) -> None:
         """Refuse requirements that cannot be read, and none at all."""
         super().check()
-        for text in self.require:
-            read_requirement(text)
+        named = {read_requirement(text).metric for text in self.require}
         if (self.baseline is None) is not (self.no_worse is None):
             raise DataError("`baseline` and `no_worse` go together; give both or neither.")
         if not self.require and self.baseline is None:
             raise DataError("nothing is required; give `require`, or `baseline` and `no_worse`.")
+        if MISSING in named and self.baseline is None:
+            message = (
+                f"names {MISSING!r}, which is about a baseline; give `baseline` and `no_worse`."
+            )
+            raise OptionError("require", message)
 
     @property
     def requirements(self) -> list[Requirement]:
-        """What is required, each once; that every answer is scored, if nothing else is said."""
+        """What is required, each once.
+
+        If nothing else is said: that every answer is scored, and none of the baseline's is missing.
+        """
         found = list(dict.fromkeys(map(read_requirement, self.require)))
+        usual = [UNSCORED]
         if self.no_worse is not None:
             found.append(Requirement(DIFFERENCE, ">=", 0.0 - self.no_worse))
-        if not any(requirement.metric == UNSCORED for requirement in found):
-            found.append(Requirement(UNSCORED, "<=", 0.0))
-        return found
+            usual.append(MISSING)
+        named = {requirement.metric for requirement in found}
+        return found + [Requirement(name, "<=", 0.0) for name in usual if name not in named]
 
 
 def check_scores(scores: ScoresLike, options: CheckOptions) -> Check:
@@ -96,7 +106,8 @@ def check_scores(scores: ScoresLike, options: CheckOptions) -> Check:
 
     A requirement is kept if the end of the metric's interval keeps it, so scores of few answers
     break requirements that their values keep. What is undefined or has no interval breaks its
-    requirement. So do unscored answers, unless ``unscored`` itself is required.
+    requirement. So do unscored answers, unless ``unscored`` itself is required, and answers of the
+    baseline that are missing in the scores, unless ``missing`` is.
 
     Args:
         scores: Scored answers, as for ``evaluate``. ``mean_score``, ``share_at_least(SCORE)``,
@@ -172,6 +183,7 @@ def _checked(new: Scores, old: Scores | None, options: CheckOptions) -> Check:
         measured, notes = measured | more, [*notes, *warnings]
     if old is not None:
         measured[DIFFERENCE], warnings = _difference(new, old, options.confidence)
+        measured[MISSING] = _missing(new, old, [r for r in required if r.metric == MISSING])
         notes += warnings
     outcomes = [_outcome(r, measured[r.metric], options) for r in required]
     return Check(
@@ -248,6 +260,21 @@ def _difference(new: Scores, old: Scores, confidence: float) -> tuple[_Measured,
     if n > 1 and found.difference.value == 0 and found.difference.interval is None:
         same = f"the scores on {counted(n, 'instruction')} are as before"
     return _Measured(found.difference, n, by_value=same), notes
+
+
+def _missing(new: Scores, old: Scores, required: Sequence[Requirement]) -> _Measured:
+    """The share of the baseline's answers that the scores do not have."""
+    missing, n = missing_answers(new, old), len(old.answers)
+    share = len(missing) / n
+    reason = f"{len(missing):,} of {counted(n, 'answer')} of {old.path}"
+    if missing:
+        reason += (
+            f" {'is' if len(missing) == 1 else 'are'} not in {new.path}, first {missing[0].id}"
+        )
+    if not all(requirement.kept_by(share) for requirement in required):
+        up = math.ceil(1000 * share) / 1000
+        reason += f"; score all of them, or allow a share by `require` '{MISSING}<={up:g}'"
+    return _Measured(Metric(share, n), by_value=reason)
 
 
 def _outcome(requirement: Requirement, measured: _Measured, options: CheckOptions) -> Outcome:

@@ -15,12 +15,13 @@ from selfj_eval.metrics import Headline, Interval, Metric
 
 MEAN_SCORE = "mean_score"
 UNSCORED = "unscored"
+MISSING = "missing"
 SHARE_AT_LEAST = "share_at_least"
 DIFFERENCE = "difference_to_baseline"
 _HOLDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 _WRITTEN = re.compile(r"(.+?)\s*(>=|<=|>|<)\s*([^<>=\s]+)")
 _SHARE = re.compile(rf"{SHARE_AT_LEAST}\(([^()]+)\)")
-_NAMES = (MEAN_SCORE, f"{SHARE_AT_LEAST}(SCORE)", UNSCORED, *Headline._fields)
+_NAMES = (MEAN_SCORE, f"{SHARE_AT_LEAST}(SCORE)", UNSCORED, MISSING, *Headline._fields)
 _KEYS = {"value", "n", "undefined"}
 """Of a metric in JSON."""
 
@@ -45,7 +46,8 @@ class Requirement:
     @property
     def needs_ratings(self) -> bool:
         """Whether the metric is about scores and ratings."""
-        return self.metric not in (MEAN_SCORE, UNSCORED, DIFFERENCE) and self.least is None
+        without = (MEAN_SCORE, UNSCORED, MISSING, DIFFERENCE)
+        return self.metric not in without and self.least is None
 
     @property
     def least(self) -> float | None:
@@ -66,8 +68,8 @@ class Requirement:
 def read_requirement(text: str) -> Requirement:
     """A requirement as it is written: a metric, an operator and a number.
 
-    A metric is ``mean_score``, ``share_at_least(SCORE)``, ``unscored``, a headline metric such as
-    ``spearman``, or the path of any other in the JSON of ``selfj eval``, such as
+    A metric is ``mean_score``, ``share_at_least(SCORE)``, ``unscored``, ``missing``, a headline
+    metric such as ``spearman``, or the path of any other in the JSON of ``selfj eval``, such as
     ``by_model.my-7b.spearman``.
 
     Raises:

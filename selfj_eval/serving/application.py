@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Response
@@ -22,6 +22,7 @@ from selfj_eval.serving.bodies import (
     decided,
 )
 from selfj_eval.serving.faults import RefusedError, add_handlers, fault
+from selfj_eval.serving.hosts import Hosts
 from selfj_eval.serving.limits import Limits, logger
 from selfj_eval.serving.measures import CONTENT_TYPE
 from selfj_eval.serving.options import ApplicationOptions
@@ -36,7 +37,11 @@ unscored: its score is null, and `error` says why."""
 
 
 def make_application(
-    options: ApplicationOptions, *, service: Service | None = None, token: str | None = None
+    options: ApplicationOptions,
+    *,
+    service: Service | None = None,
+    token: str | None = None,
+    hosts: Collection[str] = (),
 ) -> FastAPI:
     """The service as an ASGI application, for any server, or to be mounted in another application.
 
@@ -47,6 +52,9 @@ def make_application(
         options: What it judges with, and how much it takes.
         service: What it calls, if it is loaded already.
         token: The bearer token that requests must carry; None: none is needed.
+        hosts: Names by which it may be asked without a token, besides ``localhost`` and its
+            addresses. ``"*"`` takes every name, where something before it keeps away the pages of
+            other sites.
 
     Raises:
         DataError: If the policy is for another judge, or an option makes no sense.
@@ -77,6 +85,7 @@ def make_application(
         Limits,
         options=options,
         token=token,
+        hosts=Hosts(hosts),
         measures=own.measures,
         paths=(JUDGE, DECIDE, HEALTH, READY, METRICS, SCHEMA),
         open_paths=(HEALTH, READY),

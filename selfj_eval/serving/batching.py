@@ -38,6 +38,10 @@ class StoppingError(Exception):
     """The queue takes nothing more."""
 
 
+class JudgmentsMismatchError(Exception):
+    """The rater gave other judgments than one for each record, in their order."""
+
+
 class _Request:
     """Records that are answered together.
 
@@ -100,8 +104,8 @@ class JudgingQueue:
         self._rater, self._limits, self._measured = rater, limits, measured
         self._requests: deque[_Request] = deque()
         self._changed = Condition()
-        self._closed = False
-        self._working = 0  # records in the batch at work
+        self._closed = self._given_up = False
+        self._batch: list[_Part] = []  # the batch at work
         self._seconds = self._records = 0.0  # of the last batches
         self._thread = Thread(target=self._work, name="selfj-judge", daemon=True)
         self._thread.start()
@@ -142,7 +146,7 @@ class JudgingQueue:
             if self._closed or not self.alive:
                 raise StoppingError
             waiting = self._waiting()
-            before = waiting + self._working
+            before = waiting + sum(len(part.records) for part in self._batch)
             each = self._seconds / self._records if self._records else 0.0
             late = (before + len(records)) * each > self._limits.timeout
             # With nobody before it, it is tried even so: only that can show that it is quicker now.
@@ -154,11 +158,25 @@ class JudgingQueue:
         return request.future
 
     def close(self) -> None:
-        """Take nothing more, and return when all that was taken is answered."""
+        """Take nothing more, and return when all that was taken is answered, or is given up."""
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
+        while self.alive and not self._given_up:
+            self._thread.join(0.1)
+
+    def give_up(self) -> None:
+        """Take nothing more, and answer at once what was taken: with ``StoppingError``.
+
+        The batch at work is not interrupted; nobody waits for it.
+        """
+        with self._changed:
+            self._closed = self._given_up = True
+            left = [*(part.request for part in self._batch), *self._requests]
+            self._requests.clear()
+        for request in left:
+            with suppress(InvalidStateError):  # it was answered, or is in both
+                request.future.set_exception(StoppingError())
 
     def _waiting(self) -> int:
         return sum(request.left for request in self._requests)
@@ -175,7 +193,7 @@ class JudgingQueue:
             outcomes = self._judged(records)
             seconds = time.monotonic() - began
             with self._changed:
-                self._working = 0
+                self._batch = []
                 self._seconds = _KEPT * self._seconds + seconds
                 self._records = _KEPT * self._records + len(records)
             self._measured(len(records), seconds)
@@ -210,16 +228,21 @@ class JudgingQueue:
             room -= len(records)
             if not request.left:
                 self._requests.popleft()
-        self._working = self._limits.batch_records - room
+        self._batch = parts
         return parts
 
     def _judged(self, records: Sequence[Record]) -> list[Outcome]:
         """Judge records; if that fails, one by one, so that each answers only for itself."""
         try:
-            return list(self._rater.judge(records))
+            judgments = list(self._rater.judge(records))
         except Exception as error:  # whatever it is, the service goes on
-            if len(records) > 1:
+            if len(records) > 1 and not self._given_up:
                 return [outcome for record in records for outcome in self._judged([record])]
-            if isinstance(error, JudgeError):
+            if isinstance(error, JudgeError) and len(records) == 1:
                 return [Judgment(records[0].id, None, None, None, error=str(error))]
-            return [error]
+            return [error] * len(records)
+        if [own.id for own in judgments] != [record.id for record in records]:
+            # Nobody can say which judgment is of which record.
+            message = f"{len(judgments)} judgments of {len(records)} records, or of other ids"
+            return [JudgmentsMismatchError(message)] * len(records)
+        return [*judgments]

@@ -167,6 +167,7 @@ FAULTS: dict[int | str, dict[str, Any]] = {
         408: "the body did not arrive in time",
         413: "the body is too large, or has too many records",
         415: "the body is not JSON",
+        421: "there is no token, and the Host header has another name",
         422: "an unknown field, a wrong type or a missing value",
         429: "too many records wait; Retry-After says for how many seconds to wait",
         500: "the judge failed",

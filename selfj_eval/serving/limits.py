@@ -1,4 +1,4 @@
-"""What stands before the routes: token, size of the body, time limit, counting, logging."""
+"""What stands before the routes: token or host, size of the body, time limit, counting, logging."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from selfj_eval.errors import shown
 from selfj_eval.serving.access import is_allowed
 from selfj_eval.serving.faults import RefusedError, fault, internal_fault
+from selfj_eval.serving.hosts import Hosts
 from selfj_eval.serving.measures import Measures
 from selfj_eval.serving.options import ApplicationOptions
 
@@ -43,9 +44,10 @@ class Limits:
         app: What it stands before.
         options: The limits.
         token: What a request must carry, or None.
+        hosts: The names that its Host header may have where there is no token.
         measures: Where it is counted.
         paths: The paths that are counted by name.
-        open_paths: Those that need no token.
+        open_paths: Those that need neither.
     """
 
     def __init__(
@@ -54,11 +56,12 @@ class Limits:
         *,
         options: ApplicationOptions,
         token: str | None,
+        hosts: Hosts,
         measures: Measures,
         paths: Collection[str],
         open_paths: Collection[str],
     ) -> None:
-        self._app, self._options, self._token = app, options, token
+        self._app, self._options, self._token, self._hosts = app, options, token, hosts
         self._measures, self._paths, self._open = measures, paths, open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,6 +106,14 @@ class Limits:
                 why = "no token was sent" if given is None else "the token is wrong"
                 message = f"{why}; send the header Authorization: Bearer TOKEN."
                 return fault(401, "wrong_token", message, headers={"WWW-Authenticate": "Bearer"})
+        if self._token is None and path not in self._open:
+            host = headers.get(b"host", b"").decode("latin-1")
+            if not self._hosts.has(host):
+                message = (
+                    f"the service has no token, and is not asked by the name {host!r:.80}; ask it "
+                    "by localhost, or start it with a token."
+                )
+                return fault(421, "wrong_host", message)
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length[:20]) > self._options.max_body:
             return fault(413, "too_large", self._too_large)
@@ -117,16 +128,17 @@ class Limits:
     ) -> Response | None:
         """Let the application answer; else an answer that says why it did not."""
         limit = self._options.timeout
+        within = asyncio.timeout(limit)
         try:
-            async with asyncio.timeout(limit):
+            async with within:
                 await self._app(scope, receive, send)
-        except TimeoutError:
-            if not state.complete:
-                message = f"the body did not arrive within {limit:g} s."
-                return fault(408, "slow_body", message, headers={"Connection": "close"})
-            message = f"the judge did not answer within {limit:g} s; send fewer records."
-            return fault(504, "too_slow", message)
         except Exception as error:
+            if isinstance(error, TimeoutError) and within.expired():  # and not one of the judge's
+                if not state.complete:
+                    message = f"the body did not arrive within {limit:g} s."
+                    return fault(408, "slow_body", message, headers={"Connection": "close"})
+                message = f"the judge did not answer within {limit:g} s; send fewer records."
+                return fault(504, "too_slow", message)
             logger.error("%s", self._reason(error))
             if state.status:  # half an answer must not pass for a whole one
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import threading
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from selfj_eval.serving.service import Service
 
+_LAST = 2.0  # seconds at most until clients have been told, after a second signal
 _GRACE = 5  # seconds beyond the time limit in which what was taken has been answered
 _CONNECTIONS = 2048  # that the system keeps until the service takes them
 
@@ -37,6 +39,7 @@ class Served(Result):
         refused: Requests that were refused because too many records waited.
         too_slow: Requests whose time limit was over.
         accepted, declined: Decisions.
+        cut_short: Whether a second signal ended it; then the judge may still be at work.
         seconds: How long it ran.
     """
 
@@ -48,6 +51,7 @@ class Served(Result):
     too_slow: int
     accepted: int
     declined: int
+    cut_short: bool
     seconds: float
 
     def rows(self) -> list[dict[str, Any]]:
@@ -67,6 +71,8 @@ class Served(Result):
                 f"  refused because too many records waited: {self.refused:,}; too slow: "
                 f"{self.too_slow:,}"
             )
+        if self.cut_short:
+            lines.append("  a second signal ended it before everything was answered")
         return "\n".join(lines)
 
 
@@ -74,9 +80,11 @@ def serve_judge(options: ServeOptions) -> Served:
     """Serve a judge over HTTP until SIGTERM, SIGINT (Ctrl-C), or SIGHUP.
 
     Then nothing more is accepted, and what was accepted is answered. A second signal ends it at
-    once. The environment variable ``SELFJ_SERVE_TOKEN`` holds the bearer token that requests must
-    carry; without one it listens on this machine's own addresses only. docs/serving.md describes
-    the service. For other servers there is ``selfj_eval.serving.application.make_application``.
+    once: what is not answered yet is answered with 503. The environment variable
+    ``SELFJ_SERVE_TOKEN`` holds the bearer token that requests must carry; without one it listens on
+    this machine's own addresses only, and takes only requests to their names. docs/serving.md
+    describes the service. For other servers there is
+    ``selfj_eval.serving.application.make_application``.
 
     Raises:
         DataError: If the packages for it are missing, other machines could use it without a
@@ -101,11 +109,12 @@ def serve_judge(options: ServeOptions) -> Served:
         began = time.monotonic()
         listener.listen(_CONNECTIONS)  # whoever reads the next line may ask at once
         logger.info("%s is served on %s (Ctrl-C ends it)", service.name, _address(listener))
+        application = make_application(options, service=service, token=token, hosts=[options.host])
         try:
-            _run(make_application(options, service=service, token=token), listener, options)
+            cut_short = _run(application, service, listener, options)
         finally:
             service.close()
-        return _served(service, time.monotonic() - began)
+        return _served(service, cut_short, time.monotonic() - began)
 
 
 serve = keywords(serve_judge, ServeOptions)
@@ -137,20 +146,41 @@ def _address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _run(application: FastAPI, listener: socket.socket, options: ServeOptions) -> None:
+def _run(
+    application: FastAPI, service: Service, listener: socket.socket, options: ServeOptions
+) -> bool:
+    """Serve until a signal; returns whether a second one cut it short."""
     import uvicorn
 
     class Server(uvicorn.Server):
+        cut_short = False
+
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
             """As uvicorn's own, but a signal is no error: the process goes on and says so."""
 
             def stop(*_: object) -> None:
-                self.force_exit = self.should_exit
+                self.cut_short = self.should_exit
                 self.should_exit = True
 
             with _handling(stop):
                 yield
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            """As uvicorn's own, but after a second signal nothing more is waited for."""
+            ending = asyncio.create_task(super().shutdown(sockets))
+            while not (ending.done() or self.cut_short):
+                await asyncio.wait([ending], timeout=0.1)
+            if not ending.done():
+                service.queue.give_up()
+                await asyncio.wait([ending], timeout=_LAST)
+            if not ending.done():  # of clients that do not send the rest of a request
+                for connection in list(self.server_state.connections):
+                    connection.transport.abort()
+                await asyncio.wait([ending], timeout=_LAST)
+            if ending.done():
+                await ending
+            ending.cancel()
 
     config = uvicorn.Config(
         application,
@@ -160,7 +190,9 @@ def _run(application: FastAPI, listener: socket.socket, options: ServeOptions) -
         backlog=_CONNECTIONS,
         timeout_graceful_shutdown=int(options.timeout) + _GRACE,
     )
-    Server(config).run([listener])
+    server = Server(config)
+    server.run([listener])
+    return server.cut_short
 
 
 @contextmanager
@@ -181,7 +213,7 @@ def _handling(stop: Any) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _served(service: Service, seconds: float) -> Served:
+def _served(service: Service, cut_short: bool, seconds: float) -> Served:
     from selfj_eval.serving.application import DECIDE, JUDGE
 
     def requests(**labels: str) -> int:
@@ -197,5 +229,6 @@ def _served(service: Service, seconds: float) -> Served:
         too_slow=requests(status="504"),
         accepted=total("decisions", decision="accept"),
         declined=total("decisions", decision="decline"),
+        cut_short=cut_short,
         seconds=round(seconds, 2),
     )

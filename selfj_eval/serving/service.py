@@ -65,7 +65,10 @@ class Service:
         return await asyncio.wrap_future(self.queue.submit(records))
 
     def close(self) -> None:
-        """Answer what was taken, then close the judge's store. May be called again."""
+        """Answer what was taken and not given up, then close the judge's store.
+
+        May be called again.
+        """
         self._stack.close()
 
     def _check_policy(self, options: ApplicationOptions, rater: Rater) -> list[str]:

@@ -34,14 +34,17 @@ def check_packages(what: str) -> None:
 def new_application(host: str) -> FastAPI:
     """An application without routes but for ``/static/``, guarded as ``Guard`` says.
 
-    An error of this package in a route becomes ``{"error": its text}`` with the status 400.
+    Every error is ``{"error": its text}``: one of this package in a route with the status 400, a
+    request of which a value is missing or of the wrong type with 422.
 
     Args:
         host: The address at which it will be served.
     """
     from fastapi import FastAPI, Request
+    from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse
     from fastapi.staticfiles import StaticFiles
+    from starlette.exceptions import HTTPException
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, host=host)
@@ -50,6 +53,18 @@ def new_application(host: str) -> FastAPI:
     @app.exception_handler(SelfJError)
     def refused(_: Request, error: SelfJError) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 400)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        # FastAPI's own answer quotes the value, which may be one that JSON cannot hold.
+        first = error.errors()[0]
+        field = ".".join(part for part in first["loc"][1:] if isinstance(part, str))
+        found = DataError(f"{first['msg']}.", field=field or None)
+        return JSONResponse({"error": str(found)}, 422)
+
+    @app.exception_handler(HTTPException)
+    def other(_: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
     return app
 

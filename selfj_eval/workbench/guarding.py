@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+
+from selfj_eval.serving.hosts import Hosts
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,7 +15,6 @@ HEADER = "x-selfj"
 LARGEST_BODY = 1_000_000
 """Bytes of a request."""
 _SAFE = ("GET", "HEAD")
-_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -33,9 +32,9 @@ _HEADERS = {
 class Guard:
     """Refuses requests from elsewhere, and adds the security headers to every response.
 
-    A page of another site can make a browser ask this server: by a name of its own that leads here
-    (DNS rebinding), which the Host header shows, or by a form or a script, which the Origin header
-    and the missing header ``HEADER`` show.
+    A page of another site can make a browser ask this server: by a name of its own that leads here,
+    which ``Hosts`` refuses, or by a form or a script, which the Origin header and the missing
+    header ``HEADER`` show.
 
     Args:
         app: What answers the other requests.
@@ -44,8 +43,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, host: str) -> None:
         self._app = app
-        self._names = _LOCAL | {host.lower()}
-        self._everywhere = _is_unspecified(host)
+        self._hosts = Hosts([host])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -73,7 +71,7 @@ class Guard:
         """Status and reason where a request is refused."""
         given = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
         host = given.get("host", "")
-        if not self._is_own(host):
+        if not self._hosts.has(host):
             return 421, "this server has another name; open the address that the command printed."
         if method in _SAFE:
             return None
@@ -85,22 +83,3 @@ class Guard:
         if int(given.get("content-length", "0")) > LARGEST_BODY:
             return 413, f"the request has more than {LARGEST_BODY:,} bytes."
         return None
-
-    def _is_own(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname
-        except ValueError:
-            return False
-        return name is not None and (name in self._names or (self._everywhere and _is_ip(name)))
-
-
-def _is_unspecified(host: str) -> bool:
-    return _is_ip(host) and ip_address(host).is_unspecified
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -143,9 +143,19 @@ def _opened(path: Path, found: Input, options: RateOptions) -> tuple[RatingFile,
         file.write()
         return file, []
     file, notes = read_rating_file(path)
-    if {*map(key_of, file.answers)} != {*map(key_of, found.answers)}:
+    ours, given = ({key_of(a): a for a in answers} for answers in (file.answers, found.answers))
+    if ours.keys() != given.keys():
         message = "holds ratings of other answers; name another `output`, or give the same answers."
         raise DataError(message, path=path)
+    for name, what in (("inclusion", "inclusion probabilities"), ("rating", "pilot ratings")):
+        if any(getattr(a, name) != getattr(given[key], name) for key, a in ours.items()):
+            # An estimate weighs the ratings by what the file says.
+            raise DataError(
+                f"belongs to a plan with other {what}; give the plan that it was begun with, or "
+                "name another `output`.",
+                path=path,
+                field=name,
+            )
     if file.scale != found.scale:
         low, high = file.scale
         message = f"has ratings from {low:g} to {high:g}; give this `scale`, or another `output`."

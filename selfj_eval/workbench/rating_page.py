@@ -101,9 +101,9 @@ def rating_application(
     def rate(
         rater: str = Body(),
         key: str = Body(),
-        rating: float | None = Body(),
+        rating: float | None = Body(strict=True),  # true is no 1
         comment: str = Body(""),
-        skipped: bool = Body(False),
+        skipped: bool = Body(False, strict=True),
     ) -> dict[str, Any]:
         """Keep a rating, or that an answer is skipped; then show the next answer.
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from selfj_eval.errors import DataError
+from selfj_eval.records.texts import is_unicode
 from selfj_eval.workbench.rating_file import Given, RatingFile, ToRate
 
 LONGEST_NAME = 60
@@ -96,7 +97,8 @@ class RatingSession:
             The answer's position.
 
         Raises:
-            DataError: If there is no such answer, or the rating is not on the scale.
+            DataError: If there is no such answer, the rating is not on the scale, or the comment is
+                too long or no text.
             StoreError: If the file cannot be written; then nothing has changed.
         """
         if key not in self._at:
@@ -106,6 +108,9 @@ class RatingSession:
             raise DataError(f"{rating:g} is no whole number from {ends}.", field="rating")
         if len(comment) > LONGEST_COMMENT:
             raise DataError(f"has more than {LONGEST_COMMENT:,} characters.", field="comment")
+        if not is_unicode(comment):  # the file could not hold it
+            message = "holds half of a surrogate pair, which is not valid Unicode text."
+            raise DataError(message, field="comment")
         position = self._at[key]
         own = self.answers[position].id
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -127,10 +132,11 @@ class RatingSession:
         """
         with self._lock:
             done = self._done[rater]
-            earlier = [own for who, own in self._file.given if who == rater]
+            # A rating that was changed keeps its place among the others: only `at` says when.
+            earlier = [one for (who, _), one in reversed(self._file.given.items()) if who == rater]
             if not done and not earlier:
                 return None
-            own, before = done[-1] if done else (earlier[-1], None)
+            own, before = done[-1] if done else (max(earlier, key=lambda one: one.at).id, None)
             undone = self._file.given[rater, own]
             if before is None:
                 self._file.take_back(rater, own)

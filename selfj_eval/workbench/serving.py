@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from selfj_eval.errors import DataError
+from selfj_eval.errors import DataError, brief
 from selfj_eval.jobs.terminal import say
 from selfj_eval.workbench.options import LOCAL, PageOptions
 
@@ -67,7 +67,7 @@ def running(app: FastAPI, options: PageOptions) -> Iterator[str]:
         The address, such as ``http://127.0.0.1:8765/``.
 
     Raises:
-        DataError: If the address cannot be used.
+        DataError: If the address cannot be used, or the server does not start.
     """
     import uvicorn
 
@@ -82,13 +82,26 @@ def running(app: FastAPI, options: PageOptions) -> Iterator[str]:
             timeout_graceful_shutdown=_GRACE,
         )
         server = uvicorn.Server(config)
+        failures: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                server.run([bound])
+            except BaseException as error:
+                if server.started:
+                    raise
+                failures.append(error)
+
         # In a thread, uvicorn leaves the process's signals alone.
-        thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
+        thread = threading.Thread(target=work, daemon=True)
         thread.start()
-        while not server.started and thread.is_alive():
-            time.sleep(0.01)
         host = f"[{options.host}]" if ":" in options.host else options.host
         try:
+            while not server.started and thread.is_alive():
+                time.sleep(0.01)
+            if not server.started:
+                why = ", ".join(f"{type(own).__name__}: {brief(own)}" for own in failures)
+                raise DataError(f"the server of the page ended at its start ({why}).")
             yield f"http://{host}:{bound.getsockname()[1]}/"
         finally:
             server.should_exit = True

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
-from selfj_eval.errors import DataError
 from selfj_eval.evaluation.conclusions import conclusion_of
 from selfj_eval.metrics import LABELS, LOWER_IS_BETTER
 from selfj_eval.reports.texts import label
@@ -64,6 +63,9 @@ def application(table: AnswerTable, figures: FigureJob, host: str) -> FastAPI:
 
     @app.get("/api/answers/{n}")
     def one(n: int) -> dict[str, Any]:
+        if not 0 <= n < len(table.columns):
+            message = f"there is no answer {n}; there are {len(table.columns)}, from 0."
+            raise HTTPException(404, message)
         return answers.one(n)
 
     return app
@@ -122,8 +124,6 @@ class _Answers:
     def one(self, n: int) -> dict[str, Any]:
         """Everything about one answer."""
         table = self._table
-        if not 0 <= n < len(table.columns):
-            raise DataError(f"there is no answer {n}; there are {len(table.columns)}, from 0.")
         (texts,) = table.store.texts([n])
         judge_of = {f: k for k, judge in enumerate(table.columns.judges) for f in judge.files}
         verdicts = [

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from selfj_eval.cli.pytest_plugin import JudgedAnswers
 from selfj_eval.demo import ladder
 from selfj_eval.records.writing import write_rows
+from selfj_eval.storage.store import JudgmentStore
 
 ROOT = Path(__file__).parents[2]
 Project = Callable[..., subprocess.CompletedProcess[str]]
@@ -40,6 +44,24 @@ def test_nothing_is_judged_twice(selfj, poor):
     assert (poor.from_store, again.from_store) == (0, 40)
     rows = [{"id": "1", "instruction": "What is 2 + 3?", "response": "5"}]
     assert selfj.score(rows, judge="length").judgments[0].score == 1.0
+"""
+AT_ONCE = """
+import pytest
+from selfj_eval.storage.store import JudgmentStore, Stored
+
+def judged(answers, judge, store):
+    keys = [answer.encode() for answer in answers]
+    with JudgmentStore(store) as own:
+        known = own.get(keys)
+        own.put({key: Stored((0.5,) * 10, 0) for key in keys if key not in known})
+        assert len(own.get(keys)) == len(keys)
+    return len(known)
+
+@pytest.mark.parametrize("part", range(4))
+def test_many(selfj, part, monkeypatch):
+    monkeypatch.setattr("selfj_eval.judging.score.score", judged)
+    for k in range(25):
+        assert selfj.score([f"both {k}", f"of {part} {k}"]) in KNOWN
 """
 OTHERS = """
 import sys
@@ -117,6 +139,34 @@ def test_a_project_whose_answers_are_judged(project: Project, tmp_path: Path) ->
     assert "the value itself is too low" in str(failed["test_poor_answers"])
     # Nothing is left beside the answers but what pytest itself leaves.
     assert {p.name for p in folder.glob("*.jsonl*")} == {"good.jsonl", "poor.jsonl"}
+
+
+@pytest.mark.long
+def test_runs_at_once_share_what_was_judged(project: Project) -> None:
+    """Two runs of two processes each, whose judge uses the store as the real ones do."""
+    flags = ("--selfj-judge", "demo", "-n", "2", "--dist", "load")
+    with ThreadPoolExecutor(2) as pool:
+        tests = AT_ONCE.replace("KNOWN", "(0, 1, 2)")
+        runs = [pool.submit(project, tests, *flags) for _ in range(2)]
+    for run in runs:
+        done = run.result()
+        assert done.returncode == 0 and "4 passed" in done.stdout, done.stdout + done.stderr
+    last = project(AT_ONCE.replace("KNOWN", "(2,)"), *flags)
+    assert last.returncode == 0 and "4 passed" in last.stdout, last.stdout
+
+
+def test_a_cache_that_another_run_has_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judged(_: object, *, store: Path, **__: object) -> bool:
+        with JudgmentStore(store):
+            return store.exists()
+
+    monkeypatch.setattr("selfj_eval.judging.score.score", judged)
+    own = JudgedAnswers("demo", tmp_path, tmp_path / "cache" / "selfj" / "judgments.store")
+    assert own.score([])
+    shutil.rmtree(tmp_path / "cache")
+    assert own.score([])
 
 
 def test_no_judge_fails_the_test(project: Project) -> None:

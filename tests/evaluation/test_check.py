@@ -171,6 +171,7 @@ def test_what_cannot_be_known_is_broken() -> None:
         ({"no_worse": 0.1}, "`baseline` and `no_worse` go together"),
         ({"baseline": answers([1.0])}, "`baseline` and `no_worse` go together"),
         ({"baseline": answers([1.0]), "no_worse": -1}, "`no_worse` must be at least 0"),
+        ({"require": ["missing<=0.1"]}, "is about a baseline; give `baseline` and `no_worse`"),
         ({"require": ["mean_score>=6"], "model": "nobody"}, "holds no answer of model 'nobody'"),
         ({"require": ["mean_score>=6"], "junit": "check.json"}, "end the name in one of .xml"),
         ({"require": ["mean_score>=6"], "markdown": "no/check.md"}, "there is no folder no"),
@@ -228,11 +229,11 @@ def test_answers_that_have_not_changed_are_no_worse() -> None:
 
 def test_a_baseline_that_does_not_fit(jsonl: Callable[..., Path], tmp_path: Path) -> None:
     old, new = answers(drawn(40)), answers(drawn(40, seed=3))
-    found = check(new[5:], baseline=old[:39], no_worse=9)
+    found = check(new[5:], baseline=old[:39], no_worse=9, require=["missing<=0.15"])
     assert found.holds
     assert any("5 instructions have a score only in" in note for note in found.warnings)
     assert any("1 instruction has a score only in" in note for note in found.warnings)
-    assert found.outcomes[0].found.n == 34
+    assert found.outcomes[1].found.n == 34
     others = [row | {"instruction": f"another {row['id']}"} for row in old]
     with pytest.raises(DataError, match="has no scored answer to an instruction of"):
         check(new, baseline=others, no_worse=9)
@@ -253,6 +254,38 @@ def test_a_baseline_that_does_not_fit(jsonl: Callable[..., Path], tmp_path: Path
     found = check(lost, baseline=old, no_worse=9)
     assert not found.outcomes[0].holds
     assert found.outcomes[0].sentence == "undefined: no answer is scored"
+
+
+def test_answers_that_the_baseline_has_must_not_be_missing(
+    in_process: Any, jsonl: Callable[..., Path]
+) -> None:
+    """A run that was cut off looks like a good one on what is left."""
+    old = answers(drawn(40, 5), each=2)
+    new = [row | {"id": f"v2-{row['id']}", "score": row["score"] + 1} for row in old]
+    new[0] |= {"score": None, "error": "e"}  # it is there
+    whole = check(new, baseline=old, no_worse=0, require=["unscored<=0.1"])
+    assert whole.holds and [str(o.requirement) for o in whole.outcomes][2:] == ["missing <= 0"]
+    for kept, lost in ((new[:35], 5), (new[1:], 1), ([*new[:35], *new[:1] * 5], 5)):
+        rows = [row | {"id": str(k)} for k, row in enumerate(kept)]
+        allowed = {"baseline": old, "no_worse": 0}
+        found = check(rows, require=["unscored<=0.2"], **allowed)
+        assert [str(o.requirement) for o in found.broken] == ["missing <= 0"]
+        assert found.broken[0].found.value == lost / 40
+        for share, holds in ((lost / 40, True), (lost / 40 - 1e-6, False)):
+            more = ["unscored<=0.2", f"missing<={share}"]
+            assert check(rows, require=more, **allowed).holds is holds
+    lost = [row | {"score": None, "error": "e"} for row in new[:35]]
+    unscored = check(lost, baseline=old, no_worse=9)
+    assert len(unscored.broken) == 3 and unscored.broken[2].found.value == 5 / 40
+    more = [*new, new[1] | {"id": "more"}]
+    assert check(more, baseline=old, no_worse=0, require=["unscored<=0.1"]).holds
+    files = jsonl(*new[1:36], name="new.jsonl"), jsonl(*old, name="old.jsonl")
+    done = in_process("selfj", "check", files[0], "--baseline", files[1], "--no-worse=0")
+    assert done.returncode == 1
+    assert (
+        f"value 0.125; 5 of 40 answers of {files[1]} are not in {files[0]}, first 0" in done.stdout
+    )
+    assert "score all of them, or allow a share by --require 'missing<=0.125'" in done.stdout
 
 
 def test_numbers_show_on_which_side_of_the_bound_they_are() -> None:

@@ -26,7 +26,7 @@ def _asker(application: Any) -> Ask:
 
     async def send(*requests: dict[str, Any]) -> list[httpx.Response]:
         transport = httpx.ASGITransport(application, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://judge") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await asyncio.gather(*(client.request(**own) for own in requests))
 
     def ask(path: str, json: Any = None, method: str | None = None, **more: Any) -> httpx.Response:

@@ -11,7 +11,12 @@ import pytest
 
 from selfj_eval.errors import JudgeError, StoreError
 from selfj_eval.records.record import Judgment, Record
-from selfj_eval.serving.batching import BusyError, JudgingQueue, StoppingError
+from selfj_eval.serving.batching import (
+    BusyError,
+    JudgingQueue,
+    JudgmentsMismatchError,
+    StoppingError,
+)
 from selfj_eval.serving.options import LimitOptions
 
 
@@ -148,6 +153,44 @@ def test_a_fault_reaches_those_whom_it_concerns_and_the_queue_goes_on(slow: Slow
         bad.result(20)
     assert queue.alive and queue.ready
     assert scores(queue.submit(records(5, 6)).result(20)) == [5, 6]
+
+
+@pytest.mark.parametrize("wrong", ["few", "many", "others", "none"])
+def test_judgments_that_nobody_can_assign_are_nobodys(slow: Slow, wrong: str) -> None:
+    """A rater that gives too few must not give anybody the score of a neighbour."""
+    whole = slow.judge
+
+    def judge(given: Iterable[Record], **more: Any) -> list[Judgment]:
+        found = whole(given, **more)
+        if found[0].score != 1:
+            return found
+        return {"few": found[1:], "many": found * 2, "others": found[::-1], "none": []}[wrong]
+
+    slow.judge = judge  # type: ignore[method-assign]
+    slow.go.set()
+    queue = queue_of(slow, batch_records=4, batch_wait_ms=10_000)
+    one, two = queue.submit(records(1, 2, of="a")), queue.submit(records(3, 4, of="b"))
+    for future in (one, two):
+        with pytest.raises(JudgmentsMismatchError, match=r"\d judgments of 4 records"):
+            future.result(20)
+    assert scores(queue.submit(records(5, 6, 7, 8)).result(20)) == [5, 6, 7, 8]
+
+
+def test_what_is_given_up_is_answered_at_once(slow: Slow) -> None:
+    queue = queue_of(slow, batch_records=2, batch_wait_ms=0)
+    large = queue.submit(records(1, 2, 3, of="a"))
+    wait_until(lambda: slow.batches)
+    later = queue.submit(records(4, of="b"))
+    queue.give_up()
+    for future in (large, later):
+        with pytest.raises(StoppingError):
+            future.result(0)
+    queue.close()  # although the judge is still at work
+    with pytest.raises(StoppingError):
+        queue.submit(records(5))
+    slow.go.set()
+    wait_until(lambda: not queue.alive)
+    assert slow.batches == [["a0", "a1"]]
 
 
 def test_closing_answers_everything_that_was_taken_and_takes_no_more(slow: Slow) -> None:

@@ -41,6 +41,8 @@ class Held:
         given = list(records)
         if any(record.response == "a hidden breaks" for record in given):
             raise ValueError(f"cannot read {given[0].response}")
+        if any(record.response == "times out" for record in given):
+            raise TimeoutError
         return [Judgment(record.id, 5.0, None, None) for record in given]
 
 
@@ -99,6 +101,35 @@ def test_other_machines_need_a_token() -> None:
         refuse_open(host, "token")
 
 
+def test_without_a_token_a_page_of_another_site_cannot_ask(
+    asker: Asker, options: ApplicationOptions, service: Service
+) -> None:
+    """By a name of its own that leads here (DNS rebinding)."""
+
+    def statuses(host: str, **more: Any) -> set[int]:
+        ask = asker(make_application(options, service=service, **more))
+        headers = {"Host": host} | more.get("headers", {})
+        found = [ask("/v1/judge", ONE, headers=headers), ask("/v1/decide", ONE, headers=headers)]
+        found += [ask(path, headers=headers) for path in ("/metrics", "/openapi.json", "/nowhere")]
+        probes = [ask(path, headers=headers).status_code for path in ("/healthz", "/readyz")]
+        assert probes == [200, 200]
+        for answer in found:
+            if answer.status_code == 421:
+                assert answer.json()["error"]["code"] == "wrong_host"
+                assert "ask it by localhost, or start it with a token" in answer.text
+        return {answer.status_code for answer in found}
+
+    for host in ("localhost", "localhost:8000", "127.0.0.1:80", "[::1]:8000", "LOCALHOST"):
+        assert statuses(host) == {200, 404}, host
+    for host in ("evil.example", "localhost.evil.example:8000", "192.0.2.1", "", "[", "judge"):
+        assert statuses(host) == {421}, host
+    assert statuses("judge:80", hosts=["Judge", "127.0.0.2"]) == {200, 404}
+    assert statuses("127.0.0.2", hosts=["127.0.0.2"]) == {200, 404}
+    assert statuses("evil.example", hosts=["judge"]) == {421}
+    assert statuses("anything.example", hosts=["*"]) == {200, 404}
+    assert statuses("anything.example", token="t0ken") == {401}  # nobody else has the token
+
+
 def test_limits_that_contradict_each_other() -> None:
     with pytest.raises(OptionError, match=r"`max_waiting` must be at least `max_records` \(50\)"):
         ApplicationOptions(judge="demo", max_records=50, max_waiting=49)
@@ -116,6 +147,17 @@ def test_a_judge_that_is_too_slow(asker: Asker, held: Held) -> None:
     held.go.set()  # and it goes on
     assert ask("/v1/judge", ONE).json()["judgments"][0]["score"] == 5
     service.close()
+
+
+def test_a_timeout_of_the_judges_own_is_a_failure_of_the_judge(
+    asker: Asker, held: Held, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Fewer records would not help, as 504 says."""
+    held.go.set()
+    ask = asker(make_application(ApplicationOptions(judge=held)))
+    answer = ask("/v1/judge", {"records": [{"instruction": "a", "response": "times out"}]})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
+    assert "TimeoutError in " in caplog.text
 
 
 def test_a_body_that_is_too_slow(asker: Asker, held: Held) -> None:
@@ -140,7 +182,7 @@ def test_overload_is_refused_at_once_and_the_rest_is_answered(held: Held) -> Non
 
     async def crowd() -> tuple[list[httpx.Response], httpx.Response]:
         transport = httpx.ASGITransport(application)
-        async with httpx.AsyncClient(transport=transport, base_url="http://judge") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             tasks = [asyncio.create_task(client.post("/v1/judge", json=ONE)) for _ in range(20)]
             while sum(task.done() for task in tasks) < 12:
                 await asyncio.sleep(0.01)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,10 +49,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts ``selfj serve`` on a free port, and waits until it is ready."""
     started = []
 
-    def run(*arguments: object, **environment: str) -> Started:
+    def run(
+        *arguments: object, program: Sequence[str] = ("-m", "selfj_eval"), **environment: str
+    ) -> Started:
         command = ["serve", "--judge", "demo", "--port", 0, "--json", *arguments]
         process = subprocess.Popen(
-            [sys.executable, "-m", "selfj_eval", *map(str, command)],
+            [sys.executable, *program, *map(str, command)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             cwd=tmp_path, env=os.environ | environment,
         )  # fmt: skip
@@ -144,18 +146,62 @@ def test_the_token_large_bodies_and_ctrl_c(start: Start) -> None:
     assert "s3cret" not in error
 
 
+SLOW = """
+import sys, time
+from selfj_eval.cli import main
+from selfj_eval.serving.batching import JudgingQueue
+judged = JudgingQueue._judged
+JudgingQueue._judged = lambda self, records: time.sleep(100) or judged(self, records)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("client_gone", [False, True])
+def test_a_second_signal_ends_it_at_once(start: Start, client_gone: bool) -> None:
+    """Also while the judge is at work, whether somebody still waits for it or nobody does."""
+    own = start(*(("--timeout", 0.2) if client_gone else ()), program=("-c", SLOW))
+    answers: list[httpx.Response] = []
+
+    def ask() -> None:
+        answers.append(httpx.post(own.url + "/v1/judge", json=ONE, timeout=60))
+
+    client = threading.Thread(target=ask)
+    client.start()
+    if client_gone:
+        client.join(60)
+    time.sleep(0.7)
+    own.process.send_signal(signal.SIGTERM)
+    time.sleep(1)
+    assert own.process.poll() is None
+    began = time.monotonic()
+    status, result, error = own.end(signal.SIGINT)
+    assert time.monotonic() - began < 40
+    client.join(60)
+    assert (status, result["cut_short"], result["answered"]) == (0, True, 0)
+    assert "Traceback" not in error
+    code, name = (504, "too_slow") if client_gone else (503, "stopping")
+    assert [own.status_code for own in answers] == [code]
+    assert answers[0].json()["error"]["code"] == name
+
+
 @pytest.mark.long
-def test_half_a_request_does_not_keep_it_from_ending(start: Start) -> None:
-    own = start("--timeout", 1)
+@pytest.mark.parametrize("seconds", [1, 100])
+def test_half_a_request_does_not_keep_it_from_ending(start: Start, seconds: int) -> None:
+    """It is over after the time limit, or with a second signal."""
+    own = start("--timeout", seconds)
     host, port = own.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=30) as idle:
-        head = "POST /v1/judge HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        head = "POST /v1/judge HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         idle.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
         time.sleep(0.3)
         began = time.monotonic()
-        status, result, _ = own.end()
-        assert idle.recv(1000).startswith(b"HTTP/1.1 408 ")
-    assert time.monotonic() - began < 20
+        if seconds == 100:
+            own.process.send_signal(signal.SIGTERM)
+            time.sleep(1)
+        status, result, error = own.end()
+        if seconds == 1:
+            assert idle.recv(1000).startswith(b"HTTP/1.1 408 ")
+    assert time.monotonic() - began < 50 and "Traceback" not in error
     assert (status, result["requests"], result["answered"]) == (0, 1, 0)
 
 

@@ -258,10 +258,39 @@ def test_going_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ):
         with pytest.raises(DataError, match=message):
             verb.rate(other, output=output)
+    # Plans made of these answers later: their probabilities are not those in the file.
+    planned = [row | {"inclusion": 0.5} for row in rows]
+    with pytest.raises(DataError, match="plan with other inclusion probabilities"):
+        verb.rate(planned, output=output)
     with pytest.raises(DataError, match="has ratings from 0 to 9; give this `scale`"):
         verb.rate(rows, output=output, scale=(1, 5))
     with pytest.raises(StoreError, match="is an input and would be overwritten"):
         verb.rate(write(tmp_path / "a.jsonl", rows), output=tmp_path / "a.jsonl")
+
+
+def test_going_on_with_a_plan_that_was_made_anew(tmp_path: Path) -> None:
+    """An estimate weighs ratings by the probabilities in the file, which must be the plan's."""
+    output = tmp_path / "r.jsonl"
+    rows = [row | {"inclusion": 0.1 * k} for k, row in enumerate(scored(8), 1)]
+    rows[0] |= {"rating": 3}
+    with rating(rows, output, scale=(1, 5)) as page:
+        page.person().rate(page.person().next()["key"], 3)
+    before = output.read_bytes()
+    changed = [rows[0], rows[1] | {"inclusion": 0.21}, *rows[2:]]
+    other = "field 'inclusion': belongs to a plan with other inclusion probabilities; give the plan"
+    pilot = "field 'rating': belongs to a plan with other pilot ratings; give the plan that it was"
+    for plan_now, message in (
+        (changed, other),
+        ([{k: v for k, v in row.items() if k != "inclusion"} for row in rows], other),
+        ([rows[0] | {"rating": 4}, *rows[1:]], pilot),
+        ([*rows[:7], rows[7] | {"rating": 4}], pilot),
+        ([rows[0] | {"rating": None}, *rows[1:]], pilot),
+    ):
+        with pytest.raises(DataError, match=message):
+            verb.rate(plan_now, output=output, scale=(1, 5))
+    assert output.read_bytes() == before
+    with rating(rows[::-1], output, scale=(1, 5)) as page:
+        assert page.person().next()["progress"] == {"rated": 1, "skipped": 0, "total": 7}
 
 
 def test_requests_that_are_wrong(tmp_path: Path) -> None:
@@ -279,8 +308,17 @@ def test_requests_that_are_wrong(tmp_path: Path) -> None:
             ({}, 422),
         ):
             assert ann.client.post("/api/rating", json=body).status_code == status
-        lone = json.dumps({"rater": "ann", "key": key, "rating": 1, "comment": "\ud800"})
-        assert ann.client.post("/api/rating", content=lone).status_code == 422
+        for more in (
+            '"comment": "\\ud800"', '"rater": "\\ud800"', '"key": "\\ud800"', '"rater": NaN',
+            '"rating": NaN', '"rating": true', '"rating": "1"', '"rating": "\\ud800"',
+            '"skipped": "yes"', '"rating": 1e999', f'"rating": 1{"0" * 400}',
+        ):  # fmt: skip
+            sent = f'{{"rater": "ann", "key": "{key}", "rating": 1, {more}}}'
+            found = ann.client.post(
+                "/api/rating", content=sent, headers={"content-type": "application/json"}
+            )
+            assert found.status_code in (400, 422), (more, found.text)
+            assert list(found.json()) == ["error"]
         assert ann.client.get("/api/answer?rater=ann&position=-9").json()["position"] == 0
         assert ann.client.get("/api/answer?rater=ann&position=999").json()["position"] == 2
         bare = httpx.post(f"{page.address}api/rating", json={"rater": "ann"}, trust_env=False)

@@ -197,6 +197,80 @@ def test_a_session_by_keys(
         window.was_quiet(address)
 
 
+def test_comments_that_are_changed_and_taken_back(browser: Any, tmp_path: Path) -> None:
+    """The page shows and sends the comment that is kept, not one that was taken back before."""
+    answers, path = [ToRate(str(k), "?", f"{k}!") for k in range(3)], tmp_path / "r.jsonl"
+    with served(path, answers, rater="Ann") as address:
+        window = Window(browser)
+        page = window.page
+
+        def write(comment: str) -> None:
+            window.press("c")
+            page.locator("#comment").fill(comment)
+            window.press("Escape")
+
+        page.goto(address)
+        window.sees("Answer 1 of 3")
+        write("first")
+        window.press("3")
+        window.sees("Answer 2 of 3")
+        window.press("ArrowLeft")
+        window.sees("Answer 1 of 3")
+        window.press("5")  # the rating is changed
+        window.sees("Answer 2 of 3")
+        window.press("u")
+        window.sees("Answer 1 of 3")
+        said = "Answer 1: the rating 5 is taken back; it is rated 3 again."
+        page.locator("#said", has_text=said).wait_for()
+        write("second")
+        page.locator("#said", has_text="The comment is saved.").wait_for()
+        window.press("ArrowRight")
+        window.sees("Answer 2 of 3")
+        window.press("ArrowLeft")
+        window.sees("Answer 1 of 3")
+        assert page.locator("#comment").input_value() == "second"
+        window.press("u")
+        said = "Answer 1: the change of the comment is taken back."
+        page.locator("#said", has_text=said).wait_for()
+        assert page.locator("#comment").input_value() == "first"
+        assert given(path) == [("0", 3, "first")]
+        window.press("4")
+        window.sees("Answer 2 of 3")
+        assert given(path) == [("0", 4, "first")]
+        window.press("s", "ArrowLeft")
+        window.press("u")
+        page.locator("#said", has_text="Answer 2: that it was skipped is taken back.").wait_for()
+        window.was_quiet(address)
+    # The server is gone: the comment is kept for the next try.
+    with served(tmp_path / "gone.jsonl", answers, rater="Ann") as address:
+        window = Window(browser)
+        page = window.page
+        page.goto(address)
+        window.sees("Answer 1 of 3")
+        window.press("3")
+        window.sees("Answer 2 of 3")
+        window.press("ArrowLeft")
+        window.sees("Answer 1 of 3")
+        page.route("**/api/rating", lambda route: route.abort())
+        write("lost?")
+        page.locator("#said.wrong", has_text="The comment is not saved").wait_for()
+        page.unroute("**/api/rating")
+        window.press("ArrowRight")
+        window.sees("Answer 2 of 3")
+        window.press("ArrowLeft")
+        window.sees("Answer 1 of 3")
+        assert page.locator("#comment").input_value() == "lost?"
+        write("kept")
+        page.locator("#said", has_text="The comment is saved.").wait_for()
+        window.press("ArrowRight")
+        window.sees("Answer 2 of 3")
+        window.press("ArrowLeft")
+        window.sees("Answer 1 of 3")
+        assert page.locator("#comment").input_value() == "kept"
+        page.close()
+    assert given(tmp_path / "gone.jsonl") == [("0", 3, "kept")]
+
+
 def test_names_for_those_who_do_not_see_the_page(browser: Any, tmp_path: Path) -> None:
     answers = [ToRate("a", "How?", "So.", "Like this."), ToRate("b", "Why?", "Because.")]
     with served(tmp_path / "r.jsonl", answers, show_reference=True, rater="Ann") as address:

@@ -105,6 +105,20 @@ def test_undo_goes_back_beyond_the_session_but_not_into_anothers(tmp_path: Path)
     assert state(read_rating_file(path)[0]) == [("bob", f"m/{k}", 5, "") for k in range(3)]
 
 
+def test_undo_after_a_restart_takes_back_what_was_said_last(tmp_path: Path) -> None:
+    """An earlier rating that was changed later keeps its place in the file."""
+    path = tmp_path / "r.jsonl"
+    file = new_file(path)
+    for k, second in ((0, 1), (1, 2), (2, 3), (0, 4), (3, 4)):
+        at = f"2026-03-01T09:30:0{second}.000+00:00"
+        file.put(Given(ANSWERS[k].id, "ann", k + 1 if second < 4 else 5, "", at))
+    file.put(Given(ANSWERS[5].id, "bob", 1, "", "2026-03-02T09:30:00.000+00:00"))
+    session = RatingSession(read_rating_file(path)[0])
+    undone = [session.undo("ann") for _ in range(5)]
+    found = [None if own is None else (own[0], own[1].rating) for own in undone]
+    assert found == [(3, 5), (0, 5), (2, 3), (1, 2), None]
+
+
 def test_what_is_no_rating_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     session = RatingSession(new_file(tmp_path / "r.jsonl"))
     before = (tmp_path / "r.jsonl").read_bytes()
@@ -116,6 +130,8 @@ def test_what_is_no_rating_is_refused_and_changes_nothing(tmp_path: Path) -> Non
         session.rate("ann", "0" * 32, 3, "")
     with pytest.raises(DataError, match="more than 10,000 characters"):
         session.rate("ann", key, 3, "x" * 10_001)
+    with pytest.raises(DataError, match="half of a surrogate pair"):
+        session.rate("ann", key, 3, "\ud800")
     assert (tmp_path / "r.jsonl").read_bytes() == before
 
 

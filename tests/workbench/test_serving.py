@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import Body, FastAPI
 
 from selfj_eval.errors import DataError
 from selfj_eval.workbench.application import new_application
@@ -29,6 +29,9 @@ def application(host: str = "127.0.0.1") -> FastAPI:
     @app.post("/change")
     def change() -> dict[str, bool]:
         return {"changed": True}
+
+    @app.post("/number")
+    def number(value: float = Body(embed=True)) -> None: ...
 
     @app.get("/wrong")
     def wrong() -> None:
@@ -106,6 +109,21 @@ def test_an_error_of_the_data_is_said(page: httpx.Client) -> None:
     assert (found.status_code, found.json()) == (400, {"error": "answers.csv: holds no answer."})
 
 
+def test_a_request_that_is_wrong_is_refused_in_the_same_form(page: httpx.Client) -> None:
+    for body, said in (
+        ('{"value": "\\ud800"}', "field 'value': Input should be a valid"),
+        ('{"value": {"a": NaN}}', "field 'value': Input should be a valid number"),
+        ("{}", "field 'value': Field required"),
+        ("[", "JSON"),
+    ):
+        sent = OWN | {"content-type": "application/json"}
+        found = page.post("/number", headers=sent, content=body)
+        assert found.status_code == 422 and said in found.json()["error"], found.text
+    for path, status in (("/nothing", 404), ("/change", 405)):
+        found = page.get(path)
+        assert (found.status_code, list(found.json())) == (status, ["error"])
+
+
 def test_a_taken_port() -> None:
     with (
         running(application(), PageOptions()) as one,
@@ -129,6 +147,22 @@ def test_a_host_that_is_not_here() -> None:
         running(application(), PageOptions(host="192.0.2.1")),
     ):
         pass
+
+
+@pytest.mark.parametrize("failure", [OSError(24, "Too many open files"), SystemExit(3)])
+def test_a_server_that_dies_at_its_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failure: BaseException
+) -> None:
+    """Nobody is told an address at which nobody answers, and waits there."""
+
+    async def startup(*_: object, **__: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("uvicorn.Server.startup", startup)
+    said = f"ended at its start \\({type(failure).__name__}: "
+    with pytest.raises(DataError, match=said):
+        serve_page(application(), PageOptions())
+    assert capsys.readouterr().err == ""
 
 
 def test_the_address_is_said_and_opened_only_if_asked(

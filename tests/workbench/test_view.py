@@ -100,7 +100,8 @@ def test_one_answer_with_its_siblings_and_a_long_text(serve: Callable[..., httpx
     assert client.get("/api/answers/6").json() == {
         "error": "there is no answer 6; there are 6, from 0."
     }
-    assert client.get("/api/answers/6").status_code == 400
+    for missing in (6, -1, 99, 10**18):
+        assert client.get(f"/api/answers/{missing}").status_code == 404
     assert client.get("/api/answers/x").status_code == 422
     wrong = client.get("/api/answers?sort=secret")
     assert wrong.status_code == 400 and "expected one of file, score" in wrong.json()["error"]

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -309,3 +310,18 @@ def test_an_address_that_makes_no_sense_says_so(browser: Any, site: Site) -> Non
     page.goto(f"{site.address}?open=99999")
     page.locator("#answer .warn", has_text="there is no answer 99999").wait_for()
     page.close()
+
+
+def test_two_keys_at_the_end_of_a_part_open_its_next_answer(
+    opened: Callable[..., Any], site: Site
+) -> None:
+    """The second key comes while the next part is still asked for, and ends the first request."""
+    page = opened(site.address, "?open=49")
+    page.locator("#answer .text").first.wait_for()
+    page.evaluate(
+        """() => { for (const key of "jj")
+        document.body.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true})) }"""
+    )
+    page.locator("#range", has_text="51 to 100").wait_for()
+    page.locator("#rows tr.current").wait_for()
+    assert parse_qs(urlsplit(page.url).query) == {"start": ["50"], "open": ["50"]}

@@ -3,7 +3,7 @@
 
 const $ = (id) => document.getElementById(id);
 const buttons = [...document.querySelectorAll("[data-rating]")];
-const drafts = new Map(); // comments on answers that are not rated yet, by key
+const drafts = new Map(); // comments that are not saved, by key: of answers without a rating, mostly
 let rater = "";
 let now = null; // the answer that is shown; null at the end
 let again = false; // whether the skipped answers are gone through
@@ -40,7 +40,9 @@ async function ask(path, body) {
 async function doing(work, failed) {
   if (busy) return;
   busy = true;
+  say(""); // and not later: what goes wrong with a comment meanwhile must stay to be read
   $("work").classList.add("busy");
+  $("comment").readOnly = true;
   try {
     await saving;
     await work();
@@ -49,6 +51,7 @@ async function doing(work, failed) {
   } finally {
     busy = false;
     $("work").classList.remove("busy");
+    $("comment").readOnly = false;
   }
 }
 
@@ -130,11 +133,18 @@ function undo() {
       say("There is nothing to take back.");
       return;
     }
-    if (found.draft) drafts.set(found.key, found.draft);
+    // An answer that has a rating again also has the comment that belongs to it.
+    if (found.rating === undefined && found.draft) drafts.set(found.key, found.draft);
     show(found);
-    const what = found.undone === null ? "that it was skipped" : `the rating ${found.undone}`;
-    say(`Answer ${found.position + 1}: ${what} is taken back.`);
+    say(`Answer ${found.position + 1}: ${takenBack(found)}.`);
   }, "Not taken back");
+}
+
+function takenBack({ rating, undone }) {
+  if (rating === undone) return "the change of the comment is taken back";
+  const what = undone === null ? "that it was skipped" : `the rating ${undone}`;
+  const again = rating === undefined ? "" : rating === null ? "; it is skipped again" : `; it is rated ${rating} again`;
+  return `${what} is taken back${again}`;
 }
 
 function go(step) {
@@ -147,7 +157,6 @@ function go(step) {
   }
   doing(async () => {
     show(await ask(`/api/answer?position=${position}`));
-    say("");
   }, "Not shown");
 }
 
@@ -156,7 +165,6 @@ function next(skipped) {
     const found = await ask(`/api/next?skipped=${skipped}`);
     again = skipped;
     show(found);
-    say("");
   }, "Not shown");
 }
 
@@ -174,9 +182,13 @@ function keepComment() {
     .then(() => ask("/api/rating", { key: own.key, rating: own.rating, comment }))
     .then(() => {
       own.comment = comment;
+      drafts.delete(own.key);
       say("The comment is saved.");
     })
-    .catch((error) => say(`The comment is not saved: ${error.message}`, true));
+    .catch((error) => {
+      drafts.set(own.key, comment);
+      say(`The comment is not saved: ${error.message}`, true);
+    });
 }
 
 function start(name) {

@@ -15,7 +15,7 @@ async function ask(path, signal) {
     if (error.name === 'AbortError') throw error
     throw new Error('The page cannot reach the command that serves it. Start the command again.')
   })
-  const found = await response.json()
+  const found = await response.json().catch(() => ({}))
   if (!response.ok) throw new Error(found.error ?? response.statusText)
   return found
 }
@@ -40,9 +40,10 @@ async function update() {
   const query = state()
   fillForm(query)
   if (listed !== listKey(query)) await loadList(query)
-  await loadAnswer(query)
+  await loadAnswer(state()) // the address may have changed meanwhile
 }
 
+/** Load and show the list; tells whether it is the one that was asked for last. */
 async function loadList(query) {
   request?.abort()
   request = new AbortController()
@@ -54,11 +55,12 @@ async function loadList(query) {
     current = -1
     drawList(query)
   } catch (error) {
-    if (error.name === 'AbortError') return
+    if (error.name === 'AbortError') return false
     byId('status').textContent = error.message
     byId('status').classList.add('warn')
   }
   list.removeAttribute('aria-busy')
+  return listed === listKey(query)
 }
 
 function fillForm(query) {
@@ -183,6 +185,7 @@ async function loadAnswer(query) {
     if (opened !== key) return
     showAnswer(panel, { answer, other, about, terms: shown.terms, close, beside: putBeside, step })
   } catch (error) {
+    if (opened !== key) return
     panel.replaceChildren(element('p', { className: 'warn', role: 'alert' }, error.message))
   }
   panel.scrollTop = 0
@@ -208,7 +211,7 @@ async function step(by) {
     const start = shown.start + by * about.size
     if (start < 0 || start >= shown.total) return
     history.pushState(null, '', `?${withStart(start)}`)
-    await loadList(state())
+    if (!await loadList(state())) return // another key was quicker, or there was an error
     fillForm(state())
     current = by > 0 ? 0 : shown.rows.length - 1
   }
