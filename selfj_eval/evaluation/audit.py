@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from selfj_eval.evaluation.drifting import Drifted
     from selfj_eval.judging.scored import ScoresLike
 
+KIND = "selfj-audit-result"
+
 
 @dataclass(frozen=True, kw_only=True)
 class AuditOptions(ScaleOptions):
@@ -84,6 +86,7 @@ class Audit(Result):
     """Whether a promise still holds.
 
     Attributes:
+        policy: Hash of what the policy promises.
         refuted: Whether it, or that of a category, is refuted: by these labels or by earlier ones.
         max_risk, loss: What was promised.
         confidence: Of a refutation.
@@ -98,6 +101,7 @@ class Audit(Result):
         state: Where the state was written, or None.
     """
 
+    policy: str
     refuted: bool
     max_risk: float
     loss: str
@@ -111,6 +115,15 @@ class Audit(Result):
     drift: Sequence[Drifted]
     warnings: Sequence[str]
     state: str | None = None
+
+    @property
+    def conclusions(self) -> list[str]:
+        """A sentence for each promise."""
+        return [self._verdict(one) for one in self.promises]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as the JSON that the command prints."""
+        return {"kind": KIND, "conclusions": self.conclusions, **plain(vars(self))}
 
     def rows(self) -> list[dict[str, Any]]:
         """One row for each promise."""
@@ -129,7 +142,7 @@ class Audit(Result):
         if self.changed:
             some = counted(self.changed, "instruction has", "instructions have")
             lines.append(f"  note: {some} changed ratings; the ratings first counted are kept")
-        lines += [self._verdict(one) for one in self.promises]
+        lines += self.conclusions
         lines += [f"  {one}" for one in self.drift]
         return "\n".join(lines if self.state is None else [*lines, f"  state in {self.state}"])
 
@@ -208,6 +221,7 @@ def audit_policy(policy: str | Path | Policy, labels: ScoresLike, options: Audit
     if seen is None:
         warnings.append("no test for drift: this policy keeps no distributions; choose it again")
     return Audit(
+        policy=state.policy,
         refuted=any(one.refuted_at is not None for one in promises),
         max_risk=policy.max_risk,
         loss=policy.loss,

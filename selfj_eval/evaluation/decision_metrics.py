@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from selfj_eval import metrics
 from selfj_eval.errors import counted
+from selfj_eval.evaluation.agreement import Drawing
 from selfj_eval.evaluation.columns import Columns
 from selfj_eval.evaluation.result import Calibration, Curve, Fit, Graded, ScoresAtRating, Selective
 from selfj_eval.metrics import Metric
@@ -20,7 +21,7 @@ RISKS = (0.05, 0.1, 0.2, 0.3)
 CURVE_POINTS = 200
 
 
-def selective(data: Columns) -> Selective:
+def selective(data: Columns, drawing: Drawing) -> Selective:
     """Risk and coverage."""
     curve = metrics.risk_coverage(data.score, ~data.good)
     chosen = _thinned(len(curve.accepted))
@@ -34,6 +35,7 @@ def selective(data: Columns) -> Selective:
         {f"{c:g}": metrics.accuracy_at_coverage(curve, c) for c in COVERAGES},
         {f"{r:g}": metrics.coverage_at_risk(curve, r) for r in RISKS},
         Curve(*(x[chosen].tolist() for x in (curve.threshold, curve.coverage, curve.risk))),
+        metrics.risk_band(data.score, ~data.good, group=data.group, **drawing._asdict()),
         graded,
     )
 

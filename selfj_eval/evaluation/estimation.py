@@ -11,6 +11,8 @@ from selfj_eval.evaluation.result import Binary
 from selfj_eval.jobs.results import Result, plain, table
 from selfj_eval.metrics.prediction_powered import Powered
 
+KIND = "selfj-estimate"
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -137,7 +139,7 @@ class Estimation(Result):
         """The result as the JSON that the command prints."""
         found: dict[str, Any] = plain(vars(self))
         said = {"conclusion": self.conclusion, "correction": self.correction}
-        return {"kind": "selfj-estimate", **said, **found}
+        return {"kind": KIND, **said, **found}
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per estimate."""

@@ -122,7 +122,7 @@ def evaluated(
         mean_over_categories=agreement.mean_over(data, "category", by_category, options.confidence),
         mean_over_models=agreement.mean_over(data, "model", by_model, options.confidence),
         models=agreement.models(data, drawing),
-        selective=decision_metrics.selective(data),
+        selective=decision_metrics.selective(data, drawing),
         calibration=decision_metrics.calibration(data),
         length=agreement.length(data, options.confidence),
         distribution=decision_metrics.distribution(data),

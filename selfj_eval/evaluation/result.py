@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from selfj_eval.evaluation.rater_result import RaterAgreement
 from selfj_eval.jobs.results import Result, plain
-from selfj_eval.metrics import Difference, Headline, Metric, Reliability
+from selfj_eval.metrics import Difference, Headline, Metric, Reliability, RiskBand
 
 KIND = "selfj-evaluation"
 COMPARISON = "selfj-comparison"
@@ -153,6 +153,7 @@ class Selective:
         accuracy_at_coverage: Share of good answers in the best so many, by coverage as text.
         coverage_at_risk: Largest coverage with at most so many bad, by risk as text.
         curve: Risk over coverage.
+        band: Intervals of the risk at some coverages.
         graded: None where the ratings' scale is unknown.
     """
 
@@ -160,6 +161,7 @@ class Selective:
     accuracy_at_coverage: Mapping[str, Metric]
     coverage_at_risk: Mapping[str, Metric]
     curve: Curve
+    band: RiskBand
     graded: Graded | None
 
 

@@ -80,6 +80,7 @@ from selfj_eval.metrics.rater_agreement import (
     noise_ceiling,
 )
 from selfj_eval.metrics.result import Interval, Metric
+from selfj_eval.metrics.risk_band import RiskBand, risk_band
 from selfj_eval.metrics.rogan_gladen import JudgedCounts, corrected_share, rogan_gladen
 from selfj_eval.metrics.score_cut import ScoreCut, best_cut, cross_fitted_verdicts
 from selfj_eval.metrics.selective import (
@@ -123,6 +124,7 @@ __all__ = [
     "RankingAgreement",
     "Reliability",
     "ReplacedRater",
+    "RiskBand",
     "RiskCoverage",
     "ScoreCut",
     "TieCalibration",
@@ -180,6 +182,7 @@ __all__ = [
     "rank_biased_overlap",
     "ranking_agreement",
     "reliability",
+    "risk_band",
     "risk_coverage",
     "risk_over_instructions",
     "rogan_gladen",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from selfj_eval.evaluation.worst import WorstOptions, worst_answers
-from selfj_eval.judging.scored import Scored, Scores
+from selfj_eval.judging.scored import Scored, Scores, same_answer
 from selfj_eval.reports.texts import label, visible
 
 WORST = 5
@@ -52,11 +52,18 @@ class ShownAnswer:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """An answer with its ranks by score and by rating, in [0, 1]."""
+    """An answer with its ranks by score and by rating, in [0, 1].
+
+    Attributes:
+        answer: The answer.
+        by_score, by_rating: Its ranks.
+        others: Scores of the same answer by the other judges of the page, by their names.
+    """
 
     answer: ShownAnswer
     by_score: float
     by_rating: float
+    others: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -74,16 +81,20 @@ class Lowest:
     unscored: int
 
 
-def disagreements(scores: Scores, texts: bool) -> dict[str, list[Disagreement]]:
+def disagreements(
+    name: str, judges: Sequence[tuple[str, Scores]], texts: bool
+) -> dict[str, list[Disagreement]]:
     """The answers whose rank by score is farthest from their rank by rating, at both ends.
 
     Args:
-        scores: A judge's.
+        name: Which judge's.
+        judges: Name and scores of each judge of the page.
         texts: Whether the page shows texts.
     """
     from scipy.stats import rankdata
 
-    rated = scores.rated
+    rated = dict(judges)[name].rated
+    theirs = {n: {a.id: a for a in s.answers} for n, s in judges if n != name}
     if len(rated) < 2:
         return {"high": [], "low": []}
     by_score = (rankdata([a.score for a in rated]) - 1) / (len(rated) - 1)
@@ -97,10 +108,23 @@ def disagreements(scores: Scores, texts: bool) -> dict[str, list[Disagreement]]:
     }
     return {
         end: [
-            Disagreement(_shown(rated[k], texts, 0), float(by_score[k]), float(by_rating[k]))
+            Disagreement(
+                *(_shown(rated[k], texts, 0), float(by_score[k]), float(by_rating[k])),
+                _others(rated[k], theirs),
+            )
             for k in rows
         ]
         for end, rows in ends.items()
+    }
+
+
+def _others(answer: Scored, theirs: Mapping[str, Mapping[str, Scored]]) -> dict[str, float]:
+    """What other judges say of the same answer."""
+    found = {name: scored.get(answer.id) for name, scored in theirs.items()}
+    return {
+        name: other.score
+        for name, other in found.items()
+        if other is not None and other.score is not None and same_answer(answer, other)
     }
 
 

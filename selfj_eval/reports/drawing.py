@@ -68,7 +68,9 @@ def new_figure(height: float) -> tuple[Figure, Axes]:
 def add_legend(axes: Axes, *, above: bool = False) -> None:
     place: dict[str, Any] = {"loc": "best"}
     if above:
+        many = len(axes.get_legend_handles_labels()[0]) > 3
         place = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "borderaxespad": 0.2}
+        place |= {"ncols": 2 if many else 1, "columnspacing": 1.0}
     legend = axes.legend(frameon=False, labelcolor=INK, **place)
     legend.set_in_layout(above)
 

@@ -52,9 +52,11 @@ def _style(k: int) -> dict[str, Any]:
 
 
 @themed
-def risk_coverage(documents: Sequence[Evaluation], names: Sequence[str]) -> str:
-    """Selective risk over coverage, with a perfect and with a random order."""
-    figure, axes = new_figure(3.4)
+def risk_coverage(
+    documents: Sequence[Evaluation], names: Sequence[str], max_risk: float | None = None
+) -> str:
+    """Selective risk over coverage with its band, a perfect and a random order, and the wanted."""
+    figure, axes = new_figure(3.8)
     counts = [(d.counts.good, d.counts.used) for d in documents]
     of_whom = "" if len(set(counts)) == 1 else f", {label(names[0], 16)}"
     coverage = np.linspace(0, 1, 101)
@@ -64,11 +66,17 @@ def risk_coverage(documents: Sequence[Evaluation], names: Sequence[str]) -> str:
     axes.plot(coverage, perfect, **thin, linestyle=":", label=f"perfect order{of_whom}")
     axes.axhline(1 - good, **thin, linestyle=(0, (6, 3)), label=f"random order{of_whom}")
     for k, (document, name) in enumerate(zip(documents, names, strict=True)):
-        curve = document.selective.curve
+        curve, band = document.selective.curve, document.selective.band
+        low, high = (np.array(end, dtype=float) for end in (band.low, band.high))
+        colour = SERIES[k % len(SERIES)]
+        axes.fill_between(band.coverage, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(curve.coverage, curve.risk, **_style(k), linewidth=1.6, label=label(name))
+    if max_risk is not None and max_risk <= axes.get_ylim()[1]:  # else it would flatten the curves
+        wanted = f"wanted: {100 * max_risk:.3g} %"
+        axes.axhline(max_risk, color=INK, linewidth=1.2, linestyle="-.", label=wanted)
     axes.set(xlim=(0, 1), ylim=(0, None), xlabel="coverage: share of answers accepted")
     axes.set_ylabel("risk: share of bad answers among them")
-    add_legend(axes)
+    add_legend(axes, above=True)
     return as_svg(figure, "risk-coverage")
 
 
@@ -100,7 +108,7 @@ def reliability(document: Evaluation, name: str) -> str:
 
 @themed
 def scores_by_rating(document: Evaluation, name: str) -> str:
-    """Median, quartiles and the middle 90 % of the scores at each rating."""
+    """Median, quartiles and the middle 90 % of the scores at each rating, with how many it has."""
     figure, axes = new_figure(3.0)
     rows = document.distribution
     x = np.arange(len(rows))
@@ -108,9 +116,12 @@ def scores_by_rating(document: Evaluation, name: str) -> str:
     colour = SERIES[0]
     axes.vlines(x, quantiles[:, 0], quantiles[:, 4], color=colour, linewidth=1)
     axes.vlines(x, quantiles[:, 1], quantiles[:, 3], color=colour, linewidth=6)
-    axes.plot(x, quantiles[:, 2], "o", color=INK, markersize=4)
-    axes.set_xticks(x, [row.rating for row in rows], rotation=0 if len(rows) < 11 else 45)
-    axes.set(xlabel="rating", ylabel="score")
+    axes.plot(x, quantiles[:, 2], "o-", color=INK, markersize=4, linewidth=0.8)
+    upright = max(len(row.rating) for row in rows) < 5
+    between = "\n" if upright else ": "
+    ticks = [f"{row.rating}{between}{row.n:,}" for row in rows]
+    axes.set_xticks(x, ticks, rotation=0 if upright else 60)
+    axes.set(xlabel="rating, and how many answers have it", ylabel="score")
     return as_svg(figure, f"distribution-{name}")
 
 

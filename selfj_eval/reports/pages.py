@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from selfj_eval import __version__
+from selfj_eval.errors import counted
 from selfj_eval.reports.texts import label
 
 
@@ -21,7 +22,7 @@ def rendered(
     Args:
         template: Its name in the package.
         package: Where it is, with the templates that it extends or includes.
-        filters: What the template calls beside ``label``.
+        filters: What the template calls beside ``label`` and ``counted``.
         **values: What the template shows; SVG as ``markupsafe.Markup``.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -33,5 +34,5 @@ def rendered(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"label": label, **(filters or {})}
+    environment.filters |= {"label": label, "counted": counted, **(filters or {})}
     return environment.get_template(template).render(version=__version__, **values)

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from selfj_eval.errors import DataError, printable, shown
 from selfj_eval.evaluation.options import VerdictOptions
+from selfj_eval.evaluation.policy import Policy
 from selfj_eval.jobs.options import PathLike, keywords, option
 from selfj_eval.jobs.progress import steps
-from selfj_eval.jobs.results import Result
+from selfj_eval.jobs.results import Result, plain
 
 if TYPE_CHECKING:
     from selfj_eval.evaluation.result import Comparison, Evaluation
+    from selfj_eval.evaluation.simple_raters import Pairing
     from selfj_eval.judging.scored import Scores, ScoresLike
+    from selfj_eval.reports.summary import Summary
 
 _ALL_PAIRS = 3
 
@@ -30,11 +33,25 @@ class ReportOptions(VerdictOptions):
 
     output: PathLike | None = option(None, "file for the page (.html)", placeholder="FILE")
     title: str = option("Self-J evaluation", "title of the page")
+    max_risk: float = option(
+        0.1, "the share of bad answers among accepted ones that is still wanted", placeholder="R"
+    )
+    results: Sequence[str | Path | Policy | Result] = option(
+        (),
+        "results that the page shows, too: policies of `selfj select`, and the JSON of `selfj "
+        "audit`, `selfj estimate` and `selfj compare` (of models)",
+        placeholder="FILE",
+    )
     texts: bool = option(
         True,
         "show the texts of the answers on which score and rating differ most, and of the unrated "
         "answers with the lowest scores (default: yes)",
     )
+
+    def check(self) -> None:
+        """Refuse a risk that is none."""
+        super().check()
+        self.need_share("max_risk")
 
 
 @dataclass(frozen=True)
@@ -48,6 +65,7 @@ class Report(Result):
         without_ratings: Files of judges that have no answer with a score and a rating.
         html: The page.
         evaluations: Of each judge, by its name.
+        summaries: What the page begins with, for each judge.
     """
 
     judges: int
@@ -56,12 +74,14 @@ class Report(Result):
     without_ratings: Sequence[str]
     html: str = field(repr=False)
     evaluations: Mapping[str, Evaluation] = field(repr=False)
+    summaries: Sequence[Summary] = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The summary, as the JSON that the command prints."""
         own = ("judges", "bytes", "output")
         return {name: getattr(self, name) for name in own} | {
-            "without_ratings": list(self.without_ratings)
+            "without_ratings": list(self.without_ratings),
+            "summaries": plain(self.summaries),
         }
 
     def rows(self) -> list[dict[str, Any]]:
@@ -101,6 +121,7 @@ def report_scores(judges: ScoresLike | Iterable[ScoresLike], options: ReportOpti
         DataError: If one cannot be read, a file is given twice, or a package is missing.
         StoreError: If the page cannot be written.
     """
+    from selfj_eval.evaluation.simple_raters import pairings
     from selfj_eval.files.atomic import atomic_write, check_output
     from selfj_eval.jobs.provenance import command
     from selfj_eval.judging.scored import as_scores
@@ -108,15 +129,18 @@ def report_scores(judges: ScoresLike | Iterable[ScoresLike], options: ReportOpti
     given = _each(judges)
     if not given:
         raise DataError("a report needs the scores of one judge at least.")
-    paths = [path for path in (*given, options.ratings) if isinstance(path, str | Path)]
+    inputs = (*given, options.ratings, *options.results)
+    paths = [path for path in inputs if isinstance(path, str | Path)]
     if options.output is not None:
         check_output(options.output, formats=(".html",), inputs=paths)
     for name in ("jinja2", "matplotlib"):
         if importlib.util.find_spec(name) is None:
             raise DataError(f"a report needs {name}: pip install 'selfj-eval[report]'.")
     read = [as_scores(scores, ratings=options.ratings, scale=options) for scores in given]
-    with steps(options.progress, work(read, options), "evaluated", "resample") as progress:
-        html, evaluations = page(read, options, command=command.get(), progress=progress)
+    pairs = pairings(read)
+    total = work(read, pairs, options)
+    with steps(options.progress, total, "evaluated", "resample") as progress:
+        html, evaluations, summaries = page(read, pairs, options, command.get(), progress)
     content = html.encode("utf-8", "replace")
     if options.output is not None:
         with atomic_write(options.output) as stream:
@@ -128,6 +152,7 @@ def report_scores(judges: ScoresLike | Iterable[ScoresLike], options: ReportOpti
         [scores.path for scores in read if not scores.rated],
         html,
         evaluations,
+        summaries,
     )
 
 
@@ -147,25 +172,27 @@ def _each(judges: Any) -> list[Any]:
     return [judges] if rows else list(judges)
 
 
-def work(judges: Sequence[Scores], options: VerdictOptions) -> int:
+def work(judges: Sequence[Scores], pairs: Sequence[Pairing], options: VerdictOptions) -> int:
     """How many bootstrap evaluations ``page`` makes."""
-    from selfj_eval.evaluation import compare, evaluate
+    from selfj_eval.evaluation import compare, evaluate, simple_raters
 
     total = sum(evaluate.work(scores, options) for scores in judges)
+    total += simple_raters.work(judges, pairs, options)
     return total + sum(compare.work(a, b, options) for a, b in _pairs(judges))
 
 
 def page(
     judges: Sequence[Scores],
+    pairs: Sequence[Pairing],
     options: ReportOptions,
-    *,
-    command: str | None = None,
-    progress: Callable[[int], None] = lambda _: None,
-) -> tuple[str, dict[str, Evaluation]]:
-    """The page, and the evaluation of each judge.
+    command: str | None,
+    progress: Callable[[int], None],
+) -> tuple[str, dict[str, Evaluation], list[Summary]]:
+    """The page, and the evaluation and the summary of each judge.
 
     Args:
         judges: Scored answers of each.
+        pairs: The simple raters that they are compared with.
         options: What it shows.
         command: What it is made with, to be shown.
         progress: Told how many bootstrap evaluations are done.
@@ -174,16 +201,25 @@ def page(
     from selfj_eval.evaluation.evaluate import evaluated
     from selfj_eval.evaluation.rater_rendering import SCORINGS, named
     from selfj_eval.evaluation.rendering import ORDER, verdict_names
+    from selfj_eval.evaluation.simple_raters import against_simple_raters
     from selfj_eval.judging.scored import distinct_names
     from selfj_eval.metrics import LABELS, LOWER_IS_BETTER
     from selfj_eval.metrics.alternative_annotator import PASSED_AT
     from selfj_eval.reports import figures
+    from selfj_eval.reports.added import sections
     from selfj_eval.reports.answers import disagreements, lowest
     from selfj_eval.reports.pages import rendered
+    from selfj_eval.reports.summary import summary_of
 
     names = distinct_names(judges)
     named_judges = list(zip(names, judges, strict=True))
+    added = sections(options.results, named_judges)  # what cannot be read is refused at once
     documents = [evaluated(scores, options, progress) for scores in judges]
+    against = against_simple_raters(judges, pairs, options, progress)
+    summaries = [
+        summary_of(name, scores, document, own, options.max_risk)
+        for (name, scores), document, own in zip(named_judges, documents, against, strict=True)
+    ]
     rated = [(n, d) for n, d in zip(names, documents, strict=True) if d.counts.used]
     html = rendered(
         "page.html",
@@ -191,7 +227,9 @@ def page(
         names=names,
         judges=list(zip(names, documents, strict=True)),
         settings=options,
-        figures=drawn(documents, names),
+        summaries=summaries,
+        sections=added,
+        figures=drawn(documents, names, options.max_risk),
         groups=figures.forest_groups(documents, "category"),
         model_rows=figures.forest_groups(documents, "model"),
         metric_names={n: t + (" ↓" if n in LOWER_IS_BETTER else "") for n, t in LABELS.items()},
@@ -206,12 +244,12 @@ def page(
         scorings=SCORINGS,
         passed_at=PASSED_AT,
         differences=_differences(judges, names, options, progress),
-        disagreements=[(n, disagreements(s, options.texts)) for n, s in named_judges],
+        disagreements=[(n, disagreements(n, named_judges, options.texts)) for n in names],
         lowest=[(n, found) for n, s in named_judges if (found := lowest(s, options.texts))],
         texts=options.texts,
         command=command,
     )
-    return html, dict(zip(names, documents, strict=True))
+    return html, dict(zip(names, documents, strict=True)), summaries
 
 
 @dataclass(frozen=True)
@@ -224,8 +262,16 @@ class Figures:
     distribution: Mapping[str, str]
 
 
-def drawn(documents: Sequence[Evaluation], names: Sequence[str]) -> Figures:
-    """The figures of judges; empty where no answer has a score and a rating."""
+def drawn(
+    documents: Sequence[Evaluation], names: Sequence[str], max_risk: float | None = None
+) -> Figures:
+    """The figures of judges; empty where no answer has a score and a rating.
+
+    Args:
+        documents: Their evaluations.
+        names: What they are called.
+        max_risk: The risk that is wanted, as a line; None for no line.
+    """
     from markupsafe import Markup
 
     from selfj_eval.reports import figures
@@ -238,7 +284,7 @@ def drawn(documents: Sequence[Evaluation], names: Sequence[str]) -> Figures:
     if figures.forest_groups(kept, "category"):
         forest = Markup(figures.forest(kept, kept_names))
     return Figures(
-        Markup(figures.risk_coverage(kept, kept_names)),
+        Markup(figures.risk_coverage(kept, kept_names, max_risk)),
         forest,
         {name: Markup(figures.reliability(d, name)) for d, name in rated},
         {name: Markup(figures.scores_by_rating(d, name)) for d, name in rated},
