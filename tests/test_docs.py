@@ -157,10 +157,12 @@ def test_readme_and_ci_agree_on_the_test_command() -> None:
 
 
 def test_every_dependency_has_its_reason() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    file = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project, groups = file["project"], file["dependency-groups"]
     wanted = [*project["dependencies"]]
     for requirements in project["optional-dependencies"].values():
         wanted += [r for r in requirements if not r.startswith("selfj-eval[")]
+    wanted += [r for group in groups.values() for r in group if isinstance(r, str)]
     reasons = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
     for requirement in wanted:
         name = re.split(r"[\[<>=]", requirement)[0]

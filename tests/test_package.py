@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import selfj_eval
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_import_is_light() -> None:
@@ -92,3 +95,17 @@ def test_the_package_has_no_pickles_and_little_weight() -> None:
     files = [file for file in package.rglob("*") if file.is_file()]
     assert not [f for f in files if f.suffix in {".pkl", ".bin", ".pt", ".pth", ".ckpt"}]
     assert sum(f.stat().st_size for f in (package / "demo" / "judge").iterdir()) < 6_000_000
+
+
+def test_the_hooks_check_with_the_ruff_that_developers_have() -> None:
+    """Two versions of ruff would format the same file in two ways."""
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    used = {
+        package
+        for repo in config["repos"]
+        for hook in repo["hooks"]
+        for package in hook["additional_dependencies"]
+        if package.startswith("ruff")
+    }
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert used == {line for line in pinned if line.startswith("ruff==")} != set()

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 from selfj_eval.errors import shown
 from selfj_eval.jobs.terminal import say
@@ -15,12 +15,18 @@ _LARGEST = 2**53  # beyond what any count or seed is; libraries fail at 2**63
 
 
 class Parser(argparse.ArgumentParser):
-    """As argparse's; it suggests words, and what it prints does nothing to a terminal."""
+    """As argparse's; it suggests words, and what it prints does nothing to a terminal.
+
+    Attributes:
+        commands: What ``add_subparsers`` gave, if it has commands.
+    """
+
+    commands: Any = None
 
     def error(self, message: str) -> NoReturn:
         super().error(shown(message))
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's, but a flag that nobody knows is an error before one that is missing."""
         if self._subparsers is None:
             for word in _flags(sys.argv[1:] if args is None else args):
@@ -37,8 +43,8 @@ class Parser(argparse.ArgumentParser):
                 error.message = f"invalid choice: {value!r}{near}"
             raise
 
-    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
-        say(message, file=file, end="")  # type: ignore[arg-type]
+    def _print_message(self, message: str, file: Any = None) -> None:
+        say(message, file=file, end="")
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 import selfj_eval
 
@@ -26,6 +27,7 @@ import httpx
 
 ONE = {"records": [{"instruction": "What is 2 + 3?", "response": "5"}]}
 RECORDS = selfj_eval.ladder(instructions=30)
+COMPOSE = Path(__file__).parents[2] / "compose.yaml"
 
 
 class Started(NamedTuple):
@@ -267,3 +269,41 @@ assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert re.fullmatch(
         r"1 request in \d+ s, 1 answered with 2 judgments \(1 unscored\)\n", done.stdout
     )
+
+
+def test_what_compose_starts(start: Start) -> None:
+    """The command and the health check of the service `small`, but for judge and port."""
+    service = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]["small"]
+    verb, flag, judge, *rest = service["command"]
+    assert [verb, flag, judge, *service["environment"]] == [
+        "serve", "--judge", "small", "SELFJ_SERVE_TOKEN"
+    ]  # fmt: skip
+    own = start(*rest, SELFJ_SERVE_TOKEN="secret")
+    python, option, code = service["healthcheck"]["test"][1:]
+    assert [python, option] == ["python", "-c"]
+    healthy = code.replace("http://localhost:8000", own.url)
+    assert healthy != code
+    subprocess.run([sys.executable, "-c", healthy], check=True, timeout=60)
+    assert httpx.post(f"{own.url}/v1/judge", json=ONE).status_code == 401
+    header = {"Authorization": "Bearer secret"}
+    assert httpx.post(f"{own.url}/v1/judge", json=ONE, headers=header).status_code == 200
+    assert own.end()[0] == 0
+
+
+def test_what_compose_starts_before_a_server() -> None:
+    """The command of the service `large` gets as far as the server, which is not there."""
+    command = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]["large"]["command"]
+    here = {
+        "http://vllm:8000/v1": "http://127.0.0.1:9/v1",
+        "tokenizer=oceanpty/Self-J": "tokenizer=demo",
+    }
+    for old, new in here.items():
+        assert any(old in part for part in command)
+        command = [part.replace(old, new) for part in command]
+    done = subprocess.run(
+        [sys.executable, "-m", "selfj_eval", *command],
+        capture_output=True, text=True, timeout=120,
+        env=os.environ | {"SELFJ_SERVE_TOKEN": "secret"},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "http://127.0.0.1:9/v1" in done.stderr
