@@ -75,12 +75,6 @@ def test_path(command: Any) -> None:
     assert (tasks / "judge_bench" / "selfj_judge_mtbench.yaml").is_file()
 
 
-def test_no_command_is_an_error_with_usage(command: Any) -> None:
-    done = command("selfj")
-    assert done.returncode == 2
-    assert "usage: selfj" in done.stderr
-
-
 def test_ladder_is_written(command: Any, tmp_path: Path) -> None:
     done = command("selfj", "ladder", "--output", tmp_path / "l.parquet", "--instructions", "3")
     assert done.returncode == 0, done.stderr
