@@ -30,6 +30,8 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # Where data would be found with nothing set: not what the developer happens to have.
 _DATA_HOME = tempfile.TemporaryDirectory(prefix="selfj-data-home-", ignore_cleanup_errors=True)
 os.environ["XDG_DATA_HOME"] = _DATA_HOME.name
+# A shell starts what runs in the background with Ctrl-C ignored; some tests send that signal.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
