@@ -32,7 +32,8 @@ class Parser(argparse.ArgumentParser):
             for word in _flags(sys.argv[1:] if args is None else args):
                 if not self._get_option_tuples(word) and word not in self._option_string_actions:
                     near = suggestion(word, self._option_string_actions)
-                    self.error(f"unrecognized argument: {word}{near}")
+                    known = f"; `{self.prog} --help` lists the options"
+                    self.error(f"unrecognized argument: {word}{near or known * self.add_help}")
         return super().parse_known_args(args, namespace)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

@@ -15,6 +15,9 @@ from selfj_eval.jobs.results import plain
 from selfj_eval.judging.scored import Scores
 from selfj_eval.metrics import Metric
 
+LEAST = 0.01
+"""A smaller coverage is of no use, and is not said as a number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -93,10 +96,10 @@ def _accepting(coverage: Metric, bad: float, max_risk: float) -> str:
     most, share = percent(max_risk), coverage.value or 0.0
     if share == 1:
         return f"{percent(bad)} of these answers are bad, so all can be accepted at {most} risk."
-    if share == 0:
+    if share < LEAST:
         return (
-            f"{percent(bad)} of these answers are bad, and no threshold leaves at most {most} bad "
-            "ones."
+            f"{percent(bad)} of these answers are bad, and no threshold that accepts at least "
+            f"{percent(LEAST)} of them leaves at most {most} bad ones."
         )
     return (
         f"{percent(bad)} of these answers are bad. Of the {percent(share)} with the highest "

@@ -79,7 +79,7 @@ def test_selfj_alone_shows_all_commands_in_groups(capsys: pytest.CaptureFixture[
         ("score x --jugde demo", "unrecognized argument: --jugde; did you mean --judge?"),
         ("train judge --bas x --epoch=2 --lora-rr 3", "--lora-rr; did you mean --lora-r?"),
         ("score x --judge demo --engine transformer", "did you mean transformers?"),
-        ("score x --judge demo --nothing", "unrecognized argument: --nothing\n"),
+        ("score x --judge demo --nothing", "--nothing; `selfj score --help` lists the options\n"),
         ("quux", "choose from 'score'"),
     ],
 )

@@ -259,7 +259,7 @@ def test_a_baseline_that_does_not_fit(jsonl: Callable[..., Path], tmp_path: Path
 def test_answers_that_the_baseline_has_must_not_be_missing(
     in_process: Any, jsonl: Callable[..., Path]
 ) -> None:
-    """A run that was cut off looks like a good one on what is left."""
+    """A run that stopped early must not pass because of the answers that it has."""
     old = answers(drawn(40, 5), each=2)
     new = [row | {"id": f"v2-{row['id']}", "score": row["score"] + 1} for row in old]
     new[0] |= {"score": None, "error": "e"}  # it is there

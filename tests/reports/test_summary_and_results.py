@@ -88,7 +88,7 @@ def test_the_summary_says_what_the_numbers_are(jsonl: Jsonl) -> None:
     ("bad", "max_risk", "sentence"),
     [
         (0.02, 0.5, "so all can be accepted at 50 % risk"),
-        (1.1, 0.1, "100 % of these answers are bad, and no threshold leaves at most 10 % bad ones"),
+        (1.1, 0.1, "100 % of these answers are bad, and no threshold that accepts at least 1 % of"),
     ],
 )
 def test_all_or_nothing_can_be_accepted(
@@ -96,6 +96,15 @@ def test_all_or_nothing_can_be_accepted(
 ) -> None:
     found = report(jsonl(*rows(40, bad=bad)), resamples=20, max_risk=max_risk)
     assert sentence in " ".join(found.summaries[0].sentences)
+
+
+def test_one_good_answer_in_front_is_no_coverage(jsonl: Jsonl) -> None:
+    made = [row | {"rating": 9.0 * (k == 0), "score": 200.0 - k} for k, row in enumerate(rows(200))]
+    found = report(jsonl(*made), resamples=20, max_risk=0.1)
+    (summary,) = found.summaries
+    assert summary.coverage.value == 1 / 200
+    assert "accepts at least 1 % of them leaves at most 10 % bad" in " ".join(summary.sentences)
+    assert "Coverage at 10 % risk under 1 % share" in text_of(found.html)
 
 
 def test_longer_answers_with_higher_scores(jsonl: Jsonl) -> None:

@@ -197,6 +197,14 @@ def test_a_session_by_keys(
         window.was_quiet(address)
 
 
+def there_and_back(window: Window) -> None:
+    """From the first of three answers to the next one and back."""
+    window.press("ArrowRight")
+    window.sees("Answer 2 of 3")
+    window.press("ArrowLeft")
+    window.sees("Answer 1 of 3")
+
+
 def test_comments_that_are_changed_and_taken_back(browser: Any, tmp_path: Path) -> None:
     """The page shows and sends the comment that is kept, not one that was taken back before."""
     answers, path = [ToRate(str(k), "?", f"{k}!") for k in range(3)], tmp_path / "r.jsonl"
@@ -224,10 +232,7 @@ def test_comments_that_are_changed_and_taken_back(browser: Any, tmp_path: Path) 
         page.locator("#said", has_text=said).wait_for()
         write("second")
         page.locator("#said", has_text="The comment is saved.").wait_for()
-        window.press("ArrowRight")
-        window.sees("Answer 2 of 3")
-        window.press("ArrowLeft")
-        window.sees("Answer 1 of 3")
+        there_and_back(window)
         assert page.locator("#comment").input_value() == "second"
         window.press("u")
         said = "Answer 1: the change of the comment is taken back."
@@ -255,17 +260,11 @@ def test_comments_that_are_changed_and_taken_back(browser: Any, tmp_path: Path) 
         write("lost?")
         page.locator("#said.wrong", has_text="The comment is not saved").wait_for()
         page.unroute("**/api/rating")
-        window.press("ArrowRight")
-        window.sees("Answer 2 of 3")
-        window.press("ArrowLeft")
-        window.sees("Answer 1 of 3")
+        there_and_back(window)
         assert page.locator("#comment").input_value() == "lost?"
         write("kept")
         page.locator("#said", has_text="The comment is saved.").wait_for()
-        window.press("ArrowRight")
-        window.sees("Answer 2 of 3")
-        window.press("ArrowLeft")
-        window.sees("Answer 1 of 3")
+        there_and_back(window)
         assert page.locator("#comment").input_value() == "kept"
         page.close()
     assert given(tmp_path / "gone.jsonl") == [("0", 3, "kept")]
