@@ -102,7 +102,7 @@ def decided(policy: Path, rows: list[dict[str, Any]]) -> list[str]:
 
     async def ask() -> list[str]:
         transport = httpx.ASGITransport(make_application(options, service=service))
-        async with httpx.AsyncClient(transport=transport, base_url="http://judge") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             found = []
             for at in range(0, len(rows), 100):
                 records = [{k: r[k] for k in fields if k in r} for r in rows[at : at + 100]]
