@@ -110,7 +110,8 @@ def _markdown(text: str) -> str:
             name, _, rest = line.strip().partition(": ")
             lines.append(f"- `{name}`: {rest}")
         elif section and line.startswith("    "):
-            lines.append(line.strip() if not lines[-1].startswith("- ") else f"  {line.strip()}")
+            within = lines[-1].startswith(("- ", "  "))
+            lines.append(f"  {line.strip()}" if within else line.strip())
         else:
             section = section if not line.strip() or line.startswith(" ") else ""
             lines.append(line.rstrip())

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import selfj_eval
+from selfj_eval.cli import parser_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md")])
+ENDS = {"&&", "||", "|", ";", ">", "2>", "&", ">>", "#"}
+"""Where the words of a command end."""
 EXAMPLE = re.compile(r"<!-- run -->\n```(\w+)\n(.*?)```", re.S)
 
 
@@ -131,6 +138,19 @@ def test_the_readme_can_be_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_the_tutorial_prints_what_the_page_shows(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    printed = ""
+    for language, code in EXAMPLE.findall(page):
+        done = run_example(language, code, tmp_path)
+        assert done.returncode == 0, done.stderr
+        printed += done.stdout
+    assert_printed(printed, page, 23)
+    decisions = (tmp_path / "decisions.jsonl").read_text(encoding="utf-8")
+    assert decisions.count('"decision": "accept"') == 52
+
+
+@pytest.mark.long
 def test_the_story_prints_what_the_page_shows(data: Path, tmp_path: Path) -> None:
     """With the real ratings: every line that is shown is printed, in this order."""
     page = (ROOT / "docs" / "story.md").read_text(encoding="utf-8")
@@ -191,20 +211,46 @@ def test_shown_reports_are_whole_and_of_this_version(name: str) -> None:
     assert f"selfj-eval {selfj_eval.__version__}" in page
 
 
-def test_the_api_page_is_made_of_the_docstrings() -> None:
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("make_api", ROOT / "docs" / "make_api.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    assert page == module.render(), "run: python docs/make_api.py"
-
-
 def test_the_tours_scripts_are_short() -> None:
     """A whole evaluation, and a whole training, in at most 25 lines each."""
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     scripts = [code for language, code in EXAMPLE.findall(page) if language == "python"]
     assert len(scripts) == 3
     assert all(len(script.strip().splitlines()) <= 25 for script in scripts)
+
+
+FENCED = re.compile(r"^```(bash|python)\n(.*?)^```", re.S | re.M)
+
+
+def blocks(language: str) -> list[Any]:
+    """Every block of a language in the documentation, whether it is run here or not."""
+    return [
+        pytest.param(code, id=f"{page.relative_to(ROOT)}-{number}")
+        for page in PAGES
+        for number, (own, code) in enumerate(FENCED.findall(page.read_text(encoding="utf-8")), 1)
+        if own == language
+    ]
+
+
+@pytest.mark.parametrize("code", [b for b in blocks("bash") if "selfj " in b.values[0]])
+def test_commands_that_are_not_run_are_at_least_right(code: str) -> None:
+    """Those for a GPU, the hub or a server: there is such a command, with such options."""
+    code = re.sub(r"<<'?(\w+)'?.*?^\1$", "", code, flags=re.S | re.M).replace("\\\n", " ")
+    for line in code.splitlines():
+        words = shlex.split(line, comments=True)
+        ends = [i for i, word in enumerate(words) if word in ENDS] + [len(words)]
+        for start, end in zip([-1, *ends], ends, strict=False):
+            command, *own = words[start + 1 : end] or [""]
+            passed_on = own[:1] == ["lm-eval"] or "--help" in own or "--$shown" in own
+            if command == "selfj" and not passed_on:
+                parser_of(own[:1]).parse_args(own)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_that_is_not_run_is_at_least_right(code: str) -> None:
+    """It is Python, and what it takes from this package is there."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("selfj_eval"):
+            module = importlib.import_module(str(node.module))
+            for alias in node.names:
+                assert hasattr(module, alias.name), alias.name

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 # Each subcommand with what the list says of it; the module of its name has add_parser(subparsers).
-_GROUPS = {
+GROUPS = {
     "judge answers": {
         "score": "judge the answers in a file",
         "prefer": "say which of two answers is better, asked in both orders",
@@ -128,7 +128,7 @@ def _parsed(arguments: list[str]) -> Any:
 
 def all_commands() -> list[str]:
     """The names of the commands."""
-    return [name for group in _GROUPS.values() for name in group]
+    return [name for group in GROUPS.values() for name in group]
 
 
 def parser_of(commands: Iterable[str]) -> Any:
@@ -141,7 +141,7 @@ def parser_of(commands: Iterable[str]) -> Any:
     width = max(map(len, all_commands()))
     listed = (
         "\n".join([f"{title}:", *(f"  {name:{width}}  {text}" for name, text in group.items())])
-        for title, group in _GROUPS.items()
+        for title, group in GROUPS.items()
     )
     parser = Parser(
         prog="selfj",
