@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from selfj_eval.errors import counted, shown
@@ -61,7 +61,7 @@ class Plan(Result):
     piloted: bool
     output: str | None
     warnings: Sequence[str]
-    planned: Sequence[Mapping[str, Any]]
+    planned: Sequence[Mapping[str, Any]] = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The summary, as the JSON that the command prints."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from selfj_eval.jobs.options import PathLike
+
+
+_ROW = re.compile(r"\S {2,}\S.*\S {2,}\S")
+"""A line with three columns or more, which must not be wrapped."""
 
 
 class Result(ABC):
@@ -60,8 +65,17 @@ class Result(ABC):
         return pd.DataFrame(self.rows())
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        return f"<pre>{html.escape(str(self))}</pre>"
+        """What a notebook shows: the printed text, where sentences wrap and tables can be scrolled.
+
+        Colours are the notebook's own, light or dark.
+        """
+        text = "\n".join(map(_html, str(self).split("\n")))
+        return f'<pre style="white-space:pre-wrap;overflow-x:auto">{text}</pre>'
+
+
+def _html(line: str) -> str:
+    safe = html.escape(shown(line))
+    return f'<span style="white-space:pre">{safe}</span>' if _ROW.search(line) else safe
 
 
 def plain(value: Any) -> Any:

@@ -347,3 +347,10 @@ def test_a_plan_has_no_option_that_it_does_not_read() -> None:
     assert "good_at" not in {option.name for option in PlanOptions.declared()}
     with pytest.raises(OptionError, match="`confidence` must be above 0 and below 1"):
         PlanOptions(budget=10, confidence=1.0)
+
+
+def test_what_a_session_repeats_of_a_plan_are_not_its_texts() -> None:
+    rows = [row | {"response": "an answer of some length" * 9} for row in scored()]
+    found = plan(rows, budget=100)
+    assert "an answer" in json.dumps(found.rows())
+    assert "an answer" not in repr(found) and "chosen=100" in repr(found)
