@@ -1,4 +1,4 @@
-"""Matrix products on a CPU through oneDNN, with weights in the order it wants them."""
+"""Preparing a model on a CPU: matrix products by oneDNN, with weights in the order it wants."""
 
 from __future__ import annotations
 
@@ -12,42 +12,51 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def reorder_weights(model: PreTrainedModel) -> int:
-    """Let the linear layers of a model on a CPU use weights that are reordered once.
+def speed_up(model: PreTrainedModel) -> int:
+    """Let a model on a CPU use weights that are reordered once, and layers that are faster there.
 
     torch's own product of float32 matrices is about half as fast on processors that are not
-    Intel's (benchmarks/README.md), and reorders nothing. The head stays as it is: it is computed
-    at few positions, and may be the embedding's. Nothing can be trained afterwards.
+    Intel's (benchmarks/README.md), and reorders nothing. Whole layers are replaced where their kind
+    is known (``cpu_layers``), linear ones elsewhere. The head stays as it is: it is computed at few
+    positions, and may be the embedding's. Afterwards the model cannot be trained, or generate.
 
     Args:
-        model: In evaluation mode, on a CPU, in float32.
+        model: In evaluation mode, on a CPU.
 
     Returns:
-        The number of layers; 0 where torch was built without oneDNN.
+        The number of layers that were replaced; 0 where oneDNN has no product for its numbers.
     """
     import torch
 
+    from selfj_eval.engines.local.cpu_layers import CpuLayer, fits
+
     if not hasattr(getattr(torch.ops, "mkldnn", None), "_linear_pointwise"):
         return 0
+    bfloat16 = model.dtype is torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if model.dtype is not torch.float32 and not bfloat16:
+        return 0
+    known = [(name, module) for name, module in model.named_modules() if fits(module)]
+    for name, module in known:
+        model.set_submodule(name, CpuLayer(module))
     head = model.get_output_embeddings()
-    found = [
+    kind = _kind()
+    others = [
         (name, module)
         for name, module in model.named_modules()
         if type(module) is torch.nn.Linear and module is not head
     ]
-    kind = _kind()
-    for name, module in found:
+    for name, module in others:
         model.set_submodule(name, kind(module))
-    return len(found)
+    return len(known) + len(others)
 
 
-def reorder_checked(
+def sped_up(
     model: PreTrainedModel, say: Callable[[], np.ndarray[Any, Any]], tolerance: float
 ) -> bool:
-    """Reorder the weights of a model, and see whether it still says the same.
+    """Speed a model up, and see whether it still says the same.
 
     Args:
-        model: As for ``reorder_weights``.
+        model: As for ``speed_up``.
         say: Something that the model computes.
         tolerance: Largest difference that is rounding.
 
@@ -56,7 +65,8 @@ def reorder_checked(
     """
     plain = say()
     try:
-        reorder_weights(model)
+        if not speed_up(model):
+            return True
         again = say()
     except Exception:  # whatever an architecture that looks into its layers makes of it
         return False
@@ -65,6 +75,8 @@ def reorder_checked(
 
 def _kind() -> type[torch.nn.Module]:
     import torch
+
+    from selfj_eval.engines.local.cpu_layers import Product
 
     class ReorderedLinear(torch.nn.Module):
         """In place of a linear layer."""
@@ -75,12 +87,9 @@ def _kind() -> type[torch.nn.Module]:
             self.bias = linear.bias
             # For architectures that ask for its type; nothing is computed with it.
             self.weight = torch.empty_like(linear.weight, device="meta")
-            self._weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
+            self._product = Product(linear)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
-                x, self._weight, self.bias, "none", [], ""
-            )
-            return found
+            return self._product(x)
 
     return ReorderedLinear

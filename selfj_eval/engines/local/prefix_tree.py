@@ -13,10 +13,11 @@ ATTENTION = "selfj_prefix_tree"
 """Name under which ``register`` makes the attention known to transformers."""
 LEAST_SHARED = 8
 """Fewer shared tokens are not worth a node of their own."""
-PIECE = 1024
-"""Most tokens of a node with others before it: its mask grows with both."""
+PIECE, CPU_PIECE = 1024, 256
+"""Most tokens of a node with others before it. Its mask grows with both, and so does what is
+computed and masked; on an accelerator, more calls cost more than that."""
 _KEPT_MASK = 1 << 22
-"""Bytes of a mask that all layers share; a larger one is made by each, and gone after it."""
+"""Numbers of a mask that all layers share; a larger one is made by each, and gone after it."""
 
 
 class Node(NamedTuple):
@@ -36,14 +37,22 @@ class Node(NamedTuple):
         """How many tokens its last one sees, itself among them."""
         return self.end - self.start + sum(end - start for start, end in self.before)
 
+    @property
+    def end_alone(self) -> Node:
+        """Its last token."""
+        last = self.end - 1
+        run = [(self.start, last)] if last > self.start else []
+        return Node(last, self.end, (*self.before, *run))
+
 
 class Masked(NamedTuple):
     """A node, and which of its keys each of its tokens sees.
 
     Attributes:
         node: The node.
-        mask: Shape (tokens of the node, tokens before it and its own); None where it is made when
-            it is needed, and where nothing stands before the node: plain causal attention will do.
+        mask: What is added to the products, 0 or minus infinity, of shape (tokens of the node,
+            tokens before it and its own); None where it is made when it is needed, and where
+            nothing stands before the node: plain causal attention will do.
     """
 
     node: Node
@@ -94,13 +103,14 @@ def tree_batches(rows: Sequence[Sequence[int]], batch_tokens: int) -> Iterator[l
         yield batch
 
 
-def pack(rows: Sequence[Sequence[int]]) -> Tree:
+def pack(rows: Sequence[Sequence[int]], piece: int = PIECE) -> Tree:
     """Pack rows of token ids.
 
     Every row keeps at least its last token to itself, since there its next token is predicted.
 
     Args:
         rows: In lexicographic order, as ``tree_batches`` gives them.
+        piece: Most tokens of a node with others before it.
     """
     common = [_shared(one, other) for one, other in pairwise(rows)]
     tree = Tree([], [], [], [0] * len(rows))
@@ -109,12 +119,12 @@ def pack(rows: Sequence[Sequence[int]]) -> Tree:
     while stack:
         low, high, depth, before = stack.pop()
         if high - low == 1:
-            _append(tree, rows[low], depth, len(rows[low]), before)
+            _append(tree, rows[low][depth:], depth, before, piece)
             tree.last[low] = len(tree.ids) - 1
             continue
         end = min(common[low : high - 1])
         if end - depth >= LEAST_SHARED:
-            before = (*before, _append(tree, rows[low], depth, end, before))
+            before = (*before, _append(tree, rows[low][depth:end], depth, before, piece))
             depth = end
         # Groups that agree in enough more tokens.
         cuts = [at + 1 for at in range(low, high - 1) if common[at] < depth + LEAST_SHARED]
@@ -123,38 +133,46 @@ def pack(rows: Sequence[Sequence[int]]) -> Tree:
     return tree
 
 
-class Nodes(list[Masked]):
-    """The nodes of a packed row; ``used`` counts the layers that have attended by them."""
+class Nodes:
+    """What the layers attend by.
 
-    used = 0
+    Attributes:
+        all: The nodes of the packed row, with the masks that all layers share.
+        ends: The last token of each prompt as a node of its own.
+        last: Of each prompt, the place of its last token; nothing else of the last layer is read.
+        used: How many layers have attended by them.
+    """
+
+    def __init__(self, tree: Tree, device: str, dtype: torch.dtype) -> None:
+        import torch
+
+        self.all = [_masked(node, torch.device(device), dtype) for node in tree.nodes]
+        last = set(tree.last)
+        self.ends = [Masked(node.end_alone, None) for node in tree.nodes if node.end - 1 in last]
+        self.last, self.used = torch.tensor(tree.last), 0
 
 
-def with_masks(nodes: Sequence[Node], device: str) -> Nodes:
-    """The nodes with their masks, which all layers share."""
-    import torch
-
-    found = Nodes()
-    for node in nodes:
-        kept = node.before and (node.end - node.start) * node.keys <= _KEPT_MASK
-        found.append(Masked(node, _mask(node, torch.device(device)) if kept else None))
-    return found
+def _masked(node: Node, device: torch.device, dtype: torch.dtype) -> Masked:
+    kept = node.before and (node.end - node.start) * node.keys <= _KEPT_MASK
+    return Masked(node, _mask(node, device, dtype) if kept else None)
 
 
-def _mask(node: Node, device: torch.device) -> torch.Tensor:
+def _mask(node: Node, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """All that stands before a token, and the token itself."""
     import torch
 
     own = node.end - node.start
-    return torch.ones(own, node.keys, dtype=torch.bool, device=device).tril(node.keys - own)
+    hidden = torch.full((own, node.keys), -torch.inf, dtype=dtype, device=device)
+    return hidden.triu(node.keys - own + 1)
 
 
 def _append(
-    tree: Tree, row: Sequence[int], start: int, end: int, before: tuple[tuple[int, int], ...]
+    tree: Tree, run: Sequence[int], depth: int, before: tuple[tuple[int, int], ...], piece: int
 ) -> tuple[int, int]:
-    place = len(tree.ids), len(tree.ids) + end - start
-    tree.ids.extend(row[start:end])
-    tree.positions.extend(range(start, end))
-    step = PIECE if before else end - start
+    place = len(tree.ids), len(tree.ids) + len(run)
+    tree.ids.extend(run)
+    tree.positions.extend(range(depth, depth + len(run)))
+    step = piece if before else len(run)
     for at in range(place[0], place[1], step):
         seen = (*before, (place[0], at)) if at > place[0] else before
         tree.nodes.append(Node(at, min(at + step, place[1]), seen))
@@ -185,39 +203,58 @@ def _attention(
     scaling: float | None = None,
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Each token attends to those before it in its own prompts.
+    """``attend``, as transformers calls it.
 
     Args:
         module: The layer.
-        query: Shape (1, heads, tokens, width); key and value may have fewer heads.
-        key, value: See query.
+        query, key, value: See ``attend``.
         attention_mask: None: the nodes say all.
-        selfj_nodes: The nodes of a packed row; without them, plain causal attention.
+        selfj_nodes: Of a packed row.
         scaling: Factor of the products.
         **more: What the architecture passes on besides.
+    """
+    if more.get("softcap") is not None or more.get("s_aux") is not None:
+        raise NotImplementedError("this architecture's attention is not packed")
+    if selfj_nodes is None:
+        return attend(query, key, value, None, scaling), None
+    selfj_nodes.used += 1
+    return attend(query, key, value, selfj_nodes.all, scaling), None
+
+
+def attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    nodes: Sequence[Masked] | None,
+    scaling: float | None,
+) -> torch.Tensor:
+    """Each token of the nodes attends to those before it in its own prompts.
+
+    Args:
+        query: Shape (rows, heads, tokens, width); key and value may have fewer heads.
+        key, value: See query.
+        nodes: Of a packed row; without them, plain causal attention.
+        scaling: Factor of the products.
 
     Returns:
-        Shape (1, tokens, heads, width).
+        Shape (rows, tokens, heads, width), contiguous; anything at tokens of no node.
     """
     import torch
     from torch.nn.functional import scaled_dot_product_attention
 
-    if selfj_nodes is not None:
-        selfj_nodes.used += 1
-    if more.get("softcap") is not None or more.get("s_aux") is not None:
-        raise NotImplementedError("this architecture's attention is not packed")
     gqa = key.shape[1] != query.shape[1]
-    if selfj_nodes is None:
+    if nodes is None:
         whole = scaled_dot_product_attention(
             query, key, value, is_causal=query.shape[2] > 1, scale=scaling, enable_gqa=gqa
         )
-        return whole.transpose(1, 2).contiguous(), None
-    found = torch.empty_like(query)
-    for node, mask in selfj_nodes:
+        return whole.transpose(1, 2).contiguous()
+    rows, heads, tokens, width = query.shape
+    found = query.new_empty(rows, tokens, heads, width)
+    for node, mask in nodes:
         own = query[:, :, node.start : node.end]
         keys, values = key[:, :, node.start : node.end], value[:, :, node.start : node.end]
         if node.before:
-            mask = _mask(node, own.device) if mask is None else mask
+            mask = _mask(node, own.device, own.dtype) if mask is None else mask
             places = [*node.before, (node.start, node.end)]
             keys, values = (
                 torch.cat([whole[:, :, start:end] for start, end in places], 2)
@@ -228,8 +265,8 @@ def _attention(
                 groups = own.shape[1] // keys.shape[1]
                 keys, values = (t.repeat_interleave(groups, 1) for t in (keys, values))
         grouped = keys.shape[1] != own.shape[1]
-        found[:, :, node.start : node.end] = scaled_dot_product_attention(
+        found[:, node.start : node.end] = scaled_dot_product_attention(
             own, keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling,
             enable_gqa=grouped,
-        )  # fmt: skip
-    return found.transpose(1, 2).contiguous(), None
+        ).transpose(1, 2)  # fmt: skip
+    return found

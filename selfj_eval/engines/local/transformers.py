@@ -11,8 +11,16 @@ import numpy as np
 from selfj_eval.engines.base import Batch, longest_first
 from selfj_eval.engines.local.batching import Batcher, Rows, Scores
 from selfj_eval.engines.local.batching import batch_tokens as default_tokens
-from selfj_eval.engines.local.cpu_linear import reorder_checked
-from selfj_eval.engines.local.prefix_tree import ATTENTION, pack, register, tree_batches, with_masks
+from selfj_eval.engines.local.cpu_linear import sped_up
+from selfj_eval.engines.local.prefix_tree import (
+    ATTENTION,
+    CPU_PIECE,
+    PIECE,
+    Nodes,
+    pack,
+    register,
+    tree_batches,
+)
 from selfj_eval.engines.models.loading import choose_device, choose_dtype, load_model
 from selfj_eval.engines.models.tokenizer import JudgeTokenizer
 from selfj_eval.engines.models.weights import model_folders
@@ -83,7 +91,7 @@ class TransformersBackend:
         """Load the model, try it, and choose how it is run."""
         self._model = load()
         self._check_causal(name)
-        if self.device.startswith("cpu") and self.dtype == "float32" and not self._reorder():
+        if self.device.startswith("cpu") and not self._sped_up():
             self._model = load()
         self._packs = self._can_pack()
         size = self._model.dtype.itemsize
@@ -147,10 +155,11 @@ class TransformersBackend:
                 "causal (left-to-right) language model. Use a decoder such as Llama."
             )
 
-    def _reorder(self) -> bool:
-        """Reorder the weights for the CPU; whether the model still says the same."""
-        rows = [self._tokenizer.encode("Rate this from 0 to 9, please: five, seven.")]
-        return reorder_checked(self._model, lambda: self._forward(rows), self._tolerance)
+    def _sped_up(self) -> bool:
+        """Prepare the model for the CPU; whether it still says the same."""
+        ids = self._tokenizer.encode("Rate this from 0 to 9, please: five, seven.")
+        rows = [ids, ids[:-3]]
+        return sped_up(self._model, lambda: self._forward(rows), self._tolerance)
 
     def _can_pack(self) -> bool:
         """Whether a packed row gives what its prompts give alone."""
@@ -196,10 +205,10 @@ class TransformersBackend:
                 return np.concatenate([self._forward([row]) for row in rows])
             finally:
                 self._model.set_attn_implementation(ATTENTION)
-        tree = pack(rows)
-        nodes = with_masks(tree.nodes, self.device)
+        tree = pack(rows, CPU_PIECE if self.device.startswith("cpu") else PIECE)
+        nodes = Nodes(tree, self.device, self._model.dtype)
         scores = self._asked(
-            (torch.zeros(len(rows), dtype=torch.long), torch.tensor(tree.last)),
+            (torch.zeros(len(rows), dtype=torch.long), nodes.last),
             input_ids=torch.tensor([tree.ids]).to(self.device),
             position_ids=torch.tensor([tree.positions]).to(self.device),
             selfj_nodes=nodes,

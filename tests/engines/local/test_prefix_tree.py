@@ -171,10 +171,10 @@ def test_long_rows_are_attended_to_in_pieces(
     backend = TransformersBackend(str(tiny_judge), device="cpu", batch_tokens=3000)
     texts = best_of() + [text.replace("It is", "It is, I think, " * 20) for text in best_of(2)]
     whole = scores(backend, texts)
-    monkeypatch.setattr(prefix_tree, "PIECE", 16)
+    monkeypatch.setattr("selfj_eval.engines.local.transformers.CPU_PIECE", 16)
     monkeypatch.setattr(prefix_tree, "_KEPT_MASK", 16 * 64)
     np.testing.assert_allclose(scores(backend, texts), whole, atol=1e-4)
-    tree = pack(sorted(backend._tokenizer.rows(texts)))
+    tree = pack(sorted(backend._tokenizer.rows(texts)), 16)
     assert max(node.end - node.start for node in tree.nodes if node.before) == 16
 
 

@@ -1,0 +1,154 @@
+"""Layers of Llama's kind on a CPU, with few passes over memory between their matrix products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import rms_norm
+
+from selfj_eval.engines.local.prefix_tree import Nodes, attend
+
+_KINDS = ("LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer")
+_ROWS = 512
+"""Tokens at a time between two attentions: what they need then stays in the processor's cache."""
+
+
+class Product:
+    """What linear layers with the same input compute, side by side, by oneDNN.
+
+    Args:
+        *linears: The layers, in float32 or bfloat16. All have a bias, or none has.
+    """
+
+    def __init__(self, *linears: nn.Linear) -> None:
+        weight = torch.cat([linear.weight.detach() for linear in linears])
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+        biases = [linear.bias.detach() for linear in linears if linear.bias is not None]
+        self._bias = torch.cat(biases) if biases else None
+
+    def __call__(self, x: torch.Tensor, then: str = "none") -> torch.Tensor:
+        """The product, and a function of each number ("swish") in the same pass."""
+        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+            x, self._weight, self._bias, then, [], ""
+        )
+        return found
+
+    def combined(self, x: torch.Tensor, how: str, other: torch.Tensor) -> torch.Tensor:
+        """The product, and "add" or "mul" with another matrix in the same pass."""
+        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(
+            x, other, self._weight, self._bias, how
+        )
+        return found
+
+
+class CpuLayer(nn.Module):
+    """In place of a decoder layer that ``fits``; gives the same but for rounding.
+
+    Nothing is kept of the prompt, so it cannot generate, and it cannot be trained.
+
+    Args:
+        layer: The layer of transformers.
+    """
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        attention, mlp = layer.self_attn, layer.mlp
+        config = attention.config
+        self._heads, self._shared = config.num_attention_heads, config.num_key_value_heads
+        self._size, self._scaling = attention.head_dim, attention.scaling
+        self._is_last = attention.layer_idx == config.num_hidden_layers - 1
+        self._norms = [
+            ((norm.weight.numel(),), norm.weight.detach(), norm.variance_epsilon)
+            for norm in (layer.input_layernorm, layer.post_attention_layernorm)
+        ]
+        self._joined = Product(attention.q_proj, attention.k_proj, attention.v_proj)
+        self._out, self._down = Product(attention.o_proj), Product(mlp.down_proj)
+        self._gate, self._up = Product(mlp.gate_proj), Product(mlp.up_proj)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor],
+        selfj_nodes: Nodes | None = None,
+        **_: Any,
+    ) -> torch.Tensor:
+        """As that of transformers, with causal attention, or by the nodes of a packed row.
+
+        Args:
+            hidden_states: Shape (rows, tokens, width).
+            position_embeddings: Cosines and sines, each of shape (rows or 1, tokens, head width).
+            selfj_nodes: Of a packed row; the last layer then computes only what is read of it,
+                the last tokens of the prompts, and leaves the others 0.
+
+        Returns:
+            Shape (rows, tokens, width).
+        """
+        rows, tokens, width = hidden_states.shape
+        before = hidden_states.reshape(-1, width)
+        rotated, values = self._projected(before, rows, position_embeddings)
+        query, key, value = (
+            part.view(rows, tokens, -1, self._size).transpose(1, 2)
+            for part in (rotated[:, : self._heads], rotated[:, self._heads :], values)
+        )
+        nodes = last = None
+        if selfj_nodes is not None:
+            selfj_nodes.used += 1
+            nodes = selfj_nodes.ends if self._is_last else selfj_nodes.all
+            last = selfj_nodes.last if self._is_last else None
+        attended = attend(query, key, value, nodes, self._scaling).view(len(before), -1)
+        if last is None:
+            found = self._finished(attended, before)
+        else:
+            found = torch.zeros_like(before)
+            found[last] = self._finished(attended[last], before[last])
+        return found.view(rows, tokens, width)
+
+    def _projected(
+        self, before: torch.Tensor, rows: int, positions: tuple[torch.Tensor, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Queries and keys with their positions, and values; shape (tokens, heads, head width)."""
+        heads = self._heads + self._shared
+        cosines, sines = (p.expand(rows, -1, -1).reshape(-1, 1, self._size) for p in positions)
+        half = self._size // 2
+        rotated = before.new_empty(len(before), heads, self._size)
+        values = before.new_empty(len(before), self._shared, self._size)
+        for at in range(0, len(before), _ROWS):
+            part = slice(at, at + _ROWS)
+            normed = rms_norm(before[part], *self._norms[0])
+            joined = self._joined(normed).view(len(normed), -1, self._size)
+            plain, turned, sine = joined[:, :heads], rotated[part], sines[part, :, :half]
+            torch.mul(plain, cosines[part], out=turned)
+            turned[..., :half].addcmul_(plain[..., half:], sine, value=-1)
+            turned[..., half:].addcmul_(plain[..., :half], sine)
+            values[part] = joined[:, heads:]
+        return rotated, values
+
+    def _finished(self, attended: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+        """What follows the attention; shape (tokens, width)."""
+        found = torch.empty_like(before)
+        for at in range(0, len(before), _ROWS):
+            part = slice(at, at + _ROWS)
+            added = self._out.combined(attended[part], "add", before[part])
+            normed = rms_norm(added, *self._norms[1])
+            inner = self._up.combined(normed, "mul", self._gate(normed, "swish"))
+            found[part] = self._down.combined(inner, "add", added)
+        return found
+
+
+def fits(layer: nn.Module) -> bool:
+    """Whether ``CpuLayer`` computes what a module computes."""
+    kind = type(layer)
+    if kind.__name__ not in _KINDS or not kind.__module__.startswith("transformers."):
+        return False
+    attention: Any = layer.self_attn
+    config = attention.config
+    plain = all(type(part) is nn.Linear for part in layer.modules() if _is_product(part))
+    silu = config.hidden_act in ("silu", "swish")
+    return plain and silu and getattr(config, "sliding_window", None) is None
+
+
+def _is_product(module: nn.Module) -> bool:
+    """Whether it is a linear layer, such as a quantised one."""
+    return hasattr(module, "in_features")

@@ -1,0 +1,131 @@
+"""Layers for the CPU give what those of transformers give."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from selfj_eval.engines.local.cpu_layers import CpuLayer
+from selfj_eval.engines.local.cpu_linear import sped_up, speed_up
+from selfj_eval.engines.local.prefix_tree import ATTENTION, Nodes, pack, register
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 50, "hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 3,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 1024,
+    "initializer_range": 0.3, "pad_token_id": 0,
+}  # fmt: skip
+KINDS = {
+    "llama": (LlamaForCausalLM, LlamaConfig, {}),
+    "llama with biases": (
+        LlamaForCausalLM, LlamaConfig, {"attention_bias": True, "mlp_bias": True}
+    ),
+    "llama with wide heads": (LlamaForCausalLM, LlamaConfig, {"head_dim": 16}),
+    "mistral": (MistralForCausalLM, MistralConfig, {"sliding_window": None}),
+    "qwen2": (Qwen2ForCausalLM, Qwen2Config, {}),
+    "gelu": (LlamaForCausalLM, LlamaConfig, {"hidden_act": "gelu"}),
+    "mistral with a window": (MistralForCausalLM, MistralConfig, {"sliding_window": 64}),
+    "gemma2": (Gemma2ForCausalLM, Gemma2Config, {"head_dim": 8}),
+}  # fmt: skip
+
+
+def model(kind: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    torch.manual_seed(1)
+    made, config, more = KINDS[kind]
+    found = made(config(**SMALL, **more)).to(dtype).eval()
+    with torch.no_grad():  # norms and biases that would be seen if they were missing
+        for name, weight in found.named_parameters():
+            if "norm" in name or "bias" in name:
+                weight.add_(torch.randn_like(weight) / 4)
+    return found
+
+
+def one_by_one(made: PreTrainedModel, rows: list[list[int]]) -> torch.Tensor:
+    found = [made(torch.tensor([row]), use_cache=False).logits[0, -1:] for row in rows]
+    return torch.cat(found).float()
+
+
+def layers(made: PreTrainedModel) -> int:
+    return sum(isinstance(part, CpuLayer) for part in made.modules())
+
+
+@pytest.mark.parametrize("kind", ["llama", "llama with biases", "llama with wide heads",
+                                  "mistral", "qwen2"])  # fmt: skip
+def test_the_same_at_every_token(kind: str) -> None:
+    """Also behind the first 512 tokens, which are computed together, and in several rows."""
+    plain = model(kind)
+    fast = copy.deepcopy(plain)
+    speed_up(fast)
+    assert layers(fast) == 3
+    ids = torch.randint(0, 50, (2, 700))
+    with torch.inference_mode():
+        wanted, found = plain(ids, use_cache=False).logits, fast(ids, use_cache=False).logits
+    assert wanted.std() > 0.3
+    torch.testing.assert_close(found, wanted, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["gelu", "mistral with a window", "gemma2"])
+def test_other_layers_keep_their_own_forward(kind: str) -> None:
+    plain = model(kind)
+    fast = copy.deepcopy(plain)
+    assert speed_up(fast) > 3 and layers(fast) == 0
+    ids = torch.randint(0, 50, (2, 100))
+    with torch.inference_mode():
+        wanted, found = plain(ids, use_cache=False).logits, fast(ids, use_cache=False).logits
+    torch.testing.assert_close(found, wanted, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_of_a_packed_row_the_last_layer_computes_the_last_tokens(dtype: torch.dtype) -> None:
+    torch.manual_seed(2)
+    start = torch.randint(0, 50, (90,)).tolist()
+    rows = sorted([*start, *torch.randint(0, 50, (n,)).tolist()] for n in (20, 300, 41))
+    plain = model("llama", dtype)
+    fast = copy.deepcopy(plain)
+    if not speed_up(fast):
+        pytest.skip("oneDNN multiplies no bfloat16 on this processor")
+    with torch.inference_mode():
+        own, exact = (one_by_one(made, rows) for made in (plain, copy.deepcopy(plain).float()))
+        tree = pack(rows, 64)
+        register()
+        fast.set_attn_implementation(ATTENTION)
+        found = fast.model(
+            torch.tensor([tree.ids]), position_ids=torch.tensor([tree.positions]), use_cache=False,
+            selfj_nodes=Nodes(tree, "cpu", dtype),
+        ).last_hidden_state[0]  # fmt: skip
+        others = [at for at in range(len(tree.ids)) if at not in tree.last]
+        assert not found[others].any()
+        found = fast.lm_head(found[tree.last])
+    assert exact.std() > 0.3
+    rounding = float((own - exact).abs().max())
+    torch.testing.assert_close(found.float(), exact, atol=2e-4 + 2 * rounding, rtol=0)
+
+
+def test_a_model_that_then_says_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, ids = model("llama"), torch.randint(0, 50, (1, 30))
+
+    def say() -> Any:
+        with torch.inference_mode():
+            return made(ids, use_cache=False).logits.numpy()
+
+    norms = CpuLayer._finished
+    monkeypatch.setattr(CpuLayer, "_finished", lambda self, *given: 1.1 * norms(self, *given))
+    assert not sped_up(made, say, 1e-2)
+
+
+def test_half_precision_without_products_stays_as_it_is() -> None:
+    made = model("llama", torch.float16)
+    assert speed_up(made) == 0 and layers(made) == 0
