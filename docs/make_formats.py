@@ -16,7 +16,7 @@ _HEAD = """# File formats
 
 These are the files that you write, or that the package writes for you and for other programs. Each
 format has a JSON Schema, against which tests check what the package reads and writes. A file of
-rows is JSONL, JSON (an array), CSV or Parquet. The schema describes one row of it, as it stands in
+rows is JSONL, JSON (an array), CSV or Parquet. The schema describes one row of it, as it is in
 JSONL. In CSV, lists are written as JSON, and an empty cell is null.
 
 The page is made from the schemas by `python docs/make_formats.py`. [layouts.md](layouts.md) lists

@@ -5,7 +5,7 @@ shorter instructions four times each, and evaluates its answers against FLASK's 
 judge learns from that. Ratings only choose the answers that the model is tuned on, and measure how
 good the labels and the judge are. The judge is trained as the recipe `unspoiled` of
 benchmarks/small_judge.py, so that the two differ in their labels only. After an interruption the
-same command goes on. docs/results.md has the figures.
+same command continues. docs/results.md has the figures.
 """
 
 from __future__ import annotations

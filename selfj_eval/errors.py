@@ -67,7 +67,7 @@ def printable(path: str | Path) -> str:
 class SelfJError(Exception):
     """Base of all errors this package raises on purpose.
 
-    Its text is one line that does nothing to a terminal, whatever it quotes.
+    Its text is one line that is safe on a terminal, whatever it quotes.
     """
 
     def __str__(self) -> str:

@@ -103,10 +103,11 @@ class Annotator(Result):
 
 
 def config_annotator(options: ConfigOptions) -> Annotator:
-    """Write the configuration with which the stock ``alpaca_eval`` command uses a judge.
+    """Write a configuration with which the unmodified ``alpaca_eval`` command uses a judge.
 
-    That is ``configs.yaml``, ``client.yaml`` and ``prompt.txt``; and with AlpacaEval's data here
-    both baselines and the input of length control, so that no network is needed.
+    It consists of ``configs.yaml``, ``client.yaml`` and ``prompt.txt``. If AlpacaEval's data are on
+    this machine, it also has both baselines and the input of length control, so that no network is
+    needed.
 
     Args:
         options: The judge, and the folder to write.

@@ -168,8 +168,8 @@ def _rater(judge: str, store: str, references: str | None, sha256: str | None) -
     if not same:
         raise JudgeError(
             "the judge or its references have changed since the AlpacaEval configuration was "
-            "written, so the kept annotations are another judge's; write it again: "
-            "selfj alpaca config"
+            "written, so the stored annotations are from another judge; write it again: selfj "
+            "alpaca config"
         )
     given = {} if references is None else read_references(references)
     atexit.register(_summary)

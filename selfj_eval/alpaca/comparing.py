@@ -56,9 +56,9 @@ def _check_order(instructions: EvaluationSet, path: Path | None) -> None:
     """Length control goes by an instruction's position in AlpacaEval's own order."""
     if not alpaca_pack.is_here():
         logger.warning(
-            "note: AlpacaEval's data are not here (`selfj data get alpaca_eval` gets them), so it "
-            "cannot be checked that the baseline's instructions are AlpacaEval's own, in its "
-            "order, as length control needs them"
+            "note: AlpacaEval's data are not here (`selfj data get alpaca_eval` gets them), so "
+            "it cannot be checked whether the baseline's instructions are AlpacaEval's own, in "
+            "its order, as length control needs them"
         )
         return
     official = alpaca_pack.evaluation_set().instructions

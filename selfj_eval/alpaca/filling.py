@@ -128,10 +128,10 @@ class RowRun(Result):
 def run_row(row: str, options: RunOptions) -> RowRun:
     """Fill a row of the paper's table: generate answers, choose the best, compare.
 
-    The model answers AlpacaEval's 805 instructions, a row that takes the best of n has the judge
-    choose, and the answers are compared with both baselines: by the judge, and by AlpacaEval's own
-    GPT-4 annotators, which ask OpenAI or the server that OPENAI_BASE_URL names. All steps keep what
-    is finished.
+    The model answers AlpacaEval's 805 instructions. If the row takes the best of n, the judge
+    chooses it. The answers are then compared with both baselines: by the judge, and by AlpacaEval's
+    own GPT-4 annotators, which ask OpenAI or the server that OPENAI_BASE_URL names. All steps keep
+    what is finished.
 
     Args:
         row: Name of a row of the manifest that has ``run``.

@@ -27,10 +27,10 @@ class ComparisonOptions(JudgeOptions):
     )
     temperature: float | None = option(
         None,
-        "preference = 1 + sigmoid((score - baseline's score) / T), with T in points of the score; "
-        "with 0 only which score is higher counts (default: 1 for a judge on 0 to 9, in "
-        "proportion on another scale; 0 for length and other raters that are not on a judge's "
-        "scale)",
+        "preference = 1 + sigmoid((score - baseline's score) / T), with T in points of the "
+        "score; with 0, only the order of the two scores counts (default: 1 for a judge on 0 to "
+        "9, in proportion on another scale; 0 for length and other raters that are not on a "
+        "judge's scale)",
         low=0,
         placeholder="T",
     )

@@ -195,7 +195,7 @@ def _generator(rows: Mapping[str, tuple[str, Mapping[str, Any]]], path: Path | N
         message = f"holds outputs of {len(names)} models ({shown}, ...); give one file per model."
         raise DataError(message, path=path, field="generator")
     if not names and path is None:
-        raise DataError("nothing says what the model is called; give `name`, or a field generator.")
+        raise DataError("the model has no name; give `name`, or a field `generator`.")
     return names.pop() if names else (path or Path()).stem
 
 

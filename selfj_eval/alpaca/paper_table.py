@@ -165,14 +165,15 @@ class PaperTable(Result):
 def table_rows(options: TableOptions) -> PaperTable:
     """The paper's AlpacaEval table: published numbers beside those obtained here.
 
-    Stored GPT-4 preferences go through AlpacaEval's own metric; ``alpaca.run`` fills the rows of
-    models that have no stored ones. A judge scores the stored outputs of the rows that have some.
+    The numbers come from stored GPT-4 preferences and AlpacaEval's own metric; ``alpaca.run`` fills
+    the rows of models that have no stored preferences. A judge scores the stored outputs of the
+    rows that have some.
 
     Args:
         options: What the table is filled with.
 
     Raises:
-        DataError: If AlpacaEval's data are missing, or the manifest is none.
+        DataError: If AlpacaEval's data are missing, or the manifest is not valid.
         JudgeError: If the judge cannot be loaded, or AlpacaEval is not installed.
         StoreError: If results of ``alpaca.run`` are damaged.
     """

@@ -30,7 +30,8 @@ class RankOptions(ComparisonOptions):
 
     judge: Sequence[str | Rater] = option(
         help="a judge's folder or hub id, or any other rater, such as length, trigrams or "
-        "tfidf+length; may be repeated; an option of the judge is for each that takes it",
+        "tfidf+length; may be repeated; an option of the judge applies to each that accepts "
+        "it",
         placeholder="JUDGE",
     )
     output: PathLike = option(help="folder for the CSV files and the figure", placeholder="DIR")
@@ -279,7 +280,7 @@ class Rankings(Result):
 
 
 def rank_models(options: RankOptions) -> Rankings:
-    """Rank AlpacaEval's stored models by judges, and compare with GPT-4's rankings.
+    """Rank AlpacaEval's stored models by judges and compare the rankings with GPT-4's.
 
     Judgments are kept. After an interruption, make the same call again to continue.
 

@@ -168,8 +168,8 @@ def annotate_with_gpt4(
     except Exception as error:  # whatever a reply makes it raise
         raise JudgeError(
             f"the annotator {ANNOTATORS[version]} failed: {brief(error).rstrip('.')}. Check "
-            "OPENAI_API_KEY and OPENAI_BASE_URL (unset: OpenAI's own). What was annotated, but for "
-            f"the last {_CHUNK} at most, is kept in {cache}: run it again to go on."
+            "OPENAI_API_KEY and OPENAI_BASE_URL (unset: OpenAI's own). What was annotated, but "
+            f"for the last {_CHUNK} at most, is kept in {cache}: run it again to continue."
         ) from error
     finally:
         root.setLevel(level)

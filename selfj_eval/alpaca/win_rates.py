@@ -169,8 +169,8 @@ class WinRates(Result):
 def evaluate_outputs(outputs: Outputs | Sequence[Outputs], options: EvaluateOptions) -> WinRates:
     """Compare the outputs of models with a baseline's, in AlpacaEval's own columns.
 
-    Every answer is judged once, the baseline's too, and kept: with more outputs, or after an
-    interruption, only what is new is judged.
+    Every answer, including the baseline's, is judged once, and the judgments are kept: with more
+    outputs, or after an interruption, only new answers are judged.
 
     Args:
         outputs: Of one model or a list, one per model: a file, rows with instruction, output and
@@ -347,8 +347,8 @@ def _refuse_repeated(models: Sequence[ModelAnswers], paths: Sequence[Path | None
     for number, (model, path) in enumerate(zip(models, paths, strict=True), 1):
         if model.model in seen:
             raise DataError(
-                f"is called {model.model!r}, as is {seen[model.model]}; each model needs a name "
-                "of its own (`generator` in the outputs).",
+                f"is called {model.model!r}, as is {seen[model.model]}; each model needs its own "
+                "name (`generator` in the outputs).",
                 path=path,
                 place=None if path is not None else f"outputs {number}",
             )

@@ -44,7 +44,8 @@ class BenchOptions(ReadOptions):
     raters: PathLike | None = option(None, "YAML file that defines more raters", placeholder="FILE")
     answering: dict[str, str] = option(
         {},
-        "the model to load for the answering model that the data call NAME; may be repeated",
+        "the model to load for the answering model that is called NAME in the data; may be "
+        "repeated",
         placeholder="NAME=MODEL",
     )
     embedder: str | None = option(
@@ -52,8 +53,8 @@ class BenchOptions(ReadOptions):
     )
     combine: str = option(
         "z",
-        "how scores are brought to one scale before they are added: standardised (z) or replaced "
-        "by their ranks (default: z)",
+        "how scores are put on one scale before they are added: standardised (z) or replaced by "
+        "their ranks (default: z)",
         ("z", "rank"),
     )
     models: tuple[str, ...] | None = option(
@@ -62,8 +63,9 @@ class BenchOptions(ReadOptions):
     metric: str = option("pearson", "the correlation that the cells show", ("pearson", "spearman"))
     robust: bool = option(
         False,
-        "instead of the table, change answers so that their scores must not rise, and show how "
-        "often and how far they do (docs/robustness.md); uses 200 answers per set, or `limit`",
+        "instead of the table, change answers in ways that should not raise their scores, and "
+        "show how often and how far the scores rise (docs/robustness.md); uses 200 answers per "
+        "set, or `limit`",
     )
     pairs: bool = option(
         False,
@@ -73,7 +75,7 @@ class BenchOptions(ReadOptions):
     pairwise: str | None = option(
         None,
         "with `pairs`: also show judges both answers, in both orders, with this template "
-        "(pairwise, or a file of your own)",
+        "(pairwise, or your own file)",
         placeholder="TEMPLATE",
     )
     limit: int | None = option(None, "only the first N records of each set", low=1)

@@ -13,16 +13,16 @@ _EXAMPLES = """examples:
   selfj audit policy.json labels.jsonl
   selfj audit policy.json new.scores.jsonl --ratings this-week.csv
 
-Rate some of the answers that the policy accepts, in the order in which they come, and run this as
-often as you like: with all labels so far, or only the new ones. While the promise holds, the
-probability that it is ever refuted is at most 1 - CONFIDENCE.
+Rate some of the answers that the policy accepts, in the order in which they arrive. Run this
+command as often as you like, with all labels so far or only the new ones. While the promise holds,
+the probability that it is ever refuted is at most 1 - CONFIDENCE.
 
-Each instruction counts once, with the ratings that LABELS has for it then, and by the share of its
-answers that are accepted. So LABELS must hold all answers to an instruction, also the declined and
-the unrated ones, and you give an instruction when its ratings are complete. Choose instructions at
-random and rate all their accepted answers, or rate every accepted answer with the same chance. If
-the chances differ, put them in the field "inclusion", and give the smallest possible one as
---least-inclusion.
+Each instruction counts once, with the ratings that LABELS has for it at that time, weighted by the
+share of its answers that are accepted. LABELS must therefore contain all answers to an instruction,
+even the declined and the unrated ones. Add an instruction only when its ratings are complete.
+Choose instructions at random and rate all their accepted answers, or rate every accepted answer
+with the same probability. If the probabilities differ, put them in the field "inclusion", and give
+the smallest possible one as --least-inclusion.
 Exit status: 0; 1 when the promise is refuted; 2 for wrong input.
 """
 
@@ -37,7 +37,7 @@ def add_parser(subparsers: Any) -> None:
         "whether their scores and lengths have drifted.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("policy", metavar="POLICY", help="what selfj select has written")
+    parser.add_argument("policy", metavar="POLICY", help="policy that `selfj select` wrote")
     parser.add_argument("labels", metavar="LABELS", help="scored answers with ratings")
     add_flags(parser, AuditOptions)
 

@@ -34,7 +34,7 @@ Raters (docs/bench.md):
                             a Self-J judge, with and without reference
   small-ref                 the sum of small and trigrams on fixed scales
   a+b, 2*a+b                a sum of raters; all parts are brought to one scale first
-  a name from --raters FILE any rater with options, such as a judge behind a server (generative)
+  a name from --raters FILE any rater with options, such as a judge on a server (generative)
 Without :MODEL, ppl, vro and self-eval use the model that answered: --answering NAME=MODEL.
 
 The command writes to DIR: table.md, table.csv, table.tex, table.html (extra: report), bench.json,

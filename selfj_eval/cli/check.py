@@ -18,12 +18,13 @@ METRIC is mean_score, share_at_least(SCORE), unscored (a share), or, if there ar
 selfj eval's: pearson, spearman, kendall_tau_b, acc23, auroc, augrc, aurc, prr, ece, or the path of
 any other in its JSON, such as pairwise.same_instruction or by_model.my-7b.spearman.
 
-A requirement is kept if the interval keeps it: with >= its lower end, with <= its upper end.
-So few answers break what many would keep; the output then says about how many would be needed. With
---point the value is compared instead. What is undefined, or has no interval (ece never has one),
-breaks its requirement. Every answer must be scored: --require "unscored<=0.02" allows 2 % of this
-file to be unscored. docs/check.md shows pipelines and the pytest plugin.
-Exit status: 0 if every requirement is kept; 1 if one is broken; 2 for wrong input.
+A requirement holds if the end of the interval satisfies it: the lower end for >=, the upper end for
+<=. With few answers, a requirement may therefore break that would hold with more; the output then
+says about how many are needed. With --point, the value is compared instead. A metric that is
+undefined or has no interval (ece never has one) breaks its requirement. Every answer must be
+scored: --require "unscored<=0.02" allows 2 % of this file to be unscored. docs/check.md shows
+pipelines and the pytest plugin.
+Exit status: 0 if every requirement holds; 1 if one is broken; 2 for wrong input.
 """
 
 
@@ -33,8 +34,8 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "check",
         run,
-        description="Check scores against requirements, in a pipeline: a line for each that is "
-        "broken, and exit status 1.",
+        description="Check scores against requirements in a pipeline. If one is broken, the exit "
+        "status is 1.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("scores", metavar="SCORES", help="scored answers")

@@ -14,9 +14,9 @@ _EXAMPLES = """examples:
   selfj estimate scores.jsonl --ratings labels.csv --scale 1 5 --good-at 7
   selfj estimate scores.jsonl --ratings labels.csv --models my-7b,my-13b
 
-SCORES holds scores of all answers, LABELS ratings of a part of them, chosen at random or by
-`selfj plan`. The scores say what they can, the ratings correct them, and the interval is right
-whether the judge is good or not. docs/estimating.md explains every number.
+SCORES has the scores of all answers. The ratings are of a part of them, chosen at random or by
+`selfj plan`. The ratings correct the scores, and the interval is valid whether the judge is good or
+not. docs/estimating.md explains every number.
 Exit status: 0; 1 when no interval can be given; 2 for wrong input.
 """
 

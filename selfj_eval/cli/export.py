@@ -20,8 +20,9 @@ _EXAMPLES = """examples:
     --model me/my-judge --dataset owner/ratings --task default
 
 RESULT is a scores file with the answers of one model, or the output of `selfj eval --json`. From a
-scores file the model's mean score is published, from an evaluation the judge's metrics. This
-command sends nothing anywhere. docs/export.md explains more. Exit status: 0, or 2 for wrong input.
+scores file, the model's mean score is exported; from an evaluation, the judge's metrics. This
+command sends nothing over the network. docs/export.md explains more. Exit status: 0, or 2 for wrong
+input.
 """
 
 

@@ -21,13 +21,13 @@ the output says what is written:
   .json                    AlpacaEval's model_outputs: dataset, instruction, output, generator
   .jsonl, .csv, .parquet   records that selfj score reads: id (ID-0, ID-1, ... with --n), ...
 
-Prompt forms: chat is the tokenizer's chat template. wizardlm is the instruction, an empty line and
-"### Response:"; Self-J's models were trained with it. plain is the instruction alone. auto uses the
-form that selfj train sft recorded beside the model, or else chat if there is a template, or else
-wizardlm.
+Prompt formats: chat is the tokenizer's chat template. wizardlm is the instruction, an empty line
+and "### Response:"; Self-J's models were trained with it. plain is the instruction alone. auto uses
+the format that selfj train sft recorded beside the model, or else chat if there is a template, or
+else wizardlm.
 
 Every finished batch is kept in a store beside the output (OUTPUT.store). After an interruption, run
-the same command again: it gives the same answers as an undisturbed run, even sampled ones. An
+the same command again: it gives the same answers as an uninterrupted run, even sampled ones. An
 instruction whose prompt is too long gets no answer and has no row in the output. It is counted, and
 OUTPUT.run.json names it.
 Exit status: 0 when every instruction was answered, 1 when some were not or all answers are empty,

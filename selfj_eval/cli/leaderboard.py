@@ -16,8 +16,8 @@ _EXAMPLES = """examples:
   selfj leaderboard results evaluation.json --output mine.csv --markdown mine.md
 
 Rows that are already in the output are kept. A new result replaces the row of the same judge on the
-same data set, with the same --good-at, and likewise with or without the reference. Paths of your
-machine are not written into the table.
+same data set with the same --good-at, if both were with the reference or both without it. Paths of
+your machine are not written into the table.
 Exit status: 0, or 2 for wrong input.
 """
 

@@ -15,7 +15,7 @@ _EXAMPLES = """examples:
 
 The merged folder is one model with its tokenizer, which transformers, vLLM and lm-eval can load.
 The base is loaded unquantised, even if the adapter was trained on a quantised one. The folder also
-holds README.md, the model card with the numbers of the training, and merge.json.
+contains the model card, README.md, with the training metrics, and merge.json.
 """
 
 

@@ -16,9 +16,9 @@ _EXAMPLES = """examples:
   selfj estimate scores.jsonl --ratings labels.csv
 
 The file shows neither scores nor models. Fill in its column `rating` from the top, or rate in the
-browser with `selfj rate`. The order is random, so you may stop early, but not with a pilot
-(--ratings): then all rows must be rated. `selfj estimate` reads the file. docs/estimating.md says
-how to choose.
+browser with `selfj rate`. The order is random, so you may stop early. With a pilot (--ratings),
+however, all rows must be rated. `selfj estimate` reads the file. docs/estimating.md says how to
+choose.
 Exit status: 0; 2 for wrong input.
 """
 

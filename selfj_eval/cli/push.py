@@ -13,9 +13,9 @@ _EXAMPLES = """examples:
   selfj push scores.jsonl --to hf://datasets/me/my-scores/vicuna --dry-run
   selfj push my-judge/ --to hf://me/my-judge
 
-A scores file is sent with its run file. Of a judge's folder, the files that make up the judge are
-sent. Either is one commit. --dry-run lists the files. Pickles are refused. The token is the one of
-huggingface_hub: HF_TOKEN, or `hf auth login`. docs/export.md explains more.
+A scores file is sent with its run file. From a judge's folder, only the files that make up the
+judge are sent. Both are sent as one commit. --dry-run lists the files. Pickles are refused. The
+token is that of huggingface_hub: HF_TOKEN, or `hf auth login`. docs/export.md explains more.
 Exit status: 0; 2 for wrong input, or if the hub refuses the files.
 """
 

@@ -15,10 +15,10 @@ _EXAMPLES = """examples:
   selfj estimate scores.jsonl --ratings ratings.jsonl
   selfj rate answers.jsonl --output ratings.jsonl --scale 1 5 --guidelines how.md
 
-The page shows one answer at a time, without score and model. Keys: the digits rate, s skips,
-u takes back the last rating, c writes a comment, ? shows all. A rating is on the disk before the
-next answer appears. Ctrl-C ends; the same command goes on. docs/rating.md says more. The command
-needs the extra `web` (pip install "selfj-eval[web]").
+The page shows one answer at a time, without its score or model. Keys: the digits rate, s skips, u
+undoes the last rating, c writes a comment, ? shows all keys. A rating is on the disk before the
+next answer appears. Ctrl-C ends the command; run it again to continue. docs/rating.md says more.
+The command needs the extra `web` (pip install "selfj-eval[web]").
 Exit status: 0; 2 for wrong input.
 """
 
@@ -32,7 +32,9 @@ def add_parser(subparsers: Any) -> None:
         description="Rate answers in the browser, without knowing their score or model.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("answers", metavar="ANSWERS", help="a plan of `selfj plan`, or any answers")
+    parser.add_argument(
+        "answers", metavar="ANSWERS", help="a plan from `selfj plan`, or any file of answers"
+    )
     add_flags(parser, RateOptions)
 
 

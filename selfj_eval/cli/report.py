@@ -16,7 +16,7 @@ _EXAMPLES = """examples:
   selfj report new.jsonl --results policy.json audit.json --output report.html
 
 The page begins with a summary in words and a verdict: does the judge agree better with the ratings
-than answer length and the words that answer and reference share? docs/evaluation.md says how.
+than answer length and the words that answer and reference share? docs/evaluation.md has the rules.
 The page is self-contained: it needs no script, no network and no other files. The command needs the
 extra `report` (pip install "selfj-eval[report]").
 Exit status: 0; 1 when a judge has no answer with a score and a rating; 2 for wrong input.

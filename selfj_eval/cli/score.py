@@ -27,10 +27,10 @@ A record has id, instruction, response and, if known, reference, rating, rating_
 model and category. You need not convert lm-eval's samples_*.jsonl or AlpacaEval's model_outputs
 JSON. Files of other programs: docs/layouts.md.
 
-Rows without ids get their positions, from 0. Text files may be compressed (.jsonl.gz, .csv.zst).
-Several INPUTs are read one after the other and give one scores file. So does a folder of lm-eval's
-logs or of other files. For a folder of Parquet files, each file gets a scores file of the same name
-in the folder OUTPUT. Only JSON arrays are held in memory whole.
+Rows without ids get their positions, starting at 0. Text files may be compressed (.jsonl.gz,
+.csv.zst). Several INPUTs are read one after the other and give one scores file. So does a folder of
+lm-eval's logs or of other files. For a folder of Parquet files, each file gets a scores file of the
+same name in the folder OUTPUT. Only JSON arrays are held in memory whole.
 
 Every finished judgment is kept in a store beside the output (OUTPUT.store). After an interruption,
 run the same command again: nothing finished is lost or computed twice.

@@ -20,11 +20,12 @@ _EXAMPLES = """examples:
 
 POST /v1/judge scores answers, POST /v1/decide accepts or declines them by the policy. Requests that
 arrive together are judged in one batch. /healthz, /readyz, /metrics (Prometheus) and /openapi.json
-are for those who run it and write clients (docs/serving.md).
+are for operators and for writing clients (docs/serving.md).
 
-Where other machines can reach it, requests need the token in the environment variable
-SELFJ_SERVE_TOKEN. SIGTERM or Ctrl-C ends it, after it has answered what it has accepted.
-Exit status: 0 when it was ended; 2 for wrong input, or a policy that is for another judge.
+If other machines can reach the service, requests need the token in the environment variable
+SELFJ_SERVE_TOKEN. SIGTERM or Ctrl-C stops it, after it has answered the requests that it has
+accepted.
+Exit status: 0 when it was stopped; 2 for wrong input, or a policy for another judge.
 """
 
 

@@ -14,7 +14,7 @@ _EXAMPLES = """examples:
   selfj view judge.jsonl other-judge.jsonl --port 9000
   selfj view model-a.jsonl model-b.jsonl --ratings ratings.csv
 
-This machine serves the page to itself. It needs no network and changes no file; Ctrl-C ends it. The
+This machine serves the page. It needs no network and changes no file; Ctrl-C stops it. The
 command needs the extra `web`, and for figures `report` (pip install "selfj-eval[web,report]").
 Exit status: 0; 2 for wrong input.
 """

@@ -14,8 +14,8 @@ _EXAMPLES = """examples:
   selfj worst scores.jsonl --n 50 --model my-7b --category coding
   selfj worst scores.jsonl --json > worst.json
 
-The answers need no ratings. Read them before you trust the scores: a judge is wrong most visibly at
-the ends. Exit status: 0; 2 for wrong input.
+The answers need no ratings. Read them before you trust the scores: a judge's mistakes are easiest
+to see at the ends. Exit status: 0; 2 for wrong input.
 """
 
 

@@ -31,15 +31,15 @@ class StatsOptions(Options):
 
 
 def stats_of(collection: PathLike | Collection, options: StatsOptions) -> Statistics:
-    """Count what a collection holds, and write tables, a page and figures.
+    """Count what a collection contains, and write tables, a page and figures.
 
-    Parts that need a package that is not installed are skipped, and the result says so.
+    Parts that need a missing package are skipped, and the result says so.
 
     Args:
         collection: Its folder, or what ``run`` gave.
 
     Raises:
-        DataError: If there is no collection, or a file in it is none of a collection's.
+        DataError: If there is no collection, or it contains a file that does not belong to one.
         StoreError: If something cannot be written.
     """
     from selfj_eval.collection.sampling import collection_files, folder_of

@@ -81,15 +81,15 @@ class SampleOptions(TableOptions):
 def sample_collection(collection: PathLike | Collected, options: SampleOptions) -> Sample:
     """Draw random instructions of a finished collection.
 
-    The seed and the ids alone decide which are drawn and in which order: the same on any number of
-    workers, and a smaller sample is the beginning of a larger one.
+    Only the seed and the ids decide which instructions are drawn and in which order. The sample is
+    the same on any number of workers, and a smaller sample is the beginning of a larger one.
 
     Args:
         collection: Its folder, or what ``run`` gave.
 
     Raises:
         DataError: If the collection is not finished or has too few instructions, or something in
-            ``exclude`` is no sample.
+            ``exclude`` is not a sample.
         StoreError: If the file cannot be written.
     """
     folder = folder_of(collection)

@@ -56,7 +56,7 @@ def describe(folder: Path, progress: Callable[[int], None] = lambda _: None) -> 
         The counts; without root verbs.
 
     Raises:
-        DataError: If there is no collection, or a file in it is none of a collection's.
+        DataError: If there is no collection, or it contains a file that does not belong to one.
     """
     files = collection_files(folder)
     found = _summary(folder / "summary.json")
@@ -205,7 +205,11 @@ def _notes(
     found: Mapping[tuple[str, str], Mapping[str, Any]], kept: Mapping[tuple[str, str], int]
 ) -> list[str]:
     """Where summary and files say different things; the files count."""
-    notes = [] if found else ["There is no summary.json: what was read and dropped is not known."]
+    notes = (
+        []
+        if found
+        else ["There is no summary.json, so the numbers read and dropped are not known."]
+    )
     for key, entry in found.items():
         said, rows = _count(entry.get("kept")), kept.get(key, 0)
         if said is not None and said != rows:

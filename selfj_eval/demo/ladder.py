@@ -50,7 +50,7 @@ class LadderOptions(Options):
     """Which instructions, and how many."""
 
     split: str = option(
-        "test", "which of the two parts of the ladder; they share no instruction", SPLITS
+        "test", "which of the two parts of the ladder; the parts share no instruction", SPLITS
     )
     instructions: int = option(
         TEST_INSTRUCTIONS, "how many instructions", low=1, high=MAX_INSTRUCTIONS

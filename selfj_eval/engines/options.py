@@ -44,19 +44,19 @@ class JudgeOptions(ModelOptions):
     )
     rubric: str | None = option(
         None,
-        "YAML file with what to judge answers by, one criterion or several with weights, for a "
-        "template that shows it, such as rubric (docs/templates.md)",
+        "YAML file with the criteria to judge answers by (one, or several with weights), for a "
+        "template that shows them, such as rubric (docs/templates.md)",
         placeholder="FILE",
     )
     max_tokens: int | None = option(
         None,
-        "longest prompt in tokens; a longer one loses the middle of the answer, then of the "
-        "reference, then of the instruction (default: the judge's context; 4096 behind a server "
-        "whose tokenizer is not named)",
+        "longest prompt in tokens; from a longer one, the middle of the answer is cut, then of "
+        "the reference, then of the instruction (default: the judge's context; 4096 for a server "
+        "without a named tokenizer)",
         low=1,
     )
     allow_markers: bool = option(
-        False, "also judge answers that contain text of the judge's prompt"
+        False, "also judge answers that contain text from the judge's prompt"
     )
     engine: str = option(
         "transformers",

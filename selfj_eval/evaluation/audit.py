@@ -33,20 +33,20 @@ class AuditOptions(ScaleOptions):
     )
     state: PathLike | None = option(
         None,
-        "file that keeps what has been counted, so that labels count once (.json; default: "
-        "POLICY.audit.json)",
+        "file that records what has been counted, so that labels count only once (.json; "
+        "default: POLICY.audit.json)",
         placeholder="FILE",
     )
     confidence: float = option(
         0.95,
-        "while the promise holds, it is refuted with a probability of at most 1 - C, however often "
-        "you look",
+        "if the promise holds, the probability that it is ever refuted is at most 1 - C, however "
+        "often you look",
         placeholder="C",
     )
     least_inclusion: float | None = option(
         None,
-        "the smallest probability with which an answer can have been chosen for rating, for "
-        "labels with inclusion probabilities (`inclusion`)",
+        "the smallest probability with which an answer could be chosen for rating, for labels "
+        "with inclusion probabilities (`inclusion`)",
         placeholder="P",
     )
 
@@ -167,8 +167,8 @@ class Audit(Result):
 def audit_policy(policy: str | Path | Policy, labels: ScoresLike, options: AuditOptions) -> Audit:
     """Test whether a policy's promise still holds, while ratings come in.
 
-    The test may be looked at after every label: as long as the promise holds, the chance that it
-    is ever refuted is at most 1 - ``confidence``. Each instruction is one step, taken once.
+    You may look at the result after every label: as long as the promise holds, the probability
+    that it is ever refuted is at most 1 - ``confidence``. Each instruction is one step, taken once.
 
     Args:
         policy: What ``select`` chose.

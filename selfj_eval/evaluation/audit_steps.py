@@ -105,9 +105,9 @@ def notes_on_choice(scores: Scores, found: Sequence[Scored], policy: Policy) -> 
         if len(rated) == len(found):
             return []
         return [
-            "no answer here is declined or without a rating, though some instructions have several "
-            "answers. An instruction counts by the share of its answers that are accepted: if "
-            "there are others, add them, or a promise that holds may be refuted"
+            "no answer here is declined or unrated, although some instructions have several "
+            "answers. An instruction is weighted by the share of its answers that are accepted: "
+            "if there are other answers, add them, or a promise that holds may be refuted"
         ]
     accepted = Counter(_key(a, policy) for a in scores.answers if policy.decide(a).accept)
     partly = sum(n < accepted[key] for key, n in rated.items())
@@ -116,9 +116,9 @@ def notes_on_choice(scores: Scores, found: Sequence[Scored], policy: Policy) -> 
     some = counted(partly, "instruction has", "instructions have")
     return [
         f"{some} accepted answers with and without a rating. If not every accepted answer had the "
-        "same chance of being rated, or ratings are still to come, a promise that holds may be "
-        "refuted: rate all accepted answers of instructions that you choose at random, or give "
-        "the chances in the field `inclusion`"
+        "same probability of being rated, or ratings are still missing, a promise that holds may "
+        "be refuted: rate all accepted answers of instructions that you choose at random, or "
+        "give the probabilities in the field `inclusion`"
     ]
 
 

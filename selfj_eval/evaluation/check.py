@@ -55,20 +55,23 @@ class CheckOptions(VerdictOptions):
     )
     no_worse: float | None = option(
         None,
-        "the mean score is at most D points below that of `baseline`, on the instructions of both",
+        "require that the mean score is at most D points below that of `baseline`",
         low=0,
         placeholder="D",
     )
     point: bool = option(
-        False, "compare values with the bounds, and not the ends of their intervals"
+        False,
+        "compare the values themselves with the bounds, instead of the ends of their intervals",
     )
     model: str | None = option(None, "only answers by this model", placeholder="NAME")
     category: str | None = option(None, "only answers of this category", placeholder="NAME")
     junit: PathLike | None = option(
-        None, "also write a JUnit report: .xml, a test case per requirement", placeholder="FILE"
+        None,
+        "also write a JUnit report (.xml) with a test case per requirement",
+        placeholder="FILE",
     )
     markdown: PathLike | None = option(
-        None, "also write a summary in Markdown: .md, for the page of a pipeline's run",
+        None, "also write a Markdown summary (.md), for the page of a pipeline run",
         placeholder="FILE",
     )  # fmt: skip
 
@@ -102,12 +105,12 @@ class CheckOptions(VerdictOptions):
 
 
 def check_scores(scores: ScoresLike, options: CheckOptions) -> Check:
-    """Say whether scores keep requirements, such as a mean score or an agreement with ratings.
+    """Check scores against requirements, such as a mean score or an agreement with ratings.
 
-    A requirement is kept if the end of the metric's interval keeps it, so scores of few answers
-    break requirements that their values keep. What is undefined or has no interval breaks its
-    requirement. So do unscored answers, unless ``unscored`` itself is required, and answers of the
-    baseline that are missing in the scores, unless ``missing`` is.
+    A requirement holds if the end of the metric's interval satisfies it, so with few answers a
+    requirement may break although the value satisfies it. A metric that is undefined or has no
+    interval breaks its requirement. So do unscored answers, unless ``unscored`` itself is required,
+    and answers of the baseline that are missing in the scores, unless ``missing`` is required.
 
     Args:
         scores: Scored answers, as for ``evaluate``. ``mean_score``, ``share_at_least(SCORE)``,

@@ -108,7 +108,7 @@ class Check(Result):
         instructions: How many they answer; 0 where texts are missing.
         confidence: Level of all intervals.
         outcomes: One per requirement.
-        warnings: What a reader has to know, as sentences.
+        warnings: What a reader should know, as sentences.
     """
 
     judge: str

@@ -168,8 +168,8 @@ def _note_on_sizes(sizes: Counter[Any]) -> list[str]:
         return []
     return [
         "some instructions have answers without a rating, and not all have the same number of "
-        "answers: each instruction counts by the share of its answers that are rated. This holds "
-        "if every answer had the same chance of being rated"
+        "answers: each instruction is weighted by the share of its answers that are rated. This "
+        "is valid if every answer had the same probability of being rated"
     ]
 
 

@@ -61,12 +61,13 @@ def compare_scores(
     by a paired t-test over the instructions that both answered.
 
     With ``judge``, answers of models are scored first, as ``score`` does it: the scores are kept in
-    a file, and what is in its store is not judged again.
+    a file, and answers whose judgments are in its store are not judged again.
 
     Args:
-        first: Scored answers, as for ``evaluate``; with ``judge`` answers, as for ``score``. Alone,
-            its models are compared. With ``judge`` and ``second``, each of the two is one file, one
-            data set of the hub, or rows in memory; no pattern, folder or list of files.
+        first: Scored answers, as for ``evaluate``; with ``judge`` answers, as for ``score``. If it
+            is given alone, its models are compared. With ``judge`` and ``second``, each of the two
+            is one file, one data set of the hub, or rows in memory; no pattern, folder or list of
+            files.
         second: Scores of the same answers by another judge; ratings are taken from the first, and
             from the second where the first has none. Or scores of another model's answers to the
             same instructions, by the same judge. With ``judge``, another model's answers.
@@ -145,8 +146,8 @@ def compared(
     if not answers:
         raise DataError(
             f"shares no record with {second.path} that both scored and that has a rating. To "
-            "compare judges, ids and texts must be the same in both, and ratings in one of them or "
-            "in `ratings`; to compare models, the instructions.",
+            "compare judges, ids and texts must be the same in both, and ratings in one of them "
+            "or in `ratings`; to compare models, the instructions must be the same.",
             path=first.path,
         )
     other = dict(zip((a.id for a in answers), scores, strict=True))

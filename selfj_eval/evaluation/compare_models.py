@@ -119,8 +119,8 @@ def compared_models(scores: Sequence[Scores], by: str, confidence: float) -> Mod
         warnings += note_on_chances(taken, "; use `selfj estimate` for all")
     else:
         warnings.append(
-            "these are the judge's scores, not what people say; `selfj estimate` corrects them by "
-            "a few ratings"
+            "these are the judge's scores, not people's ratings; `selfj estimate` corrects them "
+            "with a few ratings"
         )
     judge = scores[0].name if by == "score" else "ratings"
     counts = {n: sum(map(len, values[n].values())) for n in means}

@@ -21,12 +21,12 @@ class CompareOptions(BootstrapOptions, RatingOptions, ReadOptions):
 
     by: str = option(
         "score",
-        "where models are compared: by the judge's scores or by the ratings",
+        "compare models by the judge's scores or by the ratings",
         ("score", "rating"),
     )
     judge: str | Path | Rater | None = option(
         None,
-        f"score the answers first, all with one judge, then compare their models: {RATERS}",
+        f"score the answers first, all with one judge, then compare their models; {RATERS}",
         placeholder="JUDGE",
     )
     output: PathLike | None = option(

@@ -51,8 +51,8 @@ class EstimateOptions(RatingOptions):
     predictors: str = option(
         "auto",
         "what predicts the ratings: the score alone, or all columns (score, the judge's "
-        "distribution, answer length, model, category) by cross-fitted regression; auto takes all "
-        "from 100 ratings on if they predict better",
+        "distribution, answer length, model, category) by cross-fitted regression; auto uses all "
+        "if there are at least 100 ratings and they predict better",
         PREDICTORS,
     )
 
@@ -87,9 +87,9 @@ class _Job:
 def estimate_answers(scores: ScoresLike, options: EstimateOptions) -> Estimation:
     """Estimate mean rating, share of good answers, difference and win rate of two models.
 
-    Prediction-powered inference (PPI++, arXiv 2311.01453): the scores of all answers say what they
-    can, the ratings of a part correct it, and the interval is right whether the judge is good or
-    not. Intervals are clustered by instruction and are about new instructions like these.
+    Prediction-powered inference (PPI++, arXiv 2311.01453): the ratings of a part of the answers
+    correct the scores of all, and the interval is valid whether the judge is good or not. Intervals
+    are clustered by instruction and are about new instructions like these.
 
     Args:
         scores: Scored answers, as for ``evaluate``. Ratings of a part of them are in it or in
@@ -311,7 +311,7 @@ def _warnings(data: PartlyRated, first: Estimate) -> list[str]:
     found = []
     labels = int(data.rated.sum())
     if np.ptp(data.score) == 0:
-        found.append(f"all scores are {data.score[0]:g}: the judge says nothing")
+        found.append(f"all scores are {data.score[0]:g}: the scores are not informative")
     elif first.gain is not None and first.gain < _HELPS and labels < len(data.score):
         found.append("the scores add nothing to the ratings")
     if FEWEST_LABELS <= labels < FEWEST_UNITS:

@@ -130,9 +130,9 @@ class Estimation(Result):
         ends = "" if found.low is None else f" ({found.low:.3f} to {found.high:.3f})"
         return (
             f"{by} (Rogan-Gladen), {found.value:.3f}{ends} of the {found.n:,} answers without a "
-            "rating are good. This holds if the judge errs as often on them as on the rated "
-            "answers, of which another share may be good. If the rated answers are a random part, "
-            "use `share good`: its interval is usually narrower."
+            "rating are good. This is valid if the judge errs as often on them as on the rated "
+            "answers; the share of good answers may differ. If the rated answers are a random "
+            "part, use `share good`: its interval is usually narrower."
         )
 
     def to_dict(self) -> dict[str, Any]:

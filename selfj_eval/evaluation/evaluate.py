@@ -1,4 +1,4 @@
-"""Everything there is to say about one judge on one set of rated answers."""
+"""All results about one judge on one set of rated answers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def work(scores: Scores, options: BootstrapOptions) -> int:
 
 
 def evaluate_scores(scores: ScoresLike, options: EvaluateOptions) -> Evaluation:
-    """Measure how well scores agree with ratings, and how useful they are for declining poor ones.
+    """Measure how well scores agree with ratings, and how well they find poor answers.
 
     Args:
         scores: Scored answers, of which some have ratings: what ``score`` gave or wrote, a file

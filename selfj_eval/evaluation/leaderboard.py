@@ -70,7 +70,7 @@ def leaderboard_of(
     results: str | Path | Evaluation | Sequence[str | Path | Evaluation],
     options: LeaderboardOptions,
 ) -> Leaderboard:
-    """Collect results of judges in one CSV table; rows that it has already are kept.
+    """Collect results of judges in one CSV table; existing rows are kept.
 
     A result of the same judge on the same data set, with or without reference and with the same
     lowest good rating, replaces its row. Paths of this machine are not written into the table.
@@ -80,7 +80,7 @@ def leaderboard_of(
             of these; one, or a list.
 
     Raises:
-        DataError: If one cannot be read, or holds no result.
+        DataError: If one cannot be read, or contains no result.
         StoreError: If the table cannot be written.
     """
     from selfj_eval.evaluation import leaderboard_table as table

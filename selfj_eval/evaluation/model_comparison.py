@@ -89,7 +89,7 @@ class ModelComparison(Result):
         missing: Answers without a score (or a rating), which are skipped.
         pairs: All pairs of models, the higher mean first.
         confidence: Level of all intervals; claims are made at 1 - confidence.
-        warnings: What a reader has to know, as sentences.
+        warnings: What a reader should know, as sentences.
         output: The file of the scores that were made for the comparison; None where there were
             scores already, or where they are in memory.
     """

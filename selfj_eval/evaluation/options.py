@@ -24,8 +24,8 @@ class RatingOptions(ScaleOptions):
 
     ratings: str | Path | Iterable[Mapping[str, Any]] | None = option(
         None,
-        "ratings by id, if the scores have none, or to replace those they have; texts are taken "
-        "from this file, too",
+        "ratings by id, if the scores file has none, or to replace the ones it has; texts are "
+        "also taken from this file",
         placeholder="FILE",
     )
     good_at: float = option(

@@ -29,7 +29,7 @@ class PartlyRated:
         scale: Ends of the ratings' scale, 0 and 9 where they had several; None where it is unknown.
         no_share: Why the share of good answers is undefined, or None.
         unscored: Number of answers without a score, which are not among them.
-        warnings: What a reader has to know, as sentences.
+        warnings: What a reader should know, as sentences.
     """
 
     answers: Sequence[Scored]
@@ -76,7 +76,7 @@ class PartlyRated:
         group = groups(answers)
         if group is None:
             warnings.append(
-                "not every answer has its instruction: answers are taken as independent, and "
+                "some answers have no instruction: answers are treated as independent, and "
                 "intervals are too narrow if there are several per instruction"
             )
         return cls(

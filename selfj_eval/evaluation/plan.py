@@ -48,22 +48,22 @@ class PlanOptions(ScaleOptions, TableOptions):
 
     ratings: str | Path | Iterable[Mapping[str, Any]] | None = option(
         None,
-        "a pilot: ratings by id of a random part of the answers; texts are taken from this file, "
-        "too",
+        "a pilot: ratings by id of a random part of the answers; texts are also taken from this "
+        "file",
         placeholder="FILE",
     )
     confidence: float = like(RatingOptions, "confidence")
     budget: int | None = option(None, "how many answers to rate", low=1, placeholder="N")
     width: float | None = option(
         None,
-        "rate as many answers as are needed for an interval no wider than W, in the ratings' unit",
+        "rate enough answers for an interval no wider than W, in the unit of the ratings",
         placeholder="W",
     )
     design: str = option(
         "random",
-        "random: each answer has the same chance; stratified: the same, and each fifth of the "
-        "scores gets its part; active: answers about which the judge is uncertain have a higher "
-        "chance",
+        "random: each answer has the same chance; stratified: the same, with an equal part from "
+        "each fifth of the scores; active: answers about which the judge is uncertain have a "
+        "higher chance",
         DESIGNS,
     )
     models: tuple[str, ...] | None = option(
@@ -102,18 +102,19 @@ def plan_ratings(scores: ScoresLike, options: PlanOptions) -> Plan:
     """Choose answers to rate, and write them into a file without scores or models' names.
 
     Every answer is chosen with a known probability, ``inclusion``, which ``estimate`` reads from
-    the file when the ratings are in. The rows are in random order: without a pilot, whoever stops
-    early has still rated a random part. With a pilot, whose rows come first, all must be rated.
+    the file with the ratings. The rows are in random order: without a pilot, the ratings are a
+    random part even if you stop early. With a pilot, whose rows come first, all must be rated.
 
     Args:
-        scores: Scored answers, as for ``evaluate``. Ratings in it or in ``ratings`` are a pilot, a
-            random part: it says what widths to expect, and is in the file with its ratings.
+        scores: Scored answers, as for ``evaluate``. Ratings in it or in ``ratings`` are a pilot,
+            which must be a random part: it shows what widths to expect, and is in the file with its
+            ratings.
 
     Raises:
         DataError: If the scores cannot be read, there are fewer answers than ``budget``, no number
             of answers reaches ``width``, the rated answers had different chances (their
             ``inclusion``), or for ``active`` the judge's distributions are missing or wrong.
-        StoreError: If the file cannot be written, or there is one that holds ratings.
+        StoreError: If the file cannot be written, or already exists and has ratings.
     """
     # An iterator can be read only once, and ``active`` reads the scores a second time.
     given: Any = list(scores) if isinstance(scores, Iterator) else scores
@@ -203,7 +204,7 @@ def _refuse_ratings_in(path: Path) -> None:
             for value in (row.get("rating") for _, row in iter_rows(path))
         )
     except DataError as error:
-        message = f"{printable(path)} is there already, and cannot be read to see whether it holds "
+        message = f"{printable(path)} already exists, and cannot be read to check whether it has "
         raise StoreError(f"{message}ratings. Name another `output`.") from error
     if held:
         raise StoreError(

@@ -51,11 +51,11 @@ class Policy:
         threshold: On the judge's scale; the highest one if each category has its own.
         max_risk: Promised largest probability that an answer to a random instruction is bad if it
             is accepted, or largest expected loss; each instruction counts once.
-        confidence: With which probability, over calibration sets, the promise holds.
-        good_at: An answer is good when its rating, put on 0..9, is at least this.
+        confidence: The probability, over calibration sets, with which the promise holds.
+        good_at: An answer is good if its rating, rescaled to 0..9, is at least this.
         slope, intercept: P(good | score) = 1 / (1 + exp(-(slope score + intercept))).
         calibration: What it was chosen on and how: file, hash, n, accepted, bad, range of the
-            scores, the test that was used, and what was said against the promise.
+            scores, the test that was used, and the warnings about the promise.
         judge: How the calibration scores were made; a policy holds for that judge only.
         version: Of this package.
         loss: ``bad`` or ``rating``: what ``max_risk`` limits.
@@ -93,7 +93,7 @@ class Policy:
 
         Raises:
             ValueError: If the score is NaN or infinite.
-            TypeError: If it is no single number, such as an array of several.
+            TypeError: If it is not a single number, such as an array of several.
         """
         given: Any = score
         if type(given).__name__ == "Scored":
@@ -123,7 +123,7 @@ class Policy:
         return Decision(score >= least, p_good)
 
     def differs(self, judge: Mapping[str, Any]) -> list[str]:
-        """In what a judge differs from the policy's; with another judge, no promise holds.
+        """In what a judge differs from the policy's; for a different judge, no promise holds.
 
         Args:
             judge: As a run file describes it.

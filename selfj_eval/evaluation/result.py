@@ -264,7 +264,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Evaluation(Result):
-    """Everything there is to say about one judge on one set of rated answers.
+    """All results about one judge on one set of rated answers.
 
     ``docs/evaluation.md`` explains every number; ``raters`` is None without two raters of the
     answers.
@@ -353,7 +353,7 @@ class Comparison(Result):
     Attributes:
         judges: What they are called.
         counts: Records of each, and those compared.
-        warnings: What a reader has to know, as sentences.
+        warnings: What a reader should know, as sentences.
         settings: What the numbers were computed with.
         metrics: Both values of each headline metric, and their difference (first - second).
         provenance: Of each.

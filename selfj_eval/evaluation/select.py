@@ -27,14 +27,14 @@ class SelectOptions(RatingOptions, TableOptions):
 
     max_risk: float | None = option(
         None,
-        "choose a threshold: the largest probability that an accepted answer to a random "
+        "choose a threshold; R is the largest probability that an accepted answer to a random "
         "instruction is bad",
         placeholder="R",
     )
     loss: str = option(
         BAD,
-        "what is lost by an accepted answer: 1 if it is bad, or 1 - rating on 0 to 1, of which "
-        "the expectation is then limited",
+        "the loss of an accepted answer: 1 if it is bad, or 1 minus its rating on 0 to 1 (the "
+        "expected loss is then limited)",
         LOSSES,
     )
     policy: str | Path | Policy | None = option(
@@ -48,13 +48,13 @@ class SelectOptions(RatingOptions, TableOptions):
     )
     all_answers: bool = option(
         False,
-        "use all answers to each instruction also where there are fewer than 200 instructions or "
-        "three answers each: this accepts more answers only if the promised risk is not small",
+        "use all answers to each instruction even with fewer than 200 instructions or three "
+        "answers each; this accepts more answers only if the promised risk is not small",
     )
     by_category: bool = option(
         False,
-        "a threshold for each category, so that the promise holds in each; the allowed error is "
-        "divided by the number of categories",
+        "choose a threshold for each category, so that the promise holds in each; the allowed "
+        "error is divided by the number of categories",
     )
 
     def check(self) -> None:
@@ -76,7 +76,7 @@ def select_answers(scores: ScoresLike, options: SelectOptions) -> Selection | De
     """Choose an acceptance threshold with a guarantee, or apply a policy to new answers.
 
     Args:
-        scores: Scored answers as for ``evaluate``; rated ones, to choose.
+        scores: Scored answers, as for ``evaluate``; to choose a threshold, they need ratings.
 
     Returns:
         The selection if ``max_risk`` is given, the decisions if ``policy`` is given.
@@ -214,7 +214,7 @@ def _unlike(policy: Policy, scores: Scores) -> list[str]:
     scored = [a for a in scores.answers if a.score is not None]
     seen = None if policy.distributions is None else policy.distributions["all"]
     found = [
-        f"these answers are not like those of the policy: {one}; the promise is for answers like "
+        f"these answers differ from those of the policy: {one}; the promise is for answers like "
         "those"
         for one in drifts(seen, scored)
         if one.clear

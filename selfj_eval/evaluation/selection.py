@@ -221,8 +221,8 @@ class Decisions(Result):
 
     Attributes:
         answers, accepted, declined, unscored: Counts of answers; unscored ones are declined.
-        rated_accepted, bad_accepted: Accepted answers with a rating, and the bad among them.
-        mean_loss: Mean loss of these, as the policy counts it; None where there are none.
+        rated_accepted, bad_accepted: Accepted answers with a rating, and how many of them are bad.
+        mean_loss: Mean loss of these, as the policy defines it; None if there are none.
         warnings: What shows that the promise may not hold here, as sentences.
         output: Where the decisions were written, or None.
         decided: One per answer, in their order.

@@ -42,7 +42,8 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
             raise StoreError(_too_long(path)) from error
         if error.errno == errno.ENOSPC:
             raise StoreError(
-                f"{path}: the disk is full, nothing was written. Free space and run it again."
+                f"{path}: the disk is full, so nothing was written. Free some space and run it "
+                "again."
             ) from error
         raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from error
 
@@ -95,7 +96,7 @@ def check_output(
     if path.resolve() in {file.resolve() for file in (*read, *map(run_file, read))}:
         raise StoreError(f"{path} is an input and would be overwritten; name another file.")
     if not path.parent.is_dir():
-        raise StoreError(f"{path}: there is no folder {path.parent}; make it first.")
+        raise StoreError(f"{path}: there is no folder {path.parent}; create it first.")
     longest = max((_temporary_name(run_file(path)), f"{path.name}.store-journal"), key=len)
     if len(os.fsencode(longest)) > _LONGEST_NAME:
         raise StoreError(_too_long(path))

@@ -51,12 +51,12 @@ class GenerateOptions(GeneratorOptions, TableOptions):
 
 @dataclass(frozen=True)
 class GenerateRun(Result):
-    """What came of having a model answer.
+    """The result of having a model answer instructions.
 
     Attributes:
         instructions, answers, unanswered: Counts.
         from_store: How many of the answers were known before.
-        cut: How many had not ended at the longest length.
+        cut: How many were cut at the longest length.
         empty: How many are empty.
         mean_characters: Mean length of the answers; None without any.
         errors: A line ``id: why there is no answer`` for each unanswered instruction.
@@ -128,7 +128,7 @@ def generate_answers(instructions: str | Path | Asked, options: GenerateOptions)
     """Have a model answer instructions.
 
     Every finished batch is kept in a store beside the output. After an interruption, make the same
-    call again: it continues and gives the same answers as an undisturbed run, even sampled ones.
+    call again: it continues and gives the same answers as an uninterrupted run, even sampled ones.
     Without an output or a store, everything is in memory.
 
     Args:

@@ -63,7 +63,7 @@ def read_instructions(path: str | Path, *, notices: Notices | None = None) -> li
 
     Args:
         path: The file.
-        notices: Gets what was recognised, converted or ignored.
+        notices: Receives what was recognised, converted or ignored.
 
     Raises:
         DataError: If the file cannot be read, or any row is not a valid instruction.

@@ -32,9 +32,11 @@ class Sampling(Options):
 
     n: int = option(1, "answers per instruction", low=1)
     temperature: float = option(
-        0.0, "sampling temperature; 0 always takes the likeliest token", low=0
+        0.0, "sampling temperature; 0 always takes the most likely token", low=0
     )
-    top_p: float = option(1.0, "draw from the likeliest tokens that together have this probability")
+    top_p: float = option(
+        1.0, "draw from the most likely tokens that together have this probability"
+    )
     max_new_tokens: int = option(
         1024, "longest answer in tokens; longer answers are cut and counted", low=1
     )
@@ -63,8 +65,8 @@ class GeneratorOptions(ModelOptions, Sampling):
     engine: str = option("transformers", "what runs the model", ("transformers", "vllm"))
     prompt: str = option(
         AUTO,
-        "form of the prompt; auto is the form that `selfj train sft` recorded, or else the "
-        "model's chat template if it has one, or else wizardlm",
+        "prompt format; auto is the format that `selfj train sft` recorded, or else the model's "
+        "chat template if it has one, or else wizardlm",
         PROMPT_CHOICES,
     )
     batch_size: int | None = option(

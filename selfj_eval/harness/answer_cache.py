@@ -49,17 +49,17 @@ def claim(cache: SqliteDict, model: Mapping[str, Any]) -> None:
         changed = sorted(k for k in {*holder, *mine} if holder.get(k) != mine.get(k))
         told = "; ".join(f"{k}: {holder.get(k)!s:.80}, now {mine.get(k)!s:.80}" for k in changed)
         raise JudgeError(
-            f"{cache.filename} holds the answers of another model ({told}), and they would be "
-            "given as this one's. Name another file for lm-eval's `use_cache`."
+            f"{cache.filename} has the answers of another model ({told}), which would be reported "
+            "as this model's. Name another file for lm-eval's `use_cache`."
         )
 
 
 @lru_cache(maxsize=1024)  # each task of a group asks
 def _warn_of(filename: str) -> None:
     logger.warning(
-        "%s does not say whose answers it holds. lm-eval looks answers up by the prompt alone: "
-        "if they are another model's, so are the numbers of this run. Name another file for "
-        "lm-eval's `use_cache`.",
+        "%s does not say which model its answers are from. lm-eval looks answers up by the "
+        "prompt alone: if they are from another model, so are the numbers of this run. Name "
+        "another file for lm-eval's `use_cache`.",
         shown(filename),
     )
 

@@ -172,8 +172,8 @@ def _tasks() -> Check:
     return Check(
         "lm-eval tasks",
         False,
-        "stock lm_eval does not find them (is it installed elsewhere?); use `selfj lm-eval ...` "
-        f"or give lm_eval the include_path {tasks_folder()}",
+        "lm_eval does not find them (is it installed elsewhere?); use `selfj lm-eval ...` or "
+        f"give lm_eval the include_path {tasks_folder()}",
     )
 
 

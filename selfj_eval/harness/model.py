@@ -107,7 +107,7 @@ class SelfJLM(LM):  # type: ignore[misc]
                 "take arguments of their own."
             )
         if adapter is not None and peft is not None:
-            raise JudgeError("adapter and peft are two names of one thing; give one of them.")
+            raise JudgeError("adapter and peft mean the same; give only one of them.")
         if str(batch_size or 1) != "1" or max_batch_size is not None:
             logger.warning("The model selfj forms its own batches: `batch_size` is not used.")
         self._name, self._engine, self._engine_args = str(pretrained), engine, engine_args
@@ -307,8 +307,8 @@ class SelfJLM(LM):  # type: ignore[misc]
     def _refuse(self, request: Instance, what: str) -> NoReturn:
         raise JudgeError(
             f"{request.task_name} asks for {what}. The model selfj is for the judge tasks "
-            "(selfj_judge_*, selfj_pair_*): it gives the likelihoods of the ten digits after a "
-            "prompt and nothing else, such as a template's own labels. Use lm-eval's model hf for "
+            "(selfj_judge_*, selfj_pair_*): it gives only the likelihoods of the ten digits "
+            "after a prompt, not those of a template's own labels. Use lm-eval's model hf for "
             "this task."
         )
 

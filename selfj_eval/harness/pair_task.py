@@ -38,8 +38,8 @@ class PairTask(SeveralPromptsTask):
         name, labels = self.template.name, self.template.labels.texts
         if self.template.chat:
             raise JudgeError(
-                f"the template {name} is a chat, and these tasks need a plain prompt; use "
-                "`selfj prefer` with it."
+                f"the template {name} is a chat, but these tasks need a plain prompt; use `selfj "
+                "prefer` with it."
             )
         texts = (self.template.with_reference, self.template.without_reference)
         if any(text is not None and (text.endswith("}") or text[-1:].isspace()) for text in texts):

@@ -40,8 +40,8 @@ class TaskSettings:
         template: Name of the prompt template.
         max_tokens: Longest prompt; default the model's context.
         tokenizer: Folder or hub id of the tokenizer that trims prompts; default the model's.
-        good_at: An answer is good when its rating, put on 0..9, is at least this.
-        allow_markers: Judge answers that hold text of the prompt template.
+        good_at: An answer is good if its rating, rescaled to 0..9, is at least this.
+        allow_markers: Also judge answers that contain text from the prompt template.
         chat_template: Wrap the judge's prompt when lm-eval is told ``apply_chat_template``.
         judge: The judge of generation tasks: ``demo``, a folder, a hub id, or a mapping with
             ``model`` and options of ``Judge.load``. Default the variable ``SELFJ_JUDGE``.

@@ -30,7 +30,7 @@ class LogOptions(Options):
     log: str | None = option(
         None,
         "log the headline numbers and the output files to MLflow or Weights & Biases, which must "
-        "be installed; its own environment variables say where to log to and hold the key",
+        "be installed; set the server and the key with its own environment variables",
         TRACKERS,
     )
 

@@ -176,9 +176,9 @@ class _Scored:
 def best_of_answers(candidates: Answers | ScoreRun, options: BestOfOptions) -> BestOf:
     """Keep the best of several answers to each instruction.
 
-    Of the first n answers to each instruction, the one with the highest score is kept, or the
-    first of these if several tie. The curve says what to expect from the best of 1, 2, 4, ... n:
-    the mean over all ways to draw that many answers from all scored ones, not only the first n.
+    Of the first n answers to each instruction, the one with the highest score is kept; if several
+    tie, the first of them. The curve says what to expect from the best of 1, 2, 4, ... n: the mean
+    over all ways to draw that many answers from all scored ones, not only the first n.
 
     Args:
         candidates: A file, also on the hub (``hf://datasets/...``), or rows in memory, with several

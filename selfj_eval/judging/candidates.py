@@ -175,7 +175,7 @@ def choose_n(records: Iterable[Record], n: int | None) -> int:
 
     Raises:
         DataError: If n is below 1, an instruction has fewer candidates, or there are none at all.
-        TypeError: If ``records`` is no iterable of ``Record``.
+        TypeError: If ``records`` is not an iterable of ``Record``.
     """
     counts = Counter(record.question for record in items(records, Record, "choose_n()"))
     if not counts:
@@ -259,7 +259,7 @@ def read_candidates(
             rows in memory; or rows whose ``output`` or ``response`` is a list of texts: the
             answers of the row ``3`` get the ids ``3-0``, ``3-1``, ... Without ids a row's place
             counts, from 0.
-        notices: Gets what was recognised, converted or ignored.
+        notices: Receives what was recognised, converted or ignored.
 
     Raises:
         DataError: If the file cannot be read, or any row is not valid.

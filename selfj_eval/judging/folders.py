@@ -81,7 +81,7 @@ def _on_ray(
     from selfj_eval.judging.ray import score_on_workers
 
     if not isinstance(options.judge, str | Path):
-        raise DataError("workers load a judge of their own; name it as `judge`.")
+        raise DataError("each worker loads its own judge; give its name as `judge`.")
     judge = str(options.judge)
     if parse_rater(judge).parts[0][1].kind != "judge":
         raise DataError(f"`engine` ray runs only Self-J judges, and {options.judge} is not one.")

@@ -100,7 +100,9 @@ def score_models(first: Answers, second: Answers, options: ScoreOptions) -> Scor
             own = model.records[0].model
             notices.append(f"the model is called {name}, because both are named {own!r}")
     if repeated:
-        notices.append("ids begin with the names of the models, because both use the same")
+        notices.append(
+            "ids begin with the names of the models, because both models use the same ids"
+        )
     return replace(run, notices=list(dict.fromkeys([*notices, *run.notices])))
 
 
@@ -255,9 +257,9 @@ def _named(models: Sequence[_Model], names: Sequence[str], repeated: bool) -> li
             first, its_id = whose.setdefault(own, (name, record.id))
             if first != name:  # the name of one model goes on as an id of the other does
                 raise DataError(
-                    f"both models use the same ids, so their names are put in front; but then "
-                    f"{its_id!r} of {first!r} and {record.id!r} of {name!r} are both {own!r}. "
-                    "Change one of these ids, or the name of a model.",
+                    "both models use the same ids, so the models' names are put in front of "
+                    f"them; but then {its_id!r} of {first!r} and {record.id!r} of {name!r} are "
+                    f"both {own!r}. Change one of these ids, or the name of a model.",
                     path=model.address,
                     field="id",
                 )

@@ -17,8 +17,8 @@ from selfj_eval.records.writing import TableOptions
 
 RATERS = (
     "a judge: 'small', 'small-ref' (if every answer has a reference; its scores are not on 0 to "
-    "9), 'demo' (a toy), a model folder, a GGUF file, a hub id, or with engine "
-    "openai a model's name at a server; or another rater: length, trigrams, tfidf, cosine:MODEL, "
+    "9), 'demo' (a toy), a model folder, a GGUF file, a hub id, or, with engine openai, a "
+    "model's name on a server; or another rater: length, trigrams, tfidf, cosine:MODEL, "
     "ppl:MODEL, reward:MODEL, generative:MODEL, a sum such as small+trigrams, or a YAML file "
     "(docs/bench.md)"
 )

@@ -30,8 +30,8 @@ class PreferOptions(JudgeOptions, TableOptions):
     group_title: ClassVar[str] = Options.group_title
 
     judge: str | Path | Any = option(  # Any: a PairJudge, whose module takes long to load
-        help="small-base, a model folder, a GGUF file, a hub id, or with engine openai a "
-        "model's name at a server",
+        help="small-base, a model folder, a GGUF file, a hub id, or, with engine openai, a "
+        "model's name on a server",
         placeholder="JUDGE",
     )
     template: str | None = option(
@@ -41,8 +41,8 @@ class PreferOptions(JudgeOptions, TableOptions):
     )
     pointwise: str | None = option(
         None,
-        "the same judge also rates each answer alone with this template (such as chat or self-j), "
-        "and the two ways are compared",
+        "also rate each answer alone, with the same judge and this template (such as chat or "
+        "self-j), and compare the two methods",
         placeholder="TEMPLATE",
     )
     output: PathLike | None = option(
@@ -73,7 +73,7 @@ class PreferOptions(JudgeOptions, TableOptions):
         super().check()
         self.need_share("confidence")
         if self.pointwise is not None and not isinstance(self.judge, str | Path):
-            raise DataError("`pointwise` needs a judge that is named, not one that is loaded.")
+            raise DataError("`pointwise` needs the name of a judge, not a loaded judge.")
 
 
 def prefer_answers(

@@ -282,5 +282,5 @@ def _matrix(ratings: Numbers) -> Array:
     if values.ndim != 2:
         raise ValueError(f"ratings: expected an array of shape (n, k), got {values.shape}")
     if np.isinf(values).any():
-        raise ValueError("ratings: infinity is none; NaN stands for a missing one")
+        raise ValueError("ratings: infinity is not a rating; use NaN for a missing one")
     return values

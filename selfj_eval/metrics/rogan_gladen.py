@@ -57,7 +57,7 @@ def rogan_gladen(
 
     Returns:
         The share; undefined with its reason without good or without bad rated answers, or where
-        the judge calls bad answers good at least as often as good ones.
+        the judge calls bad answers good at least as often as it does good ones.
     """
     if not 0 <= judged_good <= n:
         raise ValueError(f"judged_good must lie in 0..{n}, got {judged_good}")
@@ -143,5 +143,5 @@ def _undefined(n: int, rated: JudgedCounts) -> str | None:
             return f"no rated answer is {kind}"
     tpr, tnr = rated.true_positives / rated.positives, rated.true_negatives / rated.negatives
     if tpr + tnr - 1 <= 1e-12:
-        return "the judge calls bad answers good at least as often as good ones"
+        return "the judge calls bad answers good at least as often as it does good ones"
     return None

@@ -59,7 +59,7 @@ class Export(Result):
 
 
 def export_result(result: Exportable, options: ExportOptions) -> Export:
-    """Write a result in a format of the community, for other people's collections.
+    """Write a result in a format of a public collection of results.
 
     Scored answers become the mean score of the model that wrote them, an evaluation becomes the
     headline metrics of its judge. Unscored answers are skipped and counted.

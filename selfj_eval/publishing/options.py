@@ -88,8 +88,8 @@ class ExportOptions(EvalResultsOptions, EveryEvalEverOptions):
     )
     output: PathLike = option(help="folder to write the files into", placeholder="FOLDER")
     model: str = option(
-        help="the evaluated model, owner/name: the model that wrote the answers, or for "
-        "an evaluation the judge",
+        help="the evaluated model, owner/name: the model that wrote the answers or, for an "
+        "evaluation, the judge",
         placeholder="OWNER/NAME",
     )
     dataset: str = option(

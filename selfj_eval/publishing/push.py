@@ -108,18 +108,18 @@ class _Plan(NamedTuple):
 def push_path(path: PathLike, options: PushOptions) -> Push:
     """Send a scores file with its run file, or a judge's folder, to the model hub.
 
-    Nothing else in this package sends anything. The token is huggingface_hub's own (``HF_TOKEN``,
-    or what ``hf auth login`` has stored); it is neither read nor written here. A repository that is
-    not there is made, private unless ``public``. The run file goes without the command line and
-    without folders of this machine, a judge's folder with the files that a model is
-    loaded from, its README.md, LICENSE* and NOTICE*, and nothing else.
+    Nothing else in this package uploads anything. The token is huggingface_hub's own (``HF_TOKEN``,
+    or what ``hf auth login`` has stored); it is neither read nor written here. A repository that
+    does not exist is created, as private unless ``public``. The run file is sent without the
+    command line and without folders of this machine. From a judge's folder, only the files from
+    which the model is loaded, README.md, LICENSE* and NOTICE* are sent.
 
     Args:
         path: The file or the folder.
 
     Raises:
-        DataError: If it is neither, holds pickles, or the target does not fit.
-        JudgeError: If the judge's folder is not whole or not safe.
+        DataError: If it is neither, contains pickles, or the target does not fit.
+        JudgeError: If the judge's folder is incomplete or not safe.
         StoreError: If the hub cannot be reached, or refuses it.
     """
     target = _TARGET.fullmatch(options.to)
@@ -208,8 +208,8 @@ def _judge(folder: Path) -> _Plan:
     for file in found:
         if any(fnmatch(file.name, pattern) for pattern in PICKLES) or _is_pickle(file):
             raise DataError(
-                "is a pickle, which can run code where it is loaded, and is not sent. Take it out "
-                "of the folder; weights go as safetensors.",
+                "is a pickle, which can run code when it is loaded, so it is not sent. Remove it "
+                "from the folder; weights are sent as safetensors.",
                 path=file,
             )
         name = file.relative_to(folder).as_posix()
@@ -223,8 +223,8 @@ def _judge(folder: Path) -> _Plan:
         base = str(read_json(folder / "adapter_config.json").get("base_model_name_or_path"))
         if is_place(base):
             notes.append(
-                f"adapter_config.json names the base {base!r}, which nobody else has: write the "
-                "base's hub id there"
+                f"adapter_config.json names the base {base!r}, a folder that nobody else has: "
+                "write the base's hub id there"
             )
     if "README.md" not in files:
         notes.append("there is no README.md, so the hub shows no model card")

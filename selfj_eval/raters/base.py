@@ -110,7 +110,7 @@ class StoredRater(ABC):
             One judgment a record, in their order; a failed one has an error and no score.
 
         Raises:
-            TypeError: If ``records`` is no iterable of ``Record``.
+            TypeError: If ``records`` is not an iterable of ``Record``.
         """
         with self._lock:
             return self._judge(items(records, Record, "judge()"), progress)

@@ -125,7 +125,7 @@ class GenerativeRater:
 
         Raises:
             JudgeError: If the judge cannot be asked any more. The replies so far are kept.
-            TypeError: If ``records`` is no iterable of ``Record``.
+            TypeError: If ``records`` is not an iterable of ``Record``.
         """
         records = items(records, Record, "judge()")
         errors = [self.reason(record) for record in records]

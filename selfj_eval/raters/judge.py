@@ -60,15 +60,15 @@ class Judge(PromptJudge[Record]):
         rubric: What answers are judged by, or its file (docs/templates.md), for a template that
             shows it. Of several criteria each is asked for, and the score is their weighted mean.
         reference: Show the judge the reference of the records that have one.
-        max_tokens: Longest prompt; what is longer is cut in the middle of its texts
+        max_tokens: Longest prompt; a longer one is cut in the middle of its texts
             (``prompts.templates.fit_prompt``). By default the backend's limit.
-        allow_markers: Judge answers that hold text of the prompt template.
+        allow_markers: Also judge answers that contain text from the prompt template.
         store: Where finished judgments are looked up and kept.
 
     Attributes:
-        context: Hash of all that decides a judgment but the record: 32 bytes.
+        context: Hash of everything that decides a judgment, except the record: 32 bytes.
         from_store: How many of the records judged so far had their judgment in the store.
-        failed: For how many the backend gave no score, which it may the next time.
+        failed: For how many the backend gave no score; trying again may help.
         prompts, tokens: How many prompts the model was given so far, and their tokens.
 
     Example:
@@ -91,7 +91,7 @@ class Judge(PromptJudge[Record]):
         return next((reason for reason in reasons if reason is not None), None)
 
     def key(self, record: Record, criterion: int = 0) -> bytes:
-        """Key of a record's judgment in a store: 32 bytes, by content, not by id or place.
+        """Key of a record's judgment in a store: 32 bytes, by content, not by id or position.
 
         Args:
             record: The record.
@@ -118,7 +118,7 @@ class Judge(PromptJudge[Record]):
             One judgment per record, in the order of the records.
 
         Raises:
-            TypeError: If ``records`` is no iterable of ``Record``.
+            TypeError: If ``records`` is not an iterable of ``Record``.
             StoreError: If the store keeps something else under a record's key.
         """
         records = items(records, Record, "judge()")

@@ -86,7 +86,7 @@ class PairJudge(PromptJudge[Pair]):
             One judgment per pair, in their order.
 
         Raises:
-            TypeError: If ``pairs`` is no iterable of ``Pair``.
+            TypeError: If ``pairs`` is not an iterable of ``Pair``.
             StoreError: If the store keeps something else under a pair's key.
         """
         pairs = items(pairs, Pair, "judge()")

@@ -114,7 +114,7 @@ class PromptJudge(ABC, Generic[Item]):
 
     @classmethod
     def check_kind(cls, template: PromptTemplate) -> None:
-        """Refuse a template that compares two answers where one is rated, and the other way round.
+        """Refuse a template for two answers if one answer is rated, and the reverse.
 
         Raises:
             JudgeError: If it does not fit.

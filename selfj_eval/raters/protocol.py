@@ -17,8 +17,8 @@ class Rater(Protocol):
 
     Attributes:
         from_store: How many of the records rated so far had their score in the store.
-        failed: How many it may rate the next time it is asked, such as those that a server
-            did not answer.
+        failed: How many failed but may succeed on another try, such as those that a server did not
+            answer.
     """
 
     @property

@@ -90,7 +90,7 @@ class Syntax:
             if rating is None:
                 return Reading(
                     None,
-                    f"the judge has written {_line(shown)!r} where {self._expected} was to stand. "
+                    f"the judge has written {_line(shown)!r} where {self._expected} was expected. "
                     f"{_end(text)}",
                 )
             ratings.add(rating)

@@ -236,7 +236,7 @@ def read_raters(path: str | Path) -> dict[str, RaterSpec]:
             entry["prompt_file"] = str(Path(path).parent / Path(file).expanduser())
         spec = _entry(dict(entry), path, place)
         if spec.name in found:
-            message = f"{spec.name!r} is the name of an entry before, too; rename one."
+            message = f"{spec.name!r} is also the name of an earlier entry; rename one."
             raise DataError(message, path=path, place=place, field="name")
         found[spec.name] = spec
     return found

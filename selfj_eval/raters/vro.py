@@ -77,7 +77,7 @@ class VroRater(StoredRater):
         if record.response.strip():
             return None
         where = f"{record.where}, " if record.where else ""
-        return f"{where}field 'response': is empty, so that no other answer can be like it."
+        return f"{where}field 'response': is empty, so no other answer can be similar to it."
 
     def judge(
         self, records: Iterable[Record], *, progress: Progress | None = None

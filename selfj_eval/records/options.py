@@ -26,7 +26,7 @@ class ScaleOptions(Options):
         placeholder="END",
     )
     missing_rating: str | float | None = option(
-        None, "a value that means that there is no rating, such as -1 or N/A", placeholder="VALUE"
+        None, 'a value that means "no rating", such as -1 or N/A', placeholder="VALUE"
     )
 
     @property
@@ -48,8 +48,8 @@ class ReadOptions(ScaleOptions):
 
     fields: dict[str, str] = option(
         {},
-        "the field FIELD of a record is called NAME in the file; write A.B for a field B inside "
-        "A; may be repeated",
+        "read the field FIELD of a record from the field NAME of the file; write A.B for a field "
+        "B inside A; may be repeated",
         placeholder="FIELD=NAME",
     )
     encoding: str | None = option(
@@ -66,7 +66,7 @@ class ReadOptions(ScaleOptions):
     )
     turns: str = option(
         LAST,
-        "which answers of a conversation are judged: the last one, or all, with the ids ID-1, "
+        "which answers of a conversation to judge: the last one, or all, with the ids ID-1, "
         "ID-2, ...",
         (LAST, ALL),
     )

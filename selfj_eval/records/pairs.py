@@ -45,9 +45,8 @@ class Pair:
     Attributes:
         id: Unique within a data set.
         instruction, messages, reference, category: As in ``Record``.
-        response_a, response_b: The answers; None where there is none, which leaves the pair
-            unscored.
-        label: Which is better: ``A``, ``B`` or ``tie``; None where nobody has said.
+        response_a, response_b: The answers; None if one is missing, which leaves the pair unscored.
+        label: Which is better: ``A``, ``B`` or ``tie``; None if it is unknown.
         model_a, model_b: Who wrote them, or None.
         rating_a, rating_b: Ratings that they were given, or None.
         verdict: The label as its source has it, such as ``A>>B``, or None.
@@ -101,11 +100,11 @@ class Pair:
 class PairJudgment:
     """What a judge says of a pair, asked in both orders.
 
-    A pair of which either order failed is *unscored*: it has an ``error`` and no preference.
+    If either order fails, the pair is *unscored*: it has an ``error`` and no preference.
 
     Attributes:
         id: The pair's id.
-        preference: For A, in [0, 1]: the mean of both orders. Above 0.5 A wins.
+        preference: For A, in [0, 1]: the mean of both orders. Above 0.5, A wins.
         a_first, b_first: The preference for A where A was shown first, and where B was.
         label_mass: Probability in [0, 1] that the judge gave to its labels, the lower of the two
             orders.

@@ -60,14 +60,13 @@ def read_records(
 
     Args:
         path: The file, here or on the hub (``hf://datasets/OWNER/NAME[@REVISION]/PATH``).
-        names: Field of ``Record`` to the name it has in the file, where they differ, for
-            example ``{"response": "output"}``; ``{"rating": "meta.ratings"}`` is a field within a
-            field.
-        notices: Gets what was recognised, converted or ignored.
-        encoding: Of a text file that is not UTF-8, such as ``cp1252``.
+        names: Maps a field of ``Record`` to its name in the file, if they differ, for example
+            ``{"response": "output"}``; ``{"rating": "meta.ratings"}`` is a field within a field.
+        notices: Receives what was recognised, converted or ignored.
+        encoding: The encoding of a text file that is not UTF-8, such as ``cp1252``.
         scale: Lowest and highest rating, for ratings that come without their scale.
-        missing_rating: A rating that stands for none, such as -1.
-        layout: The layout, where it is not recognised, or another is.
+        missing_rating: A value that means "no rating", such as -1.
+        layout: The layout, if it is not recognised or a wrong one is.
         turns: Which answers of a conversation are records: ``last`` or ``all``.
 
     Returns:
@@ -165,7 +164,7 @@ def records_of_rows(
             names = with_familiar(names, columns, path, place, notices)
         numbered = "id" not in {*names, *columns}
     if numbered:
-        notices.say("there is no field 'id': the positions are the ids, from 0")
+        notices.say("there is no field 'id': the positions are the ids, starting at 0")
     known = {*(names.get(field, field) for field in RECORD_FIELDS), *QUESTION_FIELDS, RATINGS}
     known.update(map(column_of, inner))
     shown = None if path is None else printable(path)
@@ -234,7 +233,7 @@ def refuse_unseen(
     for field, name in names.items():
         if name in unseen:
             have = ", ".join(map(str, columns))
-            message = f"no row has a field {name!r}, which is to hold {field!r}; there are: {have}."
+            message = f"no row has a field {name!r} for {field!r}; the fields are: {have}."
             raise DataError(message, path=path)
 
 
@@ -302,7 +301,7 @@ def _refuse_format(path: Path, ending: str) -> None:
     if not path.exists():
         raise DataError("there is no such file or folder.", path=path)
     if ending in _WORKBOOKS:
-        message = "is a spreadsheet's own format; save it there as 'CSV UTF-8', and give that."
+        message = "is a spreadsheet's own format; save it as 'CSV UTF-8', and give that file."
         raise DataError(message, path=path)
     if ending in PACKED:
         message = f"is {PACKED[ending]}, which is compressed inside; unpack it."

@@ -35,7 +35,7 @@ class Record:
     Attributes:
         id: Unique within a data set.
         instruction: What the model was asked; not empty. In a conversation, the last user turn.
-        response: The answer to be judged. May be empty: that is a (bad) answer. None or NaN is no
+        response: The answer to be judged. May be empty, which is a (bad) answer. None or NaN is no
             answer: it becomes an empty text with an ``error``.
         reference: A good answer to compare with, or None.
         rating: A given rating of the answer (by people, GPT-4, ...), or None.
@@ -50,8 +50,8 @@ class Record:
             their mean.
 
     Raises:
-        DataError: If the id, the model or the category is no text, a rating is no finite number,
-            or it lies outside its scale, or the messages do not hold the instruction; the error
+        DataError: If the id, the model or the category is not text, a rating is not a finite number
+            or lies outside its scale, or the messages do not contain the instruction; the error
             names the field.
     """
 
@@ -112,7 +112,7 @@ class Record:
         return self.instruction if self.messages is None else as_text(self.messages)
 
     def row(self) -> dict[str, Any]:
-        """Its fields as they stand in a file: an answer that is not there is null."""
+        """Its fields as they are in a file: a missing answer is null."""
         values = {name: getattr(self, name) for name in RECORD_FIELDS}
         if self.messages is not None:
             values["messages"] = messages_of(self.messages)
@@ -318,7 +318,9 @@ def checked_fields(
     try:
         check_scale(rating, low, high, raters)
     except DataError as error:
-        advice = " If it stands for no rating, say so with `missing_rating`." if can_name else ""
+        advice = (
+            " If it means that there is no rating, give it as `missing_rating`." if can_name else ""
+        )
         message = error.message + (advice if error.field in ("rating", "raters") else "")
         raise fail(error.field or "rating", message) from None
     return values

@@ -23,8 +23,8 @@ class TableOptions(Options):
 
     safe_csv: bool = option(
         False,
-        "write CSV that is safe in a spreadsheet: texts that begin like a formula get an "
-        "apostrophe in front, which selfj removes when it reads them",
+        "write CSV that is safe to open in a spreadsheet: an apostrophe is put in front of texts "
+        "that look like a formula, and selfj removes it when it reads the file",
     )
 
     def check_csv(self, output: Path | None) -> None:
@@ -54,7 +54,7 @@ def write_records(path: str | Path, records: Sequence[Record], *, safe_csv: bool
         safe_csv: As for ``row_writer``.
 
     Raises:
-        StoreError: If the file cannot be written; then nothing is.
+        StoreError: If the file cannot be written; nothing is left behind then.
     """
     failed = any(record.error is not None for record in records)
     absent = set(_RARE) - fields_of(records)
@@ -70,7 +70,7 @@ def write_judgments(
     *,
     safe_csv: bool = False,
 ) -> None:
-    """Write judgments in the format of the file's name, one row a record, in their order.
+    """Write judgments in the format of the file's name, one row per record, in their order.
 
     A row holds ``id, score, digit_mass, probabilities, error, reference_used,
     trimmed_tokens`` and the record's ``rating, rating_min, rating_max, model, category,
@@ -79,7 +79,7 @@ def write_judgments(
     ``safe_csv``: as for ``row_writer``.
 
     Raises:
-        StoreError: If the file cannot be written; then nothing is.
+        StoreError: If the file cannot be written; nothing is left behind then.
     """
     criteria = next(([name for name, _ in j.criteria] for j in judgments if j.criteria), [])
     columns = judgment_fields(fields_of(records), criteria)
@@ -127,7 +127,7 @@ def write_rows(
     """Write rows in the format of the file's name; ``safe_csv`` as for ``row_writer``.
 
     Raises:
-        StoreError: If the file cannot be written; then nothing is.
+        StoreError: If the file cannot be written; nothing is left behind then.
     """
     columns = list(dict.fromkeys(name for row in rows for name in row))
     with row_writer(path, columns, safe_csv=safe_csv) as writer:
@@ -148,7 +148,7 @@ def row_writer(
             they were.
 
     Raises:
-        StoreError: If the file cannot be written; then nothing is.
+        StoreError: If the file cannot be written; nothing is left behind then.
     """
     path = check_output(path)
     ending = path.suffix.lower()

@@ -149,7 +149,8 @@ def get_data(names: str | Sequence[str], options: GetOptions) -> Got:
             packaged models (``small-base``), or the judges on them (``small``).
 
     Raises:
-        DataError: If there is no set of that name, or ``origin`` is no folder and no address.
+        DataError: If there is no set of that name, or ``origin`` is neither a folder nor an
+            address.
         StoreError: If the folder cannot be written, or another process is at work there.
     """
     from selfj_eval.registry.cache import clear_left_over

@@ -145,7 +145,7 @@ def _listed_model(model: PackagedModel) -> ListedModel:
 
 
 def data_path(name: str | None = None) -> Path:
-    """Where the data folder, a pack, the file of a set or a model lies; it need not be there.
+    """The path of the data folder, a pack, the file of a set or a model; it need not exist.
 
     Args:
         name: A pack, a set, a packaged model, or a packaged judge (its adapter); by default the

@@ -83,7 +83,7 @@ class Verification(Result):
 
 
 def verify_data(names: str | Sequence[str] = ()) -> Verification:
-    """Compare the files of sets with what was got, and read all of them.
+    """Compare the files of sets with what was fetched, and read all of them.
 
     Args:
         names: Packs, sets (``mtbench``, ``judge_bench/pointwise_mtbench``) or ``all``; by default

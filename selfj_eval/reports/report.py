@@ -34,11 +34,11 @@ class ReportOptions(VerdictOptions):
     output: PathLike | None = option(None, "file for the page (.html)", placeholder="FILE")
     title: str = option("Self-J evaluation", "title of the page")
     max_risk: float = option(
-        0.1, "the share of bad answers among accepted ones that is still wanted", placeholder="R"
+        0.1, "the largest acceptable share of bad answers among the accepted ones", placeholder="R"
     )
     results: Sequence[str | Path | Policy | Result] = option(
         (),
-        "results that the page shows, too: policies of `selfj select`, and the JSON of `selfj "
+        "results to add to the page: policies from `selfj select`, and the JSON output of `selfj "
         "audit`, `selfj estimate` and `selfj compare` (of models)",
         placeholder="FILE",
     )

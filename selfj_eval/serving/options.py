@@ -22,23 +22,33 @@ class LimitOptions(Options):
 
     group_title: ClassVar[str] = "limits and batches"
 
-    max_records: int = option(256, "records in one request; more are refused (413)", low=1)
+    max_records: int = option(
+        256, "largest number of records in one request; more are refused (413)", low=1
+    )
     max_body: int = option(
-        4 * _MEBIBYTE, "bytes of a request's body; a larger one is refused (413)", low=1024
+        4 * _MEBIBYTE,
+        "largest size of a request's body in bytes; a larger one is refused (413)",
+        low=1024,
     )
     max_waiting: int = option(
-        1024, "records that may wait; what would exceed this is refused (429)", low=1
+        1024, "largest number of waiting records; requests beyond it are refused (429)", low=1
     )
     timeout: float = option(
         60.0,
-        "seconds for a request, from its first byte to its answer; a request that would probably "
-        "take longer is refused at once (429), and one that does take longer gets 504",
+        "longest time for a request in seconds, from its first byte to its answer; a request "
+        "that would probably take longer is refused at once (429), and one that does take longer "
+        "gets 504",
         low=0.05,
         high=86_400,
     )
-    batch_records: int = option(64, "records that are given to the judge at a time", low=1)
+    batch_records: int = option(
+        64, "largest number of records that the judge gets at a time", low=1
+    )
     batch_wait_ms: float = option(
-        10.0, "milliseconds for which a request waits for others, to share a batch", low=0, high=1e4
+        10.0,
+        "how long a request waits for others to share its batch, in milliseconds",
+        low=0,
+        high=1e4,
     )
 
     def check(self) -> None:
@@ -57,8 +67,8 @@ class ApplicationOptions(LimitOptions, JudgeOptions):
     judge: str | Path | Rater = option(help=RATERS, placeholder="JUDGE")
     policy: str | Path | Policy | None = option(
         None,
-        "policy of `selfj select` that decides which answers are accepted; it must be made on "
-        "scores of this judge",
+        "policy from `selfj select` that decides which answers are accepted; it must have been "
+        "made on this judge's scores",
         placeholder="FILE",
     )
     reference: bool = like(JudgedOptions, "reference")
@@ -67,14 +77,14 @@ class ApplicationOptions(LimitOptions, JudgeOptions):
         "file that keeps judgments, so that no answer is judged twice (default: none are kept)",
         placeholder="FILE",
     )
-    log_texts: bool = option(False, "log the texts of requests, too; without this, none is logged")
+    log_texts: bool = option(False, "also log the texts of requests; by default, none are logged")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions(ApplicationOptions):
     """How a judge is served by one process."""
 
-    host: str = option("127.0.0.1", "address to listen on; others need a token")
+    host: str = option("127.0.0.1", "address to listen on; any other address needs a token")
     port: int = option(8000, "port to listen on; 0 takes a free one", low=0, high=65_535)
 
 

@@ -37,9 +37,9 @@ class Served(Result):
         answered: Those with status 200.
         scored, unscored: Records in these.
         refused: Requests that were refused because too many records waited.
-        too_slow: Requests whose time limit was over.
+        too_slow: Requests that exceeded their time limit.
         accepted, declined: Decisions.
-        cut_short: Whether a second signal ended it; then the judge may still be at work.
+        cut_short: Whether a second signal ended it; the judge may then still be running.
         seconds: How long it ran.
     """
 
@@ -79,11 +79,11 @@ class Served(Result):
 def serve_judge(options: ServeOptions) -> Served:
     """Serve a judge over HTTP until SIGTERM, SIGINT (Ctrl-C), or SIGHUP.
 
-    Then nothing more is accepted, and what was accepted is answered. A second signal ends it at
-    once: what is not answered yet is answered with 503. The environment variable
-    ``SELFJ_SERVE_TOKEN`` holds the bearer token that requests must carry; without one it listens on
-    this machine's own addresses only, and takes only requests to their names. docs/serving.md
-    describes the service. For other servers there is
+    It then accepts no new requests and answers those that it has accepted. A second signal ends it
+    at once: requests that are not answered yet get 503. The environment variable
+    ``SELFJ_SERVE_TOKEN`` holds the bearer token that requests must carry. Without a token, the
+    service listens only on this machine's own addresses, and accepts only requests to their names.
+    docs/serving.md describes the service. For other servers, there is
     ``selfj_eval.serving.application.make_application``.
 
     Raises:

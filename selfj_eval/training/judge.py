@@ -130,7 +130,7 @@ def _say_trimmed(encoded: Iterable[Encoded], max_tokens: int) -> None:
             worst = "; ".join(f"{w.where}: {w.tokens:,} tokens" for w in found.longest)
             logger.info(
                 f"note: {found.trimmed:,} of {found.prompts:,} prompts are "
-                f"longer than {max_tokens:,} tokens and lose their middles, most of all {worst}"
+                f"longer than {max_tokens:,} tokens and are cut in the middle, most of all {worst}"
             )
 
 

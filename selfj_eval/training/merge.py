@@ -76,7 +76,7 @@ class MergeRun(Result):
 def merge_adapter(options: MergeOptions) -> MergeRun:
     """Merge a LoRA adapter into its base and write the whole model with notes and card.
 
-    The base is loaded whole, in ``dtype``: merging into a quantised one would lose what the
+    The base is loaded unquantised, in ``dtype``: merging into a quantised one would lose what the
     adapter learned. The folder appears when it is complete.
 
     Raises:

@@ -51,7 +51,7 @@ class TrainingConfig(Options):
     )
     dtype: str = option(
         "auto",
-        "number format of the arithmetic; auto is bfloat16 on a GPU that supports it, otherwise "
+        "number format for computing; auto is bfloat16 on a GPU that supports it, otherwise "
         "float32",
         DTYPES,
     )
@@ -70,7 +70,7 @@ class TrainingConfig(Options):
     max_grad_norm: float = option(1.0, "gradients are clipped to this norm")
     batch_size: int = option(16, "rows per process and forward pass", low=1)
     gradient_accumulation: int = option(8, "forward passes per step", low=1)
-    gradient_checkpointing: bool = option(False, "use less memory and more time")
+    gradient_checkpointing: bool = option(False, "use less memory but more time")
     seed: int = option(0, "seed of the random numbers", low=0, high=_SEEDS)
     logging_steps: int = option(10, "steps between lines of the log", low=1)
     eval_steps: int = option(200, "steps between validations, if there is a validation file", low=1)
@@ -128,7 +128,7 @@ class JudgeConfig(TrainingConfig):
     )
     allow_unpaired: bool = option(
         False,
-        "accept answers without a reference; only the prompt without reference learns from them",
+        "accept answers without a reference; only the student learns from them",
     )
     architecture: str = option(
         "decoder",
@@ -136,7 +136,7 @@ class JudgeConfig(TrainingConfig):
         ("decoder", "encoder"),
     )
     max_tokens: int = option(
-        1024, "longest prompt with label, in tokens; longer texts lose their middle", low=1
+        1024, "longest prompt with label, in tokens; longer texts are cut in the middle", low=1
     )
     student_weight: float = option(
         0.3, "weight of the cross-entropy without reference (the student)", low=0
@@ -198,7 +198,7 @@ class SftConfig(TrainingConfig):
     validation: PathLike | None = option(
         None, "rows of the same kind, to measure the loss on", placeholder="FILE"
     )
-    prompt: str = option(AUTO, "form of the prompt, as in selfj generate", PROMPT_CHOICES)
+    prompt: str = option(AUTO, "prompt format, as in selfj generate", PROMPT_CHOICES)
     max_tokens: int = option(
         1024, "longest prompt with answer, in tokens; longer rows are skipped", low=1
     )
@@ -254,15 +254,19 @@ class LabelOptions(GeneratorOptions):
         None, "weights of z1 and z2 (default: 1 1)", placeholder="W"
     )
     scale: str | None = option(
-        None, "how a measure is rescaled to 0..1 (default: rank, which is its quantile)", SCALES
+        None,
+        "how a measure is rescaled to 0..1: rank (its quantile, the default) or min-max",
+        SCALES,
     )
-    bins: str | None = option(None, "how the ten labels are cut (default: equal-frequency)", BINS)
+    bins: str | None = option(
+        None, "how the range is divided into ten labels (default: equal-frequency)", BINS
+    )
     rule: PathLike | None = option(
         None, "use this OUTPUT.rule.json instead of fitting a new rule", placeholder="FILE"
     )
     validation: float = option(
         0.1,
-        "share of the instructions in the validation part; 0 for no such part",
+        "share of the instructions in the validation part; 0 for none",
         placeholder="SHARE",
     )
     limit: int | None = option(None, "only the first N rows", low=1)
@@ -273,7 +277,7 @@ class LabelOptions(GeneratorOptions):
     max_tokens: int | None = like(JudgeOptions, "max_tokens")
     batch_tokens: int | None = like(JudgeOptions, "batch_tokens")
     temperature: float = option(
-        0.7, "sampling temperature; 0 always takes the likeliest token", low=0
+        0.7, "sampling temperature; 0 always takes the most likely token", low=0
     )
     progress: Watch = option(False, internal=True)
 

@@ -18,8 +18,8 @@ class PageOptions(Options):
 
     host: str = option(
         LOCAL,
-        "address to serve the page at; with another than this machine's own, everybody who can "
-        "reach it can use the page",
+        "address to serve the page at; if other machines can reach it, everybody there can use "
+        "the page",
         placeholder="ADDRESS",
     )
     port: int | None = option(

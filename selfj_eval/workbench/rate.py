@@ -36,17 +36,20 @@ class RateOptions(ReadOptions, PageOptions):
     """
 
     output: PathLike = option(
-        help="file for the ratings (.jsonl); if it has ratings of these answers, go on with it",
+        help="file for the ratings (.jsonl); if it already has ratings of these answers, "
+        "continue with it",
         placeholder="FILE",
     )
     rater: str | None = option(
         None, "name of the person who rates (default: the page asks for it)", placeholder="NAME"
     )
     guidelines: PathLike | None = option(
-        None, "a Markdown file that says how to rate; the page shows it", placeholder="FILE"
+        None,
+        "a Markdown file with instructions for rating, which the page shows",
+        placeholder="FILE",
     )
-    show_reference: bool = option(False, "show the references, too")
-    seed: int = option(0, "seed of the order of answers that are no plan", low=0)
+    show_reference: bool = option(False, "also show the references")
+    seed: int = option(0, "seed of the random order, for answers that are not from a plan", low=0)
 
     def check(self) -> None:
         """Refuse a name that cannot be one."""
@@ -74,7 +77,7 @@ class RatingRun(Result):
     raters: Mapping[str, Progress]
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a person."""
+        """One row per person."""
         return [{"rater": name} | found._asdict() for name, found in self.raters.items()]
 
     def __str__(self) -> str:
@@ -94,16 +97,16 @@ def rate_answers(answers: Answers, options: RateOptions) -> RatingRun:
 
     The page shows neither scores nor models. Each rating is on the disk before the next answer is
     shown. The file of ratings can be given as ``ratings`` to ``estimate``, ``evaluate`` and
-    ``select``; if it is there, the same call goes on with it.
+    ``select``. If it exists, the same call continues with it.
 
     Args:
         answers: A plan, by ``plan``, which is rated in its order and whose inclusion
             probabilities go into the file of ratings; or any answers, which are rated in random
-            order. Ratings of a plan are its pilot, and kept; other ratings are not used.
+            order. Ratings in a plan are its pilot and are kept; other ratings are not used.
 
     Raises:
-        DataError: If they cannot be read, the file of ratings is one of other answers or on
-            another scale, a package is missing, or the page cannot be served.
+        DataError: If they cannot be read, the file of ratings is for other answers or another
+            scale, a package is missing, or the page cannot be served.
         StoreError: If the file cannot be written, or another process is using it.
     """
     check_packages("selfj rate")

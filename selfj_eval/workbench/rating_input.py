@@ -34,7 +34,7 @@ class Input(NamedTuple):
         answers: In the order in which they are rated.
         scale: Lowest and highest rating.
         planned: Whether they are those of a plan.
-        notes: What a reader has to know, as sentences.
+        notes: What a reader should know, as sentences.
     """
 
     answers: Sequence[ToRate]
@@ -137,5 +137,5 @@ def _notes(notices: Notices, left_out: int, planned: bool, records: Sequence[Rec
     if rated and planned:
         notes.append(f"{counted(rated, 'answer')} of the plan's pilot rated already")
     elif rated:
-        notes.append("the ratings in the file are not shown, and not used")
+        notes.append("the ratings in the file are neither shown nor used")
     return notes

@@ -102,7 +102,7 @@ class RatingSession:
             StoreError: If the file cannot be written; then nothing has changed.
         """
         if key not in self._at:
-            raise DataError("this answer is not being rated any more; reload the page.")
+            raise DataError("this answer can no longer be rated; reload the page.")
         if rating is not None and rating not in self.values:
             ends = f"{self.values[0]} to {self.values[-1]}"
             raise DataError(f"{rating:g} is no whole number from {ends}.", field="rating")

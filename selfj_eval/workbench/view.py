@@ -65,8 +65,8 @@ def view_scores(scores: ScoresLike | Sequence[str | Path], options: ViewOptions)
     The texts are kept in a temporary file, not in memory. Nothing is written to the scores.
 
     Args:
-        scores: Scored answers, as for ``evaluate``, or a list of files. Answers of equal id and
-            texts are one answer with the scores of several judges.
+        scores: Scored answers, as for ``evaluate``, or a list of files. Answers with the same id
+            and texts are one answer with the scores of several judges.
 
     Raises:
         DataError: If they cannot be read, a package is missing, or the address cannot be used.

@@ -221,7 +221,7 @@ def test_a_server_that_dies_loses_little(
     where = {"SELFJ_DATA": str(data), "OPENAI_API_KEY": KEY}
     first = command(*line, OPENAI_BASE_URL=url, **where)
     assert first.returncode == 2
-    assert "run it again to go on" in first.stderr
+    assert "run it again to continue" in first.stderr
     port = urlsplit(url).port
     assert port is not None
     cache = tmp_path / "runs" / "llama-2-13b-87k" / f"gpt4_v1.127.0.0.1_{port}.cache.json"

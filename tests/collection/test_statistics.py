@@ -112,7 +112,9 @@ def test_without_a_summary_the_files_are_counted(tmp_path: Path) -> None:
     rows = {source.name: source for source in document.sources}
     assert (rows["mbpp"].kept, rows["mbpp"].published, rows["mbpp"].read) == (7, 690, None)
     assert (rows["mine"].kept, rows["mine"].published) == (1, None)
-    assert document.notes == ("There is no summary.json: what was read and dropped is not known.",)
+    assert document.notes == (
+        "There is no summary.json, so the numbers read and dropped are not known.",
+    )
 
 
 def break_nothing(folder: Path) -> None:

@@ -158,7 +158,7 @@ def test_steps_are_right_on_average_if_every_accepted_answer_has_the_same_chance
 
 def test_instructions_count_by_the_share_of_their_answers_that_is_accepted() -> None:
     """Risk 0.1 where all ten are accepted, 0.8 where one is: 0.164 of the accepted are bad."""
-    policy, note = replace(POLICY, max_risk=0.2), "no answer here is declined or without a rating"
+    policy, note = replace(POLICY, max_risk=0.2), "no answer here is declined or unrated"
     alarms = {True: 0, False: 0}
     for seed in range(40):
         safe = stream(30, 0.1, answers=10, seed=seed)

@@ -97,7 +97,7 @@ def test_two_files_of_two_models(in_process: Any, jsonl: Callable[..., Path]) ->
     done = in_process("selfj", "compare", *files)
     assert done.returncode == 0, done.stderr
     assert "model_a is better than model_b by " in done.stdout
-    assert "not what people say" in done.stdout
+    assert "not people's ratings" in done.stdout
     document = json.loads(in_process("selfj", "compare", *files, "--json").stdout)
     assert document["kind"] == "selfj-model-comparison"
     assert document["pairs"][0]["found"]["difference"]["n"] == 40

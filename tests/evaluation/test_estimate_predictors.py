@@ -87,4 +87,4 @@ def test_a_constant_score_without_texts() -> None:
              for k in range(120)]  # fmt: skip
     found = estimate(rows, ratings=given)
     assert found.predictors == ["score"]
-    assert any("the judge says nothing" in w for w in found.warnings)
+    assert any("the scores are not informative" in w for w in found.warnings)

@@ -131,7 +131,7 @@ def test_ratings_are_never_overwritten(jsonl: Callable[..., Path], tmp_path: Pat
     with pytest.raises(StoreError, match=r"plan\.csv holds ratings. Name another `output`"):
         plan(file, budget=20)
     sheet.write_bytes(before.replace(b",inclusion", b",inclusion,rating"))  # a slip of the hand
-    with pytest.raises(StoreError, match="cannot be read to see whether it holds ratings"):
+    with pytest.raises(StoreError, match="cannot be read to check whether it has ratings"):
         plan(file, budget=20)
     words = jsonl({"id": "a1", "rating": "very good"}, name="words.jsonl")
     with pytest.raises(StoreError, match="holds ratings"):

@@ -156,10 +156,10 @@ def test_a_policy_says_when_it_meets_other_answers(tmp_path: Path) -> None:
     policy = select(rated(300, 2), max_risk=0.2).policy
     output = tmp_path / "d.jsonl"
     same = select(rated(200, 3, seed=1), policy=policy, output=output)
-    assert "not like those" not in str(same)
+    assert "differ from those" not in str(same)
     longer = [row | {"response": row["response"] * 3} for row in rated(200, 3, seed=1)]
     other = select(longer, policy=policy, output=output)
-    assert "not like those of the policy: length: DRIFT (chi-squared test of homog" in str(other)
+    assert "differ from those of the policy: length: DRIFT (chi-squared test of homog" in str(other)
     assert "score: DRIFT" not in str(other)
 
 
@@ -325,7 +325,7 @@ def test_partly_rated_instructions_of_different_sizes_are_weighted() -> None:
         for q in range(100)
         for k in range(8 if q % 2 else 1)
     ]
-    noted = "each instruction counts by the share of its answers that are rated"
+    noted = "each instruction is weighted by the share of its answers that are rated"
     found = select(rows, max_risk=0.5)
     assert any(noted in note for note in found.warnings)
     (one,) = found.promises

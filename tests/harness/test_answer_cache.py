@@ -54,7 +54,7 @@ def test_the_answers_kept_for_another_judge_are_refused(
     task, other = "selfj_judge_demo", {"pretrained": str(tiny_judge)}
     options: dict[str, Any] = {"limit": 2, "use_cache": str(tmp_path / "ours")}
     first = evaluate("selfj", task, {"pretrained": "demo"}, **options)
-    with pytest.raises(JudgeError, match=r"ours_rank0\.db holds the answers of another model"):
+    with pytest.raises(JudgeError, match=r"ours_rank0\.db has the answers of another model"):
         evaluate("selfj", task, other, **options)
     # The stock model asks no cache whose answers it holds: the task does.
     with pytest.raises(JudgeError, match=r"another model \(.*class: None, now HFLM"):
@@ -86,5 +86,5 @@ def test_a_stock_models_answers_are_known_by_its_files(
     monkeypatch.setattr(answer_cache, "fingerprint", lambda at: hashed.append(at) or real(at))
     answer_cache._fingerprint.cache_clear()
     evaluate("hf", f"{task},selfj_judge_demo_noref", {"pretrained": str(tiny_judge)}, **options)
-    assert caplog.text.count("stock_rank0.db does not say whose answers it holds") == 1
+    assert caplog.text.count("stock_rank0.db does not say which model its answers are from") == 1
     assert hashed == [tiny_judge]

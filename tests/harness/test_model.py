@@ -108,7 +108,7 @@ def test_an_adapter_under_both_its_names(
     assert_same(again, stock, task)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         assert_same(evaluate("selfj", task, base, limit=3), stock, task)
-    with pytest.raises(JudgeError, match="adapter and peft are two names of one thing"):
+    with pytest.raises(JudgeError, match="adapter and peft mean the same"):
         SelfJLM("demo", adapter="a", peft="b")
 
 

@@ -194,7 +194,7 @@ def test_fields_of_pairs_under_other_names(tiny_judge: Path, jsonl: Callable[...
             "numbers read as text in 'response': 1",
             "ignored: colour",
         }
-    with pytest.raises(DataError, match=r"no row has a field 'golden', which is to hold 'label'"):
+    with pytest.raises(DataError, match=r"no row has a field 'golden' for 'label'"):
         selfj.prefer(given, fields={**fields, "label": "golden"}, **how)
     with pytest.raises(DataError, match=r"no field 'rating' of a pair; there are: id, instruct"):
         selfj.prefer(given, fields={"rating": "gold"}, **how)

@@ -182,7 +182,7 @@ def test_verdicts_keep_groups_together_and_need_ten() -> None:
 
 def test_no_value_has_a_reason() -> None:
     counts = JudgedCounts(5, 10, 5, 10)
-    useless = "the judge calls bad answers good at least as often as good ones"
+    useless = "the judge calls bad answers good at least as often as it does good ones"
     assert rogan_gladen(5, 10, counts).undefined == useless
     assert rogan_gladen(5, 10, JudgedCounts(0, 0, 5, 10)).undefined == "no rated answer is good"
     assert rogan_gladen(5, 10, JudgedCounts(5, 10, 0, 0)).undefined == "no rated answer is bad"

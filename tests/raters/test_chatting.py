@@ -206,7 +206,7 @@ def test_another_models_name_is_noticed_once(
     rater = make(concurrency=1)
     assert [j.score for j in rater.judge(records)] == [6] * 4
     (note,) = [record.getMessage() for record in caplog.records]
-    assert "'gpt-4' was asked for, and the server says that 'tiny-0' answers" in note
+    assert "you asked for the model 'gpt-4', but the server says that 'tiny-0' answered" in note
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def test_the_mean_similarity_to_what_the_model_says_again(embedder: Embedder) ->
     assert found["sure"].trimmed_tokens == 0
     assert found["empty"].score is None and found["long"].score is None
     assert found["empty"].error == (
-        "f.jsonl, line 5, field 'response': is empty, so that no other answer can be like it."
+        "f.jsonl, line 5, field 'response': is empty, so no other answer can be similar to it."
     )
     assert (found["long"].error or "").startswith(
         "f.jsonl, line 6: the model gave no other answers: its prompt of 40 tokens leaves no room"

@@ -19,7 +19,7 @@ def test_requests_of_a_batch_are_found_by_what_they_hold(tmp_path: Path, copied:
     asked.rename(path.with_name("a.jsonl"))
     assert len(read_records(path)) == 2
     shutil.copy(path.with_name("a.jsonl"), path.with_name("b.jsonl"))
-    with pytest.raises(DataError, match=r"a\.jsonl and b\.jsonl both hold this request"):
+    with pytest.raises(DataError, match=r"a\.jsonl and b\.jsonl both contain this request"):
         read_records(path)
     for name in ("a.jsonl", "b.jsonl"):
         path.with_name(name).unlink()

@@ -55,8 +55,8 @@ def test_real_files_give_the_records_that_are_in_them(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("truncated.jsonl.gz", r"truncated\.jsonl\.gz: is cut off: its gzip data do not end"),
-        ("plain.xlsx", r"plain\.xlsx: is a spreadsheet's own format; save it there as 'CSV UTF-8'"),
+        ("truncated.jsonl.gz", r"truncated\.jsonl\.gz: is truncated: its gzip data do not end"),
+        ("plain.xlsx", r"plain\.xlsx: is a spreadsheet's own format; save it as 'CSV UTF-8'"),
         (
             "excel-semicolon-cp1252.csv",
             r"cp1252\.csv, line 2: byte 0xdc is not UTF-8; save the file as UTF-8, or name its "
@@ -120,14 +120,16 @@ def test_a_compressed_file_that_is_cut_anywhere_is_one_error(
     path = tmp_path / name
     for end in sorted(set(range(1, len(content))) - whole):
         path.write_bytes(content[:end])
-        with pytest.raises(DataError, match=r"is cut off|is not readable as|holds no records"):
+        with pytest.raises(DataError, match=r"is truncated|cannot be read as|holds no records"):
             read_records(path)
 
 
 def test_what_is_not_compressed_as_its_name_says(tmp_path: Path) -> None:
     for name in ("x.jsonl.gz", "x.jsonl.zst"):
         (tmp_path / name).write_text('{"id": "1", "instruction": "q", "response": "a"}\n')
-        with pytest.raises(DataError, match="is not readable as (gzip|zstd), as its name says"):
+        with pytest.raises(
+            DataError, match="cannot be read as (gzip|zstd), although its name says so"
+        ):
             read_records(tmp_path / name)
     (tmp_path / "x.parquet.gz").write_bytes(gzip.compress(b"PAR1"))
     with pytest.raises(DataError, match="is Parquet, which is compressed inside; unpack it"):
@@ -166,7 +168,7 @@ def test_familiar_names_are_recognised_and_said(
         Record("1", "Name a sea.", ""),
     ]
     said = notices.sentences()
-    assert "there is no field 'id': the positions are the ids, from 0" in said
+    assert "there is no field 'id': the positions are the ids, starting at 0" in said
     assert (f"{instruction!r} is taken as the instruction" in said) == (
         instruction != "instruction"
     )
@@ -253,7 +255,7 @@ def test_fields_within_fields(files: Path, tmp_path: Path) -> None:
             ("model-b", None, None),
         ]
         assert notices.sentences() == ["1 answer has several ratings: their mean is used"]
-        with pytest.raises(DataError, match=r"no row has a field 'meta\.rating', which is to hold"):
+        with pytest.raises(DataError, match=r"no row has a field 'meta\.rating' for"):
             read_records(tmp_path / f"x.{suffix}", names={"rating": "meta.rating"})
 
 

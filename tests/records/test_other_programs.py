@@ -293,7 +293,7 @@ def test_a_rating_that_is_not_told_is_offered() -> None:
     )
     right = read_records(DATA / "inspect/tiny.eval", names={"rating": "includes"})
     assert {(r.rating, r.rating_min, r.rating_max) for r in right} <= {(0, 0, 1), (1, 0, 1)}
-    with pytest.raises(DataError, match="no row has 'x', which is to hold 'rating'; there are: in"):
+    with pytest.raises(DataError, match="no row has 'x' for 'rating'; the fields are: in"):
         read_records(DATA / "inspect/tiny.eval", names={"rating": "x"})
     with pytest.raises(DataError, match="these can be named: rating"):
         read_records(DATA / "inspect/tiny.eval", names={"category": "x"})

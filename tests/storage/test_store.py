@@ -116,7 +116,7 @@ def test_full_disk(small_disk: Path) -> None:
                 kept |= row
         assert kept
         assert store.get(list(kept)) == kept
-    with pytest.raises(StoreError, match=r"scores\.jsonl: the disk is full, nothing was written"):  # noqa: SIM117
+    with pytest.raises(StoreError, match=r"scores\.jsonl: the disk is full, so nothing"):  # noqa: SIM117
         with atomic_write(target) as stream:
             stream.write(b"x" * 1_000_000)
     assert target.read_text() == "old"

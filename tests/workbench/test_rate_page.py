@@ -145,7 +145,7 @@ def test_a_session_by_keys(
         window.sees("Answer 4 of 5")
         window.press("u")
         window.sees("Answer 3 of 5")
-        assert "is taken back" in window.text("said")
+        assert "was undone" in window.text("said")
         window.press("u")
         window.sees("Answer 2 of 5")
         assert page.locator("#comment").input_value() == "why 3 s u?"
@@ -228,14 +228,14 @@ def test_comments_that_are_changed_and_taken_back(browser: Any, tmp_path: Path) 
         window.sees("Answer 2 of 3")
         window.press("u")
         window.sees("Answer 1 of 3")
-        said = "Answer 1: the rating 5 is taken back; it is rated 3 again."
+        said = "Answer 1: the rating 5 was undone; it is rated 3 again."
         page.locator("#said", has_text=said).wait_for()
         write("second")
         page.locator("#said", has_text="The comment is saved.").wait_for()
         there_and_back(window)
         assert page.locator("#comment").input_value() == "second"
         window.press("u")
-        said = "Answer 1: the change of the comment is taken back."
+        said = "Answer 1: the change of the comment was undone."
         page.locator("#said", has_text=said).wait_for()
         assert page.locator("#comment").input_value() == "first"
         assert given(path) == [("0", 3, "first")]
@@ -245,7 +245,7 @@ def test_comments_that_are_changed_and_taken_back(browser: Any, tmp_path: Path) 
         window.press("s")
         window.sees("Answer 3 of 3")
         window.press("u")
-        page.locator("#said", has_text="Answer 2: that it was skipped is taken back.").wait_for()
+        page.locator("#said", has_text="Answer 2: the skip was undone.").wait_for()
         window.was_quiet(address)
     # The server is gone: the comment is kept for the next try.
     with served(tmp_path / "gone.jsonl", answers, rater="Ann") as address:

@@ -126,7 +126,7 @@ def test_what_is_no_rating_is_refused_and_changes_nothing(tmp_path: Path) -> Non
     for rating in (0, 6, 2.5, -1, float("nan"), float("inf")):
         with pytest.raises(DataError, match=r"is no whole number from 1 to 5"):
             session.rate("ann", key, rating, "")
-    with pytest.raises(DataError, match="not being rated any more"):
+    with pytest.raises(DataError, match="can no longer be rated"):
         session.rate("ann", "0" * 32, 3, "")
     with pytest.raises(DataError, match="more than 10,000 characters"):
         session.rate("ann", key, 3, "x" * 10_001)
@@ -259,7 +259,7 @@ def test_ratings_that_are_there(tmp_path: Path) -> None:
     bare = [{k: v for k, v in row.items() if k != "inclusion"} for row in half]
     found = read_input(bare, ReadOptions(), 0)
     assert {a.rating for a in found.answers} == {None}
-    assert "the ratings in the file are not shown, and not used" in found.notes
+    assert "the ratings in the file are neither shown nor used" in found.notes
 
 
 def test_wrong_input(tmp_path: Path) -> None:

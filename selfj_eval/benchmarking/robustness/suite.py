@@ -50,7 +50,7 @@ def robustness(
 
     Raises:
         SelfJError: If a change does not exist, or the limit is below 1.
-        TypeError: If ``records`` is no iterable of ``Record``.
+        TypeError: If ``records`` is not an iterable of ``Record``.
     """
     records = items(records, Record, "robustness()")
     wanted, answers = get_changes(changes), AnswerPool(records)

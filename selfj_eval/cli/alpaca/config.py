@@ -28,8 +28,8 @@ def add_parser(subparsers: Any) -> None:
         "config",
         run,
         help="write the annotator's configuration for the stock alpaca_eval command",
-        description="Write the configuration with which the stock, unpatched alpaca_eval command "
-        "uses a judge.",
+        description="Write a configuration with which the unmodified alpaca_eval command uses a "
+        "judge.",
         epilog=_EPILOG,
     )
     add_flags(parser, ConfigOptions)

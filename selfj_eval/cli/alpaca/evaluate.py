@@ -15,9 +15,9 @@ _EPILOG = """examples:
       --output board1
   selfj alpaca evaluate mine.json --judge demo --baseline theirs.json --output versus
 
-Each file holds one model's outputs: rows with instruction, output and generator. Every answer is
-judged once, the baseline's answers too, and judgments are kept in DIR/judgments.store. When you run
-the command again, with more files or after an interruption, only new answers are judged.
+Each file contains one model's outputs: rows with instruction, output and generator. Every answer,
+including the baseline's, is judged once, and judgments are kept in DIR/judgments.store. When you
+run the command again, with more files or after an interruption, only new answers are judged.
 DIR/leaderboard.csv has AlpacaEval's columns; alpaca_eval reads it as --precomputed_leaderboard.
 DIR/annotations/ has every comparison.
 Exit status: 0; 1 when answers were unscored, missing or to unknown instructions; 2 for wrong input.

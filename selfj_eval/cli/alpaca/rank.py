@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
         "rank",
         run,
         help="rank AlpacaEval's stored models, and compare with GPT-4's rankings",
-        description="Rank AlpacaEval's stored models, and compare with GPT-4's rankings.",
+        description="Rank AlpacaEval's stored models and compare the ranking with GPT-4's.",
         epilog=_EPILOG,
     )
     add_flags(parser, RankOptions, renamed={"judge": ["--scorer"]})

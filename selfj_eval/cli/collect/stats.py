@@ -20,8 +20,8 @@ _EPILOG = """examples:
 COLLECTION is the folder that `selfj collect run` wrote. The command writes to DIR: stats.json,
 sources.csv, stats.md, stats.html, and as SVG and PNG the figures categories, characters, words and
 verbs. The figures and the page need the extra `report`. The root verbs need spaCy (extra `collect`)
-and one of its pipelines: python -m spacy download en_core_web_sm. If a package is missing, all that
-does not need it is still written.
+and one of its pipelines: python -m spacy download en_core_web_sm. If a package is missing,
+everything that does not need it is still written.
 Exit status: 0; 1 when something was skipped because a package is missing; 2 for wrong input.
 """
 
@@ -33,8 +33,9 @@ def add_parser(subparsers: Any) -> None:
         "stats",
         run,
         help="sources, categories, lengths and root verbs of a collection: tables and figures",
-        description="Show what a collection holds: sources beside the published counts, "
-        "categories, lengths, and the root verbs of a random sample with their first nouns.",
+        description="Show what a collection contains: sources beside the published counts, "
+        "categories, lengths, and the root verbs of a random sample with their first "
+        "nouns.",
         epilog=_EPILOG,
     )
     parser.add_argument("collection", metavar="COLLECTION", help="the collection's folder")

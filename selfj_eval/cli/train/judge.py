@@ -21,8 +21,8 @@ loaded. The loss is CE(with reference) + student_weight CE(without) + kl_weight 
 2409.00935, section 3), with both prompts of an answer in one batch.
 
 Checkpoints are kept in OUTPUT.checkpoints until the judge is finished. After an interruption, run
-the same command again: it gives the same weights as an undisturbed run. OUTPUT/training.json holds
-the settings, the data, versions and numbers.
+the same command again: it gives the same weights as an uninterrupted run. OUTPUT/training.json has
+the settings, the data, versions and metrics.
 """
 
 

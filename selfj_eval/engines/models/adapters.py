@@ -121,8 +121,8 @@ def check_adapter_for_vllm(adapter: Path, model: Path) -> None:
     if whole or resized_to(adapter, model) is not None:
         named = f"whole weights ({whole[0]})" if whole else "other token embeddings"
         raise JudgeError(
-            f"the adapter {adapter} brings {named}, which vLLM does not take. Put it into the "
-            "model with selfj merge and give the merged folder, or use `engine` transformers."
+            f"the adapter {adapter} brings {named}, which vLLM does not support. Merge it into "
+            "the model with selfj merge and give the merged folder, or use `engine` transformers."
         )
     refuse_strangers(adapter, model, [n for n, layer in wanted.items() if layer not in layers])
 

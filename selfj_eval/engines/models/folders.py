@@ -124,8 +124,8 @@ def _check_files(place: Path) -> None:
             if not wanted:
                 continue
             raise JudgeError(
-                f"{entry.path} leads nowhere ({brief(error)}): its model is not complete. Fetch "
-                "it again."
+                f"{entry.path} is a broken link ({brief(error)}): its model is not complete. "
+                "Fetch it again."
             ) from error
         if stat.S_ISREG(state.st_mode):
             limit = next(most for pattern, most in _LARGEST if fnmatch(entry.name, pattern))
@@ -147,9 +147,9 @@ def _check_name(file: Path, field: str, name: Any, pattern: str) -> None:
     plain = isinstance(name, str) and name == Path(name).name and "\\" not in name
     if not plain or not fnmatch(name, pattern):
         raise JudgeError(
-            f"{file}, field {field!r}: names {name!r:.200}, expected a file of the same folder "
-            f"({pattern}). Only what lies there is checked and counts for the fingerprint: put "
-            "the file there, and its name here."
+            f"{file}, field {field!r}: names {name!r:.200}, expected a file in the same folder "
+            f"({pattern}). Only files in that folder are checked and are part of the fingerprint: "
+            "put the file there, and its name here."
         )
 
 
@@ -164,7 +164,7 @@ def _check_config(file: Path, config: dict[str, Any]) -> None:
     if "speculators_config" in config:
         raise JudgeError(
             f"{file}, field 'speculators_config': the model is a helper of another one, which "
-            "would be loaded in its place. Give that one."
+            "would be loaded instead. Give that one."
         )
     for field in ("attn_implementation", "_attn_implementation"):
         if _KERNEL.search(str(config.get(field) or "")):
@@ -211,9 +211,9 @@ def _check_adapter(folder: Path) -> None:
     file = folder / "adapter_config.json"
     if (folder / "config.json").is_file() and any(folder.glob("model*.safetensors")):
         raise JudgeError(
-            f"{folder} is a model and an adapter in one, which would be put on it unasked. Move "
-            "adapter_config.json with its adapter_model.safetensors into its own folder, and "
-            "give that as `adapter`."
+            f"{folder} contains both a model and an adapter, which would be applied to the model "
+            "without being asked for. Move adapter_config.json with its "
+            "adapter_model.safetensors into its own folder, and give that as `adapter`."
         )
     kind = read_json(file).get("peft_type")
     if kind not in (None, "LORA"):

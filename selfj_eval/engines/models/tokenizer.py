@@ -93,7 +93,7 @@ class JudgeTokenizer:
         if found[0].sequences != found[-1].sequences:
             raise JudgeError(
                 f"to the tokenizer of {model} the labels of the template {template.name} are other "
-                "tokens behind with_reference than behind without_reference; let both texts end "
+                "tokens after with_reference than after without_reference; let both texts end "
                 "alike."
             )
         return found[0]

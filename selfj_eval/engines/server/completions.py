@@ -25,14 +25,14 @@ _MORE_THAN_NAMED = 20  # asked for, so that a server that ignores the ten ids sh
 _ROUNDING = 1e-3  # by how much a logarithm of a probability may be above 0
 
 _WITHOUT = (
-    "the server's reply has no log-probabilities of the likeliest tokens, so there is no score; "
-    "use a server that gives them (vLLM, llama.cpp, SGLang), or `engine_args` api=chat where only "
-    "its chat does (TGI)."
+    "the server's reply has no log-probabilities of the most likely tokens, so there is no "
+    "score; use a server that gives them (vLLM, llama.cpp, SGLang), or `engine_args` api=chat "
+    "where only its chat does (TGI)."
 )
 _ENDED = (
-    "the likeliest token ends the judge's answer before a label, and this server then "
-    "lists no tokens (llama-cpp-python); is the model a judge, and the template its own? "
-    "llama.cpp's llama-server, vLLM and `engine` transformers give a score in this case, too."
+    "the most likely token ends the judge's answer before a label, and this server then lists no "
+    "tokens (llama-cpp-python); is the model a judge, and the template its own? llama.cpp's "
+    "llama-server, vLLM and `engine` transformers give a score in this case, too."
 )
 
 

@@ -245,8 +245,8 @@ class Endpoint:
             return
         self._other_model = True
         logger.warning(
-            "selfj: note: the model %r was asked for, and the server says that %r answers; "
-            "if that is another model, the results are its own.",
+            "selfj: note: you asked for the model %r, but the server says that %r answered; if "
+            "that is a different model, the results are from that model.",
             asked,
             self._clean(named),
         )

@@ -155,7 +155,7 @@ class Traffic:
             return None
         return JudgeError(
             f"{failed} prompts in a row had no answer from {self.endpoint.base_url}, the last: "
-            f"{reasons['passing']} What was finished is kept; run it again when the server is well."
+            f"{reasons['passing']} What was finished is kept; run it again when the server works."
         )
 
 

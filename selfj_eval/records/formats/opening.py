@@ -48,9 +48,9 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         if error.errno is not None:
             raise
         if "truncated" in str(error).lower():
-            message = f"is cut off: its {kind} data do not end; get the whole file again."
+            message = f"is truncated: its {kind} data do not end; download the whole file again."
         else:
-            message = f"is not readable as {kind}, as its name says it is ({error})."
+            message = f"cannot be read as {kind}, although its name says so ({error})."
         raise DataError(message, path=path) from error
 
 

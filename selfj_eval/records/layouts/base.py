@@ -224,7 +224,7 @@ class Source:
         for name, own in self.told.items():
             if name not in self._found:
                 have = some(list(self._offered.get(name, ())), 20) or "none"
-                message = f"no row has {own!r}, which is to hold {name!r}; there are: {have}."
+                message = f"no row has {own!r} for {name!r}; the fields are: {have}."
                 raise DataError(message, path=self.path)
         for name, others in self._offered.items():
             if name in self._alone and len(others) > 1:

@@ -69,7 +69,7 @@ def _requests(source: Source, first: str, place: str) -> dict[str, tuple[str, Ma
         return known
     if found:
         names = " and ".join(printable(file.name) for file, _ in found)
-        message = f"{names} both hold this request; keep one of them beside the answers."
+        message = f"{names} both contain this request; keep one of them beside the answers."
     else:
         message = (
             "the question is only in the batch's file of requests (custom_id, body), and no .jsonl "

@@ -178,7 +178,7 @@ class LabelRun(Result):
 
 
 def label_answers(answers: str | Path | Asked, options: LabelOptions) -> LabelRun:
-    """Label answers as training data of a judge; instructions are answered by the model first.
+    """Label answers as training data for a judge; the model answers instructions first.
 
     Answers and judgments are kept beside the output. After an interruption, make the same call
     again to continue.

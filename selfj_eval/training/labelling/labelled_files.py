@@ -97,7 +97,7 @@ def read_input(
             row has a field ``response``, or ``output`` beside ``instruction`` (AlpacaEval), or it
             is in another program's layout, conversations that end with the user's turn apart.
         limit: Only the first so many; by default all.
-        notices: Gets what was recognised, converted or ignored.
+        notices: Receives what was recognised, converted or ignored.
 
     Raises:
         DataError: If it cannot be read, or has answers in some rows only.

@@ -130,21 +130,21 @@ function undo() {
   doing(async () => {
     const found = await ask("/api/undo", {});
     if (found.nothing) {
-      say("There is nothing to take back.");
+      say("There is nothing to undo.");
       return;
     }
     // An answer that has a rating again also has the comment that belongs to it.
     if (found.rating === undefined && found.draft) drafts.set(found.key, found.draft);
     show(found);
-    say(`Answer ${found.position + 1}: ${takenBack(found)}.`);
-  }, "Not taken back");
+    say(`Answer ${found.position + 1}: ${undoing(found)}.`);
+  }, "Not undone");
 }
 
-function takenBack({ rating, undone }) {
-  if (rating === undone) return "the change of the comment is taken back";
-  const what = undone === null ? "that it was skipped" : `the rating ${undone}`;
+function undoing({ rating, undone }) {
+  if (rating === undone) return "the change of the comment was undone";
+  const what = undone === null ? "the skip" : `the rating ${undone}`;
   const again = rating === undefined ? "" : rating === null ? "; it is skipped again" : `; it is rated ${rating} again`;
-  return `${what} is taken back${again}`;
+  return `${what} was undone${again}`;
 }
 
 function go(step) {

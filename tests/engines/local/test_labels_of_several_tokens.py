@@ -185,7 +185,7 @@ def test_both_texts_of_a_template_are_tried(tmp_path: Path) -> None:
         if same:
             JudgeTokenizer(str(tmp_path), template=template)
             continue
-        with pytest.raises(JudgeError, match="other tokens behind with_reference than behind"):
+        with pytest.raises(JudgeError, match="other tokens after with_reference than after"):
             JudgeTokenizer(str(tmp_path), template=template)
 
 

@@ -138,7 +138,7 @@ def test_another_models_name_is_noticed_once(make: Make, caplog: pytest.LogCaptu
     caplog.set_level("WARNING")  # to import alpaca_eval changes it
     assert not score(make("demo+other"), prompts(*"abcde"))[1]
     (note,) = [record.getMessage() for record in caplog.records]
-    assert re.search("'demo.other' was asked for, and .* 'a-wholly-other' answers", note)
+    assert re.search("asked for the model 'demo.other', but .* 'a-wholly-other' answered", note)
     caplog.clear()
     assert not score(make("demo+plain"), prompts(*"abcde"))[1]
     assert not caplog.records
