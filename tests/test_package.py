@@ -35,6 +35,24 @@ def test_help_loads_nothing_that_takes_long() -> None:
     assert "usage: selfj" in done.stdout
 
 
+def test_scoring_loads_only_what_a_model_in_transformers_needs(tmp_path: Path) -> None:
+    """Of a start-up of four seconds, nine tenths are imports; these would add to it."""
+    answers = tmp_path / "ladder.jsonl"
+    selfj_eval.write_records(answers, selfj_eval.ladder(instructions=1))
+    code = (
+        "import sys\nfrom selfj_eval.cli import main\n"
+        f"assert main(['score', {str(answers)!r}, '--judge', 'demo']) == 0\n"
+        "heavy = {'peft', 'bitsandbytes', 'datasets', 'pandas', 'pyarrow', 'sklearn', 'requests', "
+        "'scipy.stats', 'lm_eval', 'matplotlib', 'gguf', 'openpyxl', 'rich', 'vllm', 'openai', "
+        "'torch._inductor.compile_fx'} & set(sys.modules); assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "scores_ladder.jsonl").is_file()
+
+
 def test_every_public_name_is_there() -> None:
     for name in selfj_eval.__all__:
         assert getattr(selfj_eval, name).__doc__, name

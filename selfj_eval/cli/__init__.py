@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 
 from selfj_eval import __version__
 from selfj_eval.cli.guard import guarded
+from selfj_eval.jobs.garbage import search_seldom
 
 TYPE_CHECKING = False  # as in selfj_eval/__init__.py
 if TYPE_CHECKING:
@@ -78,9 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # an id that the terminal cannot show is no failure
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    # As many commands hold 100,000 records, none in a cycle: looking for cycles each 700 objects
-    # takes up to a tenth of the time.
-    gc.set_threshold(100_000, 20, 20)
+    search_seldom()
     return guarded(lambda: _run(list(sys.argv[1:] if argv is None else argv)))
 
 

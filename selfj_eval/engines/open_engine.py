@@ -9,6 +9,7 @@ from typing import Any
 from selfj_eval.engines.base import Backend
 from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.errors import JudgeError
+from selfj_eval.jobs.garbage import no_search
 from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, SECTIONS, PromptTemplate, get_template
 
 _LOADING = Lock()
@@ -34,7 +35,7 @@ def open_backend(model: str, options: JudgeOptions) -> Backend:
         name: getattr(options, name)
         for name in ("adapter", "revision", "dtype", "trust_remote_code")
     }
-    with _LOADING:
+    with _LOADING, no_search():
         if engine == "transformers":
             _refuse(engine, {"engine_args": options.engine_args})
             return _in_transformers(model, template, {**files, **here})

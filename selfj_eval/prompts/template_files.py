@@ -36,20 +36,25 @@ _RANGE = re.compile(r"\s*(\d{1,9})\s*-\s*(\d{1,9})\s*")
 
 
 @cache
-def shipped() -> Mapping[str, PromptTemplate]:
-    """The templates of the package, by name."""
-    found = {}
-    for name in SHIPPED:
-        with as_file(files("selfj_eval.prompts").joinpath("shipped", f"{name}.yaml")) as file:
-            found[name] = replace(read_template(file), name=name)
-    opening = str(found["self-j"].with_reference).partition(" Rate")[0]
+def shipped(name: str) -> PromptTemplate:
+    """A template of the package, by one of the names in ``SHIPPED``."""
+    found = _read_shipped(name)
+    if name not in SELF_J:
+        return found
+    opening = str(_read_shipped("self-j").with_reference).partition(" Rate")[0]
     # The three are one protocol: what belongs to one of them is refused in all.
     marks = (
         heading(RESPONSE_WRAPPER.strip()),
         sentence(opening),
         *map(section, ("[Question]", "[Reference]", "[Answer]")),
     )
-    return found | {name: replace(found[name], marks=marks) for name in SELF_J}
+    return replace(found, marks=marks)
+
+
+@cache
+def _read_shipped(name: str) -> PromptTemplate:
+    with as_file(files("selfj_eval.prompts").joinpath("shipped", f"{name}.yaml")) as file:
+        return replace(read_template(file), name=name)
 
 
 def read_template(path: str | Path) -> PromptTemplate:

@@ -176,19 +176,18 @@ def get_template(template: str | PromptTemplate) -> PromptTemplate:
         JudgeError: If there is none of that name.
         DataError: If the file is no template.
     """
-    from selfj_eval.prompts.template_files import read_template, shipped
+    from selfj_eval.prompts.template_files import SHIPPED, read_template, shipped
 
     if isinstance(template, PromptTemplate):
         return template
     if template.lower().endswith((".yaml", ".yml")):
         return read_template(template)
-    known = shipped()
-    if template not in known:
+    if template not in SHIPPED:
         raise JudgeError(
-            f"no prompt template {template!r}; there are: {', '.join(known)}, or a file of your "
+            f"no prompt template {template!r}; there are: {', '.join(SHIPPED)}, or a file of your "
             "own that ends in .yaml (docs/templates.md)."
         )
-    return known[template]
+    return shipped(template)
 
 
 class Prompt(NamedTuple):

@@ -195,7 +195,7 @@ def test_real_answers_are_hardly_ever_refused(data: Path) -> None:
         [str(text) for pair in pairs for text in (pair.response_a, pair.response_b)],
     ):
         for name in SHIPPED:
-            refused = sum(shipped()[name].marker_in(answer) is not None for answer in answers)
+            refused = sum(shipped(name).marker_in(answer) is not None for answer in answers)
             assert refused <= len(answers) / 500, name
 
 
@@ -216,7 +216,7 @@ def test_a_template_that_shows_two_answers_is_pairwise(write: Write) -> None:
         "[One]\n{response_b}\n[Two]\nB\n[Better]"
     )
     assert template.marker_in("fine\n[Two]\nbad") is not None
-    assert [name for name in SHIPPED if shipped()[name].pairwise] == ["pairwise"]
+    assert [name for name in SHIPPED if shipped(name).pairwise] == ["pairwise"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from selfj_eval import DataError, Record, read_records
 from selfj_eval.judging.candidates import group
 from selfj_eval.judging.scored import groups, read_scores
-from selfj_eval.prompts.template_files import shipped
+from selfj_eval.prompts.template_files import SHIPPED, shipped
 from selfj_eval.records.conversations import Turn
 from selfj_eval.records.inputs import records_of
 from selfj_eval.records.record import Judgment
@@ -42,7 +42,7 @@ def test_a_conversation_is_shown_whole() -> None:
     record = Record("1", "Now sort them by length.", "Oder, Elbe, Rhine.", messages=TURNS)
     assert record.question == SHOWN
     flat = Record("1", SHOWN, "Oder, Elbe, Rhine.")
-    for template in shipped().values():  # as the same texts in one field were, byte for byte
+    for template in map(shipped, SHIPPED):  # as the same texts in one field were, byte for byte
         shown = template.render(record.question, record.response)
         assert SHOWN in shown
         assert shown == template.render(flat.question, flat.response)
