@@ -1,15 +1,16 @@
 """Scoring side by side: the original's way, lm-eval's, a plain forward pass, and selfj-eval's.
 
-Every way judges the same prompts with the same random Llama of about 60 million parameters in
-float32, in turn, so that a busy machine slows all of them; times are those of the processor, and
-what counts is the ratio within a round. Where vLLM is installed, it is one of the ways. Two sets of
-prompts: a mix of lengths, and best-of-32, whose prompts share instruction and reference. The floor
-is what the arithmetic of the prompts' distinct tokens takes at the rate of a large matrix product,
-measured in the same rounds.
+Every way judges the same prompts with the same random Llama of about 60 million parameters, in
+turn, so that a busy machine slows all of them; times are those of the processor, and what counts
+is the ratio within a round. Where vLLM is installed, it is one of the ways. Two sets of prompts: a
+mix of lengths, and best-of-32, whose prompts share instruction and reference. The floor is what the
+arithmetic of the prompts' distinct tokens takes at the rate of a large matrix product, measured in
+the same rounds.
 
 examples:
   python benchmarks/scoring.py
   python benchmarks/scoring.py --quick --json
+  python benchmarks/scoring.py --dtype bfloat16 --ways vllm
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, get_template
 VOCABULARY, WIDTH, LAYERS, INNER = 32_000, 512, 8, 1376
 ANSWER_TOKENS = (20, 60, 100, 150, 200, 300, 450, 650)
 PRODUCT = 2048
+OWN = ("selfj, nothing shared", "selfj")
 TEMPLATE = get_template(DEFAULT_TEMPLATE)
 Ways = dict[str, Callable[[list[str]], np.ndarray | None]]
 
@@ -55,16 +57,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one round, without the original")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--ways", nargs="+", metavar="WAY", help="only these, beside selfj")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:
         model, tokenizer = write_model(Path(folder))
-        ways, rounds = all_ways(folder, model, tokenizer), 1 if options.quick else options.rounds
+        dtype = getattr(torch, options.dtype)
+        ways = all_ways(folder, model.to(dtype), tokenizer)
+        rounds = 1 if options.quick else options.rounds
         if options.quick:
             del ways["original"]
+        if options.ways:
+            ways = {name: way for name, way in ways.items() if name in (*OWN, *options.ways)}
         report = {
             "threads": torch.get_num_threads(),
+            "dtype": options.dtype,
             "parameters": sum(weight.numel() for weight in model.parameters()),
             **{
                 name: measure(ways, prompts, rounds, model, tokenizer)
@@ -148,8 +157,9 @@ def best_of(tokenizer: Any, instructions: int = 3) -> list[str]:
 
 def all_ways(folder: str, model: LlamaForCausalLM, tokenizer: Any) -> Ways:
     """By name; each returns (n, 10) log-probabilities, or None where it gives none."""
-    ours = TransformersBackend(folder, device="cpu")
-    unshared = TransformersBackend(folder, device="cpu")
+    dtype = str(model.dtype).removeprefix("torch.")
+    ours = TransformersBackend(folder, device="cpu", dtype=dtype)
+    unshared = TransformersBackend(folder, device="cpu", dtype=dtype)
     unshared._packs, unshared._batcher = False, Batcher(longest_first, 1, "cpu")
     digits = ours._tokenizer.labels.asked
 
@@ -174,27 +184,27 @@ def all_ways(folder: str, model: LlamaForCausalLM, tokenizer: Any) -> Ways:
                     input_ids=batch.input_ids, attention_mask=batch.attention_mask,
                     position_ids=positions, use_cache=False, logits_to_keep=1,
                 ).logits  # fmt: skip
-            found.append(logits[:, -1].log_softmax(-1)[:, digits].numpy())
+            found.append(logits[:, -1].float().log_softmax(-1)[:, digits].numpy())
         return np.concatenate(found)
 
     ways: Ways = {
         "original": generated,
-        "lm-eval hf, batch 16": harness(folder, 16),
-        "lm-eval hf, batch 1": harness(folder, 1),
+        "lm-eval hf, batch 16": harness(folder, dtype, 16),
+        "lm-eval hf, batch 1": harness(folder, dtype, 1),
         "plain forward, batch 16": plain,
         "selfj, nothing shared": partial(scores_of, unshared),
         "selfj": partial(scores_of, ours),
     }
     if importlib.util.find_spec("vllm") is not None:
-        ways["vllm"] = in_vllm(folder)
+        ways["vllm"] = in_vllm(folder, dtype)
     return ways
 
 
-def in_vllm(folder: str) -> Callable[[list[str]], np.ndarray]:
+def in_vllm(folder: str, dtype: str) -> Callable[[list[str]], np.ndarray]:
     """Our vLLM engine, which forgets the prompts of the rounds before."""
     from selfj_eval.engines.vllm.scoring import VllmBackend
 
-    backend = VllmBackend(folder, dtype="float32", engine_args={})
+    backend = VllmBackend(folder, dtype=dtype, engine_args={})
 
     def run(prompts: list[str]) -> np.ndarray:
         backend._llm.reset_prefix_cache()
@@ -211,12 +221,12 @@ def scores_of(backend: Backend, prompts: list[str]) -> np.ndarray:
     return found
 
 
-def harness(folder: str, batch: int) -> Callable[[list[str]], np.ndarray]:
+def harness(folder: str, dtype: str, batch: int) -> Callable[[list[str]], np.ndarray]:
     """lm-eval's own model with ten choices."""
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
-    judge = HFLM(pretrained=folder, device="cpu", dtype="float32", batch_size=batch)
+    judge = HFLM(pretrained=folder, device="cpu", dtype=dtype, batch_size=batch)
 
     def run(prompts: list[str]) -> np.ndarray:
         asked = [
@@ -250,8 +260,8 @@ def measure(
             if found is not None:
                 differences[name] = max(differences[name], float(np.abs(found - alone).max()))
         work = 2 * inner * distinct
-        floor.append(work / product_rate(torch.mm))
-        reordered.append(work / product_rate(one_dnn))
+        floor.append(work / product_rate(torch.mm, model.dtype))
+        reordered.append(work / product_rate(one_dnn, model.dtype))
     return {
         "prompts": len(prompts),
         "tokens": sum(map(len, ids)),
@@ -263,9 +273,11 @@ def measure(
     }
 
 
-def product_rate(product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> float:
+def product_rate(
+    product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], dtype: torch.dtype
+) -> float:
     """Operations a processor second of a large matrix product."""
-    one, other = torch.randn(PRODUCT, PRODUCT), torch.randn(PRODUCT, PRODUCT)
+    one, other = (torch.randn(PRODUCT, PRODUCT, dtype=dtype) for _ in range(2))
     if product is one_dnn:
         other = torch.ops.mkldnn._reorder_linear_weight(other, None)
     product(one, other)
@@ -282,7 +294,9 @@ def one_dnn(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 def tables(report: dict[str, Any]) -> str:
     """Markdown."""
-    lines = [f"{report['parameters']:,} parameters, {report['threads']} threads"]
+    lines = [
+        f"{report['parameters']:,} parameters in {report['dtype']}, {report['threads']} threads"
+    ]
     for name in ("mix", "best-of-32"):
         part = report[name]
         lines += ["", f"{name}: {part['prompts']} prompts, {part['tokens']:,} tokens, "

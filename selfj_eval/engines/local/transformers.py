@@ -169,11 +169,11 @@ class TransformersBackend:
         context = self._tokenizer.max_tokens
         self._window = min([own for own in windows if own is not None], default=context)
         self._usual = before = config._attn_implementation
-        ids = self._tokenizer.encode("Rate this from 0 to 9, please: five, seven. ") * 3
+        ids = self._tokenizer.encode("Rate this from 0 to 9, please: five, seven. ") * 2
         rows = sorted([ids, ids + ids[:9], ids + ids[3:5], ids[-4:] + ids])
         if max(map(len, rows)) > self._window:
             return False
-        alone = np.concatenate([self._forward([row]) for row in rows])
+        alone = self._forward(rows)
         register()
         try:
             self._model.set_attn_implementation(ATTENTION)
