@@ -9,7 +9,7 @@ from selfj_eval.engines.models.loading import (
     choose_device,
     choose_dtype,
     load_weights,
-    without_kernel_advice,
+    quiet_peft,
 )
 from selfj_eval.errors import DataError, JudgeError
 from selfj_eval.training.settings import TrainingConfig
@@ -94,7 +94,7 @@ def _quantization(config: TrainingConfig) -> Any:
     )
 
 
-@without_kernel_advice()
+@quiet_peft()
 def with_new_adapter(
     model: PreTrainedModel, config: TrainingConfig, *, above: int = 0
 ) -> PreTrainedModel:

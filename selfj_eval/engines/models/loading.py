@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -189,11 +190,12 @@ def _sizes(shape: Iterable[int]) -> str:
 
 
 @contextmanager
-def without_kernel_advice() -> Iterator[None]:
-    """Drop one message of bitsandbytes, which peft imports with every adapter.
+def quiet_peft() -> Iterator[None]:
+    """Drop two messages of peft and what it imports that a user can do nothing about.
 
-    On CPUs with bfloat16 it says that a package with a faster kernel for weights of 4 bits is
-    missing. Where no weights have 4 bits, it would only worry the user. Its other messages pass.
+    On CPUs with bfloat16, bitsandbytes says that a package with a faster kernel for weights of 4
+    bits is missing, also where no weights have 4 bits. With transformers from 5.23 on, peft asks a
+    model for a property by its former name. Other messages pass.
     """
     logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
 
@@ -202,12 +204,14 @@ def without_kernel_advice() -> Iterator[None]:
 
     logger.addFilter(other)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is", FutureWarning)
+            yield
     finally:
         logger.removeFilter(other)
 
 
-@without_kernel_advice()
+@quiet_peft()
 def _with_adapter(model: PreTrainedModel, folder: Path, adapter: Path) -> PreTrainedModel:
     """The model with a LoRA adapter merged into it."""
     from peft import PeftModel, get_peft_model_state_dict
