@@ -197,7 +197,7 @@ def test_a_file_is_read_as_it_is_told(in_process: Callable[..., Any], tmp_path: 
     done = in_process("selfj", *told)
     assert done.returncode == 2
     assert "mine.csv, row 5, field 'stars': -1 lies outside its scale" in done.stderr
-    assert "say so with --missing-rating" in done.stderr
+    assert "give it as --missing-rating" in done.stderr
     done = in_process("selfj", *told, "--missing-rating", -1, "--resamples", 20)
     assert done.returncode == 0, done.stderr
     assert "ratings of -1, read as no rating: 1" in done.stderr

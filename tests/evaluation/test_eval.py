@@ -88,7 +88,7 @@ def test_eval_of_scores_without_ratings(
         (["--resamples", "0"], "--resamples must lie between 20 and 1,000,000, got 0"),
         (["--seed", "-1"], "--seed must be at least 0, got -1"),
         (["--ratings", "none.csv"], "none.csv: cannot be read"),
-        (["--csv", "no/such/folder.csv"], "there is no folder no/such; make it first"),
+        (["--csv", "no/such/folder.csv"], "there is no folder no/such; create it first"),
         (["--csv", "table.txt"], "unknown format; end the name in one of .csv"),
         (["--good-at", "nan"], "--good-at must be a finite number, got nan"),
     ],

@@ -23,7 +23,7 @@ READ = [
     ("self-j", "Rating: 8", 8),
     ("self-j", "score = 3.", 3),
     ("self-j", "The score is 3", None),
-    ("self-j", "10", "'10' where a whole number in 0..9 was to stand"),
+    ("self-j", "10", "'10' where a whole number in 0..9 was expected"),
     ("self-j", "-1", "'-1' where"),
     ("self-j", "7.5", "'7.5' where a whole number in 0..9"),
     ("self-j", "10/10", None),

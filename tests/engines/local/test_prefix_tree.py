@@ -149,7 +149,7 @@ def model(kind: str, size: int) -> PreTrainedModel:
 @pytest.mark.parametrize(
     ("kind", "packs"),
     [("gpt2", True), ("qwen2", True), ("mistral", True), ("mistral with a window", False),
-     ("mistral with a long one", True), ("gemma2", False), ("bloom", False), ("gemma3", False)],
+     ("mistral with a long one", True), ("gemma2", False), ("bloom", False), ("gemma3", True)],
 )  # fmt: skip
 def test_packed_is_as_one_by_one(tiny_judge: Path, tmp_path: Path, kind: str, packs: bool) -> None:
     folder = tmp_path / "judge"
