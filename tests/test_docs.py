@@ -133,7 +133,7 @@ def test_the_readme_can_be_followed(tmp_path: Path) -> None:
     shown = (
         readme if small else re.sub(r"^(\d): score 3.84$|^1: score .*\n", r"\1", readme, flags=re.M)
     )
-    assert_printed(printed, shown, 8 if small else 7)
+    assert_printed(printed, shown, 7 if small else 6)
     for name, lines in {"scores": 2, "scores_answers": 2, "scores_ladder": 800}.items():
         assert len((tmp_path / f"{name}.jsonl").read_text().splitlines()) == lines
     assert (tmp_path / "report.html").exists()
