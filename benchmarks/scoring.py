@@ -44,7 +44,9 @@ from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, get_template
 VOCABULARY, WIDTH, LAYERS, INNER = 32_000, 512, 8, 1376
 ANSWER_TOKENS = (20, 60, 100, 150, 200, 300, 450, 650)
 PRODUCT = 2048
-OWN = ("selfj, nothing shared", "selfj")
+WAYS = ["original", "lm-eval hf, batch 16", "lm-eval hf, batch 1", "plain forward, batch 16"]
+if importlib.util.find_spec("vllm") is not None:
+    WAYS.append("vllm")
 TEMPLATE = get_template(DEFAULT_TEMPLATE)
 Ways = dict[str, Callable[[list[str]], np.ndarray | None]]
 
@@ -58,19 +60,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one round, without the original")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--ways", nargs="+", metavar="WAY", help="only these, beside selfj")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, help="only these, beside selfj")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:
         model, tokenizer = write_model(Path(folder))
         dtype = getattr(torch, options.dtype)
-        ways = all_ways(folder, model.to(dtype), tokenizer)
+        chosen = options.ways or WAYS[options.quick :]
+        ways = all_ways(folder, model.to(dtype), tokenizer, chosen)
         rounds = 1 if options.quick else options.rounds
-        if options.quick:
-            del ways["original"]
-        if options.ways:
-            ways = {name: way for name, way in ways.items() if name in (*OWN, *options.ways)}
         report = {
             "threads": torch.get_num_threads(),
             "dtype": options.dtype,
@@ -155,7 +154,7 @@ def best_of(tokenizer: Any, instructions: int = 3) -> list[str]:
     return found
 
 
-def all_ways(folder: str, model: LlamaForCausalLM, tokenizer: Any) -> Ways:
+def all_ways(folder: str, model: LlamaForCausalLM, tokenizer: Any, chosen: list[str]) -> Ways:
     """By name; each returns (n, 10) log-probabilities, or None where it gives none."""
     dtype = str(model.dtype).removeprefix("torch.")
     ours = TransformersBackend(folder, device="cpu", dtype=dtype)
@@ -187,17 +186,18 @@ def all_ways(folder: str, model: LlamaForCausalLM, tokenizer: Any) -> Ways:
             found.append(logits[:, -1].float().log_softmax(-1)[:, digits].numpy())
         return np.concatenate(found)
 
-    ways: Ways = {
-        "original": generated,
-        "lm-eval hf, batch 16": harness(folder, dtype, 16),
-        "lm-eval hf, batch 1": harness(folder, dtype, 1),
-        "plain forward, batch 16": plain,
+    made: dict[str, Callable[[], Callable[[list[str]], np.ndarray | None]]] = {
+        "original": lambda: generated,
+        "lm-eval hf, batch 16": lambda: harness(folder, dtype, 16),
+        "lm-eval hf, batch 1": lambda: harness(folder, dtype, 1),
+        "plain forward, batch 16": lambda: plain,
+        "vllm": lambda: in_vllm(folder, dtype),
+    }
+    return {
+        **{name: made[name]() for name in chosen},
         "selfj, nothing shared": partial(scores_of, unshared),
         "selfj": partial(scores_of, ours),
     }
-    if importlib.util.find_spec("vllm") is not None:
-        ways["vllm"] = in_vllm(folder, dtype)
-    return ways
 
 
 def in_vllm(folder: str, dtype: str) -> Callable[[list[str]], np.ndarray]:

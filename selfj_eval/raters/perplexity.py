@@ -14,7 +14,7 @@ import numpy as np
 from selfj_eval.engines.base import longest_first
 from selfj_eval.engines.local.batching import Batcher, Scores
 from selfj_eval.engines.local.batching import batch_tokens as default_tokens
-from selfj_eval.engines.local.cpu_linear import sped_up
+from selfj_eval.engines.local.cpu_linear import speed_up_checked
 from selfj_eval.engines.models.loading import choose_device, choose_dtype, load_model
 from selfj_eval.engines.models.weights import model_folders
 from selfj_eval.errors import JudgeError
@@ -120,7 +120,8 @@ class PerplexityRater(BatchedRater[_Row]):
         self._model = load()
         self._vocabulary = int(self._model.get_output_embeddings().weight.shape[0])
         self._check_causal(model)
-        if self.device.startswith("cpu") and not self._sped_up():
+        if self.device.startswith("cpu") and not self._speed_up():
+            del self._model  # or both would be in memory
             self._model = load()
         tokens = batch_tokens
         if tokens is None:
@@ -172,11 +173,11 @@ class PerplexityRater(BatchedRater[_Row]):
             )
         return _Row(encoded.ids[: min(whole, context)], start), max(0, whole - context)
 
-    def _sped_up(self) -> bool:
+    def _speed_up(self) -> bool:
         """Prepare the model for the CPU; whether it still says the same."""
         row = _Row(self._prompts.tokenizer("Sort ascending: seven, three, five.").input_ids, 1)
         tolerance = 1e-2 if self.dtype == "float32" else 0.5
-        return sped_up(self._model, lambda: self.forward([row]), tolerance)
+        return speed_up_checked(self._model, lambda: self.forward([row]), tolerance)
 
     def _check_causal(self, name: str) -> None:
         """Refuse a model that sees what follows a token, or the padding."""

@@ -10,7 +10,9 @@ from torch.nn.functional import rms_norm
 
 from selfj_eval.engines.local.prefix_tree import Nodes, attend
 
-_KINDS = ("LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer")
+_KINDS = ("Llama", "Mistral", "Qwen2")
+"""By name, so that the modules of those that are not used are not imported."""
+_PARTS = ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm")
 _ROWS = 512
 """Tokens at a time between two attentions: what they need then stays in the processor's cache."""
 
@@ -23,7 +25,8 @@ class Product:
     """
 
     def __init__(self, *linears: nn.Linear) -> None:
-        weight = torch.cat([linear.weight.detach() for linear in linears])
+        weights = [linear.weight.detach() for linear in linears]
+        weight = weights[0] if len(weights) == 1 else torch.cat(weights)
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, None)
         biases = [linear.bias.detach() for linear in linears if linear.bias is not None]
         self._bias = torch.cat(biases) if biases else None
@@ -56,7 +59,7 @@ class CpuLayer(nn.Module):
         super().__init__()
         attention, mlp = layer.self_attn, layer.mlp
         config = attention.config
-        self._heads, self._shared = config.num_attention_heads, config.num_key_value_heads
+        self._heads, self._key_heads = config.num_attention_heads, config.num_key_value_heads
         self._size, self._scaling = attention.head_dim, attention.scaling
         self._is_last = attention.layer_idx == config.num_hidden_layers - 1
         self._norms = [
@@ -75,6 +78,8 @@ class CpuLayer(nn.Module):
         **_: Any,
     ) -> torch.Tensor:
         """As that of transformers, with causal attention, or by the nodes of a packed row.
+
+        Without a mask: padding stands on the right. Without a cache.
 
         Args:
             hidden_states: Shape (rows, tokens, width).
@@ -109,11 +114,11 @@ class CpuLayer(nn.Module):
         self, before: torch.Tensor, rows: int, positions: tuple[torch.Tensor, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Queries and keys with their positions, and values; shape (tokens, heads, head width)."""
-        heads = self._heads + self._shared
+        heads = self._heads + self._key_heads
         cosines, sines = (p.expand(rows, -1, -1).reshape(-1, 1, self._size) for p in positions)
         half = self._size // 2
         rotated = before.new_empty(len(before), heads, self._size)
-        values = before.new_empty(len(before), self._shared, self._size)
+        values = before.new_empty(len(before), self._key_heads, self._size)
         for at in range(0, len(before), _ROWS):
             part = slice(at, at + _ROWS)
             normed = rms_norm(before[part], *self._norms[0])
@@ -138,15 +143,24 @@ class CpuLayer(nn.Module):
 
 
 def fits(layer: nn.Module) -> bool:
-    """Whether ``CpuLayer`` computes what a module computes."""
+    """Whether ``CpuLayer`` computes what a module computes: none of its parts was replaced."""
     kind = type(layer)
-    if kind.__name__ not in _KINDS or not kind.__module__.startswith("transformers."):
+    family = kind.__name__.removesuffix("DecoderLayer")
+    if family not in _KINDS or kind.__module__ != (
+        f"transformers.models.{family.lower()}.modeling_{family.lower()}"
+    ):
         return False
+    names = (f"{family}Attention", f"{family}MLP", f"{family}RMSNorm", f"{family}RMSNorm")
+    parts = [type(getattr(layer, part)) for part in _PARTS]
+    own = [(part.__name__, part.__module__) for part in parts]
     attention: Any = layer.self_attn
     config = attention.config
-    plain = all(type(part) is nn.Linear for part in layer.modules() if _is_product(part))
-    silu = config.hidden_act in ("silu", "swish")
-    return plain and silu and getattr(config, "sliding_window", None) is None
+    return (
+        own == [(name, kind.__module__) for name in names]
+        and all(type(part) is nn.Linear for part in layer.modules() if _is_product(part))
+        and config.hidden_act in ("silu", "swish")
+        and getattr(config, "sliding_window", None) is None
+    )
 
 
 def _is_product(module: nn.Module) -> bool:

@@ -138,7 +138,8 @@ class Nodes:
 
     Attributes:
         all: The nodes of the packed row, with the masks that all layers share.
-        ends: The last token of each prompt as a node of its own.
+        ends: The last token of each prompt as a node of its own, for a last layer that computes
+            no other.
         last: Of each prompt, the place of its last token; nothing else of the last layer is read.
         used: How many layers have attended by them.
     """
@@ -163,7 +164,7 @@ def _mask(node: Node, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
 
     own = node.end - node.start
     hidden = torch.full((own, node.keys), -torch.inf, dtype=dtype, device=device)
-    return hidden.triu(node.keys - own + 1)
+    return hidden.triu_(node.keys - own + 1)
 
 
 def _append(
@@ -260,7 +261,7 @@ def attend(
                 torch.cat([whole[:, :, start:end] for start, end in places], 2)
                 for whole in (key, value)
             )
-            mask = mask.to(own.device)  # a model's layers may lie on several
+            mask = mask.to(own.device, own.dtype)  # a model's layers may lie on several
             if gqa and own.is_cuda:  # grouped and masked, only a slow kernel takes it there
                 groups = own.shape[1] // keys.shape[1]
                 keys, values = (t.repeat_interleave(groups, 1) for t in (keys, values))

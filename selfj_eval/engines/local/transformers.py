@@ -11,7 +11,7 @@ import numpy as np
 from selfj_eval.engines.base import Batch, longest_first
 from selfj_eval.engines.local.batching import Batcher, Rows, Scores
 from selfj_eval.engines.local.batching import batch_tokens as default_tokens
-from selfj_eval.engines.local.cpu_linear import sped_up
+from selfj_eval.engines.local.cpu_linear import speed_up_checked
 from selfj_eval.engines.local.prefix_tree import (
     ATTENTION,
     CPU_PIECE,
@@ -91,7 +91,8 @@ class TransformersBackend:
         """Load the model, try it, and choose how it is run."""
         self._model = load()
         self._check_causal(name)
-        if self.device.startswith("cpu") and not self._sped_up():
+        if self.device.startswith("cpu") and not self._speed_up():
+            del self._model  # or both would be in memory
             self._model = load()
         self._packs = self._can_pack()
         size = self._model.dtype.itemsize
@@ -155,11 +156,11 @@ class TransformersBackend:
                 "causal (left-to-right) language model. Use a decoder such as Llama."
             )
 
-    def _sped_up(self) -> bool:
+    def _speed_up(self) -> bool:
         """Prepare the model for the CPU; whether it still says the same."""
         ids = self._tokenizer.encode("Rate this from 0 to 9, please: five, seven.")
         rows = [ids, ids[:-3]]
-        return sped_up(self._model, lambda: self._forward(rows), self._tolerance)
+        return speed_up_checked(self._model, lambda: self._forward(rows), self._tolerance)
 
     def _can_pack(self) -> bool:
         """Whether a packed row gives what its prompts give alone."""

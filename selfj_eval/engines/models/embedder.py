@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from selfj_eval.engines.local.cpu_linear import sped_up
+from selfj_eval.engines.local.cpu_linear import speed_up_checked
 from selfj_eval.engines.models.folders import check_folder
 from selfj_eval.engines.models.loading import choose_device
 from selfj_eval.engines.models.weights import check_weights, fingerprint, resolve_folder
@@ -76,7 +76,8 @@ class Embedder:
         self._lock = Lock()  # the model's tokenizer is set anew for each use
         self._known: dict[str, npt.NDArray[np.float64]] = {}
         self._model = self._load(library, model, folder, device)
-        if device.startswith("cpu") and not self._sped_up():
+        if device.startswith("cpu") and not self._speed_up():
+            del self._model  # or both would be in memory
             self._model = self._load(library, model, folder, device)
         length = getattr(self._model, "max_seq_length", None)
         self.max_tokens = int(length) if length and math.isfinite(length) else None
@@ -104,13 +105,13 @@ class Embedder:
             if progress_was_on:
                 transformers_logging.enable_progress_bar()
 
-    def _sped_up(self) -> bool:
+    def _speed_up(self) -> bool:
         """Prepare the model for the CPU; whether it still says the same."""
         transformer = getattr(self._model[0], "auto_model", None)
         if transformer is None or transformer.dtype.itemsize != 4:
             return True
         texts = ["Rate this from 0 to 9, please.", "five, seven"]
-        return sped_up(transformer, lambda: self._embed(texts), 1e-4)
+        return speed_up_checked(transformer, lambda: self._embed(texts), 1e-4)
 
     def similarity(
         self,

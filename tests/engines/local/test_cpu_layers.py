@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from typing import Any
 
 import pytest
@@ -18,9 +19,10 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
 )
+from transformers.models.llama.modeling_llama import LlamaAttention
 
 from selfj_eval.engines.local.cpu_layers import CpuLayer
-from selfj_eval.engines.local.cpu_linear import sped_up, speed_up
+from selfj_eval.engines.local.cpu_linear import speed_up, speed_up_checked
 from selfj_eval.engines.local.prefix_tree import ATTENTION, Nodes, pack, register
 
 SMALL: dict[str, Any] = {
@@ -121,11 +123,43 @@ def test_a_model_that_then_says_something_else_is_not_used(monkeypatch: pytest.M
         with torch.inference_mode():
             return made(ids, use_cache=False).logits.numpy()
 
-    norms = CpuLayer._finished
-    monkeypatch.setattr(CpuLayer, "_finished", lambda self, *given: 1.1 * norms(self, *given))
-    assert not sped_up(made, say, 1e-2)
+    finished = CpuLayer._finished
+    monkeypatch.setattr(CpuLayer, "_finished", lambda self, *given: 1.1 * finished(self, *given))
+    assert not speed_up_checked(made, say, 1e-2)
 
 
 def test_half_precision_without_products_stays_as_it_is() -> None:
     made = model("llama", torch.float16)
     assert speed_up(made) == 0 and layers(made) == 0
+
+
+def test_a_layer_with_another_attention_keeps_its_forward() -> None:
+    """As remote code makes it: of a known layer, with a part of its own."""
+
+    class Other(LlamaAttention):
+        pass
+
+    made = model("llama")
+    made.model.layers[1].self_attn.__class__ = Other
+    speed_up(made)
+    assert [type(layer) is CpuLayer for layer in made.model.layers] == [True, False, True]
+
+
+def test_the_weights_are_not_held_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = model("llama")
+    layers_left, start = [weakref.ref(layer) for layer in made.model.layers], CpuLayer.__init__
+
+    def watched(self: CpuLayer, layer: Any) -> None:
+        alive.append(sum(left() is not None for left in layers_left))
+        start(self, layer)
+
+    alive: list[int] = []
+    monkeypatch.setattr(CpuLayer, "__init__", watched)
+    speed_up(made)
+    assert alive == [3, 2, 1]
+
+
+def test_without_a_head_the_mask_counts() -> None:
+    """Embedders may have their padding on the left."""
+    made = model("llama").model
+    assert speed_up(made) == 3 * 7 and layers(made) == 0
