@@ -189,13 +189,18 @@ def test_overload_is_refused_at_once_and_the_rest_is_answered(held: Held) -> Non
             refused = [task.result() for task in tasks if task.done()]
             assert {answer.status_code for answer in refused} == {429}
             ready = await client.get("/readyz")
+            while ready.status_code != 503:  # a batch has just been taken: others may wait
+                tasks.append(asyncio.create_task(client.post("/v1/judge", json=ONE)))
+                await asyncio.sleep(0.01)
+                ready = await client.get("/readyz")
             held.go.set()
             return await asyncio.gather(*tasks), ready
 
     answers, ready = asyncio.run(crowd())
     statuses = [answer.status_code for answer in answers]
-    # Six wait, and one or two are with the judge.
-    assert statuses.count(200) in (7, 8) and statuses.count(429) == 20 - statuses.count(200)
+    # Six wait, and up to two batches of one or two have been taken.
+    assert 7 <= statuses.count(200) <= 10
+    assert statuses.count(429) == len(statuses) - statuses.count(200)
     for answer in answers:
         if answer.status_code == 429:
             assert int(answer.headers["retry-after"]) >= 1
