@@ -15,7 +15,7 @@ NOTEBOOK = Path(__file__).resolve().parent.parent / "examples" / "quickstart.ipy
 def executed() -> nbformat.NotebookNode:
     """The notebook with the outputs of a run without network, in an empty folder.
 
-    When it ran, and with which versions, is left out.
+    The time of the run and the versions are not saved.
 
     Raises:
         CellExecutionError: If a cell does.

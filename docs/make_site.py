@@ -1,8 +1,8 @@
 """Make the documentation site: python docs/make_site.py [FOLDER].
 
 The site has the pages where the repository has them, so every link works in both. The generator
-wants them in a folder of their own: README.md, docs/ and whatever these pages link to are copied
-into one that is thrown away. llms.txt is an index for language models, which read the pages as
+needs its pages in a folder without anything else: README.md, docs/ and all files that they link to
+are copied into a temporary one. llms.txt is an index for language models, which read the pages as
 Markdown, so these are in the site, too.
 """
 

@@ -123,6 +123,8 @@ def test_the_readme_can_be_followed(tmp_path: Path) -> None:
     assert len(readme.splitlines()) <= 120
     examples = EXAMPLE.findall(readme)
     assert [language for language, _ in examples] == ["bash", "python", "bash"]
+    # The tests have all extras; the page's reader has those of its first command.
+    assert 'activate && pip install -c constraints.txt ".[report,web]"' in readme
     small = Path(os.environ.get("SELFJ_MODELS", ""), "small-base", "config.json").is_file()
     printed = ""
     for language, code in examples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,15 @@ def rows(path: str) -> list[Any]:
     return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
 
 
+def is_read(read: Callable[[Path], Any], row: dict[str, Any], folder: Path) -> bool:
+    file = folder / "rows.jsonl"
+    file.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    try:
+        return bool(read(file))
+    except selfj.DataError:
+        return False
+
+
 @pytest.mark.parametrize("name", sorted(SCHEMAS))
 def test_schemas_are_sound(name: str) -> None:
     Draft202012Validator.check_schema(SCHEMAS[name])
@@ -83,12 +93,7 @@ def test_schemas_are_sound(name: str) -> None:
 def test_records_are_right_if_they_can_be_read(
     row: dict[str, Any], right: bool, tmp_path: Path
 ) -> None:
-    file = tmp_path / "records.jsonl"
-    file.write_text(json.dumps(row) + "\n", encoding="utf-8")
-    try:
-        read = bool(selfj.read_records(file))
-    except selfj.DataError:
-        read = False
+    read = is_read(selfj.read_records, row, tmp_path)
     assert (accepts("record", row), read) == (right, right)
 
 
@@ -109,12 +114,7 @@ def test_records_are_right_if_they_can_be_read(
 def test_pairs_are_right_if_they_can_be_read(
     row: dict[str, Any], right: bool, tmp_path: Path
 ) -> None:
-    file = tmp_path / "pairs.jsonl"
-    file.write_text(json.dumps(row) + "\n", encoding="utf-8")
-    try:
-        read = bool(read_pairs(file))
-    except selfj.DataError:
-        read = False
+    read = is_read(read_pairs, row, tmp_path)
     assert (accepts("pairs", row), read) == (right, right)
 
 
