@@ -8,7 +8,7 @@ that are there, so you can run the parts one at a time.
 parts:
   tests       the tests marked `gpu`
   score-1b    a random Llama of 1 billion parameters scores the mix and best-of-32 of scoring.py:
-              one by one, padded, packed
+              one by one, padded, packed in two ways
   score-7b    the same with 7 billion
   train-step  a training step beside the original's: time and memory
   lora        200 steps of a LoRA training, with loss curve

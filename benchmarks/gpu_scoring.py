@@ -1,4 +1,4 @@
-"""Scoring on a device: one by one, padded, and packed, with a random Llama made there."""
+"""Scoring on a device: one by one, padded, and packed in two ways, with a random Llama."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from selfj_eval.errors import brief
 from selfj_eval.prompts.labels import expected_score
 
 ALONE = "one by one"
-WAYS = (ALONE, "padded", "packed")
+BY_NODE, KERNEL = "packed, node by node", "packed, FlexAttention"
+WAYS = (ALONE, "padded", BY_NODE, KERNEL)
 ROUNDS = 5
 
 
@@ -41,28 +42,43 @@ class RandomJudge(TransformersBackend):
         load = partial(random_llama, config, device, getattr(torch, self.dtype))
         self._set_up(load, "the random Llama", None)
 
+    def _speed_up(self) -> bool:
+        """Keep the layers of a GPU on a CPU, too."""
+        return True
+
 
 class Ways:
     """The ways of running a judge's forward passes.
 
     Args:
-        judge: The judge; its number of tokens a batch is that of ``padded`` and ``packed``.
+        judge: The judge, as it was set up. All ways but the first take its number of tokens a
+            batch.
+
+    Attributes:
+        chosen: The way that the engine chose itself.
     """
 
     def __init__(self, judge: TransformersBackend) -> None:
-        self._model = judge._model
+        self._judge = judge
         register()
         tokens, device = judge._batcher.tokens, judge.device
         self._batchers = {
             ALONE: Batcher(longest_first, 1, device),
             "padded": Batcher(longest_first, tokens, device),
-            "packed": Batcher(tree_batches, tokens, device),
+            BY_NODE: Batcher(tree_batches, tokens, device),
+            KERNEL: Batcher(tree_batches, tokens, device),
         }
-        self._forward = dict.fromkeys(WAYS, judge._forward) | {"packed": judge._forward_tree}
+        packed = dict.fromkeys((BY_NODE, KERNEL), judge._forward_tree)
+        self._forward = dict.fromkeys(WAYS, judge._forward) | packed
+
+        kind = KERNEL if judge._packs and judge._in_one_kernel else BY_NODE
+        self.chosen = kind if judge._packs else "padded"
 
     def choose(self, way: str) -> None:
         """Make the model ready for a way."""
-        self._model.set_attn_implementation(ATTENTION if way == "packed" else "sdpa")
+        packs = way in (BY_NODE, KERNEL)
+        self._judge._model.set_attn_implementation(ATTENTION if packs else "sdpa")
+        self._judge._in_one_kernel = way == KERNEL
 
     def run(self, way: str, rows: Rows) -> np.ndarray:
         """Log-probabilities of the digits, in the order of the rows."""
@@ -75,7 +91,7 @@ class Ways:
         """Batches, and the tokens that are computed in them: with padding, or the distinct ones."""
         batcher = self._batchers[way]
         batches = [[rows[at] for at in batch] for batch in batcher._split(rows, batcher.tokens)]
-        if way == "packed":
+        if way in (BY_NODE, KERNEL):
             computed = sum(len(pack(batch).ids) for batch in batches)
         else:
             computed = sum(len(batch) * max(map(len, batch)) for batch in batches)
@@ -89,14 +105,14 @@ def score(findings: Findings, device: Device, tiny: bool, *, size: str) -> None:
         tokenizer = write_tokenizer(folder)
         config = llama_config(size, tiny)
         judge = RandomJudge(folder, config, device.name)
+    ways = Ways(judge)
     findings.save(
         dtype=judge.dtype,
         **parameters(config),
         held_bytes=device.held(),
         batch_tokens=judge._batcher.tokens,
-        packs_by_itself=judge._packs,
+        runs_by_itself=ways.chosen,
     )
-    ways = Ways(judge)
     prompts = {
         "mix": mix(tokenizer, 16 if tiny else 128),
         "best-of-32": best_of(tokenizer, 1 if tiny else 8),

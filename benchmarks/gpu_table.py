@@ -46,8 +46,8 @@ def _scoring(part: Part) -> list[str]:
     lines = [
         f"A random Llama of {part['parameters']:,} parameters in {part['dtype']}, "
         f"{part['held_bytes'] / _GB:.1f} GB; {part['batch_tokens']:,} tokens a batch. Left to "
-        f"itself the engine runs it {'packed' if part['packs_by_itself'] else 'padded'}. Ratios "
-        "are within a round: median (range).",
+        f'itself the engine runs it like "{part["runs_by_itself"]}". Ratios are within a round: '
+        "median (range).",
         "Share of the product's rate: 2 x the weights of the layers x tokens / seconds, divided by "
         f"the rate of a large matrix product in {part['dtype']} in the same round. The tokens are "
         "those of the prompts, or those that are computed: with padding, or only the distinct "

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import torch
 
+    from selfj_eval.engines.local.tree_mask import TreeMask
+
 ATTENTION = "selfj_prefix_tree"
 """Name under which ``register`` makes the attention known to transformers."""
 LEAST_SHARED = 8
@@ -152,6 +154,13 @@ class Nodes:
         self.ends = [Masked(node.end_alone, None) for node in tree.nodes if node.end - 1 in last]
         self.last, self.used = torch.tensor(tree.last), 0
 
+    def attend(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
+    ) -> torch.Tensor:
+        """``attend`` by all nodes."""
+        self.used += 1
+        return attend(query, key, value, self.all, scaling)
+
 
 def _masked(node: Node, device: torch.device, dtype: torch.dtype) -> Masked:
     kept = node.before and (node.end - node.start) * node.keys <= _KEPT_MASK
@@ -200,7 +209,7 @@ def _attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    selfj_nodes: Nodes | None = None,
+    selfj_nodes: Nodes | TreeMask | None = None,
     scaling: float | None = None,
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
@@ -218,8 +227,7 @@ def _attention(
         raise NotImplementedError("this architecture's attention is not packed")
     if selfj_nodes is None:
         return attend(query, key, value, None, scaling), None
-    selfj_nodes.used += 1
-    return attend(query, key, value, selfj_nodes.all, scaling), None
+    return selfj_nodes.attend(query, key, value, scaling), None
 
 
 def attend(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from selfj_eval.engines.local.prefix_tree import (
     CPU_PIECE,
     PIECE,
     Nodes,
+    Tree,
     pack,
     register,
     tree_batches,
@@ -24,13 +26,17 @@ from selfj_eval.engines.local.prefix_tree import (
 from selfj_eval.engines.models.loading import choose_device, choose_dtype, load_model
 from selfj_eval.engines.models.tokenizer import JudgeTokenizer
 from selfj_eval.engines.models.weights import model_folders
-from selfj_eval.errors import JudgeError
+from selfj_eval.errors import JudgeError, brief
 from selfj_eval.jobs.arguments import items
 from selfj_eval.prompts.templates import DEFAULT_TEMPLATE, Offsets, PromptTemplate, Turn
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
+
+    from selfj_eval.engines.local.tree_mask import TreeMask
+
+_LOG = logging.getLogger(__name__)
 
 
 class TransformersBackend:
@@ -170,26 +176,36 @@ class TransformersBackend:
         context = self._tokenizer.max_tokens
         self._window = min([own for own in windows if own is not None], default=context)
         self._usual = before = config._attn_implementation
-        ids = self._tokenizer.encode("Rate this from 0 to 9, please: five, seven. ") * 2
+        ids = self._tokenizer.encode("Rate this from 0 to 9, please: five, seven. ")
+        on_gpu = self.device.startswith("cuda")
+        # On a GPU more than one block of the kernel.
+        ids *= max(2, min(20, self._window // (2 * len(ids)))) if on_gpu else 2
         rows = sorted([ids, ids + ids[:9], ids + ids[3:5], ids[-4:] + ids])
         if max(map(len, rows)) > self._window:
             return False
         alone = self._forward(rows)
         register()
+        for self._in_one_kernel in (True, False) if on_gpu else (False,):
+            if self._packs_like(alone, rows):
+                return True
+        self._model.set_attn_implementation(before)
+        return False
+
+    def _packs_like(self, alone: Scores, rows: Rows) -> bool:
+        """Whether rows give packed what they give alone, and none of them sees another."""
         try:
             self._model.set_attn_implementation(ATTENTION)
             packed = self._forward_tree(rows)
             # In half precision a leak from row to row might pass for rounding: what differs in one
             # must not be seen in the other at all.
-            neighbours = ([ids + own, rows[0]] for own in (ids[:9], ids[9:18]))
+            row = rows[0]
+            neighbours = ([[*row, *own], row] for own in (row[:5], row[5:10]))
             first, other = (self._forward_tree(pair)[1] for pair in neighbours)
             apart = np.allclose(first, other, atol=1e-3, rtol=0, equal_nan=True)
-        except Exception:  # whatever an architecture that takes no other attention makes of it
-            apart = False
-        if apart and np.allclose(alone, packed, atol=self._tolerance, rtol=0, equal_nan=True):
-            return True
-        self._model.set_attn_implementation(before)
-        return False
+        except Exception as error:  # whatever an architecture or a compiler makes of it
+            _LOG.info("%s is not packed: %s", type(self._model).__name__, brief(error))
+            return False
+        return apart and np.allclose(alone, packed, atol=self._tolerance, rtol=0, equal_nan=True)
 
     @property
     def _tolerance(self) -> float:
@@ -207,9 +223,9 @@ class TransformersBackend:
             finally:
                 self._model.set_attn_implementation(ATTENTION)
         tree = pack(rows, CPU_PIECE if self.device.startswith("cpu") else PIECE)
-        nodes = Nodes(tree, self.device, self._model.dtype)
+        nodes = self._nodes(tree)
         scores = self._asked(
-            (torch.zeros(len(rows), dtype=torch.long), nodes.last),
+            (torch.zeros(len(rows), dtype=torch.long), torch.tensor(tree.last)),
             input_ids=torch.tensor([tree.ids]).to(self.device),
             position_ids=torch.tensor([tree.positions]).to(self.device),
             selfj_nodes=nodes,
@@ -217,6 +233,14 @@ class TransformersBackend:
         if not nodes.used:
             raise JudgeError(f"{type(self._model).__name__} has an attention of its own.")
         return scores
+
+    def _nodes(self, tree: Tree) -> Nodes | TreeMask:
+        """What the layers attend by."""
+        if not self._in_one_kernel:
+            return Nodes(tree, self.device, self._model.dtype)
+        from selfj_eval.engines.local.tree_mask import TreeMask
+
+        return TreeMask(tree)
 
     def _forward(self, rows: Rows) -> Scores:
         """Log-probabilities of the tokens asked for after each row of ids; shape (rows, k)."""
