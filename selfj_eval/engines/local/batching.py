@@ -68,7 +68,7 @@ class Batcher:
                     with self._lock:
                         scores = forward(taken)
                 except (RuntimeError, MemoryError) as error:
-                    if not _is_memory(error):
+                    if not is_memory(error):
                         raise
                     if len(taken) == 1:
                         raise JudgeError(
@@ -107,7 +107,7 @@ def batch_tokens(config: PretrainedConfig, device: str, bytes_a_number: int) -> 
     return min(max(fitting, FEWEST), MOST)
 
 
-def _is_memory(error: BaseException) -> bool:
+def is_memory(error: BaseException) -> bool:
     import torch
 
     # On a CPU, from its libraries, and on other devices torch raises a plain RuntimeError.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selfj_eval.engines.base import Batch, longest_first
-from selfj_eval.engines.local.batching import Batcher, Rows, Scores
+from selfj_eval.engines.local.batching import Batcher, Rows, Scores, is_memory
 from selfj_eval.engines.local.batching import batch_tokens as default_tokens
 from selfj_eval.engines.local.cpu_linear import speed_up_checked
 from selfj_eval.engines.local.prefix_tree import (
@@ -176,6 +176,7 @@ class TransformersBackend:
         context = self._tokenizer.max_tokens
         self._window = min([own for own in windows if own is not None], default=context)
         self._usual = before = config._attn_implementation
+        self._in_one_kernel = False
         ids = self._tokenizer.encode("Rate this from 0 to 9, please: five, seven. ")
         on_gpu = self.device.startswith("cuda")
         # On a GPU more than one block of the kernel.
@@ -198,12 +199,13 @@ class TransformersBackend:
             packed = self._forward_tree(rows)
             # In half precision a leak from row to row might pass for rounding: what differs in one
             # must not be seen in the other at all.
-            row = rows[0]
-            neighbours = ([[*row, *own], row] for own in (row[:5], row[5:10]))
+            ids = min(rows, key=len)
+            neighbours = ([[*ids, *own], ids] for own in (ids[:9], ids[9:18]))
             first, other = (self._forward_tree(pair)[1] for pair in neighbours)
             apart = np.allclose(first, other, atol=1e-3, rtol=0, equal_nan=True)
         except Exception as error:  # whatever an architecture or a compiler makes of it
-            _LOG.info("%s is not packed: %s", type(self._model).__name__, brief(error))
+            how = "by FlexAttention" if self._in_one_kernel else "node by node"
+            _LOG.info("%s is not packed %s: %s", type(self._model).__name__, how, brief(error))
             return False
         return apart and np.allclose(alone, packed, atol=self._tolerance, rtol=0, equal_nan=True)
 
@@ -224,12 +226,20 @@ class TransformersBackend:
                 self._model.set_attn_implementation(ATTENTION)
         tree = pack(rows, CPU_PIECE if self.device.startswith("cpu") else PIECE)
         nodes = self._nodes(tree)
-        scores = self._asked(
-            (torch.zeros(len(rows), dtype=torch.long), torch.tensor(tree.last)),
-            input_ids=torch.tensor([tree.ids]).to(self.device),
-            position_ids=torch.tensor([tree.positions]).to(self.device),
-            selfj_nodes=nodes,
-        )
+        try:
+            scores = self._asked(
+                (torch.zeros(len(rows), dtype=torch.long), torch.tensor(tree.last)),
+                input_ids=torch.tensor([tree.ids]).to(self.device),
+                position_ids=torch.tensor([tree.positions]).to(self.device),
+                selfj_nodes=nodes,
+            )
+        except Exception as error:
+            if not self._in_one_kernel or is_memory(error):
+                raise
+            # It is compiled anew for a few shapes, such as those of short rows.
+            _LOG.warning("FlexAttention failed, and is not used any more: %s", brief(error))
+            self._in_one_kernel = False
+            return self._forward_tree(rows)
         if not nodes.used:
             raise JudgeError(f"{type(self._model).__name__} has an attention of its own.")
         return scores

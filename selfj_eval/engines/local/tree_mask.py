@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from math import isclose
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,8 +21,8 @@ BLOCK = 128
 class TreeMask:
     """What the layers attend by, as ``prefix_tree.Nodes``.
 
-    A run of tokens is followed at once by all that continues it. So a token sees one before it if
-    it stands before the end of what continues that one.
+    The row is in depth-first order: all that continues token k stands between k and ``ends[k]``. So
+    token q sees token k if k <= q < ends[k].
 
     Args:
         tree: The packed prompts.
@@ -39,18 +40,20 @@ class TreeMask:
     ) -> torch.Tensor:
         """As ``prefix_tree.attend``."""
         self.used += 1
-        device = query.device
+        device, usual = query.device, query.shape[-1] ** -0.5
         if device not in self._masks:  # a model's layers may lie on several
             self._masks[device] = block_mask(self._ends.to(device))
         found: torch.Tensor = _kernel(device.type)(
-            query, key, value, block_mask=self._masks[device], scale=scaling,
+            query, key, value, block_mask=self._masks[device],
+            # A number is one more input of the graph.
+            scale=None if scaling is not None and isclose(scaling, usual) else scaling,
             enable_gqa=key.shape[1] != query.shape[1],
         )  # fmt: skip
         return found.transpose(1, 2).contiguous()
 
 
 def continued_until(tree: Tree) -> torch.Tensor:
-    """Of each token of the packed row, the end of all that has it before; shape (tokens,)."""
+    """Of each token of the packed row, where the last prompt with it ends; shape (tokens,)."""
     ends = torch.empty(len(tree.ids), dtype=torch.int32)
     for node in tree.nodes:
         for start, end in (*node.before, (node.start, node.end)):
@@ -95,4 +98,5 @@ def _kernel(device: str) -> Callable[..., Any]:
     """The compiled kernel; on a CPU, where nodes one by one are as fast, its plain definition."""
     if device == "cpu":
         return flex_attention
-    return torch.compile(flex_attention, dynamic=True)
+    # Without `fullgraph`, after some kinds of models it would silently compute all pairs of tokens.
+    return torch.compile(flex_attention, dynamic=True, fullgraph=True)

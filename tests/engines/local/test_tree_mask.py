@@ -89,12 +89,14 @@ def test_it_attends_as_the_nodes_do(key_heads: int) -> None:
     assert mask.used == nodes.used == 1
 
 
-def test_nodes_one_by_one_are_what_is_left_where_the_kernel_fails(tiny_judge: Path) -> None:
+def test_nodes_one_by_one_are_what_is_left_where_the_kernel_fails(
+    tiny_judge: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     backend = TransformersBackend(str(tiny_judge), device="cpu")
     ids = backend._tokenizer.encode("Rate this from 0 to 9, please: five, seven. ")
     rows = sorted([ids, ids + ids[:9]])
-    alone = np.concatenate([backend._forward([row]) for row in rows])
+    wanted = backend._forward_tree(rows)
     backend._in_one_kernel = True  # which the layers for a CPU do not take
-    assert not backend._packs_like(alone, rows)
-    backend._in_one_kernel = False
-    assert backend._packs_like(alone, rows)
+    found = backend._forward_tree(rows)
+    assert np.array_equal(found, wanted) and not backend._in_one_kernel
+    assert "FlexAttention failed" in caplog.text
