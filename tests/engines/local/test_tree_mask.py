@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -11,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.attention.flex_attention import flex_attention
 
 from selfj_eval.engines.local.prefix_tree import Nodes, Tree, pack
 from selfj_eval.engines.local.transformers import TransformersBackend
@@ -87,6 +89,20 @@ def test_it_attends_as_the_nodes_do(key_heads: int) -> None:
     found, wanted = (own.attend(query, key, value, 0.3) for own in (mask, nodes))
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
     assert mask.used == nodes.used == 1
+
+
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler here")
+def test_compiled_it_attends_as_the_nodes_do_in_batches_of_any_size() -> None:
+    kernel = torch.compile(flex_attention, dynamic=True, fullgraph=True)
+    torch.manual_seed(0)
+    for count in (12, 9, 5):
+        tree = pack(prompts(count, 200, count))
+        query, key, value = (torch.randn(1, heads, len(tree.ids), 16) for heads in (4, 2, 2))
+        mask = block_mask(continued_until(tree))
+        found = kernel(query, key, value, block_mask=mask, enable_gqa=True)
+        wanted = Nodes(tree, "cpu", torch.float32).attend(query, key, value, None)
+        torch.testing.assert_close(found.transpose(1, 2), wanted, atol=1e-5, rtol=0)
 
 
 def test_nodes_one_by_one_are_what_is_left_where_the_kernel_fails(
