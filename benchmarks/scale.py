@@ -153,27 +153,35 @@ def cost(options: argparse.Namespace) -> list[dict[str, Any]]:
     return found
 
 
+def show_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table in Markdown."""
+    for cells in (heads, ["---", *["---:"] * (len(heads) - 1)], *rows):
+        print(f"| {' | '.join(cells)} |")
+
+
 def show_cost(found: Sequence[dict[str, Any]]) -> None:
     """Two tables."""
-    print(
-        "| set | reference | answers | tokens of a prompt (10 to 90 %) | distinct, by "
-        "transformers (10 to 90 %) | distinct, by vLLM | attention |\n"
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
-    )
+    rows = []
     for own in found:
         spread, distinct = own["prompt_spread"], own["tree_spread"]
-        print(
-            f"| {own['set']} | {'yes' if own['reference'] else 'no'} | {own['answers']:,} "
-            f"| {own['prompt']:.0f} ({spread[0]:.0f} to {spread[1]:.0f}) "
-            f"| {own['tree']:.0f} ({distinct[0]:.0f} to {distinct[1]:.0f}) "
-            f"| {own['blocks']:.0f} | {own['attention']:.1%} |"
-        )
-    heads = [f"{gpu}, {count}" for gpu in RATES for count in GPUS]
-    print(f"\n| hours, computed | {' | '.join(heads)} |\n| --- |{' ---: |' * len(heads)}")
+        rows.append([
+            own["set"], "yes" if own["reference"] else "no", f"{own['answers']:,}",
+            f"{own['prompt']:.0f} ({spread[0]:.0f} to {spread[1]:.0f})",
+            f"{own['tree']:.0f} ({distinct[0]:.0f} to {distinct[1]:.0f})",
+            f"{own['blocks']:.0f}", f"{own['attention']:.1%}",
+        ])  # fmt: skip
+    heads = [
+        "set", "reference", "answers", "tokens of a prompt (10 to 90 %)",
+        "distinct, by transformers (10 to 90 %)", "distinct, by vLLM", "attention",
+    ]  # fmt: skip
+    show_table(heads, rows)
+    print()
+    rows = []
     for own in found:
         hours = [own["gpu_hours"][gpu] / count for gpu in RATES for count in GPUS]
-        shown = " | ".join(f"{value:,.0f}" if value >= 10 else f"{value:.1f}" for value in hours)
-        print(f"| {own['set']}, {'with' if own['reference'] else 'no'} reference | {shown} |")
+        shown = [f"{value:,.0f}" if value >= 10 else f"{value:.1f}" for value in hours]
+        rows.append([f"{own['set']}, {'with' if own['reference'] else 'no'} reference", *shown])
+    show_table(["hours, computed", *(f"{gpu}, {count}" for gpu in RATES for count in GPUS)], rows)
 
 
 def stored(file: Path, folder: Path) -> int:
@@ -218,7 +226,7 @@ def kill_worker(process: subprocess.Popen[str], output: Path) -> int:
 def one_run(
     inputs: Path, output: Path, options: argparse.Namespace, kind: str
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """Run `selfj score` once: what it says, and the scores by id."""
+    """Run `selfj score` once, and return its summary and the scores by id."""
     engine = ["--engine", options.worker_engine]
     if kind != "one process":
         engine = ["--engine", "ray", "--workers", "2", "--worker-engine", options.worker_engine]
@@ -281,35 +289,34 @@ def runs(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def show_runs(found: Sequence[dict[str, Any]]) -> None:
     """A table."""
-    print(
-        "| run | records | unscored | largest difference of a score | stored by the worker when "
-        "it was killed | found in its store | seconds |\n"
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
-    )
-    for row in found:
-        killed = f"{row['killed']}" if row["killed"] else "none was killed"
-        difference = "" if row is found[0] else f"{row['difference']:.1e}"
-        print(
-            f"| {row['run']} | {row['records']} | {row['unscored']} | {difference} "
-            f"| {killed} | {row['from_store']} | {row['seconds']:.0f} |"
-        )
+    heads = [
+        "run", "records", "unscored", "largest difference of a score",
+        "stored by the worker when it was killed", "found in its store", "seconds",
+    ]  # fmt: skip
+    rows = [
+        [row["run"], f"{row['records']}", f"{row['unscored']}",
+         "" if row is found[0] else f"{row['difference']:.1e}",
+         f"{row['killed']}" if row["killed"] else "none was killed",
+         f"{row['from_store']}", f"{row['seconds']:.0f}"]
+        for row in found
+    ]  # fmt: skip
+    show_table(heads, rows)
 
 
 def show_parts(found: Sequence[dict[str, Any]]) -> None:
     """A table."""
-    print(
-        "| part | records a second of the processor (range) | records a second | tokens a second "
-        "of the processor | hours for all, one core, computed |\n"
-        "| --- | ---: | ---: | ---: | ---: |"
-    )
+    heads = ["part", "records a second of the processor (range)", "records a second",
+             "tokens a second of the processor", "hours for all, one core, computed"]  # fmt: skip
+    rows = []
     for row in found:
         low, middle, high = np.percentile(row["processor"], [0, 50, 100])
         elapsed = float(np.median(row["elapsed"]))
         tokens = f"{middle * row['tokens']:,.0f}" if row["tokens"] else ""
-        print(
-            f"| {row['part']} | {middle:,.0f} ({low:,.0f} to {high:,.0f}) | {elapsed:,.0f} "
-            f"| {tokens} | {INSTRUCTIONS * ANSWERS / middle / 3600:.1f} |"
-        )
+        rows.append([
+            row["part"], f"{middle:,.0f} ({low:,.0f} to {high:,.0f})", f"{elapsed:,.0f}",
+            tokens, f"{INSTRUCTIONS * ANSWERS / middle / 3600:.1f}",
+        ])  # fmt: skip
+    show_table(heads, rows)
 
 
 def main() -> None:

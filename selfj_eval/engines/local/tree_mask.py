@@ -45,7 +45,7 @@ class TreeMask:
             self._masks[device] = block_mask(self._ends.to(device))
         found: torch.Tensor = _kernel(device.type)(
             query, key, value, block_mask=self._masks[device],
-            # A number is one more input of the graph.
+            # Another number would become an input of the compiled graph.
             scale=None if scaling is not None and isclose(scaling, usual) else scaling,
             enable_gqa=key.shape[1] != query.shape[1],
         )  # fmt: skip

@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.attention.flex_attention import flex_attention
 
@@ -48,6 +48,7 @@ TREES = st.builds(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(TREES)
 def test_the_mask_is_that_of_the_nodes(tree: Tree) -> None:
     mask = block_mask(continued_until(tree))
@@ -56,6 +57,7 @@ def test_the_mask_is_that_of_the_nodes(tree: Tree) -> None:
     assert np.array_equal(found.numpy(), seen_by_nodes(tree))
 
 
+@settings(deadline=None)
 @given(TREES)
 def test_a_block_is_skipped_only_if_nothing_in_it_is_seen(tree: Tree) -> None:
     mask, seen = block_mask(continued_until(tree)), seen_by_nodes(tree)
