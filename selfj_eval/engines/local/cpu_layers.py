@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import rms_norm
 
+from selfj_eval.engines.local.cpu_attention import attend_along
 from selfj_eval.engines.local.prefix_tree import Nodes, attend
 
 _KINDS = ("Llama", "Mistral", "Qwen2")
 """By name, so that the modules of those that are not used are not imported."""
 _PARTS = ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm")
-_ROWS = 512
+_ROWS = 1024
 """Tokens at a time between two attentions: what they need then stays in the processor's cache."""
 
 
@@ -63,7 +63,7 @@ class CpuLayer(nn.Module):
         self._size, self._scaling = attention.head_dim, attention.scaling
         self._is_last = attention.layer_idx == config.num_hidden_layers - 1
         self._norms = [
-            ((norm.weight.numel(),), norm.weight.detach(), norm.variance_epsilon)
+            (norm.weight.detach(), norm.variance_epsilon)
             for norm in (layer.input_layernorm, layer.post_attention_layernorm)
         ]
         self._joined = Product(attention.q_proj, attention.k_proj, attention.v_proj)
@@ -92,17 +92,18 @@ class CpuLayer(nn.Module):
         """
         rows, tokens, width = hidden_states.shape
         before = hidden_states.reshape(-1, width)
-        rotated, values = self._projected(before, rows, position_embeddings)
-        query, key, value = (
-            part.view(rows, tokens, -1, self._size).transpose(1, 2)
-            for part in (rotated[:, : self._heads], rotated[:, self._heads :], values)
-        )
-        nodes = last = None
-        if selfj_nodes is not None:
+        rotated, value = self._projected(before, rows, position_embeddings)
+        query, key = rotated[: self._heads], rotated[self._heads :]
+        last = None
+        if selfj_nodes is None:
+            shape = (-1, rows, tokens, self._size)
+            query, key, value = (part.view(shape).transpose(0, 1) for part in (query, key, value))
+            attended = attend(query, key, value, None, self._scaling)
+        else:
             selfj_nodes.used += 1
-            nodes = selfj_nodes.ends if self._is_last else selfj_nodes.all
             last = selfj_nodes.last if self._is_last else None
-        attended = attend(query, key, value, nodes, self._scaling).view(len(before), -1)
+            attended = attend_along(query, key, value, selfj_nodes, self._scaling, last)
+        attended = attended.view(len(before), -1)
         if last is None:
             found = self._finished(attended, before)
         else:
@@ -113,21 +114,22 @@ class CpuLayer(nn.Module):
     def _projected(
         self, before: torch.Tensor, rows: int, positions: tuple[torch.Tensor, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Queries and keys with their positions, and values; shape (tokens, heads, head width)."""
+        """Queries and keys with their positions, and values; shape (heads, tokens, head width)."""
         heads = self._heads + self._key_heads
         cosines, sines = (p.expand(rows, -1, -1).reshape(-1, 1, self._size) for p in positions)
         half = self._size // 2
-        rotated = before.new_empty(len(before), heads, self._size)
-        values = before.new_empty(len(before), self._key_heads, self._size)
+        rotated = before.new_empty(heads, len(before), self._size)
+        values = before.new_empty(self._key_heads, len(before), self._size)
         for at in range(0, len(before), _ROWS):
             part = slice(at, at + _ROWS)
-            normed = rms_norm(before[part], *self._norms[0])
+            normed = _normed(before[part], *self._norms[0])
             joined = self._joined(normed).view(len(normed), -1, self._size)
-            plain, turned, sine = joined[:, :heads], rotated[part], sines[part, :, :half]
+            plain, turned = joined[:, :heads], rotated[:, part].transpose(0, 1)
+            sine = sines[part, :, :half]
             torch.mul(plain, cosines[part], out=turned)
             turned[..., :half].addcmul_(plain[..., half:], sine, value=-1)
             turned[..., half:].addcmul_(plain[..., :half], sine)
-            values[part] = joined[:, heads:]
+            values[:, part] = joined[:, heads:].transpose(0, 1)
         return rotated, values
 
     def _finished(self, attended: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
@@ -136,10 +138,17 @@ class CpuLayer(nn.Module):
         for at in range(0, len(before), _ROWS):
             part = slice(at, at + _ROWS)
             added = self._out.combined(attended[part], "add", before[part])
-            normed = rms_norm(added, *self._norms[1])
+            normed = _normed(added, *self._norms[1])
             inner = self._up.combined(normed, "mul", self._gate(normed, "swish"))
             found[part] = self._down.combined(inner, "add", added)
         return found
+
+
+def _normed(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """Divided by the root of the mean square of each row, in fewer passes than torch's own."""
+    factor = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32)
+    factor.square_().div_(x.shape[1]).add_(epsilon).rsqrt_()
+    return torch.mul(x, weight).mul_(factor)
 
 
 def fits(layer: nn.Module) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,13 +39,6 @@ class Node(NamedTuple):
     def keys(self) -> int:
         """How many tokens its last one sees, itself among them."""
         return self.end - self.start + sum(end - start for start, end in self.before)
-
-    @property
-    def end_alone(self) -> Node:
-        """Its last token."""
-        last = self.end - 1
-        run = [(self.start, last)] if last > self.start else []
-        return Node(last, self.end, (*self.before, *run))
 
 
 class Masked(NamedTuple):
@@ -139,9 +133,7 @@ class Nodes:
     """What the layers attend by.
 
     Attributes:
-        all: The nodes of the packed row, with the masks that all layers share.
-        ends: The last token of each prompt as a node of its own, for a last layer that computes
-            no other.
+        all: The nodes of the packed row.
         last: Of each prompt, the place of its last token; nothing else of the last layer is read.
         used: How many layers have attended by them.
     """
@@ -149,17 +141,35 @@ class Nodes:
     def __init__(self, tree: Tree, device: str, dtype: torch.dtype) -> None:
         import torch
 
-        self.all = [_masked(node, torch.device(device), dtype) for node in tree.nodes]
-        last = set(tree.last)
-        self.ends = [Masked(node.end_alone, None) for node in tree.nodes if node.end - 1 in last]
-        self.last, self.used = torch.tensor(tree.last), 0
+        self.all, self.last, self.used = tree.nodes, torch.tensor(tree.last), 0
+        self._device, self._dtype = torch.device(device), dtype
+        self._room: torch.Tensor | None = None
+
+    @cached_property
+    def _masked(self) -> list[Masked]:
+        """The nodes with the masks that all layers share."""
+        return [_masked(node, self._device, self._dtype) for node in self.all]
+
+    def room(self, numbers: int, like: torch.Tensor) -> torch.Tensor:
+        """Memory for what attention keeps while it computes, the same in all layers.
+
+        Args:
+            numbers: How many.
+            like: Of the type and device wanted.
+
+        Returns:
+            Shape (numbers,), with anything in it.
+        """
+        if self._room is None or len(self._room) < numbers:
+            self._room = like.new_empty(numbers)
+        return self._room[:numbers]
 
     def attend(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
     ) -> torch.Tensor:
         """``attend`` by all nodes."""
         self.used += 1
-        return attend(query, key, value, self.all, scaling)
+        return attend(query, key, value, self._masked, scaling)
 
 
 def _masked(node: Node, device: torch.device, dtype: torch.dtype) -> Masked:

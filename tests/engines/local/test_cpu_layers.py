@@ -67,7 +67,7 @@ def layers(made: PreTrainedModel) -> int:
 @pytest.mark.parametrize("kind", ["llama", "llama with biases", "llama with wide heads",
                                   "mistral", "qwen2"])  # fmt: skip
 def test_the_same_at_every_token(kind: str) -> None:
-    """Also behind the first 512 tokens, which are computed together, and in several rows."""
+    """Also behind the first 1024 tokens, which are computed together, and in several rows."""
     plain = model(kind)
     fast = copy.deepcopy(plain)
     speed_up(fast)

@@ -165,10 +165,13 @@ def test_packed_is_as_one_by_one(tiny_judge: Path, tmp_path: Path, kind: str, pa
 
 
 def test_long_rows_are_attended_to_in_pieces(
-    tiny_judge: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that no mask grows with the square of a prompt."""
-    backend = TransformersBackend(str(tiny_judge), device="cpu", batch_tokens=3000)
+    folder = tmp_path / "judge"
+    shutil.copytree(tiny_judge, folder)
+    model("gpt2", len(AutoTokenizer.from_pretrained(folder))).save_pretrained(folder)
+    backend = TransformersBackend(str(folder), device="cpu", batch_tokens=3000)
     texts = best_of() + [text.replace("It is", "It is, I think, " * 20) for text in best_of(2)]
     whole = scores(backend, texts)
     monkeypatch.setattr("selfj_eval.engines.local.transformers.CPU_PIECE", 16)

@@ -1,0 +1,73 @@
+"""Attention of packed rows on a CPU, in plain matrix products along the paths of the tree."""
+
+from __future__ import annotations
+
+import torch
+
+from selfj_eval.engines.local.prefix_tree import Nodes
+
+_PIECE = 128
+"""Queries at a time: their weights stay in the processor's cache, and few of them are masked."""
+
+
+def attend_along(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    nodes: Nodes,
+    scaling: float,
+    last: torch.Tensor | None,
+) -> torch.Tensor:
+    """Each token attends to those before it in its own prompts.
+
+    As ``prefix_tree.attend``, whose kernel computes in float32 whatever the numbers are, needs a
+    mask for all keys, and copies the keys before a node for each of its pieces. Here they stay in
+    place while one node after another of the same prompts follows them.
+
+    Args:
+        query: Shape (heads, tokens, width).
+        key: Shape (key heads, tokens, width); a key head serves as many heads that follow each
+            other.
+        value: As key.
+        nodes: Of a packed row.
+        scaling: Factor of the products.
+        last: The only tokens to compute, each the last of a node; None for all.
+
+    Returns:
+        Shape (tokens, heads, width); anything at tokens that are not computed.
+    """
+    heads, tokens, width = query.shape
+    key_heads = len(key)
+    longest = max(node.keys for node in nodes.all)
+    piece = min(_PIECE, max(node.end - node.start for node in nodes.all))
+    path = key_heads * longest * width
+    sizes = [path, path, heads * piece * longest, heads * piece * width]
+    # Memory that is new in each layer would take longer than the copies into it.
+    room = nodes.room(sum(sizes), query)
+    keys, values, all_weights, all_sums = torch.split_with_sizes(room, sizes)
+    keys = keys.view(key_heads, width, longest)  # side by side, oneDNN would turn them each time
+    values = values.view(key_heads, longest, width)
+    hidden = query.new_full((piece, piece), -torch.inf).triu_(1)
+    only = None if last is None else set(last.tolist())
+    found = query.new_empty(tokens, heads, width)
+    for node in nodes.all:  # each follows the one it continues and what continues that one
+        start, end = node.start, node.end
+        before = node.keys - (end - start)
+        keys[..., before : node.keys] = key[:, start:end].transpose(1, 2)
+        values[:, before : node.keys] = value[:, start:end]
+        if only is None:
+            pieces = range(start, end, piece)
+        else:
+            pieces = range(end - 1, end) if end - 1 in only else range(0)
+        for at in pieces:
+            own = min(piece, end - at)
+            seen = before + at + own - start
+            asked = query[:, at : at + own].reshape(key_heads, -1, width)
+            weights = all_weights[: heads * own * seen].view(key_heads, -1, seen)
+            torch.baddbmm(weights, asked, keys[..., :seen], beta=0, alpha=scaling, out=weights)
+            weights.view(heads, own, seen)[..., seen - own :] += hidden[:own, :own]
+            torch.softmax(weights, -1, out=weights)
+            sums = all_sums[: heads * own * width].view(key_heads, -1, width)
+            torch.bmm(weights, values[:, :seen], out=sums)
+            found[at : at + own] = sums.view(heads, own, width).transpose(0, 1)
+    return found
