@@ -7,7 +7,7 @@ import torch
 from selfj_eval.engines.local.prefix_tree import Nodes
 
 _PIECE = 128
-"""Queries at a time: their weights stay in the processor's cache, and few of them are masked."""
+"""Queries at a time. More would be masked more often; fewer are slower products."""
 
 
 def attend_along(
@@ -20,14 +20,14 @@ def attend_along(
 ) -> torch.Tensor:
     """Each token attends to those before it in its own prompts.
 
-    As ``prefix_tree.attend``, whose kernel computes in float32 whatever the numbers are, needs a
-    mask for all keys, and copies the keys before a node for each of its pieces. Here they stay in
-    place while one node after another of the same prompts follows them.
+    As ``prefix_tree.attend``, whose kernel computes in float32 whatever the dtype, needs a mask for
+    all keys, and copies the keys before a node for each of its pieces. Here they stay in place
+    while one node after another of the same prompts follows them. In bfloat16, products of queries
+    and keys are rounded before the softmax, as in transformers' eager attention.
 
     Args:
         query: Shape (heads, tokens, width).
-        key: Shape (key heads, tokens, width); a key head serves as many heads that follow each
-            other.
+        key: Shape (key heads, tokens, width); a key head serves a group of consecutive heads.
         value: As key.
         nodes: Of a packed row.
         scaling: Factor of the products.
@@ -42,15 +42,15 @@ def attend_along(
     piece = min(_PIECE, max(node.end - node.start for node in nodes.all))
     path = key_heads * longest * width
     sizes = [path, path, heads * piece * longest, heads * piece * width]
-    # Memory that is new in each layer would take longer than the copies into it.
+    # To allocate it in each layer would take longer than the copies into it.
     room = nodes.room(sum(sizes), query)
     keys, values, all_weights, all_sums = torch.split_with_sizes(room, sizes)
-    keys = keys.view(key_heads, width, longest)  # side by side, oneDNN would turn them each time
+    keys = keys.view(key_heads, width, longest)  # or oneDNN would transpose them at each call
     values = values.view(key_heads, longest, width)
     hidden = query.new_full((piece, piece), -torch.inf).triu_(1)
     only = None if last is None else set(last.tolist())
     found = query.new_empty(tokens, heads, width)
-    for node in nodes.all:  # each follows the one it continues and what continues that one
+    for node in nodes.all:  # depth first: the keys of what it continues are still there
         start, end = node.start, node.end
         before = node.keys - (end - start)
         keys[..., before : node.keys] = key[:, start:end].transpose(1, 2)

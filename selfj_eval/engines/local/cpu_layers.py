@@ -14,7 +14,7 @@ _KINDS = ("Llama", "Mistral", "Qwen2")
 """By name, so that the modules of those that are not used are not imported."""
 _PARTS = ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm")
 _ROWS = 1024
-"""Tokens at a time between two attentions: what they need then stays in the processor's cache."""
+"""Tokens at a time between two attentions: what small models need then stays in the cache."""
 
 
 class Product:
@@ -67,6 +67,10 @@ class CpuLayer(nn.Module):
             for norm in (layer.input_layernorm, layer.post_attention_layernorm)
         ]
         self._joined = Product(attention.q_proj, attention.k_proj, attention.v_proj)
+        # Biases can move all products of a query and its keys far from 0, where bfloat16 is coarse.
+        self._wide = attention.q_proj.weight.dtype is torch.bfloat16 and (
+            attention.q_proj.bias is not None or attention.k_proj.bias is not None
+        )
         self._out, self._down = Product(attention.o_proj), Product(mlp.down_proj)
         self._gate, self._up = Product(mlp.gate_proj), Product(mlp.up_proj)
 
@@ -94,14 +98,15 @@ class CpuLayer(nn.Module):
         before = hidden_states.reshape(-1, width)
         rotated, value = self._projected(before, rows, position_embeddings)
         query, key = rotated[: self._heads], rotated[self._heads :]
-        last = None
+        last = selfj_nodes.last if selfj_nodes is not None and self._is_last else None
         if selfj_nodes is None:
             shape = (-1, rows, tokens, self._size)
             query, key, value = (part.view(shape).transpose(0, 1) for part in (query, key, value))
             attended = attend(query, key, value, None, self._scaling)
+        elif self._wide:
+            attended = selfj_nodes.attend(query[None], key[None], value[None], self._scaling)
         else:
             selfj_nodes.used += 1
-            last = selfj_nodes.last if self._is_last else None
             attended = attend_along(query, key, value, selfj_nodes, self._scaling, last)
         attended = attended.view(len(before), -1)
         if last is None:

@@ -17,8 +17,8 @@ ATTENTION = "selfj_prefix_tree"
 LEAST_SHARED = 8
 """Fewer shared tokens are not worth a node of their own."""
 PIECE, CPU_PIECE = 1024, 256
-"""Most tokens of a node with others before it. Its mask grows with both, and so does what is
-computed and masked; on an accelerator, more calls cost more than that."""
+"""Most tokens of a node with others before it. Its mask, where there is one, grows with both, and
+so does what is computed and masked; on an accelerator, more calls cost more than that."""
 _KEPT_MASK = 1 << 22
 """Numbers of a mask that all layers share; a larger one is made by each, and gone after it."""
 
@@ -160,9 +160,11 @@ class Nodes:
         Returns:
             Shape (numbers,), with anything in it.
         """
-        if self._room is None or len(self._room) < numbers:
-            self._room = like.new_empty(numbers)
-        return self._room[:numbers]
+        room = self._room
+        fits = room is not None and (room.dtype, room.device) == (like.dtype, like.device)
+        if room is None or not fits or len(room) < numbers:
+            self._room = room = like.new_empty(numbers)
+        return room[:numbers]
 
     def attend(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
@@ -256,7 +258,7 @@ def attend(
         scaling: Factor of the products.
 
     Returns:
-        Shape (rows, tokens, heads, width), contiguous; anything at tokens of no node.
+        Shape (rows, tokens, heads, width), contiguous.
     """
     import torch
     from torch.nn.functional import scaled_dot_product_attention

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.profiler import ProfilerActivity, profile
 
 from selfj_eval.engines.local import cpu_attention
 from selfj_eval.engines.local.cpu_attention import attend_along
@@ -24,13 +25,17 @@ def tree(seed: int, most: int, piece: int) -> Tree:
 
 
 def attended(
-    packed: Tree, key_heads: int, last: bool = False, dtype: torch.dtype = torch.float32
+    packed: Tree,
+    key_heads: int,
+    last: bool = False,
+    dtype: torch.dtype = torch.float32,
+    width: int = 16,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """At the tokens computed, and node by node in float32."""
     torch.manual_seed(0)
     tokens = len(packed.ids)
     query, key, value = (
-        torch.randn(heads, tokens, 16).to(dtype) for heads in (4, *[key_heads] * 2)
+        torch.randn(heads, tokens, width).to(dtype) for heads in (4, *[key_heads] * 2)
     )
     nodes = Nodes(packed, "cpu", torch.float32)
     only = nodes.last if last else None
@@ -43,11 +48,17 @@ def attended(
 
 
 @settings(deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 50), st.sampled_from([1, 2, 4]))
-def test_as_node_by_node(seed: int, most: int, piece: int, key_heads: int) -> None:
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 40),
+    st.integers(1, 50),
+    st.sampled_from([1, 2, 4]),
+    st.sampled_from([2, 7, 16, 80]),
+)
+def test_as_node_by_node(seed: int, most: int, piece: int, key_heads: int, width: int) -> None:
     packed = tree(seed, most, piece)
     for last in (False, True):
-        found, wanted = attended(packed, key_heads, last)
+        found, wanted = attended(packed, key_heads, last, width=width)
         torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
 
 
@@ -68,8 +79,17 @@ def test_in_bfloat16_it_differs_by_rounding() -> None:
 
 def test_memory_is_that_of_a_piece_of_queries() -> None:
     """Not of all pairs of tokens of a long prompt."""
-    packed = pack([list(range(5000))])
-    nodes = Nodes(packed, "cpu", torch.float32)
+    nodes = Nodes(pack([list(range(5000))]), "cpu", torch.float32)
     query = torch.randn(1, 5000, 8)
-    attend_along(query, query, query, nodes, 1.0, None)
-    assert nodes.room(0, query).untyped_storage().nbytes() < 4 * 5000 * 200
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as made:
+        attend_along(query, query, query, nodes, 1.0, None)
+    largest = max(event.self_cpu_memory_usage for event in made.events())
+    assert query.nbytes < largest < 4 * 5000 * 200
+
+
+def test_the_memory_of_a_row_is_that_of_the_type_asked_for() -> None:
+    nodes = Nodes(pack([[1, 2, 3]]), "cpu", torch.float32)
+    first, other = (torch.zeros(1, dtype=kind) for kind in (torch.float32, torch.bfloat16))
+    room = nodes.room(100, first)
+    assert nodes.room(60, first).data_ptr() == room.data_ptr()
+    assert [nodes.room(60, like).dtype for like in (other, first)] == [other.dtype, first.dtype]

@@ -21,7 +21,7 @@ from transformers import (
 )
 from transformers.models.llama.modeling_llama import LlamaAttention
 
-from selfj_eval.engines.local.cpu_layers import CpuLayer
+from selfj_eval.engines.local.cpu_layers import CpuLayer, _normed
 from selfj_eval.engines.local.cpu_linear import speed_up, speed_up_checked
 from selfj_eval.engines.local.prefix_tree import ATTENTION, Nodes, pack, register
 
@@ -114,6 +114,43 @@ def test_of_a_packed_row_the_last_layer_computes_the_last_tokens(dtype: torch.dt
     assert exact.std() > 0.3
     rounding = float((own - exact).abs().max())
     torch.testing.assert_close(found.float(), exact, atol=2e-4 + 2 * rounding, rtol=0)
+
+
+def test_biases_far_from_zero_cost_no_precision_in_bfloat16() -> None:
+    """They move all of a query's products with keys alike, as in judges of Qwen2's kind."""
+    plain = model("qwen2", torch.bfloat16)
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for layer in plain.model.layers:
+            for part in (layer.self_attn.q_proj, layer.self_attn.k_proj):
+                part.weight.view(-1, 8, 32)[:, 3] = 0  # hardly turned by the position
+                part.bias.view(-1, 8)[:, 3] = 8
+    fast = copy.deepcopy(plain)
+    if not speed_up(fast):
+        pytest.skip("oneDNN multiplies no bfloat16 on this processor")
+    rows = sorted(torch.randint(0, 50, (150,)).tolist() for _ in range(16))
+    tree = pack(rows)
+    register()
+    with torch.inference_mode():
+        own, exact = (one_by_one(made, rows) for made in (plain, copy.deepcopy(plain).float()))
+        fast.set_attn_implementation(ATTENTION)
+        found = fast.model(
+            torch.tensor([tree.ids]), position_ids=torch.tensor([tree.positions]), use_cache=False,
+            selfj_nodes=Nodes(tree, "cpu", torch.bfloat16),
+        ).last_hidden_state[0]  # fmt: skip
+        found = fast.lm_head(found[tree.last]).float()
+    assert (found - exact).std() < 1.3 * (own - exact).std()
+
+
+@pytest.mark.parametrize("size", [64, 576])
+def test_norms_in_bfloat16_are_rounded_at_their_end(size: int) -> None:
+    torch.manual_seed(0)
+    x, weight = 100 * torch.randn(300, size).bfloat16(), torch.rand(size).bfloat16() + 0.5
+    exact = torch.nn.functional.rms_norm(x.double(), (size,), weight.double(), 1e-5)
+    found = _normed(x, weight, 1e-5).double()
+    assert ((found - exact) / exact.abs().clamp(min=1e-3)).abs().mean() < 2.5e-3
+    # A factor that is rounded changes all of a row alike.
+    assert ((found / exact).median(dim=1).values - 1).abs().max() < 2e-3
 
 
 def test_a_model_that_then_says_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

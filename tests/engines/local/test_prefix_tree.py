@@ -164,13 +164,14 @@ def test_packed_is_as_one_by_one(tiny_judge: Path, tmp_path: Path, kind: str, pa
     np.testing.assert_allclose(scores(some, best_of()), alone, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["gpt2", "qwen2"])
 def test_long_rows_are_attended_to_in_pieces(
-    tiny_judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """So that no mask grows with the square of a prompt."""
     folder = tmp_path / "judge"
     shutil.copytree(tiny_judge, folder)
-    model("gpt2", len(AutoTokenizer.from_pretrained(folder))).save_pretrained(folder)
+    model(kind, len(AutoTokenizer.from_pretrained(folder))).save_pretrained(folder)
     backend = TransformersBackend(str(folder), device="cpu", batch_tokens=3000)
     texts = best_of() + [text.replace("It is", "It is, I think, " * 20) for text in best_of(2)]
     whole = scores(backend, texts)
