@@ -26,17 +26,17 @@ def attend_along(
     and keys are rounded before the softmax, as in transformers' eager attention.
 
     Args:
-        query: Shape (heads, tokens, width).
+        query: Shape (heads, tokens, width), or of the ``last`` tokens alone.
         key: Shape (key heads, tokens, width); a key head serves a group of consecutive heads.
         value: As key.
         nodes: Of a packed row.
         scaling: Factor of the products.
-        last: The only tokens to compute, each the last of a node; None for all.
+        last: The only tokens with a query, each the last of a node; None for all.
 
     Returns:
-        Shape (tokens, heads, width); anything at tokens that are not computed.
+        Shape (tokens, heads, width), of the tokens with a query.
     """
-    heads, tokens, width = query.shape
+    heads, queries, width = query.shape
     key_heads = len(key)
     longest = max(node.keys for node in nodes.all)
     piece = min(_PIECE, max(node.end - node.start for node in nodes.all))
@@ -48,26 +48,27 @@ def attend_along(
     keys = keys.view(key_heads, width, longest)  # or oneDNN would transpose them at each call
     values = values.view(key_heads, longest, width)
     hidden = query.new_full((piece, piece), -torch.inf).triu_(1)
-    only = None if last is None else set(last.tolist())
-    found = query.new_empty(tokens, heads, width)
+    places = None if last is None else {token: at for at, token in enumerate(last.tolist())}
+    found = query.new_empty(queries, heads, width)
     for node in nodes.all:  # depth first: the keys of what it continues are still there
         start, end = node.start, node.end
         before = node.keys - (end - start)
         keys[..., before : node.keys] = key[:, start:end].transpose(1, 2)
         values[:, before : node.keys] = value[:, start:end]
-        if only is None:
+        if places is None:
             pieces = range(start, end, piece)
         else:
-            pieces = range(end - 1, end) if end - 1 in only else range(0)
+            pieces = range(end - 1, end) if end - 1 in places else range(0)
         for at in pieces:
             own = min(piece, end - at)
+            row = at if places is None else places[at]
             seen = before + at + own - start
-            asked = query[:, at : at + own].reshape(key_heads, -1, width)
+            asked = query[:, row : row + own].reshape(key_heads, -1, width)
             weights = all_weights[: heads * own * seen].view(key_heads, -1, seen)
             torch.baddbmm(weights, asked, keys[..., :seen], beta=0, alpha=scaling, out=weights)
             weights.view(heads, own, seen)[..., seen - own :] += hidden[:own, :own]
             torch.softmax(weights, -1, out=weights)
             sums = all_sums[: heads * own * width].view(key_heads, -1, width)
             torch.bmm(weights, values[:, :seen], out=sums)
-            found[at : at + own] = sums.view(heads, own, width).transpose(0, 1)
+            found[row : row + own] = sums.view(heads, own, width).transpose(0, 1)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,11 +23,15 @@ class Product:
 
     Args:
         *linears: The layers, in float32 or bfloat16. All have a bias, or none has.
+
+    Attributes:
+        size: How many numbers it gives per token.
     """
 
     def __init__(self, *linears: nn.Linear) -> None:
         weights = [linear.weight.detach() for linear in linears]
         weight = weights[0] if len(weights) == 1 else torch.cat(weights)
+        self.size = len(weight)
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, None)
         biases = [linear.bias.detach() for linear in linears if linear.bias is not None]
         self._bias = torch.cat(biases) if biases else None
@@ -66,7 +71,10 @@ class CpuLayer(nn.Module):
             (norm.weight.detach(), norm.variance_epsilon)
             for norm in (layer.input_layernorm, layer.post_attention_layernorm)
         ]
-        self._joined = Product(attention.q_proj, attention.k_proj, attention.v_proj)
+        asked, kept = [attention.q_proj], [attention.k_proj, attention.v_proj]
+        # The last layer has fewer queries than keys.
+        joined = [asked, kept] if self._is_last else [asked + kept]
+        self._joined = [Product(*linears) for linears in joined]
         # Biases can move all products of a query and its keys far from 0, where bfloat16 is coarse.
         self._wide = attention.q_proj.weight.dtype is torch.bfloat16 and (
             attention.q_proj.bias is not None or attention.k_proj.bias is not None
@@ -88,54 +96,71 @@ class CpuLayer(nn.Module):
         Args:
             hidden_states: Shape (rows, tokens, width).
             position_embeddings: Cosines and sines, each of shape (rows or 1, tokens, head width).
-            selfj_nodes: Of a packed row; the last layer then computes only what is read of it,
-                the last tokens of the prompts, and leaves the others 0.
+            selfj_nodes: Of a packed row; the last layer then computes only what is read of it.
 
         Returns:
-            Shape (rows, tokens, width).
+            Shape (rows, tokens, width); of a packed row's last layer, the last tokens of the
+            prompts, in their order: (1, prompts, width).
         """
         rows, tokens, width = hidden_states.shape
         before = hidden_states.reshape(-1, width)
-        rotated, value = self._projected(before, rows, position_embeddings)
-        query, key = rotated[: self._heads], rotated[self._heads :]
+        positions = [p.expand(rows, -1, -1).reshape(-1, 1, self._size) for p in position_embeddings]
         last = selfj_nodes.last if selfj_nodes is not None and self._is_last else None
+        if self._is_last:
+            key, value = self._projected(self._joined[1], before, positions, self._key_heads)
+            if last is not None and not self._wide:
+                before, positions = before[last], [p[last] for p in positions]
+            query = self._projected(self._joined[0], before, positions, self._heads)[0]
+        else:
+            turned, value = self._projected(
+                self._joined[0], before, positions, self._heads + self._key_heads
+            )
+            query, key = turned[: self._heads], turned[self._heads :]
         if selfj_nodes is None:
             shape = (-1, rows, tokens, self._size)
             query, key, value = (part.view(shape).transpose(0, 1) for part in (query, key, value))
             attended = attend(query, key, value, None, self._scaling)
         elif self._wide:
-            attended = selfj_nodes.attend(query[None], key[None], value[None], self._scaling)
+            attended = selfj_nodes.attend(query[None], key[None], value[None], self._scaling)[0]
+            if last is not None:
+                attended, before = attended[last], before[last]
         else:
             selfj_nodes.used += 1
             attended = attend_along(query, key, value, selfj_nodes, self._scaling, last)
-        attended = attended.view(len(before), -1)
-        if last is None:
-            found = self._finished(attended, before)
-        else:
-            found = torch.zeros_like(before)
-            found[last] = self._finished(attended[last], before[last])
-        return found.view(rows, tokens, width)
+        return self._finished(attended.view(len(before), -1), before).view(rows, -1, width)
 
     def _projected(
-        self, before: torch.Tensor, rows: int, positions: tuple[torch.Tensor, torch.Tensor]
+        self,
+        product: Product,
+        before: torch.Tensor,
+        positions: Sequence[torch.Tensor],
+        turned: int,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Queries and keys with their positions, and values; shape (heads, tokens, head width)."""
-        heads = self._heads + self._key_heads
-        cosines, sines = (p.expand(rows, -1, -1).reshape(-1, 1, self._size) for p in positions)
+        """Queries, keys and values; positions turn the first heads of them.
+
+        Args:
+            product: Of the linear layers before the attention.
+            before: Shape (tokens, width).
+            positions: Cosines and sines, each of shape (tokens, 1, head width).
+            turned: How many heads are turned.
+
+        Returns:
+            The heads that are turned, and the others; each of shape (heads, tokens, head width).
+        """
+        cosines, sines = positions
         half = self._size // 2
-        rotated = before.new_empty(heads, len(before), self._size)
-        values = before.new_empty(self._key_heads, len(before), self._size)
+        found = before.new_empty(product.size // self._size, len(before), self._size)
         for at in range(0, len(before), _ROWS):
             part = slice(at, at + _ROWS)
             normed = _normed(before[part], *self._norms[0])
-            joined = self._joined(normed).view(len(normed), -1, self._size)
-            plain, turned = joined[:, :heads], rotated[:, part].transpose(0, 1)
+            joined = product(normed).view(len(normed), -1, self._size)
+            plain, rotated = joined[:, :turned], found[:turned, part].transpose(0, 1)
             sine = sines[part, :, :half]
-            torch.mul(plain, cosines[part], out=turned)
-            turned[..., :half].addcmul_(plain[..., half:], sine, value=-1)
-            turned[..., half:].addcmul_(plain[..., :half], sine)
-            values[:, part] = joined[:, heads:].transpose(0, 1)
-        return rotated, values
+            torch.mul(plain, cosines[part], out=rotated)
+            rotated[..., :half].addcmul_(plain[..., half:], sine, value=-1)
+            rotated[..., half:].addcmul_(plain[..., :half], sine)
+            found[turned:, part] = joined[:, turned:].transpose(0, 1)
+        return found[:turned], found[turned:]
 
     def _finished(self, attended: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
         """What follows the attention; shape (tokens, width)."""

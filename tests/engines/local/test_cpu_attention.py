@@ -43,8 +43,10 @@ def attended(
     wanted = nodes.attend(exact[0], exact[1], exact[2], 0.3)[0]
     # Twice, as two layers do, the first with other numbers: nothing of them is left.
     attend_along(query + 1, key - 1, value * 9, nodes, 0.3, None)
-    found = attend_along(query, key, value, nodes, 0.3, only).float()
-    return (found, wanted) if only is None else (found[only], wanted[only])
+    if only is None:
+        return attend_along(query, key, value, nodes, 0.3, None).float(), wanted
+    found = attend_along(query[:, only], key, value, nodes, 0.3, only).float()
+    return found, wanted[only]
 
 
 @settings(deadline=None)
