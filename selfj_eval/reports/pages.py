@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from selfj_eval import __version__
 from selfj_eval.errors import counted
 from selfj_eval.reports.texts import label
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def rendered(
@@ -25,14 +29,20 @@ def rendered(
         filters: What the template calls beside ``label`` and ``counted``.
         **values: What the template shows; SVG as ``markupsafe.Markup``.
     """
+    environment = _environment(package)
+    environment.filters |= {"label": label, "counted": counted, **(filters or {})}
+    return environment.get_template(template).render(version=__version__, **values)
+
+
+@cache
+def _environment(package: str) -> Environment:
+    """Keeps the templates that it has compiled, which takes longer than to fill them."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=PackageLoader(package, "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"label": label, "counted": counted, **(filters or {})}
-    return environment.get_template(template).render(version=__version__, **values)

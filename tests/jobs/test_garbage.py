@@ -6,12 +6,21 @@ import gc
 import subprocess
 import sys
 import weakref
+from collections.abc import Iterator
 
 import pytest
 
 from selfj_eval.engines import open_engine
 from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.jobs.garbage import no_search
+
+
+@pytest.fixture(autouse=True)
+def nothing_frozen() -> Iterator[None]:
+    """As in a program of one's own; else the tests' imports are (``conftest.py``)."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
 
 
 class Node:

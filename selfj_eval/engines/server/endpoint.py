@@ -94,7 +94,9 @@ class Endpoint:
             base_url=self.base_url,
             timeout=None,
             max_retries=0,
-            http_client=GuardedClient(self._largest),
+            http_client=GuardedClient(
+                self._largest, encrypted=urlsplit(self.base_url).scheme == "https"
+            ),
         )
 
     async def ask(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -163,6 +168,57 @@ def test_redirects_are_not_followed(make: Make) -> None:
         elsewhere.settimeout(0.2)
         with pytest.raises(TimeoutError):
             elsewhere.accept()
+
+
+@pytest.fixture
+def encrypted(judge_server: str, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The server behind https, without the scheme, and the certificate that nobody trusts yet."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl here: apt-get install openssl")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+         "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    plain = urlsplit(judge_server)
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+        writer.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        other = await asyncio.open_connection(plain.hostname, plain.port)
+        await asyncio.gather(pump(reader, other[1]), pump(other[0], writer))
+
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(relay, "127.0.0.1", 0, ssl=context))
+    thread = Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield f"localhost:{server.sockets[0].getsockname()[1]}{plain.path}", certificate
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.mark.parametrize("scheme", ["https", "HTTPS"])
+def test_a_server_s_certificate_is_looked_at(
+    encrypted: tuple[str, Path],
+    demo: TransformersBackend,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+) -> None:
+    address, certificate = encrypted
+    with pytest.raises(JudgeError, match="certificate verify failed"):
+        OpenAIBackend("demo", base_url=f"{scheme}://{address}", retries=0)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    got, reasons = score(OpenAIBackend("demo", base_url=f"{scheme}://{address}"), prompts(*"ab"))
+    assert not reasons
+    np.testing.assert_allclose(got, score(demo, prompts(*"ab"))[0], atol=1e-4)
 
 
 FULL = """
