@@ -120,13 +120,13 @@ def load_sets(folder: Path | None = None) -> list[DataSet]:
     Raises:
         DataError: Naming the file and the field that is not as it should be.
     """
-    return list(_shipped() if folder is None else _sets(folder))
+    return list(_shipped(SETS) if folder is None else _sets(folder))
 
 
 @cache
-def _shipped() -> list[DataSet]:
+def _shipped(folder: Path) -> list[DataSet]:
     """The registry of this package, whose many files take a third of a second."""
-    return _sets(SETS)
+    return _sets(folder)
 
 
 def _sets(folder: Path) -> list[DataSet]:
