@@ -44,10 +44,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: SLOW.index(name) if (name := _part(item)) in SLOW else len(SLOW))
 
 
+def pytest_collection() -> None:
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """What is imported by now stays; to search it for garbage took a tenth of the tests' time."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def _part(item: pytest.Item) -> str:
