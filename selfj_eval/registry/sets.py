@@ -125,7 +125,7 @@ def load_sets(folder: Path | None = None) -> list[DataSet]:
 
 @cache
 def _shipped(folder: Path) -> list[DataSet]:
-    """The registry of this package, whose many files take a third of a second."""
+    """The sets of this package's registry, read once: its files take a third of a second."""
     return _sets(folder)
 
 

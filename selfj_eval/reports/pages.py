@@ -29,20 +29,21 @@ def rendered(
         filters: What the template calls beside ``label`` and ``counted``.
         **values: What the template shows; SVG as ``markupsafe.Markup``.
     """
-    environment = _environment(package)
-    environment.filters |= {"label": label, "counted": counted, **(filters or {})}
+    environment = _environment(package, tuple((filters or {}).items()))
     return environment.get_template(template).render(version=__version__, **values)
 
 
 @cache
-def _environment(package: str) -> Environment:
-    """Keeps the templates that it has compiled, which takes longer than to fill them."""
+def _environment(package: str, filters: tuple[tuple[str, Callable[..., Any]], ...]) -> Environment:
+    """Keeps compiled templates: compiling one takes longer than filling it."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=PackageLoader(package, "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"label": label, "counted": counted, **dict(filters)}
+    return environment

@@ -15,11 +15,12 @@ from selfj_eval.engines.options import JudgeOptions
 from selfj_eval.jobs.garbage import no_search
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def nothing_frozen() -> Iterator[None]:
-    """As in a program of one's own; else the tests' imports are (``conftest.py``)."""
+    """As in a program of one's own; in other tests, what they import is (``conftest.py``)."""
     gc.unfreeze()
     yield
+    gc.collect()
     gc.freeze()
 
 

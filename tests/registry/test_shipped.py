@@ -24,6 +24,13 @@ def test_every_set_loads_and_has_its_converter() -> None:
         assert all(file.sha256 or file.blob for file in item.files)
 
 
+def test_it_is_read_once_and_nobody_changes_it() -> None:
+    one = load_sets()
+    own = one[0]
+    one.clear()
+    assert load_sets()[0] is own
+
+
 def test_every_task_has_its_set() -> None:
     outputs = {item.output for item in load_sets()}
     sources = {

@@ -31,7 +31,8 @@ def attend_along(
         value: As key.
         nodes: Of a packed row.
         scaling: Factor of the products.
-        last: The only tokens with a query, each the last of a node; None for all.
+        last: The only tokens with a query, in the order of ``query``, each the last of a node; None
+            for all.
 
     Returns:
         Shape (tokens, heads, width), of the tokens with a query.

@@ -71,14 +71,15 @@ class CpuLayer(nn.Module):
             (norm.weight.detach(), norm.variance_epsilon)
             for norm in (layer.input_layernorm, layer.post_attention_layernorm)
         ]
-        asked, kept = [attention.q_proj], [attention.k_proj, attention.v_proj]
-        # The last layer has fewer queries than keys.
-        joined = [asked, kept] if self._is_last else [asked + kept]
-        self._joined = [Product(*linears) for linears in joined]
         # Biases can move all products of a query and its keys far from 0, where bfloat16 is coarse.
         self._wide = attention.q_proj.weight.dtype is torch.bfloat16 and (
             attention.q_proj.bias is not None or attention.k_proj.bias is not None
         )
+        linears = attention.q_proj, attention.k_proj, attention.v_proj
+        # Of a packed row, the last layer needs all keys but few queries.
+        self._apart = self._is_last and not self._wide
+        parts = [linears[:1], linears[1:]] if self._apart else [linears]
+        self._qkv = [Product(*part) for part in parts]
         self._out, self._down = Product(attention.o_proj), Product(mlp.down_proj)
         self._gate, self._up = Product(mlp.gate_proj), Product(mlp.up_proj)
 
@@ -106,15 +107,15 @@ class CpuLayer(nn.Module):
         before = hidden_states.reshape(-1, width)
         positions = [p.expand(rows, -1, -1).reshape(-1, 1, self._size) for p in position_embeddings]
         last = selfj_nodes.last if selfj_nodes is not None and self._is_last else None
-        if self._is_last:
-            key, value = self._projected(self._joined[1], before, positions, self._key_heads)
-            if last is not None and not self._wide:
+        if self._apart:
+            queries, others = self._qkv
+            key, value = self._projected(others, before, positions, self._key_heads)
+            if last is not None:
                 before, positions = before[last], [p[last] for p in positions]
-            query = self._projected(self._joined[0], before, positions, self._heads)[0]
+            query = self._projected(queries, before, positions, self._heads)[0]
         else:
-            turned, value = self._projected(
-                self._joined[0], before, positions, self._heads + self._key_heads
-            )
+            heads = self._heads + self._key_heads
+            turned, value = self._projected(self._qkv[0], before, positions, heads)
             query, key = turned[: self._heads], turned[self._heads :]
         if selfj_nodes is None:
             shape = (-1, rows, tokens, self._size)
@@ -136,7 +137,7 @@ class CpuLayer(nn.Module):
         positions: Sequence[torch.Tensor],
         turned: int,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Queries, keys and values; positions turn the first heads of them.
+        """What a product gives, by heads; the first ones are turned by their positions.
 
         Args:
             product: Of the linear layers before the attention.

@@ -278,7 +278,8 @@ class TransformersBackend:
         def only_there(
             _: torch.nn.Module, args: tuple[torch.Tensor, ...]
         ) -> tuple[torch.Tensor, ...]:
-            if args[0].shape[:2] == (1, len(at[0])):  # a layer has computed nothing else
+            # The last layer gave only these tokens, in this order; or the row has no others.
+            if args[0].shape[:2] == (1, len(at[0])):
                 return (args[0].transpose(0, 1), *args[1:])
             rows, columns = (index.to(args[0].device) for index in at)
             return (args[0][rows, columns, None], *args[1:])

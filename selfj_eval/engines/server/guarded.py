@@ -30,17 +30,17 @@ class GuardedClient(DefaultAsyncHttpxClient):
 
     Args:
         largest: Most bytes that a reply may have, before and after it is unpacked.
-        encrypted: Whether the address begins with https. If not, no certificates are read, which
-            takes as long as a small judge's reply.
+        encrypted: Whether the address begins with https. If not, it reads no certificates, which
+            would take as long as a small judge's reply.
     """
 
     def __init__(self, largest: int, *, encrypted: bool) -> None:
-        trusts_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         # Without a timeout: whoever asks has one for the whole request.
         super().__init__(
             timeout=None,
             headers={"Accept-Encoding": "gzip"},
-            verify=True if encrypted else trusts_nobody,
+            # Not encrypted: a context that trusts no certificate.
+            verify=True if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         )
         self._largest = largest
 

@@ -66,6 +66,14 @@ def test_equals_a_plain_forward_for_any_batch_size(tiny_judge: Path, batch_token
     np.testing.assert_allclose(score(backend, texts), direct(tiny_judge, texts), atol=5e-5)
 
 
+@pytest.mark.parametrize("rows", [[[5], [7]], [[5, 6, 7]] * 3, [[5], [5, 9], [6] * 40]])
+def test_rows_of_one_token_and_equal_rows(tiny_judge: Path, rows: list[list[int]]) -> None:
+    backend = TransformersBackend(str(tiny_judge), device="cpu")
+    found = backend._forward_tree(rows)
+    assert found.std() > 0.01
+    np.testing.assert_allclose(found, backend._forward(rows), atol=1e-5)
+
+
 def test_no_prompts(tiny_judge: Path) -> None:
     assert list(TransformersBackend(str(tiny_judge), device="cpu").score([])) == []
 

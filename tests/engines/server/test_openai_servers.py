@@ -172,7 +172,7 @@ def test_redirects_are_not_followed(make: Make) -> None:
 
 @pytest.fixture
 def encrypted(judge_server: str, tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The server behind https, without the scheme, and the certificate that nobody trusts yet."""
+    """Address, without the scheme, of a TLS relay to the server, and its own certificate."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl here: apt-get install openssl")
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
@@ -187,38 +187,56 @@ def encrypted(judge_server: str, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     plain = urlsplit(judge_server)
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-        writer.close()
+        try:
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+        finally:
+            writer.close()
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         other = await asyncio.open_connection(plain.hostname, plain.port)
-        await asyncio.gather(pump(reader, other[1]), pump(other[0], writer))
+        await asyncio.gather(pump(reader, other[1]), pump(other[0], writer), return_exceptions=True)
+
+    async def end() -> None:
+        server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(asyncio.start_server(relay, "127.0.0.1", 0, ssl=context))
     thread = Thread(target=loop.run_forever, daemon=True)
     thread.start()
     yield f"localhost:{server.sockets[0].getsockname()[1]}{plain.path}", certificate
+    asyncio.run_coroutine_threadsafe(end(), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
 
 
 @pytest.mark.parametrize("scheme", ["https", "HTTPS"])
-def test_a_server_s_certificate_is_looked_at(
+def test_a_server_s_certificate_is_checked(
     encrypted: tuple[str, Path],
     demo: TransformersBackend,
     monkeypatch: pytest.MonkeyPatch,
     scheme: str,
 ) -> None:
     address, certificate = encrypted
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(JudgeError, match="certificate verify failed"):
         OpenAIBackend("demo", base_url=f"{scheme}://{address}", retries=0)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     got, reasons = score(OpenAIBackend("demo", base_url=f"{scheme}://{address}"), prompts(*"ab"))
     assert not reasons
     np.testing.assert_allclose(got, score(demo, prompts(*"ab"))[0], atol=1e-4)
+
+
+def test_no_certificate_is_read_for_http(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/there/is/none.pem")
+    with pytest.raises(FileNotFoundError):
+        ssl.create_default_context(cafile="/there/is/none.pem")
+    assert not score(make("demo+plain"), prompts("a"))[1]
 
 
 FULL = """
