@@ -50,10 +50,7 @@ def pytest_collection() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Imports stay, and need no search for garbage, which took a tenth of the tests' time.
-
-    So ``selfj_eval.jobs.garbage.no_search`` changes nothing but in its own tests.
-    """
+    """Imports stay, and need no search for garbage, which took a tenth of the tests' time."""
     gc.freeze()
     gc.enable()
 

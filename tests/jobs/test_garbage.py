@@ -17,7 +17,7 @@ from selfj_eval.jobs.garbage import no_search
 
 @pytest.fixture(autouse=True, scope="module")
 def nothing_frozen() -> Iterator[None]:
-    """As in a program of one's own; in other tests, what they import is (``conftest.py``)."""
+    """Elsewhere ``conftest.py`` freezes what the tests import, and ``no_search`` does nothing."""
     gc.unfreeze()
     yield
     gc.collect()

@@ -30,8 +30,8 @@ class GuardedClient(DefaultAsyncHttpxClient):
 
     Args:
         largest: Most bytes that a reply may have, before and after it is unpacked.
-        encrypted: Whether the address begins with https. If not, it reads no certificates, which
-            would take as long as a small judge's reply.
+        encrypted: Whether the address begins with https. Only then does it read certificates, which
+            takes as long as a small judge's reply.
     """
 
     def __init__(self, largest: int, *, encrypted: bool) -> None:
