@@ -68,7 +68,7 @@ class CpuLayer(nn.Module):
         self._size, self._scaling = attention.head_dim, attention.scaling
         self._is_last = attention.layer_idx == config.num_hidden_layers - 1
         self._norms = [
-            (norm.weight.detach(), norm.variance_epsilon)
+            (norm.weight.detach().float(), norm.variance_epsilon)
             for norm in (layer.input_layernorm, layer.post_attention_layernorm)
         ]
         # Biases can move all products of a query and its keys far from 0, where bfloat16 is coarse.
@@ -109,25 +109,28 @@ class CpuLayer(nn.Module):
         last = selfj_nodes.last if selfj_nodes is not None and self._is_last else None
         if self._apart:
             queries, others = self._qkv
-            key, value = self._projected(others, before, positions, self._key_heads)
+            keys_values = self._projected(others, before, positions, self._key_heads)
             if last is not None:
                 before, positions = before[last], [p[last] for p in positions]
-            query = self._projected(queries, before, positions, self._heads)[0]
+            query = self._projected(queries, before, positions, self._heads)
         else:
             heads = self._heads + self._key_heads
-            turned, value = self._projected(self._qkv[0], before, positions, heads)
-            query, key = turned[: self._heads], turned[self._heads :]
-        if selfj_nodes is None:
-            shape = (-1, rows, tokens, self._size)
-            query, key, value = (part.view(shape).transpose(0, 1) for part in (query, key, value))
-            attended = attend(query, key, value, None, self._scaling)
-        elif self._wide:
-            attended = selfj_nodes.attend(query[None], key[None], value[None], self._scaling)[0]
-            if last is not None:
-                attended, before = attended[last], before[last]
-        else:
+            found = self._projected(self._qkv[0], before, positions, heads)
+            query, keys_values = found[:, : self._heads], found[:, self._heads :]
+        if selfj_nodes is not None and not self._wide:
             selfj_nodes.used += 1
-            attended = attend_along(query, key, value, selfj_nodes, self._scaling, last)
+            attended = attend_along(query, keys_values, selfj_nodes, self._scaling, last)
+        else:
+            query, key, value = (
+                part.view(rows, tokens, -1, self._size).transpose(1, 2)
+                for part in (query, *torch.chunk(keys_values, 2, 1))
+            )
+            if selfj_nodes is None:
+                attended = attend(query, key, value, None, self._scaling)
+            else:
+                attended = selfj_nodes.attend(query, key, value, self._scaling)[0]
+                if last is not None:
+                    attended, before = attended[last], before[last]
         return self._finished(attended.view(len(before), -1), before).view(rows, -1, width)
 
     def _projected(
@@ -136,7 +139,7 @@ class CpuLayer(nn.Module):
         before: torch.Tensor,
         positions: Sequence[torch.Tensor],
         turned: int,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> torch.Tensor:
         """What a product gives, by heads; the first ones are turned by their positions.
 
         Args:
@@ -146,22 +149,22 @@ class CpuLayer(nn.Module):
             turned: How many heads are turned.
 
         Returns:
-            The heads that are turned, and the others; each of shape (heads, tokens, head width).
+            Shape (tokens, heads, head width).
         """
         cosines, sines = positions
         half = self._size // 2
-        found = before.new_empty(product.size // self._size, len(before), self._size)
+        found = before.new_empty(len(before), product.size // self._size, self._size)
         for at in range(0, len(before), _ROWS):
             part = slice(at, at + _ROWS)
             normed = _normed(before[part], *self._norms[0])
             joined = product(normed).view(len(normed), -1, self._size)
-            plain, rotated = joined[:, :turned], found[:turned, part].transpose(0, 1)
+            plain, rotated = joined[:, :turned], found[part, :turned]
             sine = sines[part, :, :half]
             torch.mul(plain, cosines[part], out=rotated)
             rotated[..., :half].addcmul_(plain[..., half:], sine, value=-1)
             rotated[..., half:].addcmul_(plain[..., :half], sine)
-            found[turned:, part] = joined[:, turned:].transpose(0, 1)
-        return found[:turned], found[turned:]
+            found[part, turned:] = joined[:, turned:]
+        return found
 
     def _finished(self, attended: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
         """What follows the attention; shape (tokens, width)."""
@@ -176,10 +179,18 @@ class CpuLayer(nn.Module):
 
 
 def _normed(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
-    """Divided by the root of the mean square of each row, in fewer passes than torch's own."""
-    factor = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32)
+    """Divided by the root of the mean square of each row, in fewer passes than torch's own.
+
+    Args:
+        x: Shape (tokens, width).
+        weight: In float32.
+        epsilon: Added to the mean square.
+    """
+    wide = x.float()
+    factor = torch.linalg.vector_norm(wide, dim=1, keepdim=True)
     factor.square_().div_(x.shape[1]).add_(epsilon).rsqrt_()
-    return torch.mul(x, weight).mul_(factor)
+    scaled = torch.mul(wide, factor, out=None if wide is x else wide)
+    return scaled.mul_(weight).to(x.dtype)
 
 
 def fits(layer: nn.Module) -> bool:

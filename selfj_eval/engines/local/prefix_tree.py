@@ -136,6 +136,7 @@ class Nodes:
         all: The nodes of the packed row.
         last: Of each prompt, the place of its last token; nothing else of the last layer is read.
         used: How many layers have attended by them.
+        plans: What attention prepares in one layer for all others.
     """
 
     def __init__(self, tree: Tree, device: str, dtype: torch.dtype) -> None:
@@ -143,28 +144,12 @@ class Nodes:
 
         self.all, self.last, self.used = tree.nodes, torch.tensor(tree.last), 0
         self._device, self._dtype = torch.device(device), dtype
-        self._room: torch.Tensor | None = None
+        self.plans: dict[Any, Any] = {}
 
     @cached_property
     def _masked(self) -> list[Masked]:
         """The nodes with the masks that all layers share."""
         return [_masked(node, self._device, self._dtype) for node in self.all]
-
-    def room(self, numbers: int, like: torch.Tensor) -> torch.Tensor:
-        """Memory for what attention keeps while it computes, the same in all layers.
-
-        Args:
-            numbers: How many.
-            like: Of the type and device wanted.
-
-        Returns:
-            Shape (numbers,), with anything in it.
-        """
-        room = self._room
-        fits = room is not None and (room.dtype, room.device) == (like.dtype, like.device)
-        if room is None or not fits or len(room) < numbers:
-            self._room = room = like.new_empty(numbers)
-        return room[:numbers]
 
     def attend(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None

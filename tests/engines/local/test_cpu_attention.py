@@ -35,17 +35,18 @@ def attended(
     torch.manual_seed(0)
     tokens = len(packed.ids)
     query, key, value = (
-        torch.randn(heads, tokens, width).to(dtype) for heads in (4, *[key_heads] * 2)
+        torch.randn(tokens, heads, width).to(dtype) for heads in (4, *[key_heads] * 2)
     )
+    both = torch.cat([key, value], 1)
     nodes = Nodes(packed, "cpu", torch.float32)
     only = nodes.last if last else None
-    exact = [part.float()[None] for part in (query, key, value)]
+    exact = [part.float().transpose(0, 1)[None] for part in (query, key, value)]
     wanted = nodes.attend(exact[0], exact[1], exact[2], 0.3)[0]
     # Twice, as two layers do, the first with other numbers: nothing of them is left.
-    attend_along(query + 1, key - 1, value * 9, nodes, 0.3, None)
+    attend_along(query + 1, both * 9, nodes, 0.3, None)
     if only is None:
-        return attend_along(query, key, value, nodes, 0.3, None).float(), wanted
-    found = attend_along(query[:, only], key, value, nodes, 0.3, only).float()
+        return attend_along(query, both, nodes, 0.3, None).float(), wanted
+    found = attend_along(query[only], both, nodes, 0.3, only).float()
     return found, wanted[only]
 
 
@@ -82,16 +83,8 @@ def test_in_bfloat16_it_differs_by_rounding() -> None:
 def test_memory_is_that_of_a_piece_of_queries() -> None:
     """Not of all pairs of tokens of a long prompt."""
     nodes = Nodes(pack([list(range(5000))]), "cpu", torch.float32)
-    query = torch.randn(1, 5000, 8)
+    query, both = torch.randn(5000, 1, 8), torch.randn(5000, 2, 8)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as made:
-        attend_along(query, query, query, nodes, 1.0, None)
+        attend_along(query, both, nodes, 1.0, None)
     largest = max(event.self_cpu_memory_usage for event in made.events())
     assert query.nbytes < largest < 4 * 5000 * 200
-
-
-def test_the_memory_of_a_row_is_that_of_the_type_asked_for() -> None:
-    nodes = Nodes(pack([[1, 2, 3]]), "cpu", torch.float32)
-    first, other = (torch.zeros(1, dtype=kind) for kind in (torch.float32, torch.bfloat16))
-    room = nodes.room(100, first)
-    assert nodes.room(60, first).data_ptr() == room.data_ptr()
-    assert [nodes.room(60, like).dtype for like in (other, first)] == [other.dtype, first.dtype]
