@@ -14,7 +14,7 @@ fewer are slower products."""
 _KEYS = 32
 """The number of keys is a multiple of it: softmax and masks are faster, and products of few
 different shapes occur, each of which oneDNN compiles when it occurs first."""
-_QUERIES = 16
+_QUERIES = 8
 """The same of the queries."""
 
 
