@@ -116,8 +116,8 @@ def score(findings: Findings, device: Device, tiny: bool, *, size: str) -> None:
         runs_by_itself=ways.chosen,
     )
     prompts = {
-        "mix": mix(tokenizer, 16 if tiny else 128),
-        "best-of-32": best_of(tokenizer, 1 if tiny else 8),
+        "mix": mix(tokenizer, 0, 16 if tiny else 128),
+        "best-of-32": best_of(tokenizer, 1, 1 if tiny else 8),
     }
     findings.save(sets={})
     for place, (name, texts) in enumerate(prompts.items(), 1):

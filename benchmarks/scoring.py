@@ -2,10 +2,11 @@
 
 Every way judges the same prompts with the same random Llama of about 60 million parameters, in
 turn, so that a busy machine slows all of them; times are those of the processor, and what counts
-is the ratio within a round. Where vLLM is installed, it is one of the ways. Two sets of prompts: a
-mix of lengths, and best-of-32, whose prompts share instruction and reference. The floor is what the
-arithmetic of the prompts' distinct tokens takes at the rate of a large matrix product, measured in
-the same rounds.
+is the ratio within a round. Each round has prompts of its own, as each batch of a real run has; one
+round before them is not timed. Where vLLM is installed, it is one of the ways. Two sets of prompts:
+a mix of lengths, and best-of-32, whose prompts share instruction and reference. The floor is what
+the arithmetic of the prompts' distinct tokens takes at the rate of a large matrix product, measured
+in the same rounds.
 
 examples:
   python benchmarks/scoring.py
@@ -75,8 +76,8 @@ def main() -> None:
             "dtype": options.dtype,
             "parameters": sum(weight.numel() for weight in model.parameters()),
             **{
-                name: measure(ways, prompts, rounds, model, tokenizer)
-                for name, prompts in (("mix", mix(tokenizer)), ("best-of-32", best_of(tokenizer)))
+                name: measure(ways, partial(prompts, tokenizer), rounds, model, tokenizer)
+                for name, prompts in (("mix", mix), ("best-of-32", best_of))
             },
         }
     print(json.dumps(report) if options.json else tables(report))
@@ -129,22 +130,22 @@ def text(tokenizer: Any, tokens: int, random: Random) -> str:
     return str(tokenizer.decode(ids))
 
 
-def mix(tokenizer: Any, prompts: int = 16) -> list[str]:
+def mix(tokenizer: Any, seed: int, prompts: int = 16) -> list[str]:
     """Prompts of very different lengths, half of them with a reference."""
-    random = Random(0)
+    random = Random(seed)
     return [
         TEMPLATE.render(
             text(tokenizer, 40, random),
-            text(tokenizer, ANSWER_TOKENS[n % 8], random),
+            text(tokenizer, round(ANSWER_TOKENS[n % 8] * random.uniform(0.8, 1.2)), random),
             text(tokenizer, 80, random) if n % 2 else None,
         )
         for n in range(prompts)
     ]
 
 
-def best_of(tokenizer: Any, instructions: int = 3) -> list[str]:
+def best_of(tokenizer: Any, seed: int, instructions: int = 3) -> list[str]:
     """Instructions with references, 32 answers to each."""
-    random, found = Random(1), []
+    random, found = Random(seed), []
     for _ in range(instructions):
         asked, reference = text(tokenizer, 60, random), text(tokenizer, 60, random)
         found += [
@@ -194,8 +195,8 @@ def all_ways(folder: str, model: LlamaForCausalLM, tokenizer: Any, chosen: list[
         "vllm": lambda: in_vllm(folder, dtype),
     }
     return {
-        **{name: made[name]() for name in chosen},
         "selfj, nothing shared": partial(scores_of, unshared),
+        **{name: made[name]() for name in chosen},
         "selfj": partial(scores_of, ours),
     }
 
@@ -241,30 +242,40 @@ def harness(folder: str, dtype: str, batch: int) -> Callable[[list[str]], np.nda
 
 
 def measure(
-    ways: Ways, prompts: list[str], rounds: int, model: LlamaForCausalLM, tokenizer: Any
+    ways: Ways,
+    made: Callable[[int], list[str]],
+    rounds: int,
+    model: LlamaForCausalLM,
+    tokenizer: Any,
 ) -> dict[str, Any]:
     """Processor seconds of each way in each round, and what the arithmetic would take."""
-    ids = tokenizer(prompts).input_ids
-    alone = ways["selfj, nothing shared"](prompts)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
+    tokens, distinct = list[int](), list[int]()
     floor, reordered, differences = [], [], dict.fromkeys(ways, 0.0)
-    distinct = sum(
-        len(pack([ids[at] for at in batch]).ids) for batch in tree_batches(ids, CPU_BATCH_TOKENS)
-    )
     inner = sum(weight.numel() for weight in model.model.layers.parameters())
-    for _ in range(rounds):
+    for number in range(rounds + 1):
+        prompts, timed = made(number), number > 0
+        alone = None
         for name, way in ways.items():
             start = time.process_time()
             found = way(prompts)
-            seconds[name].append(time.process_time() - start)
-            if found is not None:
+            if timed:
+                seconds[name].append(time.process_time() - start)
+            if name == "selfj, nothing shared":
+                alone = found
+            elif found is not None and alone is not None:
                 differences[name] = max(differences[name], float(np.abs(found - alone).max()))
-        work = 2 * inner * distinct
-        floor.append(work / product_rate(torch.mm, model.dtype))
-        reordered.append(work / product_rate(one_dnn, model.dtype))
+        if timed:
+            ids = tokenizer(prompts).input_ids
+            batches = tree_batches(ids, CPU_BATCH_TOKENS)
+            tokens.append(sum(map(len, ids)))
+            distinct.append(sum(len(pack([ids[at] for at in batch]).ids) for batch in batches))
+            work = 2 * inner * distinct[-1]
+            floor.append(work / product_rate(torch.mm, model.dtype))
+            reordered.append(work / product_rate(one_dnn, model.dtype))
     return {
         "prompts": len(prompts),
-        "tokens": sum(map(len, ids)),
+        "tokens": tokens,
         "distinct_tokens": distinct,
         "seconds": seconds,
         "floor_seconds": floor,
@@ -299,8 +310,11 @@ def tables(report: dict[str, Any]) -> str:
     ]
     for name in ("mix", "best-of-32"):
         part = report[name]
-        lines += ["", f"{name}: {part['prompts']} prompts, {part['tokens']:,} tokens, "
-                  f"{part['distinct_tokens']:,} of them distinct", "",
+        tokens, distinct = (
+            round(statistics.mean(part[of])) for of in ("tokens", "distinct_tokens")
+        )
+        lines += ["", f"{name}: {part['prompts']} prompts, {tokens:,} tokens in the mean, "
+                  f"{distinct:,} of them distinct", "",
                   "| way | tokens a second | time relative to selfj: median (range) | "
                   "largest difference |", "| --- | ---: | ---: | ---: |"]  # fmt: skip
         ours = part["seconds"]["selfj"]
@@ -311,7 +325,9 @@ def tables(report: dict[str, Any]) -> str:
         ]:
             ratios = [mine / own for mine, own in zip(seconds, ours, strict=True)]
             spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-            rate = part["tokens"] / statistics.median(seconds)
+            rate = statistics.median(
+                number / taken for number, taken in zip(part["tokens"], seconds, strict=True)
+            )
             difference = part["largest_difference"].get(way)
             shown = "" if difference is None or way == "original" else f"{difference:.0e}"
             lines.append(f"| {way} | {rate:,.0f} | {spread} | {shown} |")
