@@ -195,7 +195,7 @@ def all_ways(folder: str, model: LlamaForCausalLM, tokenizer: Any, chosen: list[
         "vllm": lambda: in_vllm(folder, dtype),
     }
     return {
-        "selfj, nothing shared": partial(scores_of, unshared),
+        "selfj, nothing shared": partial(scores_of, unshared),  # what the others are compared with
         **{name: made[name]() for name in chosen},
         "selfj": partial(scores_of, ours),
     }
@@ -261,9 +261,8 @@ def measure(
             found = way(prompts)
             if timed:
                 seconds[name].append(time.process_time() - start)
-            if name == "selfj, nothing shared":
-                alone = found
-            elif found is not None and alone is not None:
+            alone = found if alone is None else alone
+            if found is not None:
                 differences[name] = max(differences[name], float(np.abs(found - alone).max()))
         if timed:
             ids = tokenizer(prompts).input_ids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import NamedTuple
 
 import torch
@@ -9,23 +10,24 @@ import torch
 from selfj_eval.engines.local.prefix_tree import Node, Nodes
 
 _PIECE = 128
-"""About so many queries at a time, at most half as many more. More would be masked more often;
-fewer are slower products."""
+"""About this many queries at a time, and at most half as many again. With more, more products would
+be masked; with fewer, the products are slower."""
 _KEYS = 32
-"""The number of keys is a multiple of it: softmax and masks are faster, and products of few
-different shapes occur, each of which oneDNN compiles when it occurs first."""
+"""The number of keys is rounded up to a multiple of it: softmax and masking are faster, and fewer
+shapes of products occur, each of which oneDNN compiles when it first occurs."""
 _QUERIES = 8
-"""The same of the queries."""
+"""The same for queries."""
 
 
 class _Step(NamedTuple):
-    """Some queries of a node, with views of the memory that all layers and steps share.
+    """Some queries of a node, with views of memory that is the same in all steps of a plan.
 
     Attributes:
-        new: Keys and values that the steps before have not put in place: there, and their tokens.
-        blank: Keys and values beyond the last one that the steps before have not left 0.
+        new: The keys and values to copy: where to, and which tokens.
+        blank: What is behind the last key and may hold another step's numbers, which must become 0,
+            since even 0 times NaN is NaN; None if it is 0.
         asked: Where the queries are put, of shape (key heads, heads of each, queries, width).
-        rows: Which of the queries of the row they are.
+        rows: Their places among the queries given.
         query: Shape (key heads, queries of all heads of each, width).
         key: Shape (key heads, width, keys).
         value: Shape (key heads, keys, width).
@@ -55,37 +57,37 @@ def attend_along(
     keys_values: torch.Tensor,
     nodes: Nodes,
     scaling: float,
-    last: torch.Tensor | None,
+    only_last: bool,
 ) -> torch.Tensor:
     """Each token attends to those before it in its own prompts.
 
     As ``prefix_tree.attend``, whose kernel computes in float32 whatever the dtype, needs a mask for
-    all keys, and copies the keys before a node for each of its pieces. Here they stay in place
-    while nodes of the same prompts follow them. In bfloat16, products of queries and keys are
-    rounded before the softmax, as in transformers' eager attention.
+    all keys, and copies the keys before a node for each of its pieces. Here they stay in place from
+    one step to the next if both continue the same tokens and have about as many keys. In bfloat16,
+    products of queries and keys are rounded before the softmax, as in transformers' eager
+    attention.
 
     Args:
-        query: Shape (tokens, heads, width), or of the ``last`` tokens alone.
+        query: Shape (tokens, heads, width), or of the last tokens of the prompts alone.
         keys_values: The keys, then the values; shape (tokens, 2 x key heads, width). A key head
             serves a group of consecutive heads.
         nodes: Of a packed row.
         scaling: Factor of the products.
-        last: The only tokens with a query, in the order of ``query``, each the last of a node; None
-            for all.
+        only_last: Whether only the last tokens have a query, in the order of ``nodes.last``.
 
     Returns:
         Shape (tokens, heads, width), of the tokens with a query.
     """
     queries, heads, width = query.shape
     key_heads = keys_values.shape[1] // 2
-    wanted = (heads, key_heads, width, query.dtype, last is None)
-    steps = nodes.plans.get(wanted)
-    if steps is None:
-        steps = nodes.plans[wanted] = _plan(nodes.all, query, key_heads, last)
+    kind = (heads, key_heads, width, query.dtype, only_last)
+    if nodes.plan is None or nodes.plan[0] != kind:
+        nodes.plan = None  # its memory is free before that of the next
+        nodes.plan = kind, _plan(nodes, query, key_heads, only_last)
     grouped = query.view(queries, key_heads, -1, width).permute(1, 2, 0, 3)
     by_head = keys_values.transpose(0, 1)
     found = torch.empty_like(query)
-    for step in steps:
+    for step in nodes.plan[1]:
         for place, tokens in step.new:
             place.copy_(by_head[:, tokens])
         if step.blank is not None:
@@ -128,17 +130,15 @@ class _Piece(NamedTuple):
         return _rounded(self.end - self.start, _QUERIES)
 
 
-def _plan(
-    nodes: list[Node], query: torch.Tensor, key_heads: int, last: torch.Tensor | None
-) -> list[_Step]:
-    """Steps after each other, so that keys stay in place for those that continue the same."""
+def _plan(nodes: Nodes, query: torch.Tensor, key_heads: int, only_last: bool) -> list[_Step]:
+    """The steps, ordered so that those that continue the same tokens follow each other."""
     heads, width = query.shape[1:]
-    if last is None:
-        pieces = [piece for node in nodes for piece in _pieces(node)]
-        places = {piece.start: piece.start for piece in pieces}
+    if only_last:
+        places = {token: at for at, token in enumerate(nodes.last.tolist())}
+        pieces = [_Piece(n, n.end - 1, n.end) for n in nodes.all if n.end - 1 in places]
     else:
-        places = {token: at for at, token in enumerate(last.tolist())}
-        pieces = [_Piece(n, n.end - 1, n.end) for n in nodes if n.end - 1 in places]
+        pieces = [piece for node in nodes.all for piece in _pieces(node)]
+        places = {piece.start: piece.start for piece in pieces}
     pieces.sort(key=lambda piece: (piece.node.before, piece.seen))
     most_queries = max(piece.queries for piece in pieces)
     # To allocate it in each layer would take longer than the copies into it.
@@ -150,20 +150,24 @@ def _plan(
     ]
     room = torch.split_with_sizes(query.new_zeros(sum(sizes)), sizes)
     all_keys_values, all_asked, all_sums, all_weights = room
+    # Less than _KEYS columns before the diagonal, and after the last key, belong to a mask.
     hidden = query.new_full((most_queries, most_queries + 2 * _KEYS), -torch.inf).triu_(_KEYS + 1)
-    steps, there = list[_Step](), (0, tuple[tuple[int, int], ...]())
+    steps = list[_Step]()
+    in_place, layout, filled = list[tuple[int, int]](), 0, 0
     for piece in pieces:
         node, own, keys = piece.node, piece.end - piece.start, piece.keys
         both = all_keys_values[: 2 * key_heads * keys * width].view(-1, keys, width)
-        path = [(node.start, piece.end)]
-        follows = there == (keys, node.before)
-        if not follows:
-            path[:0] = node.before
-            there = keys, node.before
-        new, to = [], piece.seen
-        for start, end in reversed(path):
-            new.append((both[:, to - (end - start) : to], slice(start, end)))
-            to -= end - start
+        path = [*node.before, (node.start, piece.end)]
+        if keys != layout:
+            in_place, layout, filled = [], keys, keys
+        same = _agreeing(path, in_place)
+        new, stop = [], 0
+        for number, (start, end) in enumerate(path):
+            begin, stop = stop, stop + end - start
+            if number >= same:
+                new.append((both[:, begin:stop], slice(start, end)))
+        blank = both[:, stop:] if filled > stop else None
+        in_place, filled = path, stop
         asked = all_asked[: heads * piece.queries * width].view(key_heads, -1, piece.queries, width)
         weights = all_weights[: heads * piece.queries * keys].view(key_heads, -1, keys)
         sums = all_sums[: heads * piece.queries * width].view(key_heads, -1, width)
@@ -173,8 +177,7 @@ def _plan(
         steps.append(
             _Step(
                 new=new,
-                # Those before it in this place had no more keys.
-                blank=None if follows else both[:, piece.seen :],
+                blank=blank,
                 asked=asked[:, :, :own],
                 rows=slice(places[piece.start], places[piece.start] + own),
                 query=asked.flatten(1, 2),
@@ -196,6 +199,12 @@ def _pieces(node: Node) -> list[_Piece]:
     step = -(-own // max(1, round(own / _PIECE)))
     starts = range(node.start, node.end, step)
     return [_Piece(node, start, min(start + step, node.end)) for start in starts]
+
+
+def _agreeing(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> int:
+    """How many runs two paths have in common at their beginning."""
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _rounded(number: int, step: int) -> int:

@@ -119,7 +119,9 @@ class CpuLayer(nn.Module):
             query, keys_values = found[:, : self._heads], found[:, self._heads :]
         if selfj_nodes is not None and not self._wide:
             selfj_nodes.used += 1
-            attended = attend_along(query, keys_values, selfj_nodes, self._scaling, last)
+            attended = attend_along(
+                query, keys_values, selfj_nodes, self._scaling, last is not None
+            )
         else:
             query, key, value = (
                 part.view(rows, tokens, -1, self._size).transpose(1, 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -136,7 +136,7 @@ class Nodes:
         all: The nodes of the packed row.
         last: Of each prompt, the place of its last token; nothing else of the last layer is read.
         used: How many layers have attended by them.
-        plans: What attention prepares in one layer for all others.
+        plan: For which kind of layer it is, and what attention prepares once for all of them.
     """
 
     def __init__(self, tree: Tree, device: str, dtype: torch.dtype) -> None:
@@ -144,7 +144,7 @@ class Nodes:
 
         self.all, self.last, self.used = tree.nodes, torch.tensor(tree.last), 0
         self._device, self._dtype = torch.device(device), dtype
-        self.plans: dict[Any, Any] = {}
+        self.plan: tuple[Hashable, Any] | None = None
 
     @cached_property
     def _masked(self) -> list[Masked]:

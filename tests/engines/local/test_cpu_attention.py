@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from random import Random
 
 import pytest
@@ -39,15 +40,13 @@ def attended(
     )
     both = torch.cat([key, value], 1)
     nodes = Nodes(packed, "cpu", torch.float32)
-    only = nodes.last if last else None
     exact = [part.float().transpose(0, 1)[None] for part in (query, key, value)]
     wanted = nodes.attend(exact[0], exact[1], exact[2], 0.3)[0]
     # Twice, as two layers do, the first with other numbers: nothing of them is left.
-    attend_along(query + 1, both * 9, nodes, 0.3, None)
-    if only is None:
-        return attend_along(query, both, nodes, 0.3, None).float(), wanted
-    found = attend_along(query[only], both, nodes, 0.3, only).float()
-    return found, wanted[only]
+    attend_along(query + 1, both * 9, nodes, 0.3, False)
+    if last:
+        return attend_along(query[nodes.last], both, nodes, 0.3, True).float(), wanted[nodes.last]
+    return attend_along(query, both, nodes, 0.3, False).float(), wanted
 
 
 @settings(deadline=None)
@@ -70,6 +69,8 @@ def test_nodes_longer_than_a_piece(key_heads: int) -> None:
     packed = tree(1, 4 * cpu_attention._PIECE, 1024)
     lengths = [node.end - node.start for node in packed.nodes]
     assert sum(length > 2 * cpu_attention._PIECE for length in lengths) > 2
+    pieces = [piece for node in packed.nodes for piece in cpu_attention._pieces(node)]
+    assert max(piece.end - piece.start for piece in pieces) <= 1.5 * cpu_attention._PIECE
     torch.testing.assert_close(*attended(packed, key_heads), atol=1e-5, rtol=0)
 
 
@@ -85,6 +86,68 @@ def test_memory_is_that_of_a_piece_of_queries() -> None:
     nodes = Nodes(pack([list(range(5000))]), "cpu", torch.float32)
     query, both = torch.randn(5000, 1, 8), torch.randn(5000, 2, 8)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as made:
-        attend_along(query, both, nodes, 1.0, None)
+        attend_along(query, both, nodes, 1.0, False)
     largest = max(event.self_cpu_memory_usage for event in made.events())
     assert query.nbytes < largest < 4 * 5000 * 200
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_prompt_that_overflows_spoils_no_other(value: float) -> None:
+    """Nor the layers after it: nothing of it is left where others have no keys."""
+    torch.manual_seed(0)
+    starts = [[own] * 40 for own in range(3)]
+    rows = sorted([*starts[n % 3], *[50 + n] * (1 + 5 * n % 23)] for n in range(12))
+    packed = pack(rows)
+    nodes = Nodes(packed, "cpu", torch.float32)
+    query, both = (torch.randn(len(packed.ids), 4, 8) for _ in range(2))
+    whole = attend_along(query, both, nodes, 1.0, False)
+    at_end = attend_along(query[nodes.last], both, nodes, 1.0, True)
+    for place, last in enumerate(packed.last):
+        (own,) = (slice(node.start, node.end) for node in packed.nodes if node.end - 1 == last)
+        spoilt_query, spoilt = query.clone(), both.clone()
+        spoilt_query[own] = spoilt[own] = value
+        found = attend_along(spoilt_query, spoilt, nodes, 1.0, False)
+        assert not found[last].isfinite().any()
+        found[own] = whole[own]
+        torch.testing.assert_close(found, whole, atol=1e-6, rtol=0)
+        torch.testing.assert_close(attend_along(query, both, nodes, 1.0, False), whole)
+        found = attend_along(spoilt_query[nodes.last], spoilt, nodes, 1.0, True)
+        found[place] = at_end[place]
+        torch.testing.assert_close(found, at_end, atol=1e-6, rtol=0)
+
+
+def test_layers_of_other_heads_or_types_have_a_plan_of_their_own() -> None:
+    packed = pack(sorted([*range(n), n + 50] for n in (3, 40, 70)))
+    nodes = Nodes(packed, "cpu", torch.float32)
+    for heads, key_heads, width, dtype in (
+        (4, 2, 8, torch.float32), (4, 2, 8, torch.bfloat16), (4, 4, 8, torch.float32),
+        (2, 2, 8, torch.float32), (4, 2, 16, torch.float32), (4, 2, 8, torch.float32),
+    ):  # fmt: skip
+        torch.manual_seed(1)
+        query = torch.randn(len(packed.ids), heads, width).to(dtype)
+        both = torch.randn(len(packed.ids), 2 * key_heads, width).to(dtype)
+        key, value = both.transpose(0, 1)[None].float().chunk(2, 1)
+        wanted = nodes.attend(query.transpose(0, 1)[None].float(), key, value, 1.0)[0]
+        found = attend_along(query, both, nodes, 1.0, False)
+        assert found.dtype is dtype
+        atol = 1e-5 if dtype is torch.float32 else 0.05
+        torch.testing.assert_close(found.float(), wanted, atol=atol, rtol=0)
+
+
+def test_layers_share_a_plan_that_ends_with_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, plan = list[Nodes](), cpu_attention._plan
+    monkeypatch.setattr(
+        cpu_attention, "_plan", lambda *given: (made.append(given[0]), plan(*given))[1]
+    )
+    nodes = Nodes(pack([list(range(300))]), "cpu", torch.float32)
+    query, both = torch.randn(300, 2, 8), torch.randn(300, 4, 8)
+    for _ in range(3):
+        attend_along(query, both, nodes, 1.0, False)
+    assert nodes.plan is not None
+    first = weakref.ref(nodes.plan[1][0].weights)
+    attend_along(query[nodes.last], both, nodes, 1.0, True)
+    assert len(made) == 2 and first() is None
+    second = weakref.ref(nodes.plan[1][0].weights)
+    made.clear()
+    del nodes
+    assert second() is None
