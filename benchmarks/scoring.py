@@ -131,7 +131,7 @@ def text(tokenizer: Any, tokens: int, random: Random) -> str:
 
 
 def mix(tokenizer: Any, seed: int, prompts: int = 16) -> list[str]:
-    """Prompts of very different lengths, half of them with a reference."""
+    """Prompts of very different lengths, half of them with a reference; others for each seed."""
     random = Random(seed)
     return [
         TEMPLATE.render(
@@ -144,7 +144,7 @@ def mix(tokenizer: Any, seed: int, prompts: int = 16) -> list[str]:
 
 
 def best_of(tokenizer: Any, seed: int, instructions: int = 3) -> list[str]:
-    """Instructions with references, 32 answers to each."""
+    """Instructions with references, 32 answers to each; others for each seed."""
     random, found = Random(seed), []
     for _ in range(instructions):
         asked, reference = text(tokenizer, 60, random), text(tokenizer, 60, random)
@@ -312,7 +312,7 @@ def tables(report: dict[str, Any]) -> str:
         tokens, distinct = (
             round(statistics.mean(part[of])) for of in ("tokens", "distinct_tokens")
         )
-        lines += ["", f"{name}: {part['prompts']} prompts, {tokens:,} tokens in the mean, "
+        lines += ["", f"{name}: {part['prompts']} prompts, {tokens:,} tokens on average, "
                   f"{distinct:,} of them distinct", "",
                   "| way | tokens a second | time relative to selfj: median (range) | "
                   "largest difference |", "| --- | ---: | ---: | ---: |"]  # fmt: skip

@@ -150,7 +150,7 @@ def _plan(nodes: Nodes, query: torch.Tensor, key_heads: int, only_last: bool) ->
     ]
     room = torch.split_with_sizes(query.new_zeros(sum(sizes)), sizes)
     all_keys_values, all_asked, all_sums, all_weights = room
-    # Less than _KEYS columns before the diagonal, and after the last key, belong to a mask.
+    # A mask has fewer than _KEYS columns before its diagonal, and as few after the last key.
     hidden = query.new_full((most_queries, most_queries + 2 * _KEYS), -torch.inf).triu_(_KEYS + 1)
     steps = list[_Step]()
     in_place, layout, filled = list[tuple[int, int]](), 0, 0

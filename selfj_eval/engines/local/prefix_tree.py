@@ -136,7 +136,7 @@ class Nodes:
         all: The nodes of the packed row.
         last: Of each prompt, the place of its last token; nothing else of the last layer is read.
         used: How many layers have attended by them.
-        plan: For which kind of layer it is, and what attention prepares once for all of them.
+        plan: A kind of layer, and what attention has prepared once for all layers of this kind.
     """
 
     def __init__(self, tree: Tree, device: str, dtype: torch.dtype) -> None:
