@@ -208,7 +208,7 @@ def test_the_keyboard_is_enough(site: Site, opened: Callable[..., Any]) -> None:
     at(1)
     siblings = [r for r in site.rows if r["instruction"] == site.rows[1]["instruction"]]
     press("b")
-    page.locator("#answer .beside h3").nth(1).wait_for()
+    page.locator("#answer .beside h3", has_text="Answer").nth(1).wait_for()
     besides = page.locator("#answer .beside .text").all_text_contents()
     assert besides == [visible(siblings[k]["response"], 100_000)[0] for k in (1, 0)]
     assert "beside=0" in page.url
