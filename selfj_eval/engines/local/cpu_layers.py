@@ -16,6 +16,9 @@ _KINDS = ("Llama", "Mistral", "Qwen2")
 _PARTS = ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm")
 _ROWS = 1024
 """Tokens at a time between two attentions: what small models need then stays in the cache."""
+_STEP = 32
+"""The number of tokens is rounded up to a multiple of it, since oneDNN compiles a product for each
+new number of tokens. On processors with AMX this takes 1 to 100 ms."""
 
 
 class Product:
@@ -158,9 +161,10 @@ class CpuLayer(nn.Module):
         found = before.new_empty(len(before), product.size // self._size, self._size)
         for at in range(0, len(before), _ROWS):
             part = slice(at, at + _ROWS)
-            normed = _normed(before[part], *self._norms[0])
-            joined = product(normed).view(len(normed), -1, self._size)
-            plain, rotated = joined[:, :turned], found[part, :turned]
+            rotated = found[part, :turned]
+            normed = _normed(_filled(before[part]), *self._norms[0])
+            joined = product(normed).view(len(normed), -1, self._size)[: len(rotated)]
+            plain = joined[:, :turned]
             sine = sines[part, :, :half]
             torch.mul(plain, cosines[part], out=rotated)
             rotated[..., :half].addcmul_(plain[..., half:], sine, value=-1)
@@ -173,11 +177,18 @@ class CpuLayer(nn.Module):
         found = torch.empty_like(before)
         for at in range(0, len(before), _ROWS):
             part = slice(at, at + _ROWS)
-            added = self._out.combined(attended[part], "add", before[part])
+            added = self._out.combined(_filled(attended[part]), "add", _filled(before[part]))
             normed = _normed(added, *self._norms[1])
             inner = self._up.combined(normed, "mul", self._gate(normed, "swish"))
-            found[part] = self._down.combined(inner, "add", added)
+            own = found[part]
+            own.copy_(self._down.combined(inner, "add", added)[: len(own)])
         return found
+
+
+def _filled(x: torch.Tensor) -> torch.Tensor:
+    """With rows of zeros up to a multiple of ``_STEP``."""
+    missing = -len(x) % _STEP
+    return nn.functional.pad(x, (0, 0, 0, missing)) if missing else x
 
 
 def _normed(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
