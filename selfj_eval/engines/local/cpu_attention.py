@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -26,30 +27,46 @@ class _Step(NamedTuple):
         new: The keys and values to copy: where to, and which tokens.
         blank: What is behind the last key and may hold another step's numbers, which must become 0,
             since even 0 times NaN is NaN; None if it is 0.
-        asked: Where the queries are put, of shape (key heads, heads of each, queries, width).
-        rows: Their places among the queries given.
-        query: Shape (key heads, queries of all heads of each, width).
-        key: Shape (key heads, width, keys).
-        value: Shape (key heads, keys, width).
-        weights: Of each value, of shape (key heads, queries of all heads of each, keys).
-        masked: Those of them that may not count, of shape (heads, queries, keys).
-        mask: What is added to these, 0 or minus infinity.
-        sums: Of the weighted values, in the shape of ``query``.
-        found: The same as (queries, heads, width).
+        rows: The places of the queries among those given.
+        key: Shape (key heads, keys, width).
+        value: The same.
+        mask: What is added to the last columns of the products, 0 or minus infinity; shape
+            (queries, columns).
+        room: For the products, if they are not made by a fused kernel.
     """
 
     new: list[tuple[torch.Tensor, slice]]
     blank: torch.Tensor | None
-    asked: torch.Tensor
     rows: slice
-    query: torch.Tensor
     key: torch.Tensor
     value: torch.Tensor
+    mask: torch.Tensor
+    room: _Room | None
+
+
+class _Room(NamedTuple):
+    """Where a step's products are put.
+
+    Attributes:
+        asked: The queries, of shape (key heads, heads of each, queries, width).
+        query: The same with the queries of all heads of each in a row.
+        weights: Of each value, of shape (key heads, queries of all heads of each, keys).
+        masked: Those of them that may not count, of shape (heads, queries, columns of the mask).
+        sums: Of the weighted values, in the shape of ``query``.
+        found: The same as (queries, heads, width).
+    """
+
+    asked: torch.Tensor
+    query: torch.Tensor
     weights: torch.Tensor
     masked: torch.Tensor
-    mask: torch.Tensor
     sums: torch.Tensor
     found: torch.Tensor
+
+
+def has_amx() -> bool:
+    """Whether the processor has AMX for bfloat16: torch's fused kernel is faster there."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 def attend_along(
@@ -58,48 +75,64 @@ def attend_along(
     nodes: Nodes,
     scaling: float,
     only_last: bool,
+    fused: bool = False,
 ) -> torch.Tensor:
     """Each token attends to those before it in its own prompts.
 
-    As ``prefix_tree.attend``, whose kernel computes in float32 whatever the dtype, needs a mask for
-    all keys, and copies the keys before a node for each of its pieces. Here they stay in place from
-    one step to the next if both continue the same tokens and have about as many keys. In bfloat16,
-    products of queries and keys are rounded before the softmax, as in transformers' eager
-    attention.
+    As ``prefix_tree.attend``, which copies the keys before a node for each of its pieces. Here they
+    stay in place from one step to the next if both continue the same tokens and have about as many
+    keys. In bfloat16, plain products of queries and keys are rounded before the softmax, as in
+    transformers' eager attention; a fused kernel keeps them in float32.
 
     Args:
-        query: Shape (tokens, heads, width), or of the last tokens of the prompts alone.
-        keys_values: The keys, then the values; shape (tokens, 2 x key heads, width). A key head
+        query: Shape (heads, tokens, width), or of the last tokens of the prompts alone.
+        keys_values: The keys, then the values; shape (2 x key heads, tokens, width). A key head
             serves a group of consecutive heads.
         nodes: Of a packed row.
         scaling: Factor of the products.
         only_last: Whether only the last tokens have a query, in the order of ``nodes.last``.
+        fused: Whether torch's fused kernel attends, instead of plain matrix products.
 
     Returns:
         Shape (tokens, heads, width), of the tokens with a query.
     """
-    queries, heads, width = query.shape
-    key_heads = keys_values.shape[1] // 2
-    kind = (heads, key_heads, width, query.dtype, only_last)
+    heads, queries, width = query.shape
+    key_heads = len(keys_values) // 2
+    kind = (heads, key_heads, width, query.dtype, only_last, fused)
     if nodes.plan is None or nodes.plan[0] != kind:
         nodes.plan = None  # its memory is free before that of the next
-        nodes.plan = kind, _plan(nodes, query, key_heads, only_last)
-    grouped = query.view(queries, key_heads, -1, width).permute(1, 2, 0, 3)
-    by_head = keys_values.transpose(0, 1)
-    found = torch.empty_like(query)
+        nodes.plan = kind, _plan(nodes, query, key_heads, only_last, fused)
+    found = query.new_empty(queries, heads, width)
     for step in nodes.plan[1]:
         for place, tokens in step.new:
-            place.copy_(by_head[:, tokens])
+            place.copy_(keys_values[:, tokens])
         if step.blank is not None:
             step.blank.zero_()
-        step.asked.copy_(grouped[:, :, step.rows])
-        weights = step.weights
-        torch.baddbmm(weights, step.query, step.key, beta=0, alpha=scaling, out=weights)
-        step.masked.add_(step.mask)
-        torch.softmax(weights, -1, out=weights)
-        torch.bmm(weights, step.value, out=step.sums)
-        found[step.rows] = step.found
+        own = query[:, step.rows]
+        found[step.rows] = (_fused if step.room is None else _plain)(step, own, scaling)
     return found
+
+
+def _fused(step: _Step, query: torch.Tensor, scaling: float) -> torch.Tensor:
+    """The result of a step, of shape (queries, heads, width)."""
+    attended = torch.nn.functional.scaled_dot_product_attention(
+        query[None], step.key[None], step.value[None], attn_mask=step.mask, scale=scaling,
+        enable_gqa=len(step.key) != len(query),
+    )  # fmt: skip
+    return attended[0].transpose(0, 1)
+
+
+def _plain(step: _Step, query: torch.Tensor, scaling: float) -> torch.Tensor:
+    """As ``_fused``, which needs a mask for all keys and is slower on most processors."""
+    room = step.room
+    assert room is not None
+    room.asked.copy_(query.view(room.asked.shape))
+    weights = room.weights
+    torch.baddbmm(weights, room.query, step.key.mT, beta=0, alpha=scaling, out=weights)
+    room.masked.add_(step.mask)
+    torch.softmax(weights, -1, out=weights)
+    torch.bmm(weights, step.value, out=room.sums)
+    return room.found
 
 
 class _Piece(NamedTuple):
@@ -130,9 +163,11 @@ class _Piece(NamedTuple):
         return _rounded(self.end - self.start, _QUERIES)
 
 
-def _plan(nodes: Nodes, query: torch.Tensor, key_heads: int, only_last: bool) -> list[_Step]:
+def _plan(
+    nodes: Nodes, query: torch.Tensor, key_heads: int, only_last: bool, fused: bool
+) -> list[_Step]:
     """The steps, ordered so that those that continue the same tokens follow each other."""
-    heads, width = query.shape[1:]
+    width = query.shape[2]
     if only_last:
         places = {token: at for at, token in enumerate(nodes.last.tolist())}
         pieces = [_Piece(n, n.end - 1, n.end) for n in nodes.all if n.end - 1 in places]
@@ -141,17 +176,13 @@ def _plan(nodes: Nodes, query: torch.Tensor, key_heads: int, only_last: bool) ->
         places = {piece.start: piece.start for piece in pieces}
     pieces.sort(key=lambda piece: (piece.node.before, piece.seen))
     most_queries = max(piece.queries for piece in pieces)
-    # To allocate it in each layer would take longer than the copies into it.
-    sizes = [
-        2 * key_heads * max(piece.keys for piece in pieces) * width,
-        heads * most_queries * width,
-        heads * most_queries * width,
-        heads * max(piece.queries * piece.keys for piece in pieces),
-    ]
-    room = torch.split_with_sizes(query.new_zeros(sum(sizes)), sizes)
-    all_keys_values, all_asked, all_sums, all_weights = room
-    # A mask has fewer than _KEYS columns before its diagonal, and as few after the last key.
-    hidden = query.new_full((most_queries, most_queries + 2 * _KEYS), -torch.inf).triu_(_KEYS + 1)
+    most_keys = max(piece.keys for piece in pieces)
+    all_keys_values = query.new_zeros(2 * key_heads * most_keys * width)
+    # A fused kernel masks all keys; plain products mask fewer than _KEYS before the diagonal.
+    before = most_keys if fused else _KEYS
+    hidden = query.new_full((most_queries, before + most_queries + _KEYS), -torch.inf)
+    hidden.triu_(before + 1)
+    room_for = None if fused else _rooms(pieces, query, key_heads)
     steps = list[_Step]()
     in_place, layout, filled = list[tuple[int, int]](), 0, 0
     for piece in pieces:
@@ -168,29 +199,50 @@ def _plan(nodes: Nodes, query: torch.Tensor, key_heads: int, only_last: bool) ->
                 new.append((both[:, begin:stop], slice(start, end)))
         blank = both[:, stop:] if filled > stop else None
         in_place, filled = path, stop
-        asked = all_asked[: heads * piece.queries * width].view(key_heads, -1, piece.queries, width)
-        weights = all_weights[: heads * piece.queries * keys].view(key_heads, -1, keys)
-        sums = all_sums[: heads * piece.queries * width].view(key_heads, -1, width)
         # From a multiple of _KEYS on: memory that is not aligned would take three times as long.
-        skipped = (piece.seen - own) // _KEYS * _KEYS
-        shift = _KEYS - (piece.seen - own - skipped)
+        skipped = 0 if fused else (piece.seen - own) // _KEYS * _KEYS
+        shift = before - (piece.seen - own - skipped)
         steps.append(
             _Step(
                 new=new,
                 blank=blank,
-                asked=asked[:, :, :own],
                 rows=slice(places[piece.start], places[piece.start] + own),
-                query=asked.flatten(1, 2),
-                key=both[:key_heads].transpose(1, 2),
+                key=both[:key_heads],
                 value=both[key_heads:],
-                weights=weights,
-                masked=weights.view(heads, -1, keys)[:, :own, skipped:],
                 mask=hidden[:own, shift : shift + keys - skipped],
-                sums=sums,
-                found=sums.view(heads, -1, width)[:, :own].transpose(0, 1),
+                room=None if room_for is None else room_for(piece, skipped),
             )
         )
     return steps
+
+
+def _rooms(
+    pieces: list[_Piece], query: torch.Tensor, key_heads: int
+) -> Callable[[_Piece, int], _Room]:
+    """Gives the room of a piece, in memory that all of them share.
+
+    To allocate it in each layer would take longer than the copies into it.
+    """
+    heads, _, width = query.shape
+    per_query = heads * width * max(piece.queries for piece in pieces)
+    sizes = [per_query, per_query, heads * max(piece.queries * piece.keys for piece in pieces)]
+    all_asked, all_sums, all_weights = torch.split_with_sizes(query.new_zeros(sum(sizes)), sizes)
+
+    def room(piece: _Piece, skipped: int) -> _Room:
+        own = piece.end - piece.start
+        asked = all_asked[: heads * piece.queries * width].view(key_heads, -1, piece.queries, width)
+        weights = all_weights[: heads * piece.queries * piece.keys].view(key_heads, -1, piece.keys)
+        sums = all_sums[: heads * piece.queries * width].view(key_heads, -1, width)
+        return _Room(
+            asked=asked[:, :, :own],
+            query=asked.flatten(1, 2),
+            weights=weights,
+            masked=weights.view(heads, -1, piece.keys)[:, :own, skipped:],
+            sums=sums,
+            found=sums.view(heads, -1, width)[:, :own].transpose(0, 1),
+        )
+
+    return room
 
 
 def _pieces(node: Node) -> list[_Piece]:

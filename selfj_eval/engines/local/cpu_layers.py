@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from selfj_eval.engines.local.cpu_attention import attend_along
+from selfj_eval.engines.local.cpu_attention import attend_along, has_amx
 from selfj_eval.engines.local.prefix_tree import Nodes, attend
 
 _KINDS = ("Llama", "Mistral", "Qwen2")
@@ -26,18 +26,22 @@ class Product:
 
     Args:
         *linears: The layers, in float32 or bfloat16. All have a bias, or none has.
+        order: Which of their numbers comes first, second and so on, if not in their own order.
 
     Attributes:
         size: How many numbers it gives per token.
     """
 
-    def __init__(self, *linears: nn.Linear) -> None:
+    def __init__(self, *linears: nn.Linear, order: torch.Tensor | None = None) -> None:
         weights = [linear.weight.detach() for linear in linears]
         weight = weights[0] if len(weights) == 1 else torch.cat(weights)
         self.size = len(weight)
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, None)
         biases = [linear.bias.detach() for linear in linears if linear.bias is not None]
-        self._bias = torch.cat(biases) if biases else None
+        bias = torch.cat(biases) if biases else None
+        if order is not None:
+            weight, bias = weight[order], None if bias is None else bias[order]
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+        self._bias = bias
 
     def __call__(self, x: torch.Tensor, then: str = "none") -> torch.Tensor:
         """The product, and a function of each number ("swish") in the same pass."""
@@ -75,14 +79,19 @@ class CpuLayer(nn.Module):
             for norm in (layer.input_layernorm, layer.post_attention_layernorm)
         ]
         # Biases can move all products of a query and its keys far from 0, where bfloat16 is coarse.
-        self._wide = attention.q_proj.weight.dtype is torch.bfloat16 and (
-            attention.q_proj.bias is not None or attention.k_proj.bias is not None
+        self._fused = attention.q_proj.weight.dtype is torch.bfloat16 and (
+            has_amx() or attention.q_proj.bias is not None or attention.k_proj.bias is not None
         )
         linears = attention.q_proj, attention.k_proj, attention.v_proj
         # Of a packed row, the last layer needs all keys but few queries.
-        self._apart = self._is_last and not self._wide
-        parts = [linears[:1], linears[1:]] if self._apart else [linears]
-        self._qkv = [Product(*part) for part in parts]
+        parts = [linears[:1], linears[1:]] if self._is_last else [linears]
+        turned = (
+            [self._heads, self._key_heads] if self._is_last else [self._heads + self._key_heads]
+        )
+        self._qkv = [
+            Product(*part, order=_paired(part, heads, self._size))
+            for part, heads in zip(parts, turned, strict=True)
+        ]
         self._out, self._down = Product(attention.o_proj), Product(mlp.down_proj)
         self._gate, self._up = Product(mlp.gate_proj), Product(mlp.up_proj)
 
@@ -108,68 +117,55 @@ class CpuLayer(nn.Module):
         """
         rows, tokens, width = hidden_states.shape
         before = hidden_states.reshape(-1, width)
-        positions = [p.expand(rows, -1, -1).reshape(-1, 1, self._size) for p in position_embeddings]
+        cosines, sines = (p[..., : self._size // 2].float() for p in position_embeddings)
+        turns = torch.complex(cosines, sines).expand(rows, -1, -1).reshape(len(before), -1)
         last = selfj_nodes.last if selfj_nodes is not None and self._is_last else None
-        if self._apart:
+        if self._is_last:
             queries, others = self._qkv
-            keys_values = self._projected(others, before, positions, self._key_heads)
+            keys_values = self._projected(others, before, turns, self._key_heads)
             if last is not None:
-                before, positions = before[last], [p[last] for p in positions]
-            query = self._projected(queries, before, positions, self._heads)
+                before, turns = before[last], turns[last]
+            query = self._projected(queries, before, turns, self._heads)
         else:
             heads = self._heads + self._key_heads
-            found = self._projected(self._qkv[0], before, positions, heads)
-            query, keys_values = found[:, : self._heads], found[:, self._heads :]
-        if selfj_nodes is not None and not self._wide:
+            found = self._projected(self._qkv[0], before, turns, heads)
+            query, keys_values = found[: self._heads], found[self._heads :]
+        if selfj_nodes is not None:
             selfj_nodes.used += 1
             attended = attend_along(
-                query, keys_values, selfj_nodes, self._scaling, last is not None
+                query, keys_values, selfj_nodes, self._scaling, last is not None, self._fused
             )
         else:
             query, key, value = (
-                part.view(rows, tokens, -1, self._size).transpose(1, 2)
-                for part in (query, *torch.chunk(keys_values, 2, 1))
+                part.view(-1, rows, tokens, self._size).transpose(0, 1)
+                for part in (query, *torch.chunk(keys_values, 2))
             )
-            if selfj_nodes is None:
-                attended = attend(query, key, value, None, self._scaling)
-            else:
-                attended = selfj_nodes.attend(query, key, value, self._scaling)[0]
-                if last is not None:
-                    attended, before = attended[last], before[last]
+            attended = attend(query, key, value, None, self._scaling)
         return self._finished(attended.view(len(before), -1), before).view(rows, -1, width)
 
     def _projected(
-        self,
-        product: Product,
-        before: torch.Tensor,
-        positions: Sequence[torch.Tensor],
-        turned: int,
+        self, product: Product, before: torch.Tensor, turns: torch.Tensor, turned: int
     ) -> torch.Tensor:
         """What a product gives, by heads; the first ones are turned by their positions.
 
         Args:
             product: Of the linear layers before the attention.
             before: Shape (tokens, width).
-            positions: Cosines and sines, each of shape (tokens, 1, head width).
+            turns: Complex numbers of shape (tokens, head width / 2).
             turned: How many heads are turned.
 
         Returns:
-            Shape (tokens, heads, head width).
+            Shape (heads, tokens, head width).
         """
-        cosines, sines = positions
-        half = self._size // 2
-        found = before.new_empty(len(before), product.size // self._size, self._size)
+        found = before.new_empty(product.size // self._size, len(before), self._size)
         for at in range(0, len(before), _ROWS):
             part = slice(at, at + _ROWS)
-            rotated = found[part, :turned]
+            own = found[:, part]
             normed = _normed(_filled(before[part]), *self._norms[0])
-            joined = product(normed).view(len(normed), -1, self._size)[: len(rotated)]
-            plain = joined[:, :turned]
-            sine = sines[part, :, :half]
-            torch.mul(plain, cosines[part], out=rotated)
-            rotated[..., :half].addcmul_(plain[..., half:], sine, value=-1)
-            rotated[..., half:].addcmul_(plain[..., :half], sine)
-            found[part, turned:] = joined[:, turned:]
+            joined = product(normed).view(len(normed), -1, self._size)
+            heads = joined[: own.shape[1]].transpose(0, 1)
+            _turn(heads[:turned], turns[part], own[:turned])
+            own[turned:] = heads[turned:]
         return found
 
     def _finished(self, attended: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
@@ -183,6 +179,42 @@ class CpuLayer(nn.Module):
             own = found[part]
             own.copy_(self._down.combined(inner, "add", added)[: len(own)])
         return found
+
+
+def _paired(linears: Sequence[nn.Linear], turned: int, size: int) -> torch.Tensor:
+    """The order in which numbers that are turned together are next to each other.
+
+    Queries and keys may have any order as long as it is the same.
+
+    Args:
+        linears: The layers before the attention.
+        turned: How many of their heads are turned; transformers turns the first half of a head's
+            numbers together with the second half.
+        size: Of a head.
+    """
+    order = torch.arange(sum(linear.out_features for linear in linears)).view(-1, 2, size // 2)
+    return torch.cat([order[:turned].transpose(1, 2).flatten(), order[turned:].flatten()])
+
+
+def _turn(heads: torch.Tensor, turns: torch.Tensor, out: torch.Tensor) -> None:
+    """Turns pairs of numbers, as complex numbers; in bfloat16 they are rounded once, at the end.
+
+    Args:
+        heads: Shape (heads, tokens, head width).
+        turns: Shape (tokens, head width / 2).
+        out: For the result, in the shape of ``heads``.
+    """
+    if out.dtype is torch.float32:
+        torch.mul(_complex(heads), turns, out=_complex(out))
+    else:
+        wide = heads.to(torch.float32, memory_format=torch.contiguous_format)
+        _complex(wide).mul_(turns)
+        out.copy_(wide)
+
+
+def _complex(x: torch.Tensor) -> torch.Tensor:
+    """Pairs of numbers as complex numbers, in the same memory."""
+    return torch.view_as_complex(x.view(*x.shape[:-1], -1, 2))
 
 
 def _filled(x: torch.Tensor) -> torch.Tensor:

@@ -31,24 +31,26 @@ def attended(
     last: bool = False,
     dtype: torch.dtype = torch.float32,
     width: int = 16,
+    fused: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """At the tokens computed, and node by node in float32."""
     torch.manual_seed(0)
     tokens = len(packed.ids)
     query, key, value = (
-        torch.randn(tokens, heads, width).to(dtype) for heads in (4, *[key_heads] * 2)
+        torch.randn(heads, tokens, width).to(dtype) for heads in (4, *[key_heads] * 2)
     )
-    both = torch.cat([key, value], 1)
+    both = torch.cat([key, value])
     nodes = Nodes(packed, "cpu", torch.float32)
-    exact = [part.float().transpose(0, 1)[None] for part in (query, key, value)]
+    exact = [part.float()[None] for part in (query, key, value)]
     wanted = nodes.attend(exact[0], exact[1], exact[2], 0.3)[0]
     # Twice, as two layers do, the first with other numbers: nothing of them is left.
-    attend_along(query + 1, both * 9, nodes, 0.3, False)
+    attend_along(query + 1, both * 9, nodes, 0.3, False, fused)
     if last:
-        return attend_along(query[nodes.last], both, nodes, 0.3, True).float(), wanted[nodes.last]
-    return attend_along(query, both, nodes, 0.3, False).float(), wanted
+        query, wanted = query[:, nodes.last], wanted[nodes.last]
+    return attend_along(query, both, nodes, 0.3, last, fused).float(), wanted
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @settings(deadline=None)
 @given(
     st.integers(0, 10**6),
@@ -57,61 +59,67 @@ def attended(
     st.sampled_from([1, 2, 4]),
     st.sampled_from([2, 7, 16, 80]),
 )
-def test_as_node_by_node(seed: int, most: int, piece: int, key_heads: int, width: int) -> None:
+def test_as_node_by_node(
+    fused: bool, seed: int, most: int, piece: int, key_heads: int, width: int
+) -> None:
     packed = tree(seed, most, piece)
     for last in (False, True):
-        found, wanted = attended(packed, key_heads, last, width=width)
+        found, wanted = attended(packed, key_heads, last, width=width, fused=fused)
         torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("key_heads", [4, 2])
-def test_nodes_longer_than_a_piece(key_heads: int) -> None:
+def test_nodes_longer_than_a_piece(key_heads: int, fused: bool) -> None:
     packed = tree(1, 4 * cpu_attention._PIECE, 1024)
     lengths = [node.end - node.start for node in packed.nodes]
     assert sum(length > 2 * cpu_attention._PIECE for length in lengths) > 2
     pieces = [piece for node in packed.nodes for piece in cpu_attention._pieces(node)]
     assert max(piece.end - piece.start for piece in pieces) <= 1.5 * cpu_attention._PIECE
-    torch.testing.assert_close(*attended(packed, key_heads), atol=1e-5, rtol=0)
+    torch.testing.assert_close(*attended(packed, key_heads, fused=fused), atol=1e-5, rtol=0)
 
 
-def test_in_bfloat16_it_differs_by_rounding() -> None:
-    found, wanted = attended(tree(2, 200, 256), 2, dtype=torch.bfloat16)
+@pytest.mark.parametrize("fused", [False, True])
+def test_in_bfloat16_it_differs_by_rounding(fused: bool) -> None:
+    found, wanted = attended(tree(2, 200, 256), 2, dtype=torch.bfloat16, fused=fused)
     assert wanted.std() > 0.1
     torch.testing.assert_close(found, wanted, atol=0.05, rtol=0)
     assert (found - wanted).std() < 5e-3
 
 
-def test_memory_is_that_of_a_piece_of_queries() -> None:
+@pytest.mark.parametrize("fused", [False, True])
+def test_memory_is_that_of_a_piece_of_queries(fused: bool) -> None:
     """Not of all pairs of tokens of a long prompt."""
     nodes = Nodes(pack([list(range(5000))]), "cpu", torch.float32)
-    query, both = torch.randn(5000, 1, 8), torch.randn(5000, 2, 8)
+    query, both = torch.randn(1, 5000, 8), torch.randn(2, 5000, 8)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as made:
-        attend_along(query, both, nodes, 1.0, False)
+        attend_along(query, both, nodes, 1.0, False, fused)
     largest = max(event.self_cpu_memory_usage for event in made.events())
-    assert query.nbytes < largest < 4 * 5000 * 200
+    assert query.nbytes < largest < 4 * (5000 + 200) * 200
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_a_prompt_that_overflows_spoils_no_other(value: float) -> None:
+def test_a_prompt_that_overflows_spoils_no_other(value: float, fused: bool) -> None:
     """Nor the layers after it: nothing of it is left where others have no keys."""
     torch.manual_seed(0)
     starts = [[own] * 40 for own in range(3)]
     rows = sorted([*starts[n % 3], *[50 + n] * (1 + 5 * n % 23)] for n in range(12))
     packed = pack(rows)
     nodes = Nodes(packed, "cpu", torch.float32)
-    query, both = (torch.randn(len(packed.ids), 4, 8) for _ in range(2))
-    whole = attend_along(query, both, nodes, 1.0, False)
-    at_end = attend_along(query[nodes.last], both, nodes, 1.0, True)
+    query, both = (torch.randn(4, len(packed.ids), 8) for _ in range(2))
+    whole = attend_along(query, both, nodes, 1.0, False, fused)
+    at_end = attend_along(query[:, nodes.last], both, nodes, 1.0, True, fused)
     for place, last in enumerate(packed.last):
         (own,) = (slice(node.start, node.end) for node in packed.nodes if node.end - 1 == last)
         spoilt_query, spoilt = query.clone(), both.clone()
-        spoilt_query[own] = spoilt[own] = value
-        found = attend_along(spoilt_query, spoilt, nodes, 1.0, False)
+        spoilt_query[:, own] = spoilt[:, own] = value
+        found = attend_along(spoilt_query, spoilt, nodes, 1.0, False, fused)
         assert not found[last].isfinite().any()
         found[own] = whole[own]
         torch.testing.assert_close(found, whole, atol=1e-6, rtol=0)
-        torch.testing.assert_close(attend_along(query, both, nodes, 1.0, False), whole)
-        found = attend_along(spoilt_query[nodes.last], spoilt, nodes, 1.0, True)
+        torch.testing.assert_close(attend_along(query, both, nodes, 1.0, False, fused), whole)
+        found = attend_along(spoilt_query[:, nodes.last], spoilt, nodes, 1.0, True, fused)
         found[place] = at_end[place]
         torch.testing.assert_close(found, at_end, atol=1e-6, rtol=0)
 
@@ -124,10 +132,10 @@ def test_layers_of_other_heads_or_types_have_a_plan_of_their_own() -> None:
         (2, 2, 8, torch.float32), (4, 2, 16, torch.float32), (4, 2, 8, torch.float32),
     ):  # fmt: skip
         torch.manual_seed(1)
-        query = torch.randn(len(packed.ids), heads, width).to(dtype)
-        both = torch.randn(len(packed.ids), 2 * key_heads, width).to(dtype)
-        key, value = both.transpose(0, 1)[None].float().chunk(2, 1)
-        wanted = nodes.attend(query.transpose(0, 1)[None].float(), key, value, 1.0)[0]
+        query = torch.randn(heads, len(packed.ids), width).to(dtype)
+        both = torch.randn(2 * key_heads, len(packed.ids), width).to(dtype)
+        key, value = both[None].float().chunk(2, 1)
+        wanted = nodes.attend(query[None].float(), key, value, 1.0)[0]
         found = attend_along(query, both, nodes, 1.0, False)
         assert found.dtype is dtype
         atol = 1e-5 if dtype is torch.float32 else 0.05
@@ -140,14 +148,14 @@ def test_layers_share_a_plan_that_ends_with_the_batch(monkeypatch: pytest.Monkey
         cpu_attention, "_plan", lambda *given: (made.append(given[0]), plan(*given))[1]
     )
     nodes = Nodes(pack([list(range(300))]), "cpu", torch.float32)
-    query, both = torch.randn(300, 2, 8), torch.randn(300, 4, 8)
+    query, both = torch.randn(2, 300, 8), torch.randn(4, 300, 8)
     for _ in range(3):
         attend_along(query, both, nodes, 1.0, False)
     assert nodes.plan is not None
-    first = weakref.ref(nodes.plan[1][0].weights)
-    attend_along(query[nodes.last], both, nodes, 1.0, True)
+    first = weakref.ref(nodes.plan[1][0].key)
+    attend_along(query[:, nodes.last], both, nodes, 1.0, True)
     assert len(made) == 2 and first() is None
-    second = weakref.ref(nodes.plan[1][0].weights)
+    second = weakref.ref(nodes.plan[1][0].key)
     made.clear()
     del nodes
     assert second() is None
