@@ -1,4 +1,4 @@
-"""Attention of packed rows on a CPU, in plain matrix products along the paths of the tree."""
+"""Attention of packed rows on a CPU, along the paths of the tree."""
 
 from __future__ import annotations
 
@@ -65,8 +65,9 @@ class _Room(NamedTuple):
 
 
 def has_amx() -> bool:
-    """Whether the processor has AMX for bfloat16: torch's fused kernel is faster there."""
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    """Whether the processor multiplies bfloat16 by AMX, which torch's fused kernel uses."""
+    tell = getattr(torch.cpu, "get_capabilities", dict)  # not in torch 2.6
+    return bool(tell().get("amx_bf16"))
 
 
 def attend_along(
@@ -82,7 +83,7 @@ def attend_along(
     As ``prefix_tree.attend``, which copies the keys before a node for each of its pieces. Here they
     stay in place from one step to the next if both continue the same tokens and have about as many
     keys. In bfloat16, plain products of queries and keys are rounded before the softmax, as in
-    transformers' eager attention; a fused kernel keeps them in float32.
+    transformers' eager attention; the fused kernel keeps them in float32.
 
     Args:
         query: Shape (heads, tokens, width), or of the last tokens of the prompts alone.

@@ -78,19 +78,20 @@ class CpuLayer(nn.Module):
             (norm.weight.detach().float(), norm.variance_epsilon)
             for norm in (layer.input_layernorm, layer.post_attention_layernorm)
         ]
-        # Biases can move all products of a query and its keys far from 0, where bfloat16 is coarse.
+        # Biases can move all products of a query and its keys far from 0, where bfloat16 is coarse:
+        # the fused kernel does not round them. Without AMX it is slower.
         self._fused = attention.q_proj.weight.dtype is torch.bfloat16 and (
             has_amx() or attention.q_proj.bias is not None or attention.k_proj.bias is not None
         )
-        linears = attention.q_proj, attention.k_proj, attention.v_proj
+        query, key, value = attention.q_proj, attention.k_proj, attention.v_proj
         # Of a packed row, the last layer needs all keys but few queries.
-        parts = [linears[:1], linears[1:]] if self._is_last else [linears]
-        turned = (
-            [self._heads, self._key_heads] if self._is_last else [self._heads + self._key_heads]
-        )
+        if self._is_last:
+            parts = [([query], self._heads), ([key, value], self._key_heads)]
+        else:
+            parts = [([query, key, value], self._heads + self._key_heads)]
         self._qkv = [
-            Product(*part, order=_paired(part, heads, self._size))
-            for part, heads in zip(parts, turned, strict=True)
+            (Product(*linears, order=_paired(linears, turned, self._size)), turned)
+            for linears, turned in parts
         ]
         self._out, self._down = Product(attention.o_proj), Product(mlp.down_proj)
         self._gate, self._up = Product(mlp.gate_proj), Product(mlp.up_proj)
@@ -121,14 +122,12 @@ class CpuLayer(nn.Module):
         turns = torch.complex(cosines, sines).expand(rows, -1, -1).reshape(len(before), -1)
         last = selfj_nodes.last if selfj_nodes is not None and self._is_last else None
         if self._is_last:
-            queries, others = self._qkv
-            keys_values = self._projected(others, before, turns, self._key_heads)
+            keys_values = self._projected(*self._qkv[1], before, turns)
             if last is not None:
                 before, turns = before[last], turns[last]
-            query = self._projected(queries, before, turns, self._heads)
+            query = self._projected(*self._qkv[0], before, turns)
         else:
-            heads = self._heads + self._key_heads
-            found = self._projected(self._qkv[0], before, turns, heads)
+            found = self._projected(*self._qkv[0], before, turns)
             query, keys_values = found[: self._heads], found[self._heads :]
         if selfj_nodes is not None:
             selfj_nodes.used += 1
@@ -144,15 +143,15 @@ class CpuLayer(nn.Module):
         return self._finished(attended.view(len(before), -1), before).view(rows, -1, width)
 
     def _projected(
-        self, product: Product, before: torch.Tensor, turns: torch.Tensor, turned: int
+        self, product: Product, turned: int, before: torch.Tensor, turns: torch.Tensor
     ) -> torch.Tensor:
         """What a product gives, by heads; the first ones are turned by their positions.
 
         Args:
             product: Of the linear layers before the attention.
+            turned: How many heads are turned.
             before: Shape (tokens, width).
             turns: Complex numbers of shape (tokens, head width / 2).
-            turned: How many heads are turned.
 
         Returns:
             Shape (heads, tokens, head width).

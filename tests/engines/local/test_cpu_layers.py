@@ -21,6 +21,7 @@ from transformers import (
 )
 from transformers.models.llama.modeling_llama import LlamaAttention
 
+from selfj_eval.engines.local import cpu_layers
 from selfj_eval.engines.local.cpu_layers import CpuLayer, _normed
 from selfj_eval.engines.local.cpu_linear import speed_up, speed_up_checked
 from selfj_eval.engines.local.prefix_tree import ATTENTION, Nodes, pack, register
@@ -90,8 +91,14 @@ def test_other_layers_keep_their_own_forward(kind: str) -> None:
     torch.testing.assert_close(found, wanted, atol=2e-4, rtol=0)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_of_a_packed_row_the_last_layer_computes_the_last_tokens(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "amx"), [(torch.float32, False), (torch.bfloat16, False), (torch.bfloat16, True)]
+)
+def test_of_a_packed_row_the_last_layer_computes_the_last_tokens(
+    dtype: torch.dtype, amx: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With AMX, which this processor need not have, by torch's fused kernel."""
+    monkeypatch.setattr(cpu_layers, "has_amx", lambda: amx)
     torch.manual_seed(2)
     start = torch.randint(0, 50, (90,)).tolist()
     rows = sorted([*start, *torch.randint(0, 50, (n,)).tolist()] for n in (20, 300, 41))
