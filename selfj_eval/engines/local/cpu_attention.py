@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -66,7 +66,7 @@ class _Room(NamedTuple):
 
 def has_amx() -> bool:
     """Whether the processor multiplies bfloat16 by AMX, which torch's fused kernel uses."""
-    tell = getattr(torch.cpu, "get_capabilities", dict)  # not in torch 2.6
+    tell: Any = getattr(torch.cpu, "get_capabilities", dict)  # not in torch 2.6
     return bool(tell().get("amx_bf16"))
 
 
