@@ -65,8 +65,8 @@ class _Room(NamedTuple):
 
 
 def has_amx() -> bool:
-    """Whether the processor multiplies bfloat16 by AMX, which torch's fused kernel uses."""
-    tell: Any = getattr(torch.cpu, "get_capabilities", dict)  # not in torch 2.6
+    """Whether the processor multiplies bfloat16 by AMX, as far as torch tells: 2.6 does not."""
+    tell: Any = getattr(torch.cpu, "get_capabilities", dict)
     return bool(tell().get("amx_bf16"))
 
 
@@ -124,7 +124,10 @@ def _fused(step: _Step, query: torch.Tensor, scaling: float) -> torch.Tensor:
 
 
 def _plain(step: _Step, query: torch.Tensor, scaling: float) -> torch.Tensor:
-    """As ``_fused``, which needs a mask for all keys and is slower on most processors."""
+    """The same as ``_fused`` by plain products, which are faster without AMX.
+
+    They need a mask only for the last keys.
+    """
     room = step.room
     assert room is not None
     room.asked.copy_(query.view(room.asked.shape))

@@ -18,7 +18,7 @@ _ROWS = 1024
 """Tokens at a time between two attentions: what small models need then stays in the cache."""
 _STEP = 32
 """The number of tokens is rounded up to a multiple of it, since oneDNN compiles a product for each
-new number of tokens. On processors with AMX this takes 1 to 100 ms."""
+new number of tokens, which can take tens of milliseconds with AMX."""
 
 
 class Product:
@@ -78,8 +78,8 @@ class CpuLayer(nn.Module):
             (norm.weight.detach().float(), norm.variance_epsilon)
             for norm in (layer.input_layernorm, layer.post_attention_layernorm)
         ]
-        # Biases can move all products of a query and its keys far from 0, where bfloat16 is coarse:
-        # the fused kernel does not round them. Without AMX it is slower.
+        # The fused kernel is faster with AMX only, but keeps products in float32: biases can move
+        # all products of a query and its keys far from 0, where bfloat16 is coarse.
         self._fused = attention.q_proj.weight.dtype is torch.bfloat16 and (
             has_amx() or attention.q_proj.bias is not None or attention.k_proj.bias is not None
         )

@@ -124,19 +124,26 @@ def test_a_prompt_that_overflows_spoils_no_other(value: float, fused: bool) -> N
         torch.testing.assert_close(found, at_end, atol=1e-6, rtol=0)
 
 
-def test_layers_of_other_heads_or_types_have_a_plan_of_their_own() -> None:
+def test_layers_of_other_heads_types_or_kernels_have_a_plan_of_their_own() -> None:
     packed = pack(sorted([*range(n), n + 50] for n in (3, 40, 70)))
     nodes = Nodes(packed, "cpu", torch.float32)
-    for heads, key_heads, width, dtype in (
-        (4, 2, 8, torch.float32), (4, 2, 8, torch.bfloat16), (4, 4, 8, torch.float32),
-        (2, 2, 8, torch.float32), (4, 2, 16, torch.float32), (4, 2, 8, torch.float32),
-    ):  # fmt: skip
+    for heads, key_heads, width, dtype, fused in (
+        (4, 2, 8, torch.float32, False),
+        (4, 2, 8, torch.bfloat16, False),
+        (4, 4, 8, torch.float32, False),
+        (2, 2, 8, torch.float32, False),
+        (4, 2, 16, torch.float32, False),
+        (4, 2, 8, torch.float32, False),
+        (4, 2, 8, torch.float32, True),
+        (4, 2, 8, torch.float32, False),
+    ):
         torch.manual_seed(1)
         query = torch.randn(heads, len(packed.ids), width).to(dtype)
         both = torch.randn(2 * key_heads, len(packed.ids), width).to(dtype)
         key, value = both[None].float().chunk(2, 1)
         wanted = nodes.attend(query[None].float(), key, value, 1.0)[0]
-        found = attend_along(query, both, nodes, 1.0, False)
+        found = attend_along(query, both, nodes, 1.0, False, fused)
+        assert nodes.plan is not None and (nodes.plan[1][0].room is None) is fused
         assert found.dtype is dtype
         atol = 1e-5 if dtype is torch.float32 else 0.05
         torch.testing.assert_close(found.float(), wanted, atol=atol, rtol=0)
@@ -159,3 +166,15 @@ def test_layers_share_a_plan_that_ends_with_the_batch(monkeypatch: pytest.Monkey
     made.clear()
     del nodes
     assert second() is None
+
+
+@pytest.mark.parametrize("told", [True, False, None])
+def test_amx_is_used_if_torch_tells_of_it(
+    told: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As old versions of torch do not."""
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    if told is not None:
+        named = {"amx_bf16": told, "amx_tile": True}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: named, raising=False)
+    assert cpu_attention.has_amx() is bool(told)

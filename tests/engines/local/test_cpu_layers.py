@@ -22,6 +22,7 @@ from transformers import (
 from transformers.models.llama.modeling_llama import LlamaAttention
 
 from selfj_eval.engines.local import cpu_layers
+from selfj_eval.engines.local.cpu_attention import attend_along
 from selfj_eval.engines.local.cpu_layers import CpuLayer, _normed
 from selfj_eval.engines.local.cpu_linear import speed_up, speed_up_checked
 from selfj_eval.engines.local.prefix_tree import ATTENTION, Nodes, pack, register
@@ -65,6 +66,18 @@ def layers(made: PreTrainedModel) -> int:
     return sum(isinstance(part, CpuLayer) for part in made.modules())
 
 
+def kernels(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each layer that attends to a packed row does so by the fused kernel."""
+    used = list[bool]()
+
+    def watched(*given: Any) -> torch.Tensor:
+        used.append(given[-1])
+        return attend_along(*given)
+
+    monkeypatch.setattr(cpu_layers, "attend_along", watched)
+    return used
+
+
 @pytest.mark.parametrize("kind", ["llama", "llama with biases", "llama with wide heads",
                                   "mistral", "qwen2"])  # fmt: skip
 def test_the_same_at_every_token(kind: str) -> None:
@@ -106,6 +119,7 @@ def test_of_a_packed_row_the_last_layer_computes_the_last_tokens(
     fast = copy.deepcopy(plain)
     if not speed_up(fast):
         pytest.skip("oneDNN multiplies no bfloat16 on this processor")
+    used = kernels(monkeypatch)
     with torch.inference_mode():
         own, exact = (one_by_one(made, rows) for made in (plain, copy.deepcopy(plain).float()))
         tree = pack(rows, 64)
@@ -117,13 +131,18 @@ def test_of_a_packed_row_the_last_layer_computes_the_last_tokens(
         ).last_hidden_state[0]  # fmt: skip
         assert len(found) == len(rows)
         found = fast.lm_head(found)
+    assert used == [amx] * 3
     assert exact.std() > 0.3
     rounding = float((own - exact).abs().max())
     torch.testing.assert_close(found.float(), exact, atol=2e-4 + 2 * rounding, rtol=0)
 
 
-def test_biases_far_from_zero_cost_no_precision_in_bfloat16() -> None:
+def test_biases_far_from_zero_cost_no_precision_in_bfloat16(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """They move all of a query's products with keys alike, as in judges of Qwen2's kind."""
+    monkeypatch.setattr(cpu_layers, "has_amx", lambda: False)
+    used = kernels(monkeypatch)
     plain = model("qwen2", torch.bfloat16)
     torch.manual_seed(3)
     with torch.no_grad():
@@ -145,6 +164,7 @@ def test_biases_far_from_zero_cost_no_precision_in_bfloat16() -> None:
             selfj_nodes=Nodes(tree, "cpu", torch.bfloat16),
         ).last_hidden_state[0]  # fmt: skip
         found = fast.lm_head(found).float()
+    assert used == [True] * 3
     assert (found - exact).std() < 1.3 * (own - exact).std()
 
 
