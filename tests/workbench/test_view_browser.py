@@ -325,3 +325,38 @@ def test_two_keys_at_the_end_of_a_part_open_its_next_answer(
     page.locator("#range", has_text="51 to 100").wait_for()
     page.locator("#rows tr.current").wait_for()
     assert parse_qs(urlsplit(page.url).query) == {"start": ["50"], "open": ["50"]}
+
+
+def test_a_search_is_dropped_when_the_next_one_overtakes_it(
+    opened: Callable[..., Any], site: Site
+) -> None:
+    """Also if its answer has begun to arrive."""
+    page = opened(site.address)
+    status(page, f"{RECORDS:,} answers")
+    page.evaluate(
+        """() => {
+            const real = fetch
+            window.fetch = async (path, options) => {
+                window.fetch = real
+                const response = await real(path, options)
+                document.body.classList.add('begun')
+                await new Promise((done) => options.signal.addEventListener('abort', done))
+                return response
+            }
+        }"""
+    )
+    search = page.get_by_role("searchbox", name="Search")
+    search.fill("python")
+    page.locator("body.begun").wait_for()
+    search.fill("zzzzqqqq")
+    status(page, of(0))
+
+
+def test_an_answer_that_breaks_off_is_no_empty_one(opened: Callable[..., Any], site: Site) -> None:
+    page = opened(site.address)
+    status(page, f"{RECORDS:,} answers")
+    shown = page.locator("#rows").text_content()
+    page.route("**/api/answers?*", lambda route: route.fulfill(status=200, body='{"rows": ['))
+    page.get_by_role("searchbox", name="Search").fill("python")
+    page.locator("#status.warn", has_text="The page cannot reach the command").wait_for()
+    assert page.locator("#rows").text_content() == shown

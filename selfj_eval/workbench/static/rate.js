@@ -25,13 +25,16 @@ async function ask(path, body) {
   } else {
     path += (path.includes("?") ? "&" : "?") + new URLSearchParams({ rater });
   }
-  let response;
+  let response, found;
   try {
     response = await fetch(path, options);
+    found = await response.json().catch((error) => {
+      if (response.ok) throw error;
+      return {};
+    });
   } catch {
     throw new Error("the server does not answer. Is “selfj rate” still running?");
   }
-  const found = await response.json().catch(() => ({}));
   if (!response.ok) throw new Error(found.error ?? `the server says ${response.status}.`);
   return found;
 }

@@ -11,11 +11,17 @@ const DEFAULTS = { sort: 'file', order: 'up', show: 'all', judge: '0', start: '0
 const FILTERS = ['show', 'model', 'category', 'score_from', 'score_to', 'rating_from', 'rating_to', 'disagreement_from', 'gap_from', 'judge']
 
 async function ask(path, signal) {
-  const response = await fetch(path, { signal }).catch((error) => {
+  let response, found
+  try {
+    response = await fetch(path, { signal })
+    found = await response.json().catch((error) => {
+      if (response.ok || signal?.aborted) throw error
+      return {}
+    })
+  } catch (error) {
     if (error.name === 'AbortError') throw error
     throw new Error('The page cannot reach the command that serves it. Start the command again.')
-  })
-  const found = await response.json().catch(() => ({}))
+  }
   if (!response.ok) throw new Error(found.error ?? response.statusText)
   return found
 }
