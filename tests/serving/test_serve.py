@@ -153,13 +153,17 @@ import sys, time
 from selfj_eval.cli import main
 from selfj_eval.serving.batching import JudgingQueue
 judged = JudgingQueue._judged
-JudgingQueue._judged = lambda self, records: time.sleep(100) or judged(self, records)
+def slowly(self, records):
+    open("judging", "w").close()
+    time.sleep(100)
+    return judged(self, records)
+JudgingQueue._judged = slowly
 sys.exit(main(sys.argv[1:]))
 """
 
 
 @pytest.mark.parametrize("client_gone", [False, True])
-def test_a_second_signal_ends_it_at_once(start: Start, client_gone: bool) -> None:
+def test_a_second_signal_ends_it_at_once(start: Start, client_gone: bool, tmp_path: Path) -> None:
     """Also while the judge is at work, whether somebody still waits for it or nobody does."""
     own = start(*(("--timeout", 0.2) if client_gone else ()), program=("-c", SLOW))
     answers: list[httpx.Response] = []
@@ -171,7 +175,10 @@ def test_a_second_signal_ends_it_at_once(start: Start, client_gone: bool) -> Non
     client.start()
     if client_gone:
         client.join(60)
-    time.sleep(0.7)
+    until = time.monotonic() + 60
+    while not (tmp_path / "judging").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
     own.process.send_signal(signal.SIGTERM)
     time.sleep(1)
     assert own.process.poll() is None
