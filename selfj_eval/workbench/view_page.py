@@ -64,7 +64,8 @@ def application(table: AnswerTable, figures: FigureJob, host: str) -> FastAPI:
     @app.get("/api/answers/{n}")
     def one(n: int) -> dict[str, Any]:
         if not 0 <= n < len(table.columns):
-            message = f"there is no answer {n}; there are {len(table.columns)}, from 0."
+            last = len(table.columns) - 1
+            message = f"there is no answer {n}: the answers are numbered from 0 to {last}."
             raise HTTPException(404, message)
         return answers.one(n)
 
@@ -105,10 +106,12 @@ class _Answers:
         }
 
     def listed(self, query: Query) -> dict[str, Any]:
-        """One part of the answers that a query asks for."""
+        """One part of the answers that a query asks for; beyond the end, the last part."""
         terms = terms_in(query.q)
         numbers = self._order(replace(query, start=0), terms)
-        part = numbers[query.start : query.start + PAGE_SIZE].tolist()
+        last = max(0, len(numbers) - 1) // PAGE_SIZE * PAGE_SIZE
+        start = min(query.start, last)
+        part = numbers[start : start + PAGE_SIZE].tolist()
         rows = []
         for texts in self._table.store.texts(part):
             row = self._facts(texts.n, texts.id) | {
@@ -119,7 +122,7 @@ class _Answers:
         shown = [*terms.words, *terms.others]
         unscored = int(self._table.columns.unscored[numbers].sum())
         counts = {"total": len(numbers), "unscored": unscored}
-        return counts | {"start": query.start, "terms": shown, "rows": rows}
+        return counts | {"start": start, "terms": shown, "rows": rows}
 
     def one(self, n: int) -> dict[str, Any]:
         """Everything about one answer."""

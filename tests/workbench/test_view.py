@@ -66,7 +66,7 @@ def test_every_page_of_the_list(serve: Callable[..., httpx.Client]) -> None:
     made = rows(PAGE_SIZE * 2 + 7)
     client = serve(made)
     seen = []
-    for start in range(0, len(made) + PAGE_SIZE, PAGE_SIZE):
+    for start in range(0, len(made), PAGE_SIZE):
         part = client.get(f"/api/answers?sort=score&start={start}").json()
         assert part["total"] == len(made)
         seen += part["rows"]
@@ -74,6 +74,10 @@ def test_every_page_of_the_list(serve: Callable[..., httpx.Client]) -> None:
     assert [row["id"] for row in seen] == [row["id"] for row in ordered]
     assert [row["scores"] for row in seen] == [[row["score"]] for row in ordered]
     assert [row["response"] for row in seen] == [row["response"] for row in ordered]
+    # An old link may lead beyond the end.
+    beyond = client.get("/api/answers?sort=score&start=5000").json()
+    assert (beyond["start"], beyond["rows"]) == (2 * PAGE_SIZE, part["rows"])
+    assert client.get("/api/answers?q=zzzz&start=50").json()["start"] == 0
 
 
 def test_unscored_answers_are_counted_and_say_why(serve: Callable[..., httpx.Client]) -> None:
@@ -98,7 +102,7 @@ def test_one_answer_with_its_siblings_and_a_long_text(serve: Callable[..., httpx
     assert answer["reference"] is None
     assert [(other["n"], other["model"]) for other in answer["others"]] == [(3, "m1")]
     assert client.get("/api/answers/6").json() == {
-        "error": "there is no answer 6; there are 6, from 0."
+        "error": "there is no answer 6: the answers are numbered from 0 to 5."
     }
     for missing in (6, -1, 99, 10**18):
         assert client.get(f"/api/answers/{missing}").status_code == 404

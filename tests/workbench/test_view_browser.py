@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -58,29 +57,6 @@ def site(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
     rows = [json.loads(line) for line in files[1].read_text(encoding="utf-8").splitlines()]
     with view_page(files[::-1], OPTIONS) as (app, _), running(app, OPTIONS) as address:
         yield Site(address, rows)
-
-
-@pytest.fixture
-def opened(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens pages; at the end nothing was said, and nothing asked for from elsewhere."""
-    pages, said, asked = [], list[str](), list[str]()
-
-    def new(address: str, path: str = "", width: int = 1280, scheme: str = "light") -> Any:
-        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-        page.set_default_timeout(60_000)
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("dialog", lambda dialog: said.append(dialog.message))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(address + path)
-        pages.append((page, address.partition("?")[0]))
-        return page
-
-    yield new
-    for page, address in pages:
-        page.close()
-        assert [url for url in asked if not url.startswith((address, "data:"))] == []
-    assert said == []
 
 
 def status(page: Any, expected: str) -> None:
@@ -310,53 +286,3 @@ def test_an_address_that_makes_no_sense_says_so(browser: Any, site: Site) -> Non
     page.goto(f"{site.address}?open=99999")
     page.locator("#answer .warn", has_text="there is no answer 99999").wait_for()
     page.close()
-
-
-def test_two_keys_at_the_end_of_a_part_open_its_next_answer(
-    opened: Callable[..., Any], site: Site
-) -> None:
-    """The second key comes while the next part is still asked for, and ends the first request."""
-    page = opened(site.address, "?open=49")
-    page.locator("#answer .text").first.wait_for()
-    page.evaluate(
-        """() => { for (const key of "jj")
-        document.body.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true})) }"""
-    )
-    page.locator("#range", has_text="51 to 100").wait_for()
-    page.locator("#rows tr.current").wait_for()
-    assert parse_qs(urlsplit(page.url).query) == {"start": ["50"], "open": ["50"]}
-
-
-def test_a_search_is_dropped_when_the_next_one_overtakes_it(
-    opened: Callable[..., Any], site: Site
-) -> None:
-    """Also if its answer has begun to arrive."""
-    page = opened(site.address)
-    status(page, f"{RECORDS:,} answers")
-    page.evaluate(
-        """() => {
-            const real = fetch
-            window.fetch = async (path, options) => {
-                window.fetch = real
-                const response = await real(path, options)
-                document.body.classList.add('begun')
-                await new Promise((done) => options.signal.addEventListener('abort', done))
-                return response
-            }
-        }"""
-    )
-    search = page.get_by_role("searchbox", name="Search")
-    search.fill("python")
-    page.locator("body.begun").wait_for()
-    search.fill("zzzzqqqq")
-    status(page, of(0))
-
-
-def test_an_answer_that_breaks_off_is_no_empty_one(opened: Callable[..., Any], site: Site) -> None:
-    page = opened(site.address)
-    status(page, f"{RECORDS:,} answers")
-    shown = page.locator("#rows").text_content()
-    page.route("**/api/answers?*", lambda route: route.fulfill(status=200, body='{"rows": ['))
-    page.get_by_role("searchbox", name="Search").fill("python")
-    page.locator("#status.warn", has_text="The page cannot reach the command").wait_for()
-    assert page.locator("#rows").text_content() == shown

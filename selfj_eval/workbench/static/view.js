@@ -4,7 +4,9 @@ import { showAnswer } from './view_answer.js'
 
 const byId = (id) => document.getElementById(id)
 const form = byId('query'), rows = byId('rows'), list = byId('list'), panel = byId('answer'), main = byId('main')
-let about = null, shown = { rows: [], total: 0, start: 0, terms: [] }, current = -1, request = null, opened = null
+let about = null, shown = { rows: [], total: 0, start: 0, terms: [] }, current = -1
+let listed = null, request = null, opened = null // the list and the answer that are shown, and the latest request for a list
+let waiting = 0, typedIn = null // the time until what was typed applies, and the field whose text made this entry of the history
 
 const state = () => new URLSearchParams(location.search)
 const DEFAULTS = { sort: 'file', order: 'up', show: 'all', judge: '0', start: '0' }
@@ -26,52 +28,62 @@ async function ask(path, signal) {
   return found
 }
 
-/** Change parameters of the address; null or a default removes one. */
-function go(changes, { replace = false } = {}) {
+/** Change parameters of the address; null or a default removes one. What is typed into one field is one entry of the history. */
+function go(changes, { replace = false, field = null } = {}) {
   const next = state()
   for (const [name, value] of Object.entries(changes)) {
     if (value === null || value === '' || String(value) === DEFAULTS[name]) next.delete(name)
     else next.set(name, value)
   }
-  if (next.toString() === state().toString()) return
-  const address = next.size ? `?${next}` : location.pathname
-  history[replace ? 'replaceState' : 'pushState'](null, '', address)
-  update()
+  if (next.toString() !== state().toString()) {
+    const same = replace || field !== null && field === typedIn
+    history[same ? 'replaceState' : 'pushState'](null, '', next.size ? `?${next}` : location.pathname)
+    typedIn = field
+  }
+  return update()
 }
 
 const listKey = (query) => { const q = new URLSearchParams(query); q.delete('open'); q.delete('beside'); return q.toString() }
-let listed = null
+const busy = () => list.hasAttribute('aria-busy')
 
-async function update() {
+/** Show what the address asks for. */
+async function update(everyField = false) {
+  if (about === null) return
   const query = state()
-  fillForm(query)
-  if (listed !== listKey(query)) await loadList(query)
+  fillForm(query, everyField)
+  await loadList(query)
   await loadAnswer(state()) // the address may have changed meanwhile
 }
 
-/** Load and show the list; tells whether it is the one that was asked for last. */
+/** Load and show the list, unless it is shown; tells whether it is the one that was asked for last. */
 async function loadList(query) {
-  request?.abort()
+  request?.abort() // also if nothing is to be loaded: its list would replace the one that is wanted
   request = new AbortController()
-  list.setAttribute('aria-busy', 'true')
+  const key = listKey(query)
   try {
-    const key = listKey(query)
-    shown = await ask(`/api/answers?${key}`, request.signal)
-    listed = key
-    current = -1
-    drawList(query)
+    if (listed !== key) {
+      list.setAttribute('aria-busy', 'true')
+      shown = await ask(`/api/answers?${key}`, request.signal)
+      current = -1
+      drawList(query)
+      listed = key
+      list.scrollTop = 0
+      if (!state().has('open')) scrollTo(0, 0)
+    }
   } catch (error) {
     if (error.name === 'AbortError') return false
+    listed = null // what is asked for next is loaded, and takes the message away
     byId('status').textContent = error.message
     byId('status').classList.add('warn')
   }
   list.removeAttribute('aria-busy')
-  return listed === listKey(query)
+  return listed === key
 }
 
-function fillForm(query) {
+/** Show the query in the form; in the field that has the focus only if every field is meant, for somebody may type there. */
+function fillForm(query, everyField) {
   for (const control of form.elements) {
-    if (!control.name || control === document.activeElement && control.type !== 'select-one') continue
+    if (!control.name || !everyField && control === document.activeElement && control.type !== 'select-one') continue
     control.value = query.get(control.name) ?? DEFAULTS[control.name] ?? ''
   }
   const active = FILTERS.filter((name) => query.has(name)).length
@@ -125,7 +137,8 @@ function fillText(cell, row, key) {
 
 function drawList(query) {
   const columns = COLUMNS(), sort = query.get('sort') ?? 'file', order = query.get('order') ?? 'up', judge = Number(query.get('judge') ?? 0)
-  byId('heads').replaceChildren(...columns.map((column) => {
+  const heads = byId('heads'), focused = [...heads.children].findIndex((head) => head.contains(document.activeElement))
+  heads.replaceChildren(...columns.map((column) => {
     const head = element('th', { className: column.type, scope: 'col', role: 'columnheader' })
     if (!column.sort) { head.append(column.title); return head }
     const on = sort === column.sort && (column.judge ?? judge) === judge
@@ -135,6 +148,7 @@ function drawList(query) {
     head.append(button)
     return head
   }))
+  heads.children[focused]?.querySelector('button')?.focus({ preventScroll: true })
   rows.replaceChildren(...shown.rows.map((row) => {
     const line = element('tr', { role: 'row' })
     for (const column of columns) {
@@ -192,7 +206,10 @@ async function loadAnswer(query) {
     showAnswer(panel, { answer, other, about, terms: shown.terms, close, beside: putBeside, step })
   } catch (error) {
     if (opened !== key) return
-    panel.replaceChildren(element('p', { className: 'warn', role: 'alert' }, error.message))
+    opened = '' // so that it is asked for again
+    const button = element('button', { type: 'button' }, 'Close')
+    button.addEventListener('click', close)
+    panel.replaceChildren(element('p', { className: 'warn', role: 'alert' }, error.message), button)
   }
   panel.scrollTop = 0
   if (was === null) panel.focus({ preventScroll: true })
@@ -202,7 +219,7 @@ async function loadAnswer(query) {
 
 const close = () => go({ open: null, beside: null })
 const putBeside = (n) => go({ beside: n }, { replace: true })
-const turn = (by) => go({ start: Math.max(0, shown.start + by * about.size) })
+const turn = (by) => busy() || go({ start: Math.max(0, shown.start + by * about.size) })
 
 function focusRow() {
   const row = rows.children[Math.max(0, current)]
@@ -211,14 +228,14 @@ function focusRow() {
 
 /** To the next or the previous answer; at the end of the list to its next part. */
 async function step(by) {
+  if (busy()) return
   const next = current + by, isOpen = state().has('open')
   if (next >= 0 && next < shown.rows.length) current = next
   else {
     const start = shown.start + by * about.size
     if (start < 0 || start >= shown.total) return
     history.pushState(null, '', `?${withStart(start)}`)
-    if (!await loadList(state())) return // another key was quicker, or there was an error
-    fillForm(state())
+    if (!await loadList(state())) return // something else was asked for meanwhile, or there was an error
     current = by > 0 ? 0 : shown.rows.length - 1
   }
   if (isOpen) open(shown.rows[current].n)
@@ -245,34 +262,53 @@ const ACTIONS = {
 }
 
 document.addEventListener('keydown', (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || byId('help').open) return
+  if (about === null || event.ctrlKey || event.metaKey || event.altKey || byId('help').open) return
   const typing = event.target.matches('input, select, textarea')
   if (event.key === 'Escape') {
     if (typing) event.target.blur()
     else if (state().has('open')) close()
     return
   }
+  if (event.key === 'Enter' && event.target.matches('input')) leave(event.target)
   const scrolling = event.key.startsWith('Arrow') && event.target.matches('.text, button')
   if (typing || scrolling || !(event.key in ACTIONS)) return
   event.preventDefault()
   ACTIONS[event.key]()
 })
 
-let waiting = 0
-form.addEventListener('input', (event) => {
+/** Apply what the form says, all controls at once: another one may have waited. */
+function apply(field) {
   clearTimeout(waiting)
-  const choosing = event.target.type === 'select-one'
-  // All controls at once: another one may have waited.
-  const apply = () => go({ ...Object.fromEntries(new FormData(form)), start: null }, { replace: !choosing })
-  if (!event.target.validity.badInput) waiting = setTimeout(apply, choosing ? 0 : 150)
+  return go({ ...Object.fromEntries(new FormData(form)), start: null }, { field })
+}
+
+/** Apply what was typed into a field, and go from there to the list. */
+async function leave(field) {
+  if (field.validity.badInput) return
+  field.blur()
+  await apply(field.name)
+  if (document.activeElement === document.body) focusRow()
+}
+
+form.addEventListener('input', ({ target }) => {
+  clearTimeout(waiting)
+  if (target.type === 'select-one') apply(null)
+  else if (!target.validity.badInput) waiting = setTimeout(apply, 150, target.name)
 })
-form.addEventListener('submit', (event) => { event.preventDefault(); focusRow() })
-byId('clear').addEventListener('click', () => go({ ...Object.fromEntries([...FILTERS, 'q'].map((name) => [name, null])), start: null }))
+form.addEventListener('submit', (event) => event.preventDefault())
+byId('clear').addEventListener('click', () => {
+  clearTimeout(waiting)
+  go({ ...Object.fromEntries([...FILTERS, 'q'].map((name) => [name, null])), start: null })
+})
 byId('more').addEventListener('click', () => showFilters(byId('filters').hidden))
 byId('back').addEventListener('click', () => turn(-1))
 byId('forth').addEventListener('click', () => turn(1))
 byId('keys').addEventListener('click', () => byId('help').showModal())
-addEventListener('popstate', update)
+addEventListener('popstate', () => {
+  clearTimeout(waiting)
+  typedIn = null
+  update(true)
+})
 
 async function begin() {
   about = await ask('/api/about')
@@ -292,6 +328,7 @@ async function begin() {
   byId('title').title = about.files.join('\n')
   document.title = `${byId('title').textContent} · Self-J`
   showFilters(FILTERS.some((name) => state().has(name)))
+  form.inert = false
   await update()
 }
 begin().catch((error) => { byId('status').textContent = error.message })

@@ -106,5 +106,5 @@ function others({ answer, other, about, beside }) {
     const at = answer.others.findIndex((each) => each.n === other?.n) + 1
     beside(at < answer.others.length ? answer.others[at].n : null)
   })
-  return [element('h3', {}, 'Other answers to this question ', element('span', { className: 'soft' }, 'put one beside')), list]
+  return [element('h3', {}, 'Other answers to this question ', element('span', { className: 'soft' }, 'click one to compare')), list]
 }
