@@ -1,4 +1,4 @@
-"""What a GPU does for judging and training, for the day that one is lent for an hour.
+"""Measures judging and training on a GPU.
 
 Needs this repository, torch, transformers and peft only (and pytest for the part `tests`). Each
 part runs in a process of its own, for nine minutes at most, and the others go on when it fails.

@@ -164,5 +164,5 @@ def _opened(path: Path, found: Input, options: RateOptions) -> tuple[RatingFile,
         message = f"has ratings from {low:g} to {high:g}; give this `scale`, or another `output`."
         raise DataError(message, path=path)
     if file.given:
-        notes.append(f"going on with {printable(path)}, in its order")
+        notes.append(f"continuing {printable(path)}, in the order of that file")
     return file, notes

@@ -250,7 +250,7 @@ def test_going_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(StoreError, match="another `selfj rate` is running there"):
             verb.rate(rows, output=output)
     assert "line 11 was cut off, before it was confirmed: removed" in said
-    assert f"going on with {output}" in said
+    assert f"continuing {output}" in said
     assert [(g["rater"], g["rating"]) for g in given_in(output)] == [("ann", 3), ("ann", 5)]
     for other, message in (
         (scored(7), "holds ratings of other answers"),
