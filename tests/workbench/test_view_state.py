@@ -27,6 +27,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with path.open("w", encoding="utf-8") as stream:
         for k in range(120):
             text = f"the {'table' if k % 10 == 0 else 'chair'} number {k}"
+            text = "le café n° 7" if k == 7 else text
             row = {"id": f"a{k}", "instruction": f"Question {k}?", "response": text}
             row |= {"score": 9 - k / 20, "category": ["code", "prose"][k % 2]}
             stream.write(json.dumps(row) + "\n")
@@ -213,6 +214,15 @@ def test_the_search_and_the_history(opened: Opened, address: str) -> None:
     page.locator("#rows tr:first-child a:focus").wait_for()
     page.keyboard.press("Enter")
     page.locator("#answer h2", has_text="a110").wait_for()
+
+
+def test_what_was_found_is_marked(opened: Opened, address: str) -> None:
+    """With its accents, whether they were typed or not."""
+    page = opened(address)
+    for typed, found in (("cafe", ["café"]), ("CAFÉ n", ["café", "n"])):
+        search(page).fill(typed)
+        page.locator("#rows mark").nth(len(found) - 1).wait_for()
+        assert page.locator("#rows mark").all_text_contents() == found
 
 
 def test_clear_all_clears(opened: Opened, address: str) -> None:

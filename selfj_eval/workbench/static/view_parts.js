@@ -16,19 +16,26 @@ export function number(value) {
 
 const MOST_MARKS = 500
 
+/** The text without accents, as the search sees it; each character keeps its place. */
+const plain = (text) => text.replace(/[^\0-\x7f]/gu, (character) => {
+  const base = character.normalize('NFD').replace(/\p{M}/gu, '')
+  return base.length === character.length ? base : character
+})
+
 /** Nodes of a text in which what was searched for is marked. */
 export function marked(text, terms) {
   if (!terms.length) return [text]
-  const parts = terms.map((term) => {
+  const parts = terms.map(plain).map((term) => {
     const own = term.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
     return /^[\p{L}\p{N} ]+$/u.test(term) ? `(?<![\\p{L}\\p{N}])${own}` : own
   })
   const pattern = new RegExp(parts.join('|'), 'giu'), nodes = []
   let from = 0
-  for (const found of text.matchAll(pattern)) {
+  for (const found of plain(text).matchAll(pattern)) {
     if (nodes.length > 2 * MOST_MARKS) break
-    nodes.push(text.slice(from, found.index), element('mark', {}, found[0]))
-    from = found.index + found[0].length
+    const end = found.index + found[0].length
+    nodes.push(text.slice(from, found.index), element('mark', {}, text.slice(found.index, end)))
+    from = end
   }
   return [...nodes, text.slice(from)]
 }
