@@ -249,9 +249,11 @@ def test_clear_all_clears(opened: Opened, address: str) -> None:
 
 def test_keys_and_searches_before_the_page_knows_its_judges(opened: Opened, address: str) -> None:
     page = opened(address)
+    counted(page, "120 answers")
     requests: list[Any] = []
     page.route("**/api/about", lambda route: requests.append(route))
-    page.goto(f"{address}?category=code")
+    with page.expect_request("**/api/about"):
+        page.goto(f"{address}?category=code")
     page.locator("#query[inert]").wait_for()
     for key in "jnf/":
         page.keyboard.press(key)
