@@ -110,7 +110,7 @@ class _Answers:
         terms = terms_in(query.q)
         numbers = self._order(replace(query, start=0), terms)
         last = max(0, len(numbers) - 1) // PAGE_SIZE * PAGE_SIZE
-        start = min(query.start, last)
+        start = query.start if query.start < len(numbers) else last
         part = numbers[start : start + PAGE_SIZE].tolist()
         rows = []
         for texts in self._table.store.texts(part):
@@ -119,10 +119,9 @@ class _Answers:
                 "response": excerpt(texts.response, terms, 240),
             }
             rows.append(row)
-        shown = [*terms.words, *terms.others]
         unscored = int(self._table.columns.unscored[numbers].sum())
         counts = {"total": len(numbers), "unscored": unscored}
-        return counts | {"start": start, "terms": shown, "rows": rows}
+        return counts | {"start": start, "terms": terms._asdict(), "rows": rows}
 
     def one(self, n: int) -> dict[str, Any]:
         """Everything about one answer."""

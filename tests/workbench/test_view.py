@@ -77,6 +77,7 @@ def test_every_page_of_the_list(serve: Callable[..., httpx.Client]) -> None:
     # An old link may lead beyond the end.
     beyond = client.get("/api/answers?sort=score&start=5000").json()
     assert (beyond["start"], beyond["rows"]) == (2 * PAGE_SIZE, part["rows"])
+    assert client.get(f"/api/answers?start={len(made) - 1}").json()["start"] == len(made) - 1
     assert client.get("/api/answers?q=zzzz&start=50").json()["start"] == 0
 
 

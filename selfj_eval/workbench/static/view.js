@@ -4,9 +4,10 @@ import { showAnswer } from './view_answer.js'
 
 const byId = (id) => document.getElementById(id)
 const form = byId('query'), rows = byId('rows'), list = byId('list'), panel = byId('answer'), main = byId('main')
-let about = null, shown = { rows: [], total: 0, start: 0, terms: [] }, current = -1
-let listed = null, request = null, opened = null // the list and the answer that are shown, and the latest request for a list
-let waiting = 0, typedIn = null // the time until what was typed applies, and the field whose text made this entry of the history
+let about = null, shown = { rows: [], total: 0, start: 0, terms: { words: [], others: [] } }, current = -1
+let request = null, listed = null // the latest request for a list, and the query of the list that is shown
+let opened = null // the answer that is shown; '' after an error
+let waiting = 0, typedIn = null // the timer after typing, and the field whose text made this entry of the history
 
 const state = () => new URLSearchParams(location.search)
 const DEFAULTS = { sort: 'file', order: 'up', show: 'all', judge: '0', start: '0' }
@@ -28,36 +29,40 @@ async function ask(path, signal) {
   return found
 }
 
-/** Change parameters of the address; null or a default removes one. What is typed into one field is one entry of the history. */
-function go(changes, { replace = false, field = null } = {}) {
+/** Change the address. What is typed into one field, one letter after the other, is one entry of the history. */
+function visit(next, { replace = false, field = null } = {}) {
+  if (next.toString() === state().toString()) return
+  const same = replace || field !== null && field === typedIn
+  history[same ? 'replaceState' : 'pushState'](null, '', next.size ? `?${next}` : location.pathname)
+  typedIn = field
+}
+
+/** Change parameters of the address, and show what it asks for; null or a default removes a parameter. */
+function go(changes, how = {}) {
   const next = state()
   for (const [name, value] of Object.entries(changes)) {
     if (value === null || value === '' || String(value) === DEFAULTS[name]) next.delete(name)
     else next.set(name, value)
   }
-  if (next.toString() !== state().toString()) {
-    const same = replace || field !== null && field === typedIn
-    history[same ? 'replaceState' : 'pushState'](null, '', next.size ? `?${next}` : location.pathname)
-    typedIn = field
-  }
+  visit(next, how)
   return update()
 }
 
 const listKey = (query) => { const q = new URLSearchParams(query); q.delete('open'); q.delete('beside'); return q.toString() }
 const busy = () => list.hasAttribute('aria-busy')
 
-/** Show what the address asks for. */
-async function update(everyField = false) {
+/** Show what the address asks for; `travelled` says that the browser went to it by Back or Forward. */
+async function update(travelled = false) {
   if (about === null) return
   const query = state()
-  fillForm(query, everyField)
-  await loadList(query)
+  fillForm(query, travelled)
+  await loadList(query, travelled)
   await loadAnswer(state()) // the address may have changed meanwhile
 }
 
 /** Load and show the list, unless it is shown; tells whether it is the one that was asked for last. */
-async function loadList(query) {
-  request?.abort() // also if nothing is to be loaded: its list would replace the one that is wanted
+async function loadList(query, travelled = false) {
+  request?.abort() // even if nothing needs loading: the pending list would replace the one that is wanted
   request = new AbortController()
   const key = listKey(query)
   try {
@@ -68,7 +73,8 @@ async function loadList(query) {
       drawList(query)
       listed = key
       list.scrollTop = 0
-      if (!state().has('open')) scrollTo(0, 0)
+      if (state().has('open')) rows.querySelector('.current')?.scrollIntoView({ block: 'nearest' })
+      else if (!travelled) scrollTo(0, 0) // otherwise the browser has scrolled
     }
   } catch (error) {
     if (error.name === 'AbortError') return false
@@ -80,7 +86,7 @@ async function loadList(query) {
   return listed === key
 }
 
-/** Show the query in the form; in the field that has the focus only if every field is meant, for somebody may type there. */
+/** Show the query in the form; in the field that has the focus, where somebody may be typing, only on request. */
 function fillForm(query, everyField) {
   for (const control of form.elements) {
     if (!control.name || !everyField && control === document.activeElement && control.type !== 'select-one') continue
@@ -188,14 +194,14 @@ function markOpen() {
 const open = (n) => go({ open: n, beside: null }, { replace: state().has('open') })
 
 async function loadAnswer(query) {
-  const n = query.get('open'), beside = query.get('beside'), key = `${n} ${beside} ${shown.terms.join(' ')}`
+  const n = query.get('open'), beside = query.get('beside'), key = `${n} ${beside} ${JSON.stringify(shown.terms)}`
   const was = opened
   main.classList.toggle('open', n !== null)
   panel.hidden = n === null
   markOpen()
   if (n === null) {
     opened = null
-    if (was !== null) focusRow()
+    if (was !== null && !form.contains(document.activeElement)) focusRow()
     return
   }
   if (was === key) return
@@ -203,7 +209,11 @@ async function loadAnswer(query) {
   try {
     const [answer, other] = await Promise.all([n, beside].map((each) => each === null ? null : ask(`/api/answers/${encodeURIComponent(each)}`)))
     if (opened !== key) return
+    const name = (button) => button.ariaLabel ?? button.textContent
+    const focused = panel.contains(document.activeElement) ? name(document.activeElement) : null
+    const putBeside = (each) => state().get('open') === n && go({ beside: each }, { replace: true }) // not while the next one comes
     showAnswer(panel, { answer, other, about, terms: shown.terms, close, beside: putBeside, step })
+    if (focused !== null) ([...panel.querySelectorAll('button')].find((button) => name(button) === focused) ?? panel).focus({ preventScroll: true })
   } catch (error) {
     if (opened !== key) return
     opened = '' // so that it is asked for again
@@ -218,7 +228,6 @@ async function loadAnswer(query) {
 }
 
 const close = () => go({ open: null, beside: null })
-const putBeside = (n) => go({ beside: n }, { replace: true })
 const turn = (by) => busy() || go({ start: Math.max(0, shown.start + by * about.size) })
 
 function focusRow() {
@@ -234,7 +243,7 @@ async function step(by) {
   else {
     const start = shown.start + by * about.size
     if (start < 0 || start >= shown.total) return
-    history.pushState(null, '', `?${withStart(start)}`)
+    visit(withStart(start))
     if (!await loadList(state())) return // something else was asked for meanwhile, or there was an error
     current = by > 0 ? 0 : shown.rows.length - 1
   }
@@ -262,42 +271,57 @@ const ACTIONS = {
 }
 
 document.addEventListener('keydown', (event) => {
-  if (about === null || event.ctrlKey || event.metaKey || event.altKey || byId('help').open) return
+  if (about === null || event.isComposing || event.ctrlKey || event.metaKey || event.altKey || byId('help').open) return
   const typing = event.target.matches('input, select, textarea')
   if (event.key === 'Escape') {
-    if (typing) event.target.blur()
-    else if (state().has('open')) close()
+    if (typing) {
+      event.preventDefault() // browsers empty a search
+      event.target.blur()
+    } else if (state().has('open')) close()
     return
   }
-  if (event.key === 'Enter' && event.target.matches('input')) leave(event.target)
+  if (event.key === 'Enter' && event.target.matches('input')) {
+    event.preventDefault()
+    leave(event.target)
+  }
   const scrolling = event.key.startsWith('Arrow') && event.target.matches('.text, button')
   if (typing || scrolling || !(event.key in ACTIONS)) return
   event.preventDefault()
   ACTIONS[event.key]()
 })
 
+function stopWaiting() {
+  clearTimeout(waiting)
+  waiting = 0
+}
+
 /** Apply what the form says, all controls at once: another one may have waited. */
 function apply(field) {
-  clearTimeout(waiting)
+  stopWaiting()
   return go({ ...Object.fromEntries(new FormData(form)), start: null }, { field })
 }
 
 /** Apply what was typed into a field, and go from there to the list. */
 async function leave(field) {
   if (field.validity.badInput) return
+  const applied = apply(field.name)
+  typedIn = null
   field.blur()
-  await apply(field.name)
+  await applied
   if (document.activeElement === document.body) focusRow()
 }
 
 form.addEventListener('input', ({ target }) => {
-  clearTimeout(waiting)
+  stopWaiting()
   if (target.type === 'select-one') apply(null)
   else if (!target.validity.badInput) waiting = setTimeout(apply, 150, target.name)
 })
-form.addEventListener('submit', (event) => event.preventDefault())
+form.addEventListener('focusout', ({ target }) => {
+  if (target.validity.badInput) fillForm(state(), true)
+  else if (waiting) apply(target.name)
+})
 byId('clear').addEventListener('click', () => {
-  clearTimeout(waiting)
+  stopWaiting()
   go({ ...Object.fromEntries([...FILTERS, 'q'].map((name) => [name, null])), start: null })
 })
 byId('more').addEventListener('click', () => showFilters(byId('filters').hidden))
@@ -305,7 +329,7 @@ byId('back').addEventListener('click', () => turn(-1))
 byId('forth').addEventListener('click', () => turn(1))
 byId('keys').addEventListener('click', () => byId('help').showModal())
 addEventListener('popstate', () => {
-  clearTimeout(waiting)
+  stopWaiting()
   typedIn = null
   update(true)
 })
@@ -331,4 +355,7 @@ async function begin() {
   form.inert = false
   await update()
 }
-begin().catch((error) => { byId('status').textContent = error.message })
+begin().catch((error) => {
+  byId('status').textContent = error.message
+  byId('status').classList.add('warn')
+})

@@ -16,26 +16,27 @@ export function number(value) {
 
 const MOST_MARKS = 500
 
-/** The text without accents, as the search sees it; each character keeps its place. */
-const plain = (text) => text.replace(/[^\0-\x7f]/gu, (character) => {
-  const base = character.normalize('NFD').replace(/\p{M}/gu, '')
-  return base.length === character.length ? base : character
+/** The text without the accents of Latin letters, as the search for words sees it; each character keeps its place. */
+const plain = (text) => text.replace(/[\u00c0-\u1eff]/g, (character) => {
+  const base = character.normalize('NFD')[0]
+  return base <= '\x7f' ? base : character
 })
 
-/** Nodes of a text in which what was searched for is marked. */
-export function marked(text, terms) {
-  if (!terms.length) return [text]
-  const parts = terms.map(plain).map((term) => {
-    const own = term.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
-    return /^[\p{L}\p{N} ]+$/u.test(term) ? `(?<![\\p{L}\\p{N}])${own}` : own
-  })
-  const pattern = new RegExp(parts.join('|'), 'giu'), nodes = []
+const escaped = (term) => term.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+const matches = (text, patterns) => patterns.length ? [...text.matchAll(new RegExp(patterns.join('|'), 'giu'))] : []
+
+/** Nodes of a text in which what was searched for is marked: words (their beginnings, without regard to accents) and other texts. */
+export function marked(text, { words, others }) {
+  const found = [
+    ...matches(plain(text), words.map((word) => `(?<![\\p{L}\\p{N}])${escaped(plain(word))}\\p{M}*`)),
+    ...matches(text, others.map(escaped)),
+  ].sort((one, two) => one.index - two.index)
+  const nodes = []
   let from = 0
-  for (const found of plain(text).matchAll(pattern)) {
-    if (nodes.length > 2 * MOST_MARKS) break
-    const end = found.index + found[0].length
-    nodes.push(text.slice(from, found.index), element('mark', {}, text.slice(found.index, end)))
-    from = end
+  for (const { index, 0: { length } } of found.slice(0, MOST_MARKS)) {
+    if (index < from) continue // within another one
+    nodes.push(text.slice(from, index), element('mark', {}, text.slice(index, index + length)))
+    from = index + length
   }
   return [...nodes, text.slice(from)]
 }
