@@ -27,7 +27,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with path.open("w", encoding="utf-8") as stream:
         for k in range(120):
             text = f"the {'table' if k % 10 == 0 else 'chair'} number {k}"
-            text = "le café n° 7" if k == 7 else text
+            text = "le café n° 7, cafe n° 8" if k == 7 else text
             row = {"id": f"a{k}", "instruction": f"Question {k // 2}?", "response": text}
             row |= {"score": 9 - k / 20, "category": ["code", "prose"][k % 2]}
             stream.write(json.dumps(row) + "\n")
@@ -296,10 +296,10 @@ def test_what_was_found_is_marked(opened: Opened, address: str) -> None:
     page = opened(address)
     counted(page, "120 answers")
     for typed, found in (
-        ("cafe", ["café"]),
-        ("CAFÉ n", ["café", "n"]),
+        ("cafe", ["café", "cafe"]),
+        ("CAFÉ n", ["café", "n", "cafe", "n"]),
         ('"é n°" 7', ["é n°", "7"]),
-        ("n° lé", ["le", "n°"]),
+        ("n° lé", ["le", "n°", "n°"]),
     ):
         search(page).fill(typed)
         page.wait_for_url(re.compile(re.escape(f"q={quote_plus(typed)}") + "$"))

@@ -211,7 +211,7 @@ async function loadAnswer(query) {
     if (opened !== key) return
     const name = (button) => button.ariaLabel ?? button.textContent
     const focused = panel.contains(document.activeElement) ? name(document.activeElement) : null
-    const putBeside = (each) => state().get('open') === n && go({ beside: each }, { replace: true }) // not while the next one comes
+    const putBeside = (each) => state().get('open') === n && go({ beside: each }, { replace: true }) // unless another answer was asked for meanwhile
     showAnswer(panel, { answer, other, about, terms: shown.terms, close, beside: putBeside, step })
     if (focused !== null) ([...panel.querySelectorAll('button')].find((button) => name(button) === focused) ?? panel).focus({ preventScroll: true })
   } catch (error) {
@@ -275,7 +275,7 @@ document.addEventListener('keydown', (event) => {
   const typing = event.target.matches('input, select, textarea')
   if (event.key === 'Escape') {
     if (typing) {
-      event.preventDefault() // browsers empty a search
+      event.preventDefault() // a browser would empty the search field
       event.target.blur()
     } else if (state().has('open')) close()
     return
